@@ -1,0 +1,37 @@
+"""Settings for tests: the product's own, on an environment that holds nothing of the machine's.
+
+pytest and every process a test starts share one directory for SQLite files; a run removes the one it made.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+if "TEST_DIR" not in os.environ:
+    os.environ["TEST_DIR"] = tempfile.mkdtemp(prefix="waitlist-tests-")
+    atexit.register(shutil.rmtree, os.environ["TEST_DIR"], ignore_errors=True)
+
+TEST_ENVIRONMENT = {
+    "ENV_FILE": os.devnull,
+    "APP_ENV": "embedded",
+    "VAR_DIR": os.environ["TEST_DIR"],
+    "SECRET_KEY": "tests-only-" + "k" * 50,
+    "FIELD_ENCRYPTION_KEYS": "dGVzdHMtb25seS1rZXktb2YtMzItYnl0ZXMtbG9uZyE=",
+    "BLIND_INDEX_KEY": "tests-only-" + "b" * 40,
+    "PUBLIC_BASE_URL": "http://testserver",
+    "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
+}
+for name, value in TEST_ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import DATABASES, VAR_DIR  # noqa: E402
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, because worker threads and processes need one; nothing is flushed to disk, because nobody restarts it.
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
+    DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
