@@ -12,7 +12,12 @@ def main() -> None:
         os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_MS", "0")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from config.environment import SettingsProblem
+
+    try:
+        execute_from_command_line(sys.argv)
+    except SettingsProblem as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,28 @@
 """Every setting that comes from the environment, read once, typed and checked together.
 
-`read()` collects all problems before it raises, so that an operator mends them in one go. Each problem names the
-variable, says what is wrong and what to write instead; no value is ever repeated, because many are secrets.
+`read()` collects all problems before it raises, so that an operator mends them in one go.
 """
 
 import ipaddress
-import os
-import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
-Value = TypeVar("Value")
+from config.embedded_secrets import SECRET_NAMES, embedded_secrets
+from config.environment_reader import Reader
 
 EMBEDDED = "embedded"
 PRODUCTION = "production"
-SECRET_NAMES = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BLIND_INDEX_KEY")
 PLACEHOLDER_MARKS = ("change-me", "changeme", "django-insecure", "example", "secret-key")
 MINIMUM_SECRET_KEY_LENGTH = 50
 MINIMUM_BLIND_INDEX_KEY_LENGTH = 32
+MINIMUM_DIFFERENT_CHARACTERS = 8
 
 MEND_SECRET = {
     "SECRET_KEY": "write at least 50 random characters, e.g. from: "
@@ -34,6 +32,10 @@ MEND_SECRET = {
     "BLIND_INDEX_KEY": "write at least 32 random characters, e.g. from: "
     "python -c 'import secrets; print(secrets.token_urlsafe(48))'",
 }
+
+
+class SettingsProblem(ImproperlyConfigured):
+    """The installation cannot start; the text lists every setting to mend and is meant to be read by the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,85 +85,18 @@ class Environment:
         return self.public_base_url.startswith("https://")
 
 
-@dataclass
-class Reader:
-    """Reads variables through django-environ and keeps a sentence for each one that cannot be used."""
-
-    variables: Mapping[str, str]
-    problems: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.env = environ.Env()
-        self.env.ENVIRON = dict(self.variables)
-
-    def problem(self, name: str, what: str, mend: str) -> None:
-        self.problems.append(f"{name} {what}: {mend}.")
-
-    def value(self, name: str, parse: Callable[[], Value], fallback: Value, mend: str) -> Value:
-        try:
-            return parse()
-        except (ValueError, TypeError, KeyError, ImproperlyConfigured):
-            self.problem(name, "cannot be read", mend)
-            return fallback
-
-    def text(self, name: str, default: str = "") -> str:
-        return str(self.variables.get(name, default)).strip()
-
-    def boolean(self, name: str, default: bool) -> bool:
-        spelled = self.text(name).lower()
-        known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-        if spelled and spelled not in known:
-            self.problem(name, "is not a yes or a no", "write true or false")
-        return known.get(spelled, default)
-
-    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
-        chosen = self.text(name) or default
-        if chosen in allowed:
-            return chosen
-        self.problem(name, "has a value this version does not know", f"write one of {', '.join(allowed)}")
-        return default
-
-    def whole_number(self, name: str, default: int, least: int, most: int) -> int:
-        mend = f"write a whole number from {least} to {most}"
-        if not self.text(name):
-            return default
-        number = self.value(name, lambda: self.env.int(name), default, mend)
-        if not least <= number <= most:
-            self.problem(name, "is out of range", mend)
-        return number
-
-    def words(self, name: str) -> list[str]:
-        return [word.strip() for word in self.text(name).split(",") if word.strip()]
-
-    def waits(self, name: str, default: list[int]) -> list[int]:
-        """A retry schedule: seconds to wait after the first, second, … failure; its length is the number of retries."""
-        mend = "write waiting times in whole seconds separated by commas, e.g. 5,10,20,60,300"
-        if not self.text(name):
-            return default
-        waits = self.value(name, lambda: [int(word) for word in self.words(name)], default, mend)
-        if not waits or any(wait < 1 for wait in waits):
-            self.problem(name, "needs at least one wait of one second or more", mend)
-        return waits
-
-    def web_address(self, name: str, default: str = "") -> str:
-        address = self.text(name) or default
-        parts = urlsplit(address)
-        if address and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            self.problem(name, "is not a web address", "write it with its scheme, e.g. https://waitlist.example.org")
-        return address.rstrip("/")
-
-
 def read(variables: Mapping[str, str], base_directory: Path) -> Environment:
     """Return the checked settings.
 
-    Raises ImproperlyConfigured with one line per problem. In the embedded mode missing secrets are made and kept in
+    Raises SettingsProblem with one line per problem. In the embedded mode missing secrets are made and kept in
     the var directory, so that even a trial's database is encrypted with keys of its own.
     """
-    reader = Reader(variables)
+    reader = Reader({name: value for name, value in variables.items() if value.strip()})
     app_env = reader.choice("APP_ENV", (EMBEDDED, PRODUCTION), EMBEDDED)
     var_directory = Path(reader.text("VAR_DIR") or base_directory / "var")
     if app_env == EMBEDDED:
-        reader = Reader({**embedded_secrets(variables, var_directory, reader), **variables}, reader.problems)
+        made = embedded_secrets(reader, var_directory)
+        reader = Reader({**made, **reader.variables}, reader.problems)
     settings = Environment(
         app_env=app_env,
         var_directory=var_directory,
@@ -175,7 +110,7 @@ def read(variables: Mapping[str, str], base_directory: Path) -> Environment:
         _check_production(reader, settings)
     if reader.problems:
         listed = "\n".join(f"  - {problem}" for problem in reader.problems)
-        raise ImproperlyConfigured(
+        raise SettingsProblem(
             f"The settings need attention before this installation can start:\n{listed}\n"
             "They come from environment variables or the file .env; .env.example explains each of them."
         )
@@ -198,23 +133,33 @@ def _general(reader: Reader) -> dict[str, Any]:
 
 
 def _secrets(reader: Reader) -> dict[str, Any]:
+    least = {"SECRET_KEY": MINIMUM_SECRET_KEY_LENGTH, "BLIND_INDEX_KEY": MINIMUM_BLIND_INDEX_KEY_LENGTH}
     for name in SECRET_NAMES:
         given = reader.text(name)
         if not given:
             reader.problem(name, "is missing", MEND_SECRET[name])
         elif any(mark in given.lower() for mark in PLACEHOLDER_MARKS):
             reader.problem(name, "is still a placeholder", MEND_SECRET[name])
-    secret_key = reader.text("SECRET_KEY")
-    if 0 < len(secret_key) < MINIMUM_SECRET_KEY_LENGTH:
-        reader.problem("SECRET_KEY", "is too short", MEND_SECRET["SECRET_KEY"])
-    blind_index_key = reader.text("BLIND_INDEX_KEY")
-    if 0 < len(blind_index_key) < MINIMUM_BLIND_INDEX_KEY_LENGTH:
-        reader.problem("BLIND_INDEX_KEY", "is too short", MEND_SECRET["BLIND_INDEX_KEY"])
+        elif len(given) < least.get(name, 0) or len(set(given)) < MINIMUM_DIFFERENT_CHARACTERS:
+            reader.problem(name, "is too easy to guess", MEND_SECRET[name])
     keys = reader.words("FIELD_ENCRYPTION_KEYS")
     for position, key in enumerate(keys, start=1):
-        name = f"FIELD_ENCRYPTION_KEYS (key {position} of {len(keys)})"
-        reader.value(name, lambda key=key: Fernet(key), None, MEND_SECRET["FIELD_ENCRYPTION_KEYS"])  # type: ignore[misc]
-    return {"secret_key": secret_key, "field_encryption_keys": keys, "blind_index_key": blind_index_key}
+        if not _is_fernet_key(key):
+            name = f"FIELD_ENCRYPTION_KEYS (key {position} of {len(keys)})"
+            reader.problem(name, "is not a Fernet key", MEND_SECRET["FIELD_ENCRYPTION_KEYS"])
+    return {
+        "secret_key": reader.text("SECRET_KEY"),
+        "field_encryption_keys": keys,
+        "blind_index_key": reader.text("BLIND_INDEX_KEY"),
+    }
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
 
 
 def _services(reader: Reader, app_env: str, var_directory: Path) -> dict[str, Any]:
@@ -318,78 +263,3 @@ def _is_local(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def embedded_secrets(variables: Mapping[str, str], var_directory: Path, reader: Reader) -> dict[str, str]:
-    """The secrets of a trial: read from `var/secrets.env`, made on the first start, readable by the owner only.
-
-    A database without its secrets cannot be read again, so a lost file is a problem and not a reason for new keys.
-    """
-    if all(variables.get(name) for name in SECRET_NAMES):
-        return {}
-    path = var_directory / "secrets.env"
-    if not path.exists():
-        if not variables.get("DATABASE_URL") and (var_directory / "demo.sqlite3").exists():
-            reader.problem(
-                str(path.name),
-                "is gone although its database is there, which cannot be read without it",
-                f"put the file back into {var_directory.name}/, or start afresh with: make clean",
-            )
-        else:
-            _write_once(path)
-    if not path.exists():
-        return {name: _new_secrets()[name] for name in SECRET_NAMES}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def _new_secrets() -> dict[str, str]:
-    return {
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        "BLIND_INDEX_KEY": secrets.token_urlsafe(48),
-    }
-
-
-def _write_once(path: Path) -> None:
-    """Several processes may start at once on a fresh checkout: a hard link lets exactly one of their files win."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.writelines(f"{name}={value}\n" for name, value in _new_secrets().items())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def tuned_database(settings: Environment) -> dict[str, Any]:
-    """Django's database settings with the options that many threads and processes at once need."""
-    database = dict(settings.database)
-    if database["ENGINE"] == "django.db.backends.sqlite3":
-        database["OPTIONS"] = {
-            # A transaction that reads first and writes later would otherwise fail instead of waiting its turn.
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
-        }
-        return database
-    limit = settings.statement_timeout_milliseconds
-    database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-    database["OPTIONS"] = {
-        **database.get("OPTIONS", {}),
-        "connect_timeout": 5,
-        "options": f"-c statement_timeout={limit} -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000",
-    }
-    return database
-
-
-def broker_options(broker_url: str) -> dict[str, Any]:
-    """Transport options for kombu, in seconds: short enough that a silent broker holds nobody up."""
-    if broker_url.startswith("memory:"):
-        return {"polling_interval": 0.05}
-    if broker_url.startswith(("redis:", "rediss:")):
-        return {"visibility_timeout": 3600, "socket_connect_timeout": 0.2, "socket_timeout": 1.0}
-    return {"connect_timeout": 1, "read_timeout": 5, "write_timeout": 1}

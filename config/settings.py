@@ -1,13 +1,14 @@
 """Django settings. What depends on the installation is read and checked in `config.environment`."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
 
-from config import environment
+from config import environment, tuning
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -76,7 +77,7 @@ TEMPLATES = [
 ]
 
 # --- Database ---------------------------------------------------------------------------------------------------------
-DATABASES: dict[str, dict[str, Any]] = {"default": environment.tuned_database(ENVIRONMENT)}
+DATABASES: dict[str, dict[str, Any]] = {"default": tuning.tuned_database(ENVIRONMENT)}
 CACHES = {"default": ENVIRONMENT.cache}
 
 # --- People and sessions ----------------------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 # Name and address together: guessing from elsewhere slows the guesser and does not lock out the person it is aimed at.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 8
-AXES_COOLOFF_TIME = 0.25  # hours
+AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 
@@ -194,7 +195,7 @@ CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = environment.broker_options(CELERY_BROKER_URL)
+CELERY_BROKER_TRANSPORT_OPTIONS = tuning.broker_options(CELERY_BROKER_URL)
 # A wake-up that cannot be published at once is dropped: the sweep finds the row within a second or two.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

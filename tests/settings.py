@@ -9,7 +9,7 @@ import shutil
 import tempfile
 
 if "TEST_DIR" not in os.environ:
-    os.environ["TEST_DIR"] = tempfile.mkdtemp(prefix="waitlist-tests-")
+    os.environ["TEST_DIR"] = tempfile.mkdtemp(prefix="sooner-tests-")
     atexit.register(shutil.rmtree, os.environ["TEST_DIR"], ignore_errors=True)
 
 TEST_ENVIRONMENT = {
