@@ -1,0 +1,20 @@
+"""The waitlist as rows."""
+
+from waitlist.models.entries import EntryWindow, MatchKey, WaitlistEntry
+from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
+from waitlist.models.outreach import Channel, ConsentRecord, Message, OutreachPolicy, Reply
+
+__all__ = [
+    "CandidateVerdict",
+    "Channel",
+    "Claim",
+    "ConsentRecord",
+    "EntryWindow",
+    "MatchKey",
+    "MatchSummary",
+    "Message",
+    "Offer",
+    "OutreachPolicy",
+    "Reply",
+    "WaitlistEntry",
+]
