@@ -19,6 +19,7 @@ from config.environment_reader import Reader
 
 EMBEDDED = "embedded"
 PRODUCTION = "production"
+MEMORY_BROKER = "memory://localhost/"
 PLACEHOLDER_MARKS = ("change-me", "changeme", "django-insecure", "example", "secret-key")
 MINIMUM_SECRET_KEY_LENGTH = 50
 MINIMUM_BLIND_INDEX_KEY_LENGTH = 32
@@ -165,7 +166,9 @@ def _is_fernet_key(key: str) -> bool:
 def _services(reader: Reader, app_env: str, var_directory: Path) -> dict[str, Any]:
     database_url = reader.text("DATABASE_URL") or f"sqlite:///{var_directory / 'demo.sqlite3'}"
     cache_url = reader.text("CACHE_URL") or "locmemcache://"
-    broker = reader.text("CELERY_BROKER_URL") or ("" if app_env == PRODUCTION else "memory://")
+    broker = reader.text("CELERY_BROKER_URL") or ("" if app_env == PRODUCTION else MEMORY_BROKER)
+    if broker == "memory://":
+        broker = MEMORY_BROKER  # kombu warns about an address without a host
     if broker and urlsplit(broker).scheme not in {"memory", "redis", "rediss", "amqp", "amqps"}:
         reader.problem("CELERY_BROKER_URL", "names no broker we know", "write redis://host:6379/0")
     return {

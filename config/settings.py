@@ -145,9 +145,9 @@ TIME_ZONE = "UTC"
 
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # The embedded mode serves the files where they lie, so that a trial needs no collectstatic.
+STATIC_ROOT = VAR_DIR / "static" if ENVIRONMENT.is_production else None
 WHITENOISE_USE_FINDERS = not ENVIRONMENT.is_production
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -220,4 +220,33 @@ WAKE_TASKS = {
     "attention": "waitlist.tasks.drain_attention",
     "messages": "integrations.tasks.drain_messages",
     "writebacks": "integrations.tasks.drain_writebacks",
+}
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+# One handler for everything, so that nothing passes by its masks; Django's own, which mails whole requests to
+# administrators, is left out. Celery is quiet because beat alone starts a task each second.
+QUIET: dict[str, Any] = {"handlers": [], "propagate": True, "level": "WARNING"}
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {
+        "correlate": {"()": "config.logs.Correlate"},
+        "withhold": {"()": "config.logs.WithholdErrorText"},
+    },
+    "formatters": {
+        "console": {"()": "config.logs.ConsoleFormatter"},
+        "json": {"()": "config.logs.JsonFormatter"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": ENVIRONMENT.log_format,
+            "filters": ["correlate", "withhold"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": ENVIRONMENT.log_level},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True, "level": ENVIRONMENT.log_level},
+        **{name: QUIET for name in ("django.server", "celery", "kombu", "amqp", "urllib3", "waitress", "axes")},
+    },
 }

@@ -1,0 +1,43 @@
+"""What every test shares: hypothesis' profile and the note on which tests a run leaves out."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+LEFT_OUT_OF_MAKE_TEST = ("browser", "process", "postgres")
+LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
+
+# Examples repeat from run to run, so a red run can be seen again; a slow machine is no reason to fail.
+settings.register_profile(
+    "project", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("project")
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in LEFT_OUT_OF_MAKE_TEST:
+            if item.get_closest_marker(mark):
+                item.config.stash.setdefault(LEFT_OUT, {}).setdefault(mark, []).append(item.location[0])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Every xdist worker deselects the same tests; it hands its list to the process that prints the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    if hasattr(node, "workeroutput"):
+        node.config.stash[LEFT_OUT] = node.workeroutput.get("left_out", {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = config.stash.get(LEFT_OUT, {})
+    if not left_out:
+        return
+    terminalreporter.section("left to .ci/run")
+    for mark, files in sorted(left_out.items()):
+        terminalreporter.line(f"{len(files)} tests marked '{mark}': {', '.join(sorted(set(files)))}")
