@@ -54,12 +54,13 @@ ANONYMOUS = Actor(ActorKind.ANONYMOUS, "anonymous")
 
 
 class Frame:
-    """One level of the nesting. ``user_id`` remembers the service account once it is known to be committed."""
+    """One level of the nesting, which remembers the user row of a service's account."""
 
     def __init__(self, find: Callable[[], Actor], peek: Callable[[], Actor]) -> None:
         self.find = find
         self.peek = peek
         self.user_id: int | None = None
+        self.has_made_account = False
 
 
 _frame: ContextVar[Frame | None] = ContextVar("audit_actor", default=None)

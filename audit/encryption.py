@@ -92,8 +92,7 @@ def derived_key(purpose: str) -> bytes:
     secret = settings.BLIND_INDEX_KEY
     if not secret:
         raise ImproperlyConfigured("BLIND_INDEX_KEY must be set to a long random secret and then never change.")
-    key = secret if isinstance(secret, bytes) else str(secret).encode()
-    return hmac.digest(key, b"purpose\0" + purpose.encode(), hashlib.sha256)
+    return hmac.digest(str(secret).encode(), b"purpose\0" + purpose.encode(), hashlib.sha256)
 
 
 def blind_index(value: str, purpose: str) -> str:

@@ -28,11 +28,8 @@ DUMP_MARK = "encrypted-token:"
 SINGLE_LINE_LENGTH = 254
 
 
-class EncryptedMixin:
+class EncryptedMixin(models.Field):
     """What all encrypted fields share. ``None`` stays NULL; every other value, "" too, is encrypted."""
-
-    name: str
-    model: type[models.Model]
 
     def dump(self, value: Any) -> bytes:
         raise NotImplementedError
@@ -70,7 +67,7 @@ class EncryptedMixin:
 
     def get_lookup(self, lookup_name: str) -> Any:
         if lookup_name == "isnull":
-            return super().get_lookup(lookup_name)  # type: ignore[misc]
+            return super().get_lookup(lookup_name)
         raise FieldError(
             f"{self.model._meta.label}.{self.name} is encrypted and cannot be searched by '{lookup_name}': "
             "only isnull works. Search its blind index instead."
@@ -79,7 +76,7 @@ class EncryptedMixin:
     def get_transform(self, lookup_name: str) -> Any:
         raise FieldError(f"{self.model._meta.label}.{self.name} is encrypted and has no '{lookup_name}' to look into.")
 
-    def value_to_string(self, obj: models.Model) -> str | None:
+    def value_to_string(self, obj: models.Model) -> Any:
         """What ``dumpdata`` writes: a token, so that a dump is worth no more than the database."""
         value = getattr(obj, self.name)
         return None if value is None else DUMP_MARK + encrypt(self.dump(value)).decode("ascii")
@@ -91,13 +88,13 @@ class EncryptedMixin:
         return self.plain_to_python(value)
 
     def plain_to_python(self, value: Any) -> Any:
-        return super().to_python(value)  # type: ignore[misc]
+        return super().to_python(value)
 
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         # Not through to_python: somebody who typed a token into a form must not get it decrypted.
         value = self.plain_to_python(value)
-        self.validate(value, model_instance)  # type: ignore[attr-defined]
-        self.run_validators(value)  # type: ignore[attr-defined]
+        self.validate(value, model_instance)
+        self.run_validators(value)
         return value
 
 
@@ -194,7 +191,8 @@ class BlindIndexField(models.CharField):
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
         # Spelt out, so that a migration does not change its meaning with the defaults above.
-        kwargs.update(max_length=self.max_length, db_index=self.db_index, blank=self.blank, editable=self.editable)
+        indexed = self.db_index  # type: ignore[attr-defined]
+        kwargs.update(max_length=self.max_length, db_index=indexed, blank=self.blank, editable=self.editable)
         return name, path, args, kwargs
 
 
