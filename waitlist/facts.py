@@ -1,0 +1,151 @@
+"""What is known of an opening and of somebody who waits, as plain values: the input of eligibility and ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from scheduling.records import Interval
+from waitlist.pacing import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A type the provider takes at the location, with how far the machine may go.
+
+    ``automation`` is an AppointmentType.Automation, ``mode`` a Bookable.Mode.
+    """
+
+    type_id: int
+    duration: timedelta
+    automation: str = "automatic"
+    mode: str = "automatic"
+    minimum_notice: timedelta = timedelta(0)
+    policy: Policy = field(default_factory=Policy)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything of this type is offered at all."""
+        return self.automation != "never" and self.mode != "off"
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningFacts:
+    """An opening as it is at ``now``. ``slots`` are the EHR's free slots inside it, empty where it has none."""
+
+    opening_id: int
+    start: datetime
+    end: datetime
+    provider_id: int
+    location_id: int
+    zone: ZoneInfo
+    now: datetime
+    fits: tuple[Fit, ...] = ()
+    slots: tuple[Interval, ...] = ()
+    books_one_slot: bool = False
+    depth: int = 0
+    freed_by_patient_id: int | None = None
+
+    def fit(self, type_id: int) -> Fit | None:
+        """Return what is known about booking a type here; None when the provider does not take it."""
+        return next((fit for fit in self.fits if fit.type_id == type_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hours of a weekday (0: Monday) on the location's wall clock; 23:59 as the end stands for midnight."""
+
+    weekday: int
+    start: time = time(0, 0)
+    end: time = time(23, 59)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something to be arranged, such as an interpreter, and how long that takes."""
+
+    need: str
+    notice: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact point of the patient that is usable today. ``consented`` is the consent ledger's word on it."""
+
+    contact_point_id: int
+    channel: str
+    address_index: str
+    consented: bool
+    guardian: bool = False
+    can_text: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MoveUp:
+    """The appointment a patient would give up for an earlier one."""
+
+    appointment_id: int
+    start: datetime | None
+    stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """An upcoming appointment of the patient that takes up time."""
+
+    appointment_id: int
+    interval: Interval
+    type_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Everything about a waiting patient that decides whether an opening suits. Empty tuples mean any.
+
+    ``status`` is a WaitlistEntry.Status. ``offer_here`` is the status of the offer of this very opening, "" for none;
+    ``declined_this_time`` is True when the patient said no to the same provider's time under another opening.
+    """
+
+    entry_id: int
+    patient_id: int
+    type_id: int
+    status: str = "waiting"
+    urgency: int = 2
+    lost_races: int = 0
+    joined_at: datetime | None = None
+    providers: frozenset[int] = frozenset()
+    locations: frozenset[int] = frozenset()
+    windows: tuple[Window, ...] = ()
+    earliest_date: date | None = None
+    latest_date: date | None = None
+    notice: timedelta = timedelta(0)
+    needs: tuple[Need, ...] = ()
+    referral_required: bool = False
+    referral_valid_until: date | None = None
+    authorization_required: bool = False
+    authorization_valid_until: date | None = None
+    move_up: MoveUp | None = None
+    silences: int = 0
+    birth_date: date | None = None
+    active: bool = True
+    deceased: bool = False
+    restricted: bool = False
+    replaced: bool = False
+    established: bool = True
+    language: str = "en"
+    time_zone: str = ""
+    contacts: tuple[Contact, ...] = ()
+    bookings: tuple[Booking, ...] = ()
+    offers_last_day: int = 0
+    offers_last_week: int = 0
+    has_live_offer: bool = False
+    offer_here: str = ""
+    declined_this_time: bool = False
+
+    def age_on(self, day: date) -> int | None:
+        """Return full years of age on ``day``, or None when the birth date is not known."""
+        if self.birth_date is None:
+            return None
+        born = self.birth_date
+        return day.year - born.year - ((day.month, day.day) < (born.month, born.day))

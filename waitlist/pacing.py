@@ -1,0 +1,145 @@
+"""When offers may go out, how many at once and how soon the next ones follow. Pure: no clock, no database.
+
+The starting figures come from published studies of automated waitlist offers, in which one patient in nine to
+twelve accepts; a practice's own acceptance rate takes over once it is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+#: The chance to fill an opening before its cut-off that waves aim for.
+FILL_TARGET = 0.95
+LARGEST_WAVE = 20
+EMAIL = "email"
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """So many offers at once; the next wave follows after ``gap``."""
+
+    size: int
+    gap: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class WaveRule:
+    """The wave for lead times below ``lead_hours``; None stands for every longer one."""
+
+    lead_hours: float | None
+    size: int
+    gap_minutes: float
+
+
+DEFAULT_WAVES = (
+    WaveRule(lead_hours=2, size=5, gap_minutes=3),
+    WaveRule(lead_hours=24, size=4, gap_minutes=5),
+    WaveRule(lead_hours=72, size=3, gap_minutes=10),
+    WaveRule(lead_hours=None, size=2, gap_minutes=30),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The numbers of outreach that hold for one opening and type. The defaults stand where nobody set any."""
+
+    start_delay: timedelta = timedelta(seconds=30)
+    cut_off: timedelta = timedelta(minutes=60)
+    offers_per_day: int = 2
+    offers_per_week: int = 5
+    silences_before_asking: int = 3
+    quiet_from: time = time(20, 0)
+    quiet_until: time = time(8, 0)
+    waves: tuple[WaveRule, ...] = DEFAULT_WAVES
+
+
+def wave_rules(stored: Iterable[dict[str, Any]]) -> tuple[WaveRule, ...]:
+    """Read waves as :class:`OutreachPolicy` stores them; none stored means the defaults.
+
+    ``[{"lead_hours": 2, "size": 5, "gap_minutes": 3}, …]``, the last one without ``lead_hours``. Raises ValueError
+    for a wave of nobody or without a gap.
+    """
+    rules = tuple(
+        sorted(
+            (WaveRule(each.get("lead_hours"), int(each["size"]), float(each["gap_minutes"])) for each in stored),
+            key=lambda rule: math.inf if rule.lead_hours is None else rule.lead_hours,
+        )
+    )
+    if any(rule.size < 1 or rule.gap_minutes <= 0 for rule in rules):
+        raise ValueError("Each wave needs a size of at least 1 and a gap_minutes above 0.")
+    return rules or DEFAULT_WAVES
+
+
+def next_wave(lead: timedelta, policy: Policy, *, acceptance: float | None = None, waiting_answers: int = 0) -> Wave:
+    """Return the wave for an opening that starts in ``lead``.
+
+    ``acceptance`` is the practice's own share of offers accepted, 0 to 1, once it is known: the size then aims at
+    :data:`FILL_TARGET` before the cut-off, ``waiting_answers`` offers being out already. The gap stays the rule's.
+    """
+    rule = _rule(lead, policy.waves)
+    gap = timedelta(minutes=rule.gap_minutes)
+    if acceptance is None or not 0 < acceptance < 1:
+        return Wave(rule.size, gap)
+    needed = math.ceil(math.log(1 - FILL_TARGET) / math.log(1 - acceptance)) - waiting_answers
+    waves_left = max(1, math.floor((lead - policy.cut_off) / gap) + 1)
+    return Wave(min(LARGEST_WAVE, max(1, math.ceil(needed / waves_left))), gap)
+
+
+def _rule(lead: timedelta, rules: tuple[WaveRule, ...]) -> WaveRule:
+    for rule in rules:
+        if rule.lead_hours is None or lead < timedelta(hours=rule.lead_hours):
+            return rule
+    return rules[-1]
+
+
+def cut_off(start: datetime, policy: Policy, minimum_notice: timedelta = timedelta(0)) -> datetime:
+    """Return the last moment at which time starting at ``start`` is offered; the longer of both notices counts."""
+    return start - max(policy.cut_off, minimum_notice)
+
+
+def is_quiet(moment: datetime, zone: ZoneInfo, policy: Policy) -> bool:
+    """Return whether the clock on the patient's wall says that no text of ours may arrive."""
+    begins, ends = policy.quiet_from, policy.quiet_until
+    wall = moment.astimezone(zone).time()
+    if begins <= ends:
+        return begins <= wall < ends
+    return wall >= begins or wall < ends
+
+
+def quiet_until(now: datetime, zone: ZoneInfo, policy: Policy) -> datetime | None:
+    """Return when the quiet hours that hold at ``now`` end, in UTC, or None outside of them.
+
+    The end is the wall clock's, so the night is an hour shorter or longer when the clocks change.
+    """
+    if not is_quiet(now, zone, policy):
+        return None
+    today = now.astimezone(zone).date()
+    # An hour that comes twice gives two instants; of them the first that is really out of the quiet hours counts.
+    ends = (
+        datetime.combine(today + timedelta(days=days), policy.quiet_until, zone).replace(fold=fold).astimezone(UTC)
+        for days in (0, 1, 2)
+        for fold in (0, 1)
+    )
+    return min(end for end in ends if end > now and not is_quiet(end, zone, policy))
+
+
+def send_at(channel: str, now: datetime, zone: ZoneInfo, policy: Policy, cut_off_at: datetime) -> datetime:
+    """Return when a message that we start may leave.
+
+    E-mail waits for the morning like texts do, so that nobody has a head start by night, except when the opening's
+    cut-off would be over by then.
+    """
+    end = quiet_until(now, zone, policy)
+    if end is None or (channel == EMAIL and cut_off_at <= end):
+        return now
+    return end
+
+
+def within_caps(offers_last_day: int, offers_last_week: int, policy: Policy) -> bool:
+    """Return whether one more offer keeps within what a patient is sent in 24 hours and in seven days."""
+    return offers_last_day < policy.offers_per_day and offers_last_week < policy.offers_per_week
