@@ -1,0 +1,200 @@
+"""The protocol every EHR adapter fulfils: neutral values in, neutral values or named errors out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from django.utils.module_loading import import_string
+
+from scheduling.records import AppointmentRecord, Freshness, LocationRecord, PatientRecord, ProviderRecord
+
+if TYPE_CHECKING:
+    from integrations.models import Connection
+    from scheduling.models import Writeback
+
+Kind = Literal["patient", "provider", "location", "appointment"]
+Record = PatientRecord | ProviderRecord | LocationRecord | AppointmentRecord
+
+#: One folder per kind of EHR, each with an ``adapter`` module that offers ``open_gateway``.
+ADAPTERS = {"fhir": "integrations.ehr.fhir.adapter.open_gateway"}
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an EHR can do, as it declares it. ``retry_safety`` none: a lost write goes to staff."""
+
+    events: bool = False
+    search_last_updated: bool = False
+    conditional_create: bool = False
+    patch: bool = False
+    version_check: bool = False
+    writes_appointments: bool = False
+    slots: bool = False
+    book_mode: Literal["plain", "one_slot"] = "plain"
+    retry_safety: Literal["conditional_create", "slot_guard", "none"] = "none"
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An entry of a page that could not be read: what it seems to be, why, and its raw JSON."""
+
+    reference: str
+    why: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search. ``server_time`` is the EHR's own clock when it answered."""
+
+    records: tuple[Record, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+    server_time: datetime | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """An appointment to be created. Ids are the EHR's own; ``key`` is found again as an identifier."""
+
+    key: str
+    patient_id: str
+    provider_id: str
+    location_id: str
+    start: datetime
+    end: datetime
+    type_system: str = ""
+    type_code: str = ""
+    type_display: str = ""
+    slot_ids: tuple[str, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the EHR answered to a write: the id and version, the latter empty where it gave none."""
+
+    external_id: str
+    version: str = ""
+
+
+class GatewayError(Exception):
+    """Something an EHR call ended with. ``code`` is stable and safe to log; it never holds patient data."""
+
+    code = "error"
+
+    def __init__(self, detail: str = "", *, status: int | None = None, outcome_code: str = "") -> None:
+        super().__init__(detail or self.code)
+        self.detail = detail
+        self.status = status
+        self.outcome_code = outcome_code
+
+
+class NotFound(GatewayError):
+    """There is no such resource: 404, or 410 when it was deleted."""
+
+    code = "not_found"
+
+
+class Taken(GatewayError):
+    """The time is no longer free."""
+
+    code = "taken"
+
+
+class StaleVersion(GatewayError):
+    """The resource changed since the version we hold."""
+
+    code = "stale_version"
+
+
+class Duplicate(GatewayError):
+    """The EHR says it has done this already; look it up."""
+
+    code = "duplicate"
+
+
+class Rejected(GatewayError):
+    """The EHR will not do this however often it is asked."""
+
+    code = "rejected"
+
+
+class LoginRefused(GatewayError):
+    """Our credentials or scopes are not accepted."""
+
+    code = "login_refused"
+
+
+class Throttled(GatewayError):
+    """The EHR asks for patience, until ``retry_at`` when it said so."""
+
+    code = "throttled"
+
+    def __init__(self, detail: str = "", *, retry_at: datetime | None = None, status: int | None = None) -> None:
+        super().__init__(detail, status=status)
+        self.retry_at = retry_at
+
+
+class Unavailable(GatewayError):
+    """The EHR could not be reached or failed, and the request certainly had no effect."""
+
+    code = "unavailable"
+
+
+class OutcomeUnknown(GatewayError):
+    """A write was sent and no usable answer came: it may have happened."""
+
+    code = "outcome_unknown"
+
+
+class Malformed(GatewayError):
+    """A read was answered with something that cannot be read."""
+
+    code = "malformed"
+
+
+class Refused(GatewayError):
+    """We do not make this call: another host, a private address, a redirect with our token."""
+
+    code = "refused_by_us"
+
+
+class Gateway(Protocol):
+    """An open connection to one EHR. Every method may raise :class:`GatewayError`; none runs in a transaction."""
+
+    capabilities: Capabilities
+
+    def fetch(self, kind: Kind, external_id: str) -> Record:
+        """Return the current state of one resource."""
+
+    def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
+        """Return the appointment with this identifier, or None."""
+
+    def changed_since(self, since: datetime | None) -> Iterator[Page]:
+        """Yield pages of appointments changed at or after ``since`` by the EHR's clock."""
+
+    def load(self, kind: Kind) -> Iterator[Page]:
+        """Yield pages of everything of a kind that the practice needs."""
+
+    def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
+        """Say which of this time is free now."""
+
+    def find_booking(self, key: str, patient_id: str, start: datetime) -> AppointmentRecord | None:
+        """Return the live appointment with our key, else the patient's at exactly this start, or None."""
+
+    def create(self, booking: Booking) -> Stored:
+        """Book; raises :class:`OutcomeUnknown` when it may have happened."""
+
+    def cancel(self, external_id: str, version: str) -> Stored:
+        """Cancel the appointment if it is still at ``version``."""
+
+
+def connect(connection: Connection, *, writeback: Writeback | None = None) -> Gateway:
+    """Open the gateway of a connection; every call it makes is recorded as an API call."""
+    gateway: Gateway = import_string(ADAPTERS[connection.kind])(connection, writeback=writeback)
+    return gateway

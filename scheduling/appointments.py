@@ -1,0 +1,199 @@
+"""The mirror of the EHR's calendar: what an appointment's new state changes, and what it frees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from django.db import IntegrityError, transaction
+
+from scheduling import mirror, openings, writebacks
+from scheduling.models import Appointment, AppointmentType, ExternalId, Opening, Patient, Source
+from scheduling.records import AppointmentRecord, Interval
+
+Change = Literal["created", "updated", "unchanged", "stale", "own"]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a record: ``own`` is a booking or cancellation of ours seen again, ``stale`` an older state."""
+
+    appointment: Appointment
+    change: Change
+    opened: tuple[Opening, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Occupancy:
+    provider_id: int | None
+    location_id: int | None
+    interval: Interval | None
+
+    @classmethod
+    def of(cls, appointment: Appointment) -> _Occupancy:
+        if not appointment.occupies_time or appointment.start is None or appointment.end is None:
+            return cls(None, None, None)
+        interval = Interval(appointment.start, appointment.end)
+        return cls(appointment.provider_id, appointment.location_id, interval)
+
+    def left_by(self, new: _Occupancy) -> list[Interval]:
+        """Return the time this occupancy gave up when it became ``new``."""
+        if self.interval is None:
+            return []
+        if new.interval is None or new.provider_id != self.provider_id:
+            return [self.interval]
+        return self.interval.minus([new.interval])
+
+
+def apply_appointment(
+    source: Source, record: AppointmentRecord, fetched_at: datetime, *, opens: bool = True
+) -> Applied:
+    """Take over the state ``record`` that a fetch begun at ``fetched_at`` returned.
+
+    With ``opens`` False (initial load, reconcile) freed time stays closed. Raises
+    :class:`~scheduling.exceptions.UnknownReference` when its patient, provider or location is not mirrored yet.
+    """
+    try:
+        with transaction.atomic():
+            return _apply(source, record, fetched_at, opens)
+    except IntegrityError:
+        # Another worker created the same appointment between our look and our insert: now it is an update.
+        if mirror.known(source, ExternalId.Kind.APPOINTMENT, record.external_id) is None:
+            raise
+        with transaction.atomic():
+            return _apply(source, record, fetched_at, opens)
+
+
+def apply_absence(source: Source, external_id: str, fetched_at: datetime) -> Applied | None:
+    """The EHR no longer has the appointment (deleted, 404, 410): treat it as entered in error.
+
+    Returns None when we never knew it.
+    """
+    external = mirror.known(source, ExternalId.Kind.APPOINTMENT, external_id)
+    if external is None:
+        return None
+    with transaction.atomic():
+        appointment = Appointment.objects.get(pk=external.object_id)
+        if not mirror.accept(external, "deleted", fetched_at):
+            return Applied(appointment, "stale")
+        if writebacks.in_flight(appointment):
+            writebacks.look_again(appointment)
+            return Applied(appointment, "own")
+        before = _Occupancy.of(appointment)
+        if appointment.status == Appointment.Status.ENTERED_IN_ERROR:
+            return Applied(appointment, "unchanged")
+        appointment.status = Appointment.Status.ENTERED_IN_ERROR
+        appointment.status_code = "deleted"
+        appointment.save(update_fields=["status", "status_code", "updated_at"])
+        return Applied(appointment, "updated", _open(appointment, before, "deleted", "missing"))
+
+
+def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:
+    external = mirror.known(source, ExternalId.Kind.APPOINTMENT, record.external_id)
+    if external is None:
+        own = writebacks.own_booking(source, record)
+        if own is not None:
+            mirror.name(
+                source,
+                ExternalId.Kind.APPOINTMENT,
+                record.external_id,
+                own.pk,
+                version=record.version,
+                fetched_at=fetched_at,
+            )
+            writebacks.look_again(own)
+            return Applied(own, "own")
+        appointment = Appointment(source=source)
+    else:
+        appointment = Appointment.objects.get(pk=external.object_id)
+        unchanged = bool(record.version) and external.version == record.version
+        if not mirror.accept(external, record.version, fetched_at):
+            return Applied(appointment, "stale")
+        if unchanged:
+            return Applied(appointment, "unchanged")
+        if writebacks.booking_in_flight(appointment):
+            # The answer to our own create is still to come; the outbox reads it back and decides.
+            writebacks.look_again(appointment)
+            return Applied(appointment, "own")
+    before = _Occupancy.of(appointment) if external else _Occupancy(None, None, None)
+    fill(appointment, source, record)
+    appointment.save()
+    if external is None:
+        mirror.name(
+            source,
+            ExternalId.Kind.APPOINTMENT,
+            record.external_id,
+            appointment.pk,
+            version=record.version,
+            fetched_at=fetched_at,
+        )
+    _note_location(appointment)
+    after = _Occupancy.of(appointment)
+    if after.interval is not None and appointment.provider_id:
+        openings.give_way(appointment.provider_id, after.interval, appointment)
+    if not opens:
+        return Applied(appointment, "updated" if external else "created")
+    if external is None and appointment.status == Appointment.Status.CANCELLED:
+        # First heard of when it was cancelled already: booked and cancelled between two looks.
+        before = _booked_then(appointment)
+    opened = _open(appointment, before, record.version, record.reason_verdict)
+    return Applied(appointment, "updated" if external else "created", opened)
+
+
+def _note_location(appointment: Appointment) -> None:
+    """Staff of a location see the patients who have appointments there."""
+    if appointment.patient_id and appointment.location_id:
+        through = Patient.locations.through
+        pair = through(patient_id=appointment.patient_id, location_id=appointment.location_id)
+        through.objects.bulk_create([pair], ignore_conflicts=True)
+
+
+def fill(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
+    """Set the columns of ``appointment`` from ``record``, without saving; raises UnknownReference."""
+    appointment.patient_id = mirror.object_id(source, ExternalId.Kind.PATIENT, record.patient_id)
+    appointment.provider_id = mirror.object_id(source, ExternalId.Kind.PROVIDER, record.provider_id)
+    appointment.location_id = mirror.object_id(source, ExternalId.Kind.LOCATION, record.location_id)
+    if record.type_target:
+        appointment.appointment_type = AppointmentType.objects.filter(code=record.type_target).first()
+    set_plain_columns(appointment, record)
+
+
+def set_plain_columns(appointment: Appointment, record: AppointmentRecord) -> None:
+    """Set the columns of ``appointment`` that refer to no other row."""
+    appointment.status = record.status
+    appointment.status_code = record.status_code
+    appointment.start, appointment.end = record.start, record.end
+    appointment.type_system, appointment.type_code = record.type_system, record.type_code
+    appointment.type_display = record.type_display
+    appointment.reason_system, appointment.reason_code = record.reason_system, record.reason_code
+    # A cancelled appointment often names its slots no more; what it held is still worth knowing.
+    appointment.slot_ids = list(record.slot_ids) or appointment.slot_ids
+
+
+def _booked_then(appointment: Appointment) -> _Occupancy:
+    if appointment.start is None or appointment.end is None:
+        return _Occupancy(None, None, None)
+    return _Occupancy(appointment.provider_id, appointment.location_id, Interval(appointment.start, appointment.end))
+
+
+def _open(appointment: Appointment, before: _Occupancy, version: str, verdict: str) -> tuple[Opening, ...]:
+    """Open what the appointment gave up, if it was given up in a way that frees time."""
+    after = _Occupancy.of(appointment)
+    moved = after.interval is not None
+    if not moved and appointment.status not in Appointment.FREEING:
+        return ()
+    if before.provider_id is None or before.location_id is None:
+        return ()
+    opened = [
+        openings.open_freed_time(
+            appointment,
+            provider_id=before.provider_id,
+            location_id=before.location_id,
+            interval=interval,
+            version=version,
+            verdict="rebookable" if moved else verdict,
+        )
+        for interval in before.left_by(after)
+    ]
+    return tuple(opening for opening in opened if opening is not None)

@@ -1,0 +1,60 @@
+"""What staff can do about the work items that the calendar itself puts on the worklist."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractBaseUser
+
+from scheduling import guards, openings, writebacks
+from scheduling.models import Opening, WorkItem, Writeback
+from scheduling.worklist import Action, register_action
+
+
+def _opening(item: WorkItem) -> Opening:
+    return Opening.objects.get(pk=item.subject_id or 0)
+
+
+def _offer_day(item: WorkItem, user: AbstractBaseUser) -> str:
+    return f"{guards.release_day(_opening(item))} openings are offered again."
+
+
+def _close_day(item: WorkItem, user: AbstractBaseUser) -> str:
+    return f"{guards.close_day(_opening(item))} openings of that day were closed."
+
+
+def _offer(item: WorkItem, user: AbstractBaseUser) -> str:
+    openings.unhold(_opening(item))
+    return "The time is offered after a fresh look at the EHR."
+
+
+def _close(item: WorkItem, user: AbstractBaseUser) -> str:
+    openings.close(_opening(item), Opening.Closed.STAFF)
+    return "The time is not offered."
+
+
+def _retry(item: WorkItem, user: AbstractBaseUser) -> str:
+    row = Writeback.objects.get(pk=item.subject_id or 0)
+    if not writebacks.retry(row, user.get_username()):
+        return "It is under way or finished already; nothing was sent."
+    return "It is sent again; what may have been written before is looked up first."
+
+
+def register() -> None:
+    """Put the buttons on their work items. Called when the app is ready."""
+    register_action(
+        "opening.provider_day",
+        Action("in", "Provider is in: go on", "The day's openings are checked again and offered.", _offer_day),
+    )
+    register_action(
+        "opening.provider_day",
+        Action(
+            "out", "Provider is out: close the day", "The day's openings close and nobody is offered them.", _close_day
+        ),
+    )
+    register_action("opening.reason", Action("offer", "Offer this time", "The waitlist is offered this time.", _offer))
+    register_action("opening.reason", Action("close", "Do not offer", "The opening closes; nobody is told.", _close))
+    register_action(
+        "writeback.dead",
+        Action(
+            "retry", "Send again", "The EHR is asked first whether it has it already; then it is sent again.", _retry
+        ),
+    )

@@ -1,0 +1,112 @@
+"""Doubts about freed time that only a person can settle: is the provider out, and was the reason meant so?"""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from scheduling import openings
+from scheduling.models import Block, Opening, WorkItem, Writeback
+from scheduling.records import Interval
+from scheduling.worklist import ask_staff
+
+#: This many cancellations of one provider's day within the window look like an absence, not like patients.
+DAY_LIMIT = 3
+DAY_WINDOW = timedelta(minutes=10)
+
+
+def hold_if_doubtful(opening: Opening, verdict: str, now: datetime) -> None:
+    """Hold ``opening``, and the rest of the provider's day, where offering it could be wrong."""
+    if verdict in ("unmapped", "ask_staff"):
+        openings.hold(opening, Opening.Held.REASON)
+        ask_staff(
+            "opening.reason",
+            "A cancellation's reason does not say whether its time may be offered",
+            advice="Nobody was offered it. Choose whether to offer this time; map the reason to decide it for good.",
+            dedupe_key=f"opening.reason:{opening.pk}",
+            opening=opening,
+            subject=opening,
+            due_at=opening.start,
+        )
+    hold_doubtful_day(opening, now)
+
+
+def hold_doubtful_day(opening: Opening, now: datetime) -> None:
+    """Hold a provider's whole day after several cancellations of it in a short time."""
+    if _freed_by_us(opening):
+        return
+    day = _openings_of_day(opening)
+    key = _day_key(opening)
+    decided = WorkItem.objects.filter(dedupe_key=key, status=WorkItem.Status.DONE).order_by("-done_at").first()
+    since = max(now - DAY_WINDOW, decided.done_at) if decided and decided.done_at else now - DAY_WINDOW
+    recent = day.filter(parent__isnull=True, freed_by__isnull=False, created_at__gt=since)
+    already_held = day.filter(held=Opening.Held.PROVIDER_DAY, status__in=Opening.CLAIMABLE).exists()
+    own = Writeback.objects.filter(kind=Writeback.Kind.CANCEL).values("appointment_id")
+    if not already_held and recent.exclude(freed_by__in=own).count() < DAY_LIMIT:
+        return
+    for held in day.filter(status__in=Opening.CLAIMABLE, held=Opening.Held.NO):
+        openings.hold(held, Opening.Held.PROVIDER_DAY)
+    ask_about_day(opening, "Several appointments of one provider's day were cancelled within minutes")
+
+
+def ask_about_day(opening: Opening, title: str) -> None:
+    """Ask staff whether the provider is out that day."""
+    ask_staff(
+        "opening.provider_day",
+        title,
+        advice="Is the provider out? Nobody is offered this day until you say. Go on, or close the day's openings.",
+        dedupe_key=_day_key(opening),
+        urgency=WorkItem.Urgency.RED,
+        opening=opening,
+        subject=opening,
+        due_at=opening.start,
+    )
+
+
+def release_day(opening: Opening) -> int:
+    """The provider is in: go on with every held opening of the day. Returns how many."""
+    held = _openings_of_day(opening).filter(held__in=(Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED))
+    return sum(openings.unhold(each) for each in held)
+
+
+def close_day(opening: Opening) -> int:
+    """The provider is out: close every opening of the day. Returns how many."""
+    live = _openings_of_day(opening).filter(status__in=Opening.CLAIMABLE)
+    return sum(openings.close(each, Opening.Closed.BLOCKED) for each in live)
+
+
+def apply_block(block: Block) -> None:
+    """A block came: close what lies under it and ask about the rest of that day."""
+    live = Opening.objects.filter(provider_id=block.provider_id, status__in=Opening.CLAIMABLE)
+    for opening in live.filter(start__lt=block.end, end__gt=block.start):
+        openings.close(opening, Opening.Closed.BLOCKED)
+        for piece in Interval(opening.start, opening.end).minus([Interval(block.start, block.end)]):
+            openings.open_remainder(opening, piece)
+    day = timedelta(days=1)
+    for opening in live.filter(start__gte=block.start - day, start__lt=block.end + day, held=Opening.Held.NO):
+        if _local_day(opening) == timezone.localtime(block.start, opening.location.zone).date():
+            openings.hold(opening, Opening.Held.BLOCKED)
+            ask_about_day(opening, "A block was put on a provider's day that has open time")
+
+
+def _freed_by_us(opening: Opening) -> bool:
+    if opening.freed_by_id is None:
+        return False
+    return Writeback.objects.filter(appointment_id=opening.freed_by_id, kind=Writeback.Kind.CANCEL).exists()
+
+
+def _local_day(opening: Opening) -> object:
+    return timezone.localtime(opening.start, opening.location.zone).date()
+
+
+def _day_key(opening: Opening) -> str:
+    return f"opening.provider_day:{opening.provider_id}:{_local_day(opening)}"
+
+
+def _openings_of_day(opening: Opening) -> QuerySet[Opening]:
+    zone = opening.location.zone
+    midnight = datetime.combine(timezone.localtime(opening.start, zone).date(), time.min, zone)
+    next_midnight = datetime.combine(midnight.date() + timedelta(days=1), time.min, zone)
+    return Opening.objects.filter(provider_id=opening.provider_id, start__gte=midnight, start__lt=next_midnight)

@@ -1,0 +1,57 @@
+"""Which version of what the source calls by which name we hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Q
+
+from scheduling.exceptions import UnknownReference
+from scheduling.models import ExternalId, Source
+
+
+def known(source: Source, kind: str, value: str) -> ExternalId | None:
+    """Return our name for what ``source`` calls ``value``, or None."""
+    return ExternalId.objects.filter(source=source, kind=kind, value=value).first()
+
+
+def object_id(source: Source, kind: str, value: str) -> int | None:
+    """Return the key of our row for ``value``, None for an empty one; raises UnknownReference when there is none."""
+    if not value:
+        return None
+    found = ExternalId.objects.filter(source=source, kind=kind, value=value).values_list("object_id", flat=True).first()
+    if found is None:
+        raise UnknownReference(kind, value)
+    return found
+
+
+def external_value(source: Source, kind: str, pk: int) -> str:
+    """Return what ``source`` calls our row ``pk``; raises UnknownReference when it has no name there."""
+    found = (
+        ExternalId.objects.filter(source=source, kind=kind, object_id=pk)
+        .order_by("pk")
+        .values_list("value", flat=True)
+        .first()
+    )
+    if found is None:
+        raise UnknownReference(kind, "")
+    return found
+
+
+def accept(external: ExternalId, version: str, fetched_at: datetime) -> bool:
+    """Take ``version`` as the one we hold, unless a fetch that began later already told us more.
+
+    The UPDATE also locks the row until the transaction ends, so that two workers apply one after the other.
+    """
+    newer = ExternalId.objects.filter(pk=external.pk).filter(Q(seen_at__isnull=True) | Q(seen_at__lte=fetched_at))
+    if not newer.update(version=version, seen_at=fetched_at):
+        return False
+    external.version, external.seen_at = version, fetched_at
+    return True
+
+
+def name(source: Source, kind: str, value: str, pk: int, *, version: str, fetched_at: datetime) -> ExternalId:
+    """Remember what ``source`` calls our new row ``pk``; IntegrityError when it has another by that name."""
+    return ExternalId.objects.create(
+        source=source, kind=kind, value=value, object_id=pk, version=version, seen_at=fetched_at
+    )

@@ -1,0 +1,32 @@
+"""The practice's calendar as rows."""
+
+from scheduling.models.calendar import Appointment, Block, Opening
+from scheduling.models.outbox import Writeback
+from scheduling.models.people import ContactPoint, Patient, PatientIdentifier, PatientSearchToken
+from scheduling.models.practice import AppointmentType, Bookable, Location, Practice, Provider
+from scheduling.models.scope import LocationAccess, ScopedModel, ScopedQuerySet
+from scheduling.models.sources import ExternalId, Source
+from scheduling.models.story import TimelineEntry, WorkItem
+
+__all__ = [
+    "Appointment",
+    "AppointmentType",
+    "Block",
+    "Bookable",
+    "ContactPoint",
+    "ExternalId",
+    "Location",
+    "LocationAccess",
+    "Opening",
+    "Patient",
+    "PatientIdentifier",
+    "PatientSearchToken",
+    "Practice",
+    "Provider",
+    "ScopedModel",
+    "ScopedQuerySet",
+    "Source",
+    "TimelineEntry",
+    "WorkItem",
+    "Writeback",
+]

@@ -1,0 +1,149 @@
+"""The practice: its places, its people and what can be booked with whom."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+from scheduling.models.scope import ScopedModel
+
+
+def validate_time_zone(name: str) -> None:
+    """Refuse a name that is not an IANA time zone such as ``America/New_York``."""
+    if name not in available_timezones():
+        raise ValidationError(
+            "%(name)s is not an IANA time zone. Write for example America/New_York.", params={"name": name}
+        )
+
+
+class Practice(models.Model):
+    """The one row that describes the practice and holds its *Pause everything* switch."""
+
+    name = models.CharField(max_length=120, default="Our practice")
+    phone = models.CharField(
+        max_length=40, blank=True, help_text="The number a person answers; it stands on every page."
+    )
+    time_zone = models.CharField(max_length=64, default="America/New_York", validators=[validate_time_zone])
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_by = models.CharField(max_length=150, blank=True)
+    pause_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name_plural = "practice"
+        constraints = (models.CheckConstraint(condition=Q(pk=1), name="practice_is_one_row"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def current(cls) -> Practice:
+        """Return the practice's row, made with its defaults at first use."""
+        return cls.objects.get_or_create(pk=1)[0]
+
+
+class Location(ScopedModel):
+    """A place where patients are seen. Naive times from its EHR are in its zone."""
+
+    location_scope = "pk"
+
+    name = models.CharField(max_length=200)
+    signature = models.CharField(
+        max_length=60, blank=True, help_text="How texts from here are signed. Empty: the practice's name."
+    )
+    time_zone = models.CharField(max_length=64, validators=[validate_time_zone])
+    phone = models.CharField(max_length=40, blank=True)
+    address = models.CharField(max_length=300, blank=True)
+    names_providers = models.BooleanField(
+        "names providers in messages",
+        default=False,
+        help_text="Off: texts and e-mails do not say who the visit is with.",
+    )
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ("name",)
+        permissions = (("see_all_locations", "Can see the rows of all locations"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The location's time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+class Provider(models.Model):
+    """A clinician patients are booked with."""
+
+    name = models.CharField(max_length=200)
+    npi = models.CharField("NPI", max_length=10, blank=True)
+    active = models.BooleanField(default=True)
+    claim_serial = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Counts claims on this provider's time; updating it is the claim's lock."
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AppointmentType(models.Model):
+    """A kind of visit, with how far the machine may go in filling it."""
+
+    class Automation(models.TextChoices):
+        AUTOMATIC = "automatic", "automatic"
+        STAFF_CONFIRM = "staff_confirm", "staff confirm each booking"
+        NEVER = "never", "never offered"
+
+    code = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    duration_minutes = models.PositiveSmallIntegerField()
+    automation = models.CharField(max_length=20, choices=Automation, default=Automation.AUTOMATIC)
+    minimum_notice_minutes = models.PositiveIntegerField(
+        default=60, help_text="Time is not offered for this type when it starts sooner than this."
+    )
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.CheckConstraint(condition=Q(duration_minutes__gt=0), name="type_duration_positive"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Bookable(ScopedModel):
+    """What fits where: this provider takes this type, for so long, at this location."""
+
+    location_scope = "location"
+
+    class Mode(models.TextChoices):
+        AUTOMATIC = "automatic", "automatic"
+        ASK_FIRST = "ask_first", "ask first"
+        OFF = "off", "off"
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="bookables")
+    location = models.ForeignKey(Location, on_delete=models.CASCADE, related_name="bookables")
+    appointment_type = models.ForeignKey(AppointmentType, on_delete=models.CASCADE, related_name="bookables")
+    duration_minutes = models.PositiveSmallIntegerField()
+    mode = models.CharField(
+        max_length=20,
+        choices=Mode,
+        default=Mode.ASK_FIRST,
+        help_text="Ask first: the machine proposes and a person sends with one click.",
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("provider", "location", "appointment_type"), name="bookable_once"),
+            models.CheckConstraint(condition=Q(duration_minutes__gt=0), name="bookable_duration_positive"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.provider_id}/{self.location_id}/{self.appointment_type_id} {self.duration_minutes} min"

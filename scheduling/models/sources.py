@@ -1,0 +1,50 @@
+"""Where rows come from, and what they are called there."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Source(models.Model):
+    """A system that knows patients and appointments by names of its own: an EHR, a spreadsheet, ourselves."""
+
+    key = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    writable = models.BooleanField(
+        default=True, help_text="Off: bookings go to staff, who enter them in the EHR by hand."
+    )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ExternalId(models.Model):
+    """What a source calls one of our rows, and the version of it that we hold.
+
+    ``value`` is the source's own id (a FHIR logical id). ``version`` is opaque: equal or different, never greater.
+    ``seen_at`` is our clock when the fetch that produced the held version began; an answer to an earlier fetch
+    never overwrites it.
+    """
+
+    class Kind(models.TextChoices):
+        PATIENT = "patient"
+        PROVIDER = "provider"
+        LOCATION = "location"
+        APPOINTMENT = "appointment"
+        APPOINTMENT_TYPE = "appointment_type"
+        SCHEDULE = "schedule"
+        BLOCK = "block"
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="external_ids")
+    kind = models.CharField(max_length=20, choices=Kind)
+    value = models.CharField(max_length=255)
+    version = models.CharField(max_length=120, blank=True)
+    object_id = models.BigIntegerField()
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("source", "kind", "value"), name="external_id_once"),)
+        indexes = (models.Index(fields=("kind", "object_id"), name="external_id_by_object"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.object_id} at source {self.source_id}"

@@ -1,0 +1,342 @@
+"""Openings: the only place where freed time becomes an offerable thing, changes hands, or closes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from audit.context import correlation_id
+from scheduling import guards, story
+from scheduling.models import Appointment, Block, Opening, Provider, Writeback
+from scheduling.records import Freshness, Interval
+from scheduling.transitions import move, move_by_id
+from scheduling.wake import wake
+
+#: A patient moved up frees a time, whose taker may have been moved up too; after this many the chain ends.
+DEEPEST_CHAIN = 3
+MINE_FOR = timedelta(minutes=10)
+
+
+def interval_of(opening: Opening) -> Interval:
+    """Return the opening's time."""
+    return Interval(opening.start, opening.end)
+
+
+def open_freed_time(
+    appointment: Appointment,
+    *,
+    provider_id: int,
+    location_id: int,
+    interval: Interval,
+    version: str,
+    verdict: str,
+    now: datetime | None = None,
+) -> Opening | None:
+    """Open the time ``appointment`` gave up at ``version``; the only creator of openings from the calendar.
+
+    Returns None when nothing is to be offered: the time is past, the reason says so, the same cancellation was
+    heard before, a block lies over it, or another opening holds it. A reason that nobody mapped opens a held one.
+    Call it inside a transaction.
+    """
+    now = now or timezone.now()
+    if interval.end <= now or interval.start <= now or verdict == "not_rebookable":
+        return None
+    depth = _depth_after(appointment)
+    key = f"{appointment.pk}:{version or 'unversioned'}:{interval.start.isoformat()}/{interval.end.isoformat()}"
+    if depth > DEEPEST_CHAIN or Opening.objects.filter(origin_key=key).exists():
+        return None
+    # The provider's row is the lock: three cancellations handled at once must see one another.
+    Provider.objects.filter(pk=provider_id).update(claim_serial=F("claim_serial") + 1)
+    free = _without_blocks_and_live_openings(provider_id, interval)
+    if not free:
+        return None
+    merged = _merge_unoffered_neighbours(provider_id, location_id, free[0])
+    opening = _insert(appointment, key, merged, provider_id=provider_id, location_id=location_id, depth=depth)
+    if opening is None:
+        return None
+    story.tell(opening, "opening.opened", "Time was freed in the EHR.", appointment_id=appointment.pk)
+    for rest in free[1:]:
+        open_remainder(opening, rest)
+    guards.hold_if_doubtful(opening, verdict, now)
+    request_attention(opening.pk)
+    return opening
+
+
+def _insert(
+    appointment: Appointment, key: str, interval: Interval, *, provider_id: int, location_id: int, depth: int
+) -> Opening | None:
+    try:
+        with transaction.atomic():
+            return Opening.objects.create(
+                provider_id=provider_id,
+                location_id=location_id,
+                source_id=appointment.source_id,
+                start=interval.start,
+                end=interval.end,
+                freed_by=appointment,
+                origin_key=key,
+                depth=depth,
+                correlation_id=correlation_id(),
+            )
+    except IntegrityError:  # the same cancellation, heard at the same moment
+        return None
+
+
+def _depth_after(appointment: Appointment) -> int:
+    """Return 0 for a plain cancellation, one more than its cause for one that made room for a move-up."""
+    cause = (
+        Writeback.objects.filter(appointment=appointment, kind=Writeback.Kind.CANCEL, opening__isnull=False)
+        .values_list("opening__depth", flat=True)
+        .first()
+    )
+    return 0 if cause is None else cause + 1
+
+
+def _without_blocks_and_live_openings(provider_id: int, interval: Interval) -> list[Interval]:
+    overlapping = Q(provider_id=provider_id, start__lt=interval.end, end__gt=interval.start)
+    taken = [Interval(block.start, block.end) for block in Block.objects.filter(overlapping)]
+    started = Opening.objects.filter(overlapping, status__in=Opening.LIVE).exclude(
+        status__in=(Opening.Status.OPEN, Opening.Status.CHECKING), waves_sent=0
+    )
+    taken += [interval_of(opening) for opening in started]
+    return interval.minus(taken)
+
+
+def _merge_unoffered_neighbours(provider_id: int, location_id: int, interval: Interval) -> Interval:
+    """Close openings beside or under ``interval`` that nobody was offered yet, and return the joined time."""
+    neighbours = Opening.objects.filter(
+        provider_id=provider_id,
+        location_id=location_id,
+        status__in=(Opening.Status.OPEN, Opening.Status.CHECKING),
+        waves_sent=0,
+        held=Opening.Held.NO,
+        start__lte=interval.end,
+        end__gte=interval.start,
+    )
+    for neighbour in neighbours:
+        if close(neighbour, Opening.Closed.MERGED):
+            interval = Interval(min(interval.start, neighbour.start), max(interval.end, neighbour.end))
+    return interval
+
+
+def open_remainder(parent: Opening, interval: Interval) -> Opening | None:
+    """Open what is left of ``parent``; it is checked before it is offered, like any other."""
+    if interval.start <= timezone.now():
+        return None
+    try:
+        with transaction.atomic():
+            opening = Opening.objects.create(
+                provider_id=parent.provider_id,
+                location_id=parent.location_id,
+                source_id=parent.source_id,
+                start=interval.start,
+                end=interval.end,
+                freed_by=parent.freed_by,
+                parent=parent,
+                held=parent.held,
+                origin_key=f"remainder:{parent.pk}:{interval.start.isoformat()}/{interval.end.isoformat()}",
+                depth=parent.depth,
+                correlation_id=parent.correlation_id,
+            )
+    except IntegrityError:
+        return None
+    story.tell(opening, "opening.remainder", f"This time is what was left of opening {parent.pk}.", parent_id=parent.pk)
+    request_attention(opening.pk)
+    return opening
+
+
+def record_check(opening: Opening, freshness: Freshness) -> bool:
+    """Store what the EHR said about the opening's time; True when (some of) it is free.
+
+    Time our own bookings under way have taken counts as taken, although the EHR does not know it yet. Where only
+    part is free the opening shrinks to the first part and the others become openings of their own. Call it inside
+    a transaction; the row is locked by its first UPDATE.
+    """
+    locked = Opening.objects.filter(pk=opening.pk, status__in=Opening.CLAIMABLE)
+    if not locked.update(checked_at=freshness.asked_at, check_due_at=None, check_lease_until=None):
+        Opening.objects.filter(pk=opening.pk).update(check_due_at=None, check_lease_until=None)
+        return False
+    opening.refresh_from_db()
+    whole = interval_of(opening)
+    taken = _our_pending_times(opening)
+    free = [piece for offered in sorted(freshness.free) for piece in _within(offered, whole).minus(taken)]
+    free = [piece for piece in free if piece.start < piece.end]
+    if not free:
+        close(opening, Opening.Closed.TAKEN)
+        return False
+    slots = [
+        {"id": slot.external_id, "start": slot.start.isoformat(), "end": slot.end.isoformat()}
+        for slot in freshness.slots
+        if slot.free and free[0].covers(slot.interval)
+    ]
+    Opening.objects.filter(pk=opening.pk).update(start=free[0].start, end=free[0].end, slots=slots)
+    opening.refresh_from_db()
+    if opening.status == Opening.Status.OPEN:
+        move(opening, Opening.Status.CHECKING)
+    if free != [whole]:
+        story.tell(opening, "opening.partly_free", "Only part of this time is free in the EHR.")
+        request_attention(opening.pk)
+    for rest in free[1:]:
+        open_remainder(opening, rest)
+    return True
+
+
+def _within(piece: Interval, whole: Interval) -> Interval:
+    start, end = max(piece.start, whole.start), min(piece.end, whole.end)
+    return Interval(start, max(start, end))
+
+
+def _our_pending_times(opening: Opening) -> list[Interval]:
+    rows = Appointment.objects.filter(
+        provider_id=opening.provider_id,
+        status=Appointment.Status.PENDING,
+        origin=Appointment.Origin.WAITLIST,
+        start__lt=opening.end,
+        end__gt=opening.start,
+    )
+    return [Interval(row.start, row.end) for row in rows if row.start and row.end]
+
+
+def take(opening_id: int, *, by_staff: bool = False, now: datetime | None = None) -> Opening | None:
+    """Claim the opening by one conditional UPDATE; None when it is not to be had any more.
+
+    Patients cannot take a held opening; staff, who decide about it, can.
+    """
+    where = Q(start__gt=now or timezone.now())
+    if not by_staff:
+        where &= Q(held=Opening.Held.NO)
+    row = move_by_id(
+        Opening, opening_id, Opening.Status.CLAIMED, where=where & Q(status__in=Opening.CLAIMABLE), check_due_at=None
+    )
+    return row if isinstance(row, Opening) else None
+
+
+def reserve(opening: Opening, start: datetime, end: datetime) -> list[Opening]:
+    """Keep ``start`` to ``end`` of a claimed opening and open the rest of it as openings of their own."""
+    rest = interval_of(opening).minus([Interval(start, end)])
+    if rest:
+        Opening.objects.filter(pk=opening.pk).update(start=start, end=end)
+        opening.start, opening.end = start, end
+    remainders = [open_remainder(opening, piece) for piece in rest]
+    return [remainder for remainder in remainders if remainder is not None]
+
+
+def fill(opening: Opening) -> bool:
+    """The booking was read back from the EHR: the opening is filled."""
+    filled = move(opening, Opening.Status.FILLED, closed_at=timezone.now(), attention_due_at=timezone.now())
+    if filled:
+        wake("attention")
+    return filled
+
+
+def release(opening: Opening) -> bool:
+    """The claim came to nothing: offer the time again, after a fresh look."""
+    to = Opening.Status.OFFERING if opening.waves_sent else Opening.Status.OPEN
+    released = move(opening, to, attention_due_at=timezone.now())
+    if released:
+        wake("attention")
+    return released
+
+
+def close(opening: Opening, reason: str) -> bool:
+    """Close the opening; its live offers are withdrawn by the waitlist. False when it was closed or filled before."""
+    if opening.status not in Opening.LIVE:
+        return False
+    now = timezone.now()
+    closed = move(
+        opening,
+        Opening.Status.CLOSED,
+        closed_reason=reason,
+        closed_at=now,
+        check_due_at=None,
+        attention_due_at=now,
+    )
+    if closed:
+        story.tell(opening, "opening.closed", f"Closed: {Opening.Closed(reason).label}.", reason=str(reason))
+        wake("attention")
+    return closed
+
+
+def reopen(opening: Opening) -> bool:
+    """Offer a closed opening again, after a fresh look."""
+    reopened = move(opening, Opening.Status.OPEN, closed_reason="", closed_at=None, attention_due_at=timezone.now())
+    if reopened:
+        story.tell(opening, "opening.reopened", "Opened again.")
+        wake("attention")
+    return reopened
+
+
+def hold(opening: Opening, why: str) -> bool:
+    """Stop offers of this opening until a person decides; patients cannot claim it meanwhile."""
+    held = Opening.objects.filter(pk=opening.pk, status__in=Opening.CLAIMABLE).exclude(held=why).update(held=why)
+    if held:
+        opening.held = why
+        story.tell(opening, "opening.held", f"Held: {Opening.Held(why).label}")
+        request_attention(opening.pk)
+    return bool(held)
+
+
+def unhold(opening: Opening) -> bool:
+    """Go on with a held opening, after a fresh look."""
+    freed = Opening.objects.filter(pk=opening.pk).exclude(held=Opening.Held.NO).update(held=Opening.Held.NO)
+    if freed:
+        opening.held = Opening.Held.NO
+        story.tell(opening, "opening.unheld", "No longer held.")
+        request_attention(opening.pk)
+    return bool(freed)
+
+
+def make_mine(opening: Opening, by: str, now: datetime | None = None) -> bool:
+    """A clerk fills this slot by hand: no waves for ten minutes, renewable. False when it is another clerk's."""
+    now = now or timezone.now()
+    free_to_take = Q(mine_until__isnull=True) | Q(mine_until__lte=now) | Q(mine_by=by)
+    until = now + MINE_FOR
+    taken = Opening.objects.filter(free_to_take, pk=opening.pk, status__in=Opening.LIVE).update(
+        mine_by=by, mine_until=until
+    )
+    if taken:
+        opening.mine_by, opening.mine_until = by, until
+        story.tell(opening, "opening.mine", "A clerk is filling this slot by hand.")
+    return bool(taken)
+
+
+def give_back(opening: Opening) -> None:
+    """The clerk is done: the machine may go on."""
+    Opening.objects.filter(pk=opening.pk).update(mine_by="", mine_until=None)
+    opening.mine_by, opening.mine_until = "", None
+    request_attention(opening.pk)
+
+
+def give_way(provider_id: int, interval: Interval, appointment: Appointment) -> None:
+    """The EHR booked this time: nobody can be offered it any more.
+
+    An opening it covers is closed; one it covers in part keeps the rest. A claim under way is left to the outbox,
+    which asks the EHR before it writes.
+    """
+    overlapping = Opening.objects.filter(
+        provider_id=provider_id, status__in=Opening.CLAIMABLE, start__lt=interval.end, end__gt=interval.start
+    )
+    for opening in overlapping:
+        restored = opening.freed_by_id == appointment.pk
+        rest = interval_of(opening).minus([interval])
+        if not close(opening, Opening.Closed.RESTORED if restored else Opening.Closed.TAKEN):
+            continue
+        for piece in rest:
+            open_remainder(opening, piece)
+
+
+def request_check(opening_id: int, at: datetime) -> None:
+    """Ask for a fresh look at the EHR no later than ``at``."""
+    later_or_none = Q(check_due_at__isnull=True) | Q(check_due_at__gt=at)
+    Opening.objects.filter(later_or_none, pk=opening_id, status__in=Opening.CLAIMABLE).update(check_due_at=at)
+    if at <= timezone.now():
+        wake("checks")
+
+
+def request_attention(opening_id: int) -> None:
+    """Tell the waitlist that something about the opening changed."""
+    Opening.objects.filter(pk=opening_id).update(attention_due_at=timezone.now())
+    wake("attention")

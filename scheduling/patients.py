@@ -1,0 +1,212 @@
+"""Patients as their source describes them, and how staff find them again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import phonenumbers
+from django.db import transaction
+from django.db.models import QuerySet
+
+from audit.encryption import blind_index, prefix_tokens, search_tokens
+from scheduling import mirror
+from scheduling.models import ContactPoint, ExternalId, Patient, PatientIdentifier, PatientSearchToken, Source
+from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
+from scheduling.worklist import ask_staff
+
+REGION = "US"
+_NAMES = "patient name"
+
+
+def normalise_phone(raw: str, region: str = REGION) -> tuple[str, bool]:
+    """Return the E.164 form and whether it is a valid number; an unreadable one comes back stripped, with False."""
+    try:
+        number = phonenumbers.parse(raw, region)
+    except phonenumbers.NumberParseException:
+        return raw.strip(), False
+    if not phonenumbers.is_valid_number(number):
+        return raw.strip(), False
+    # An extension cannot be texted, so it is kept in the value but not in the number that is compared.
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), True
+
+
+def has_extension(raw: str, region: str = REGION) -> bool:
+    """Return whether the number as written rings at an extension."""
+    try:
+        return bool(phonenumbers.parse(raw, region).extension)
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def address_index(system: str, value: str) -> str:
+    """Return the blind index of a phone (E.164) or e-mail address."""
+    plain = normalise_phone(value)[0] if system == ContactPoint.System.PHONE else value.strip().lower()
+    return blind_index(plain, f"contact {system}")
+
+
+def family_index(family_name: str) -> str:
+    """Return the blind index of a family name, case and spaces aside; empty for none."""
+    plain = " ".join(family_name.casefold().split())
+    return blind_index(plain, "family name") if plain else ""
+
+
+def birth_date_index(birth_date: object) -> str:
+    """Return the blind index of an ISO birth date; empty for none."""
+    return blind_index(str(birth_date), "birth date") if birth_date else ""
+
+
+def identifier_index(system: str, value: str) -> str:
+    """Return the blind index of an identifier within its system."""
+    return blind_index(f"{system}|{value.strip()}", "patient identifier")
+
+
+def apply_patient(source: Source, record: PatientRecord, fetched_at: datetime) -> Patient:
+    """Create or update the patient ``source`` describes and return it.
+
+    A record older than what we hold changes nothing. Records that replace one another in a circle are left
+    unreplaced and shown to staff.
+    """
+    with transaction.atomic():
+        external = mirror.known(source, ExternalId.Kind.PATIENT, record.external_id)
+        if external is None:
+            patient = Patient()
+        else:
+            patient = Patient.objects.get(pk=external.object_id)
+            if not mirror.accept(external, record.version, fetched_at):
+                return patient
+        _describe(patient, record)
+        patient.replaced_by = _replacement(source, patient, record)
+        patient.save()
+        if external is None:
+            mirror.name(
+                source,
+                ExternalId.Kind.PATIENT,
+                record.external_id,
+                patient.pk,
+                version=record.version,
+                fetched_at=fetched_at,
+            )
+        _keep_search_tokens(patient)
+        _keep_identifiers(source, patient, record.identifiers)
+        _keep_contacts(patient, record.contacts)
+    return patient
+
+
+def find_patients(query: str, among: QuerySet[Patient]) -> QuerySet[Patient]:
+    """Narrow ``among`` to patients whose names begin with every word of ``query``; none for an empty query."""
+    tokens = search_tokens(query, _NAMES)
+    if not tokens:
+        return among.none()
+    for token in tokens:
+        among = among.filter(pk__in=PatientSearchToken.objects.filter(token=token).values("patient_id"))
+    return among
+
+
+def _describe(patient: Patient, record: PatientRecord) -> None:
+    patient.given_name = record.given_name
+    patient.family_name = record.family_name
+    patient.preferred_name = record.preferred_name
+    patient.birth_date = record.birth_date
+    patient.family_index = family_index(record.family_name)
+    patient.birth_date_index = birth_date_index(record.birth_date)
+    patient.language = record.language[:12]
+    patient.active = record.active
+    patient.deceased = record.deceased
+
+
+def _replacement(source: Source, patient: Patient, record: PatientRecord) -> Patient | None:
+    """Return the record that replaces this one, when it is known and does not lead back here."""
+    if not record.replaced_by:
+        return None
+    external = mirror.known(source, ExternalId.Kind.PATIENT, record.replaced_by)
+    if external is None:
+        # Not mirrored yet: the record must not be used all the same, and the next fetch completes the link.
+        patient.active = False
+        return None
+    successor: Patient | None = Patient.objects.get(pk=external.object_id)
+    first, seen = successor, set()
+    while successor is not None:
+        if successor.pk == patient.pk or successor.pk in seen:
+            patient.active = False
+            ask_staff(
+                "patient.replaced_in_a_circle",
+                "Two patient records in the EHR each say the other one replaces them",
+                advice="Neither is offered anything. Correct the link in the EHR; this closes by itself.",
+                dedupe_key=f"patient.circle:{min(patient.pk or successor.pk, successor.pk)}",
+                patient=successor,
+            )
+            return None
+        seen.add(successor.pk)
+        successor = successor.replaced_by
+    return first
+
+
+def _keep_search_tokens(patient: Patient) -> None:
+    text = f"{patient.given_name} {patient.preferred_name} {patient.family_name}"
+    wanted = set(prefix_tokens(text, _NAMES))
+    held = set(patient.search_tokens.values_list("token", flat=True))
+    if held - wanted:
+        patient.search_tokens.filter(token__in=held - wanted).delete()
+    PatientSearchToken.objects.bulk_create(
+        [PatientSearchToken(patient=patient, token=token) for token in wanted - held], ignore_conflicts=True
+    )
+
+
+def _keep_identifiers(source: Source, patient: Patient, records: tuple[IdentifierRecord, ...]) -> None:
+    for record in records:
+        index = identifier_index(record.system, record.value)
+        row, created = PatientIdentifier.objects.get_or_create(
+            source=source,
+            system=record.system,
+            value_index=index,
+            defaults={"patient": patient, "value": record.value, "type_code": record.type_code},
+        )
+        if not created and row.patient_id != patient.pk and patient.may_be_offered:
+            ask_staff(
+                "patient.identifier_twice",
+                "The EHR has two patient records with the same number",
+                advice="They are kept apart here. If they are one person, merge them in the EHR.",
+                dedupe_key=f"patient.identifier:{row.pk}",
+                patient=patient,
+            )
+
+
+def _keep_contacts(patient: Patient, records: tuple[ContactRecord, ...]) -> None:
+    held = {(row.system, row.address_index): row for row in patient.contact_points.all()}
+    told: set[tuple[str, str]] = set()
+    for record in sorted(records, key=lambda each: each.rank):
+        row = _contact(patient, record)
+        key = (row.system, row.address_index)
+        if key in told:  # the same number twice: the better rank stands
+            continue
+        told.add(key)
+        if key in held:
+            row.pk = held[key].pk
+            # What we learned about an address outlives the EHR's next word on it.
+            row.state = held[key].state
+        row.save()
+    for gone in (row for key, row in held.items() if key not in told):
+        if gone.use != "old":
+            gone.use = "old"
+            gone.save(update_fields=["use"])
+
+
+def _contact(patient: Patient, record: ContactRecord) -> ContactPoint:
+    if record.system == "phone":
+        value, valid = normalise_phone(record.value)
+        can_text = valid and record.use in ("mobile", "home", "") and not has_extension(record.value)
+    else:
+        value, valid, can_text = record.value.strip().lower(), "@" in record.value, False
+    return ContactPoint(
+        patient=patient,
+        system=record.system,
+        value=value,
+        address_index=address_index(record.system, record.value),
+        use=record.use,
+        rank=record.rank,
+        can_text=can_text,
+        valid_from=record.valid_from,
+        valid_until=record.valid_until,
+        guardian=record.guardian,
+        state=ContactPoint.State.USABLE if valid else ContactPoint.State.INVALID,
+    )

@@ -1,0 +1,105 @@
+"""The worklist: what only a person can decide, asked once, owned by somebody, and finished with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from scheduling.models import Location, Opening, Patient, WorkItem
+from scheduling.transitions import move
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button on a work item. ``consequence`` says before the click what will happen and who is told.
+
+    ``run`` returns a sentence about what it did, shown to the person and kept as the resolution.
+    """
+
+    slug: str
+    label: str
+    consequence: str
+    run: Callable[[WorkItem, AbstractBaseUser], str]
+
+
+_ACTIONS: dict[str, list[Action]] = {}
+
+
+def register_action(kind: str, action: Action) -> None:
+    """Offer ``action`` on every work item of ``kind``. Called by the app that knows how to do it."""
+    actions = _ACTIONS.setdefault(kind, [])
+    actions[:] = [known for known in actions if known.slug != action.slug] + [action]
+
+
+def actions_for(item: WorkItem) -> list[Action]:
+    """Return the buttons of a work item, in the order they were registered."""
+    return list(_ACTIONS.get(item.kind, ()))
+
+
+def ask_staff(
+    kind: str,
+    title: str,
+    *,
+    advice: str = "",
+    dedupe_key: str,
+    urgency: int = WorkItem.Urgency.SOON,
+    subject: models.Model | None = None,
+    opening: Opening | None = None,
+    patient: Patient | None = None,
+    location: Location | None = None,
+    due_at: datetime | None = None,
+) -> WorkItem:
+    """Put something on the worklist, or count it again when it is still open there.
+
+    ``title`` says what happened, ``advice`` what is safe and what to do; neither names a patient.
+    """
+    values = {
+        "kind": kind,
+        "title": title[:200],
+        "advice": advice[:400],
+        "urgency": urgency,
+        "subject_kind": subject._meta.label_lower if subject is not None else "",
+        "subject_id": subject.pk if subject is not None else None,
+        "opening": opening,
+        "patient": patient,
+        "location": location or (opening.location if opening is not None else None),
+        "due_at": due_at,
+    }
+    still_open = WorkItem.objects.filter(dedupe_key=dedupe_key, status=WorkItem.Status.OPEN)
+    if not still_open.update(times_seen=F("times_seen") + 1):
+        try:
+            with transaction.atomic():
+                return WorkItem.objects.create(dedupe_key=dedupe_key, **values)
+        except IntegrityError:  # asked by somebody else at the same moment
+            still_open.update(times_seen=F("times_seen") + 1)
+    return WorkItem.objects.filter(dedupe_key=dedupe_key).latest("pk")
+
+
+def finish(item: WorkItem, by: str, resolution: str) -> bool:
+    """Close a work item; False when somebody else did."""
+    return move(item, WorkItem.Status.DONE, done_at=timezone.now(), done_by=by[:150], resolution=resolution[:300])
+
+
+def finish_for(dedupe_key: str, resolution: str, by: str = "system") -> None:
+    """Close the open item of a key, if there is one, because its reason is gone."""
+    for item in WorkItem.objects.filter(dedupe_key=dedupe_key, status=WorkItem.Status.OPEN):
+        finish(item, by, resolution)
+
+
+def run_action(item: WorkItem, slug: str, user: AbstractBaseUser) -> str:
+    """Do what the button says and close the item with what came of it; raises KeyError for an unknown button."""
+    action = next((known for known in actions_for(item) if known.slug == slug), None)
+    if action is None:
+        raise KeyError(slug)
+    said = action.run(item, user)
+    finish(item, user.get_username(), said)
+    return said
