@@ -138,7 +138,7 @@ def patient(
 
 
 def made_up_phone(number: int) -> str:
-    """A reserved number, another one for each of the first 80,000."""
+    """A reserved number, another one for each of the first 2,000."""
     area_codes = (201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228)
     return f"+1{area_codes[number // 100 % len(area_codes)]}55501{number % 100:02d}"
 
