@@ -1,0 +1,96 @@
+"""Command line: ``python -m integrations.ehr.sandbox --port 8901 --database sandbox.sqlite3 --seed-clinic``."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import signal
+import sys
+import threading
+from datetime import date
+from types import FrameType
+
+from .server import SandboxServer
+from .settings import SandboxSettings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs until SIGTERM or SIGINT. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    settings = SandboxSettings(
+        host=options.host,
+        port=options.port,
+        database=options.database,
+        control_token=options.control_token,
+        token_seconds=options.token_seconds,
+        clinic_seeded=options.seed_clinic,
+        today=options.today,
+        requests_printed=options.verbose,
+    )
+    if options.client_id:
+        settings.client_id = options.client_id
+    if options.client_secret:
+        settings.client_secret = options.client_secret
+    else:
+        print("No client secret is set: nobody can log in. Set SANDBOX_CLIENT_SECRET.", file=sys.stderr)
+    _warn_of_open_door(settings)
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        server = SandboxServer(settings)
+    except OSError as error:
+        print(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port.",
+            file=sys.stderr,
+        )
+        return 1
+    with server:
+        print(f"sandbox EHR ready at {server.base_url}", flush=True)
+        stopping.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m integrations.ehr.sandbox", description="A FHIR R4 EHR for training and tests."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8901, help="0 picks a free port")
+    parser.add_argument("--database", default=":memory:", help="path of the SQLite file, or :memory:")
+    parser.add_argument("--seed-clinic", action="store_true", help="fill an empty database with the synthetic clinic")
+    parser.add_argument("--today", type=date.fromisoformat, default=None, help="the day the clinic is built around")
+    parser.add_argument("--client-id", default=os.environ.get("SANDBOX_CLIENT_ID", ""))
+    parser.add_argument(
+        "--client-secret", default=os.environ.get("SANDBOX_CLIENT_SECRET", ""), help="better: SANDBOX_CLIENT_SECRET"
+    )
+    parser.add_argument(
+        "--control-token", default=os.environ.get("SANDBOX_CONTROL_TOKEN", ""), help="better: SANDBOX_CONTROL_TOKEN"
+    )
+    parser.add_argument("--token-seconds", type=int, default=300)
+    parser.add_argument(
+        "--print-ready", action="store_true", help="accepted for scripts; the ready line is always printed"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print each request, without its query")
+    return parser
+
+
+def _warn_of_open_door(settings: SandboxSettings) -> None:
+    try:
+        loopback = ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = settings.host == "localhost"
+    if not loopback:
+        print(
+            f"Warning: {settings.host} can be reached from other machines, without TLS. Keep real patients out.",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""From a request to its answer: routing, authorisation, errors and faults."""
+
+from __future__ import annotations
+
+import collections
+import sys
+import time
+import traceback
+from typing import Any
+from urllib.parse import parse_qsl
+
+from . import interactions
+from .auth import TokenDesk, smart_configuration
+from .capability import capability_statement
+from .clinic import load_clinic
+from .control import Control
+from .delivery import Courier
+from .faults import Faults
+from .messages import FHIR_JSON, Request, Response, json_response
+from .outcomes import FhirError, operation_outcome
+from .paging import bundle_json, read_page
+from .sabotage import answer_with_fault
+from .search import PARAMETERS, parse_search
+from .settings import SandboxSettings
+from .store import Store
+from .subscriptions import enqueue
+
+LOG_LENGTH = 2000
+
+
+class Application:
+    """The sandbox EHR without its sockets."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.store = Store(settings.database)
+        self.faults = Faults()
+        self.tokens = TokenDesk(settings)
+        self.log: collections.deque[dict[str, Any]] = collections.deque(maxlen=LOG_LENGTH)
+        self.courier = Courier(self.store, settings, self.faults)
+        self.control = Control(self.store, settings, self.faults, self.tokens, self.log)
+        if settings.clinic_seeded:
+            load_clinic(self.store, settings.today)
+        self.store.watcher = enqueue
+        self.store.after_commit = self.courier.wake
+
+    def start(self) -> None:
+        self.courier.start()
+
+    def stop(self) -> None:
+        self.courier.stop()
+        self.store.close()
+
+    def answer(self, request: Request) -> Response:
+        """Never raises: whatever goes wrong becomes an answer."""
+        began = time.monotonic()
+        if request.path.startswith("/_sandbox"):
+            return self._guarded(self.control.answer, request)
+        fault = self.faults.take_request(request)
+        if fault is None:
+            response = self._guarded(self._route, request)
+        else:
+            response = answer_with_fault(self.faults, fault, request, lambda asked: self._guarded(self._route, asked))
+        self._remember(request, response, began)
+        return response
+
+    def _guarded(self, route: Any, request: Request) -> Response:
+        try:
+            response: Response = route(request)
+        except FhirError as error:
+            return json_response(error.status, error.outcome, FHIR_JSON, error.headers)
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            text = "The sandbox EHR has a fault of its own. Its error output says more."
+            return json_response(500, operation_outcome("exception", text), FHIR_JSON)
+        return response
+
+    def _remember(self, request: Request, response: Response, began: float) -> None:
+        """Names of search parameters, but values only of the technical ones: birth dates and phones stay out of the log."""
+        parameters = {
+            name: value if name.startswith("_") and name != "_cursor" else "" for name, value in request.parameters
+        }
+        self.log.append(
+            {
+                "at": self.store.clock.now(), "method": request.method, "path": request.path, "parameters": parameters,
+                "status": response.status, "milliseconds": round((time.monotonic() - began) * 1000, 1), "fault": response.fault,
+                "delivery": response.delivery.value,
+            }
+        )  # fmt: skip
+
+    def _route(self, request: Request) -> Response:
+        if request.path == "/oauth/token":
+            return self.tokens.issue(request)
+        if request.path in ("/fhir/.well-known/smart-configuration", "/.well-known/smart-configuration"):
+            return smart_configuration(request.base_url)
+        if request.path == "/fhir/metadata":
+            return json_response(200, capability_statement(request.base_url, self.store.clock), FHIR_JSON)
+        parts = request.path.strip("/").split("/")
+        if parts[0] != "fhir":
+            raise FhirError(404, "not-found", "There is nothing here. The FHIR base is /fhir.")
+        self.tokens.check(request)
+        if len(parts) < 2 or parts[1] not in PARAMETERS:
+            raise FhirError(404, "not-supported", f"This server has only {', '.join(PARAMETERS)}.")
+        return self._resource(request, parts[1], parts[2:])
+
+    def _resource(self, request: Request, resource_type: str, rest: list[str]) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        if not rest and method == "GET":
+            return self._search(request, resource_type, request.parameters)
+        if not rest and method == "POST":
+            return interactions.create(self.store, request, resource_type)
+        if rest == ["_search"] and method == "POST":
+            form = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+            return self._search(request, resource_type, request.parameters + form)
+        if len(rest) == 3 and rest[1] == "_history" and method == "GET":
+            return interactions.read(self.store, request, resource_type, rest[0], rest[2])
+        if len(rest) == 1:
+            if method == "GET":
+                return interactions.read(self.store, request, resource_type, rest[0])
+            if method == "PUT":
+                return interactions.update(self.store, request, resource_type, rest[0])
+            if method == "PATCH":
+                return interactions.patch(self.store, request, resource_type, rest[0])
+            if method == "DELETE":
+                return interactions.delete(self.store, resource_type, rest[0])
+        raise FhirError(
+            405, "not-supported", f"{request.method} is not possible here.", headers={"Allow": "GET, POST, PUT, PATCH"}
+        )
+
+    def _search(self, request: Request, resource_type: str, parameters: list[tuple[str, str]]) -> Response:
+        search = parse_search(resource_type, parameters)
+        if search.unknown and request.preference("handling") == "strict":
+            raise FhirError(400, "not-supported", f"Unknown search parameter: {', '.join(search.unknown)}.")
+        url = f"{request.base_url}/fhir/{resource_type}"
+        with self.store.reading() as connection:
+            page = read_page(connection, self.store.clock, search, parameters, url)
+        return Response(200, bundle_json(page).encode())

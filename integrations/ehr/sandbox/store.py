@@ -1,0 +1,233 @@
+"""Resources with their versions and search terms in one SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .clock import Clock, format_instant
+from .indexing import columns_of, terms_of
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS resources (
+    key INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT '',
+    start_ms INTEGER, end_ms INTEGER, body TEXT NOT NULL, UNIQUE (type, id));
+CREATE INDEX IF NOT EXISTS resources_updated ON resources (type, updated_ms, key);
+CREATE INDEX IF NOT EXISTS resources_start ON resources (type, IFNULL(start_ms, -1), key);
+CREATE INDEX IF NOT EXISTS resources_time ON resources (type, start_ms, end_ms);
+CREATE TABLE IF NOT EXISTS versions (
+    type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
+    deleted INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (type, id, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS terms (
+    parameter TEXT NOT NULL, value TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (parameter, value, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS terms_key ON terms (key);
+CREATE TABLE IF NOT EXISTS slot_holds (slot_id TEXT PRIMARY KEY, appointment_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS slot_holds_appointment ON slot_holds (appointment_id);
+CREATE TABLE IF NOT EXISTS subscription_secrets (subscription_id TEXT PRIMARY KEY, secret TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notifications (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, subscription_id TEXT NOT NULL,
+    resource_type TEXT NOT NULL, body TEXT NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting', treatment TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS notifications_state ON notifications (state, subscription_id, number);
+"""
+_RECORD = "SELECT key, type, id, version, updated_ms, deleted, body FROM resources"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored version; ``body`` is the JSON text as clients get it."""
+
+    key: int
+    resource_type: str
+    id: str
+    version: int
+    updated_ms: int
+    deleted: bool
+    body: str
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.body)
+        return value
+
+
+def _record(row: tuple[Any, ...] | None) -> Record | None:
+    return None if row is None else Record(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
+
+
+def fetch(connection: sqlite3.Connection, resource_type: str, resource_id: str) -> Record | None:
+    """The current version, deleted ones included, or None."""
+    return _record(connection.execute(f"{_RECORD} WHERE type = ? AND id = ?", (resource_type, resource_id)).fetchone())
+
+
+def fetch_version(connection: sqlite3.Connection, resource_type: str, resource_id: str, version: int) -> Record | None:
+    current = fetch(connection, resource_type, resource_id)
+    if current is None or current.version == version:
+        return current
+    row = connection.execute(
+        "SELECT 0, type, id, version, updated_ms, deleted, body FROM versions WHERE type = ? AND id = ? AND version = ?",
+        (resource_type, resource_id, version),
+    ).fetchone()
+    return _record(row)
+
+
+class Transaction:
+    """Changes that become visible together. Only one exists at a time."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, clock: Clock, watcher: Callable[[Transaction, Record], None]
+    ) -> None:
+        self.connection = connection
+        self.clock = clock
+        self._watcher = watcher
+
+    def get(self, resource_type: str, resource_id: str) -> Record | None:
+        """The current version, or None when there is none or it was deleted."""
+        record = fetch(self.connection, resource_type, resource_id)
+        return None if record is None or record.deleted else record
+
+    def put(self, resource_type: str, resource_id: str, resource: dict[str, Any]) -> Record:
+        """Store the next version. ``resource`` is not changed; id and meta are set on the stored copy."""
+        return self._write(resource_type, resource_id, resource, deleted=False)
+
+    def delete(self, record: Record) -> Record:
+        return self._write(record.resource_type, record.id, record.resource, deleted=True)
+
+    def load(self, resources: list[dict[str, Any]]) -> None:
+        """Store first versions in bulk, telling nobody: what a clinic had before anyone looked."""
+        stamp = self.clock.reserve(len(resources))
+        for offset, resource in enumerate(resources):
+            self._insert(resource["resourceType"], resource["id"], resource, stamp + offset)
+
+    def reindex(self, record: Record) -> None:
+        """Compute the terms of a resource again, because what it refers to has changed."""
+        self._replace_terms(record.key, record.resource)
+
+    def _write(self, resource_type: str, resource_id: str, resource: dict[str, Any], *, deleted: bool) -> Record:
+        stamp = self.clock.tick()
+        previous = fetch(self.connection, resource_type, resource_id)
+        if previous is None:
+            record = self._insert(resource_type, resource_id, resource, stamp)
+        else:
+            record = self._supersede(previous, resource, stamp, deleted)
+        self._watcher(self, record)
+        return record
+
+    def _insert(self, resource_type: str, resource_id: str, resource: dict[str, Any], stamp: int) -> Record:
+        stored, body = _stamped(resource, resource_id, 1, stamp)
+        cursor = self.connection.execute(
+            "INSERT INTO resources (type, id, version, updated_ms, status, start_ms, end_ms, body) VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
+            (resource_type, resource_id, stamp, *columns_of(stored), body),
+        )
+        key = cursor.lastrowid or 0
+        self._add_terms(key, stored)
+        return Record(key, resource_type, resource_id, 1, stamp, False, body)
+
+    def _supersede(self, previous: Record, resource: dict[str, Any], stamp: int, deleted: bool) -> Record:
+        version = previous.version + 1
+        stored, body = _stamped(resource, previous.id, version, stamp)
+        self.connection.execute(
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                previous.resource_type,
+                previous.id,
+                previous.version,
+                previous.updated_ms,
+                previous.deleted,
+                previous.body,
+            ),
+        )
+        self.connection.execute(
+            "UPDATE resources SET version = ?, updated_ms = ?, deleted = ?, status = ?, start_ms = ?, end_ms = ?, body = ?"
+            " WHERE key = ?",
+            (version, stamp, deleted, *columns_of(stored), body, previous.key),
+        )
+        self._replace_terms(previous.key, stored)
+        return Record(previous.key, previous.resource_type, previous.id, version, stamp, deleted, body)
+
+    def _replace_terms(self, key: int, resource: dict[str, Any]) -> None:
+        self.connection.execute("DELETE FROM terms WHERE key = ?", (key,))
+        self._add_terms(key, resource)
+
+    def _add_terms(self, key: int, resource: dict[str, Any]) -> None:
+        terms = terms_of(resource, self._actors_of_schedule)
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO terms VALUES (?, ?, ?)", [(parameter, value, key) for parameter, value in terms]
+        )
+
+    def _actors_of_schedule(self, reference: str) -> list[str]:
+        rows = self.connection.execute(
+            "SELECT t.value FROM terms t JOIN resources r ON r.key = t.key"
+            " WHERE r.type = 'Schedule' AND r.id = ? AND t.parameter = 'Schedule.actor'",
+            (reference.rpartition("/")[2],),
+        )
+        return [row[0] for row in rows]
+
+
+def _stamped(resource: dict[str, Any], resource_id: str, version: int, stamp: int) -> tuple[dict[str, Any], str]:
+    meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": format_instant(stamp)}
+    head = {"resourceType": resource["resourceType"], "id": resource_id, "meta": meta}
+    stored = {**head, **{name: value for name, value in resource.items() if name not in head}}
+    return stored, json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
+
+
+class Store:
+    """One SQLite file (WAL), many readers, one writer at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._in_memory = path == ":memory:"
+        self._lock = threading.RLock()
+        self._writer = self._connect()
+        self._readers: list[sqlite3.Connection] = []
+        self._writer.executescript(SCHEMA)
+        latest = self._writer.execute("SELECT IFNULL(MAX(updated_ms), 0) FROM resources").fetchone()[0]
+        self.clock = Clock(latest)
+        self.watcher: Callable[[Transaction, Record], None] = lambda transaction, record: None
+        self.after_commit: Callable[[], None] = lambda: None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reads; a database in memory has only one, so reads take turns there."""
+        if self._in_memory:
+            with self._lock:
+                yield self._writer
+            return
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            self._readers.append(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """The only transaction; all or nothing."""
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(self._writer, self.clock, self.watcher)
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+        self.after_commit()
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in [*self._readers, self._writer]:
+                connection.close()
