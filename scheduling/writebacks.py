@@ -107,13 +107,31 @@ def lease(writeback_id: int, now: datetime | None = None) -> Lease | None:
     return Lease(row, look_up_first) if taken else None
 
 
-def mark_sent(row: Writeback) -> None:
-    """Commit, just before the call, that from now on it may have had an effect; also renews the lease."""
-    now = timezone.now()
-    row.sent_at, row.lease_until = now, now + LEASE
-    Writeback.objects.filter(pk=row.pk, status=Writeback.Status.SENDING).update(
-        sent_at=now, lease_until=row.lease_until
-    )
+def mark_sent(row: Writeback) -> bool:
+    """Commit, just before the call, that from now on it may have had an effect; also renews the lease.
+
+    False: the lease ran out meanwhile and another worker has the row, so the call must not be made.
+    """
+    return _still_ours(row, sent_at=timezone.now())
+
+
+def renew(row: Writeback) -> bool:
+    """Keep the row for another lease before a further call; False when another worker has it by now."""
+    return _still_ours(row)
+
+
+def _still_ours(row: Writeback, **fields: datetime) -> bool:
+    fields["lease_until"] = timezone.now() + LEASE
+    kept = Writeback.objects.filter(_in_our_hands(row), pk=row.pk).update(**fields)
+    if kept:
+        for name, value in fields.items():
+            setattr(row, name, value)
+    return bool(kept)
+
+
+def _in_our_hands(row: Writeback) -> Q:
+    """The row as we hold it: the time our lease ends is what tells it from another worker's."""
+    return Q(status=row.status, lease_until=row.lease_until) if row.lease_until else Q(status=row.status)
 
 
 def mark_done(row: Writeback) -> bool:
@@ -131,13 +149,15 @@ def mark_dead(row: Writeback, code: str, detail: str = "") -> bool:
     return _end(row, Writeback.Status.DEAD, code, detail)
 
 
-def mark_unknown(row: Writeback, look_at: datetime, code: str, detail: str = "") -> bool:
-    """The call may have had an effect: look it up at ``look_at``, when the EHR can no longer be working on it."""
+def mark_unknown(row: Writeback, look_at: datetime, code: str, detail: str = "", *, counts: bool = True) -> bool:
+    """The call may have had an effect: look it up at ``look_at``. With ``counts`` False the try is not counted."""
     return move(
         row,
         Writeback.Status.UNKNOWN,
+        where=_in_our_hands(row),
         due_at=look_at,
         lease_until=None,
+        attempts=row.attempts if counts else max(row.attempts - 1, 0),
         error_code=code[:60],
         error_detail=detail[:300],
     )
@@ -148,6 +168,7 @@ def postpone(row: Writeback, until: datetime, code: str, detail: str = "", *, co
     return move(
         row,
         Writeback.Status.WAITING,
+        where=_in_our_hands(row),
         due_at=until,
         lease_until=None,
         attempts=row.attempts if counts else max(row.attempts - 1, 0),
@@ -158,12 +179,12 @@ def postpone(row: Writeback, until: datetime, code: str, detail: str = "", *, co
 
 def hand_to_staff(row: Writeback) -> bool:
     """We may not write to this EHR: a person enters it, and it is done when the EHR shows it."""
-    return move(row, Writeback.Status.BY_HAND, lease_until=None)
+    return move(row, Writeback.Status.BY_HAND, where=_in_our_hands(row), lease_until=None)
 
 
 def _end(row: Writeback, status: str, code: str = "", detail: str = "") -> bool:
     fields: dict[str, Any] = {"lease_until": None, "error_code": code[:60], "error_detail": detail[:300]}
-    return move(row, status, finished_at=timezone.now(), **fields)
+    return move(row, status, where=_in_our_hands(row), finished_at=timezone.now(), **fields)
 
 
 def retry(row: Writeback, by: str) -> bool:
