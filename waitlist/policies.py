@@ -1,0 +1,71 @@
+"""The outreach numbers that hold for a place and a type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from waitlist.models import Offer, OutreachPolicy
+from waitlist.pacing import Policy, wave_rules
+
+#: The practice's own acceptance rate counts once this many offers of the last :data:`RATE_PERIOD` were decided.
+RATE_NEEDS = 200
+RATE_PERIOD = timedelta(days=90)
+
+
+def policy_for(location_id: int | None, type_id: int | None) -> Policy:
+    """Return the numbers of the narrowest row: type and location, then type, then location, then everybody's.
+
+    A row counts as a whole; nothing is mixed from several. Without any row the defaults of :class:`Policy` hold.
+    """
+    return policies_for(location_id, [type_id])[type_id]
+
+
+def policies_for(location_id: int | None, type_ids: Iterable[int | None]) -> dict[int | None, Policy]:
+    """Return the policy of each type at the location, in one query."""
+    wanted = list(dict.fromkeys(type_ids))
+    rows = OutreachPolicy.objects.filter(
+        Q(location_id=location_id) | Q(location__isnull=True),
+        Q(appointment_type_id__in=[pk for pk in wanted if pk is not None]) | Q(appointment_type__isnull=True),
+    )
+    by_scope = {(row.location_id, row.appointment_type_id): row for row in rows}
+    return {type_id: _narrowest(by_scope, location_id, type_id) for type_id in wanted}
+
+
+def _narrowest(rows: dict[tuple[int | None, int | None], OutreachPolicy], location: int | None, type_: int | None) -> Policy:
+    for scope in ((location, type_), (None, type_), (location, None), (None, None)):
+        if scope in rows:
+            return read(rows[scope])
+    return Policy()
+
+
+def read(row: OutreachPolicy) -> Policy:
+    """Return a stored row as the value the pure modules work with."""
+    return Policy(
+        start_delay=timedelta(seconds=row.start_delay_seconds),
+        cut_off=timedelta(minutes=row.cut_off_minutes),
+        offers_per_day=row.offers_per_day,
+        offers_per_week=row.offers_per_week,
+        silences_before_asking=row.silences_before_asking,
+        quiet_from=row.quiet_from,
+        quiet_until=row.quiet_until,
+        waves=wave_rules(row.waves),
+    )
+
+
+def acceptance_rate(location_id: int, now: datetime | None = None) -> float | None:
+    """Return the location's share of offers answered with yes, None until enough offers were decided.
+
+    A yes that came too late counts too: the patient would have come.
+    """
+    now = now or timezone.now()
+    status = Offer.Status
+    decided = Offer.objects.filter(
+        opening__location_id=location_id,
+        created_at__gte=now - RATE_PERIOD,
+        status__in=(status.YES, status.TOO_LATE, status.NO, status.EXPIRED),
+    ).aggregate(all=Count("pk"), yes=Count("pk", filter=Q(status__in=(status.YES, status.TOO_LATE))))
+    return decided["yes"] / decided["all"] if decided["all"] >= RATE_NEEDS else None
