@@ -61,7 +61,7 @@ def open_freed_time(
     for rest in free[1:]:
         open_remainder(opening, rest)
     guards.hold_if_doubtful(opening, verdict, now)
-    request_attention(opening.pk)
+    wake("attention")
     return opening
 
 
@@ -79,6 +79,7 @@ def _insert(
                 freed_by=appointment,
                 origin_key=key,
                 depth=depth,
+                attention_due_at=timezone.now(),
                 correlation_id=correlation_id(),
             )
     except IntegrityError:  # the same cancellation, heard at the same moment
@@ -139,12 +140,13 @@ def open_remainder(parent: Opening, interval: Interval) -> Opening | None:
                 held=parent.held,
                 origin_key=f"remainder:{parent.pk}:{interval.start.isoformat()}/{interval.end.isoformat()}",
                 depth=parent.depth,
+                attention_due_at=timezone.now(),
                 correlation_id=parent.correlation_id,
             )
     except IntegrityError:
         return None
     story.tell(opening, "opening.remainder", f"This time is what was left of opening {parent.pk}.", parent_id=parent.pk)
-    request_attention(opening.pk)
+    wake("attention")
     return opening
 
 

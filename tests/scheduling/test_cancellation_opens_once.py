@@ -1,0 +1,165 @@
+"""A cancellation frees time once, whatever way and however often it is heard."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from scheduling.appointments import apply_absence
+from scheduling.models import Appointment, Opening, TimelineEntry, WorkItem
+from tests import factories
+from tests.scheduling.conftest import Clinic
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_cancelled_booking_opens_its_time(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    (opening,) = clinic.cancel(record).opened
+    assert (opening.start, opening.end) == (record.start, record.end)
+    assert (opening.provider, opening.location, opening.status) == (clinic.provider, clinic.location, "open")
+    assert opening.attention_due_at is not None
+    assert TimelineEntry.objects.get(opening=opening).kind == "opening.opened"
+
+
+def test_the_same_version_again_changes_nothing(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    clinic.cancel(record)
+    again = clinic.cancel(record)
+    assert (again.change, again.opened) == ("unchanged", ())
+    assert Opening.objects.count() == 1
+
+
+def test_an_older_fetch_never_overwrites_a_newer_one(clinic: Clinic) -> None:
+    record = clinic.record()
+    before = timezone.now()
+    clinic.apply(record, before)
+    cancelled = replace(record, version="3", status="cancelled", status_code="cancelled")
+    clinic.apply(cancelled, before + timedelta(seconds=2))
+    late = clinic.apply(replace(record, version="2"), before + timedelta(seconds=1))
+    assert late.change == "stale"
+    assert Appointment.objects.get().status == "cancelled"
+    assert Opening.objects.get().status == "open"
+
+
+def test_a_second_edit_of_a_cancelled_appointment_opens_nothing_more(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    clinic.cancel(record)
+    assert clinic.cancel(record, version="3", reason_code="pat").opened == ()
+
+
+@pytest.mark.parametrize("status", ["noshow", "fulfilled", "unknown", "proposed", "waitlist"])
+def test_other_ends_free_nothing(clinic: Clinic, status: str) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    assert clinic.apply(replace(record, version="2", status=status)).opened == ()
+    assert not Opening.objects.exists()
+
+
+def test_initial_load_opens_nothing(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record, opens=False)
+    clinic.apply(replace(record, version="2", status="cancelled"), opens=False)
+    assert not Opening.objects.exists()
+
+
+def test_an_appointment_first_heard_of_as_cancelled_opens(clinic: Clinic) -> None:
+    assert len(clinic.cancel(clinic.record()).opened) == 1
+
+
+def test_a_deleted_appointment_opens_its_time(clinic: Clinic) -> None:
+    clinic.apply(clinic.record())
+    applied = apply_absence(clinic.source, "a1", timezone.now())
+    assert applied is not None
+    assert applied.appointment.status == "entered-in-error"
+    assert len(applied.opened) == 1
+    assert apply_absence(clinic.source, "never-heard-of", timezone.now()) is None
+
+
+def test_a_rescheduled_appointment_frees_only_the_old_time(clinic: Clinic) -> None:
+    record = clinic.record()
+    assert record.start and record.end
+    clinic.apply(record)
+    later = timedelta(minutes=15)
+    applied = clinic.apply(replace(record, version="2", start=record.start + later, end=record.end + later))
+    (opening,) = applied.opened
+    assert (opening.start, opening.end) == (record.start, record.start + later)
+
+
+@pytest.mark.parametrize("minutes", [-1, -20])
+def test_time_that_has_begun_is_not_opened(clinic: Clinic, minutes: int) -> None:
+    start = timezone.now() + timedelta(minutes=minutes)
+    record = clinic.record(start=start, end=start + timedelta(minutes=30))
+    clinic.apply(record)
+    assert clinic.cancel(record).opened == ()
+
+
+def test_a_reason_that_forbids_it_opens_nothing(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    assert clinic.cancel(record, reason_verdict="not_rebookable").opened == ()
+
+
+@pytest.mark.parametrize("verdict", ["unmapped", "ask_staff"])
+def test_a_doubtful_reason_waits_for_staff(clinic: Clinic, verdict: str) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    (opening,) = clinic.cancel(record, reason_verdict=verdict).opened
+    assert Opening.objects.get(pk=opening.pk).held == "reason"
+    assert WorkItem.objects.get().kind == "opening.reason"
+
+
+def test_un_cancelled_closes_the_opening(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    clinic.cancel(record)
+    clinic.apply(replace(record, version="3"))
+    opening = Opening.objects.get()
+    assert (opening.status, opening.closed_reason) == ("closed", "restored")
+
+
+def test_a_booking_over_part_of_an_opening_leaves_the_rest(clinic: Clinic) -> None:
+    long = clinic.record(end=factories.in_days(3) + timedelta(minutes=60))
+    assert long.start and long.end
+    clinic.apply(long)
+    clinic.cancel(long)
+    half = long.start + timedelta(minutes=30)
+    clinic.apply(clinic.record("a2", end=half))
+    closed = Opening.objects.get(status="closed")
+    rest = Opening.objects.get(status="open")
+    assert closed.closed_reason == "taken"
+    assert (rest.start, rest.end, rest.parent) == (half, long.end, closed)
+
+
+def test_neighbours_join_before_their_first_offer_only(clinic: Clinic) -> None:
+    first = clinic.record("a1")
+    assert first.start and first.end
+    second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30))
+    clinic.apply(first)
+    clinic.apply(second)
+    clinic.cancel(first)
+    clinic.cancel(second)
+    joined = Opening.objects.get(status="open")
+    assert (joined.start, joined.end) == (first.start, second.end)
+    assert Opening.objects.get(status="closed").closed_reason == "merged"
+
+
+def test_an_opening_with_offers_keeps_its_time(clinic: Clinic) -> None:
+    first = clinic.record("a1")
+    assert first.start and first.end
+    second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30))
+    clinic.apply(first)
+    clinic.apply(second)
+    clinic.cancel(first)
+    Opening.objects.update(status="offering", waves_sent=1)
+    clinic.cancel(second)
+    assert list(Opening.objects.order_by("start").values_list("start", "end", "status")) == [
+        (first.start, first.end, "offering"),
+        (second.start, second.end, "open"),
+    ]

@@ -1,0 +1,83 @@
+"""Several cancellations of one provider's day look like an absence: nobody is offered it until staff say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from scheduling import worklist
+from scheduling.blocks import add_block
+from scheduling.models import Opening, WorkItem
+from scheduling.records import Interval
+from tests.scheduling.conftest import Clinic
+
+pytestmark = pytest.mark.django_db
+
+
+def _cancel_apart(clinic: Clinic, count: int) -> None:
+    for number in range(count):
+        first = clinic.record()
+        assert first.start and first.end
+        apart = timedelta(hours=number)
+        record = clinic.record(f"a{number}", start=first.start + apart, end=first.end + apart)
+        clinic.apply(record)
+        clinic.cancel(record)
+
+
+def test_two_cancellations_are_offered(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 2)
+    assert set(Opening.objects.values_list("held", flat=True)) == {""}
+    assert not WorkItem.objects.exists()
+
+
+def test_three_within_minutes_hold_the_whole_day(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 3)
+    assert list(Opening.objects.values_list("held", flat=True)) == ["provider_day"] * 3
+    item = WorkItem.objects.get()
+    assert (item.kind, item.urgency, item.location) == ("opening.provider_day", WorkItem.Urgency.RED, clinic.location)
+
+
+def test_three_over_a_longer_time_are_offered(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 2)
+    for opening in Opening.objects.all():
+        Opening.objects.filter(pk=opening.pk).update(created_at=opening.created_at - timedelta(minutes=11))
+    _cancel_apart(clinic, 3)  # the first two are known versions
+    assert set(Opening.objects.values_list("held", flat=True)) == {""}
+
+
+def test_staff_say_she_is_in(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 3)
+    user = get_user_model().objects.create_user("clerk")
+    said = worklist.run_action(WorkItem.objects.get(), "in", user)
+    assert said == "3 openings are offered again."
+    assert set(Opening.objects.values_list("held", flat=True)) == {""}
+    assert (WorkItem.objects.get().status, WorkItem.objects.get().done_by) == ("done", "clerk")
+    _cancel_apart(clinic, 4)  # one more cancellation does not ask again
+    assert set(Opening.objects.values_list("held", flat=True)) == {""}
+
+
+def test_staff_say_she_is_out(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 3)
+    user = get_user_model().objects.create_user("clerk")
+    worklist.run_action(WorkItem.objects.get(), "out", user)
+    assert set(Opening.objects.values_list("status", "closed_reason")) == {("closed", "blocked")}
+
+
+def test_a_block_closes_what_lies_under_it_and_holds_the_day(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 2)
+    first, second = Opening.objects.order_by("start")
+    add_block(clinic.provider, Interval(first.start, first.end))
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, first.closed_reason) == ("closed", "blocked")
+    assert (second.status, second.held) == ("open", "blocked")
+
+
+def test_freed_time_under_a_block_is_not_opened(clinic: Clinic) -> None:
+    record = clinic.record()
+    assert record.start and record.end
+    clinic.apply(record)
+    add_block(clinic.provider, Interval(record.start, record.end))
+    assert clinic.cancel(record).opened == ()
