@@ -69,7 +69,7 @@ class Worker:
         self._ready = threading.Event()
         ready = self._ready
 
-        class ThreadedWorker(WorkController):  # type: ignore[misc]
+        class ThreadedWorker(WorkController):
             def on_consumer_ready(self, consumer: Any) -> None:
                 ready.set()
 
@@ -152,7 +152,10 @@ def run_embedded(
     host: str = "127.0.0.1",
     announce: Callable[[EmbeddedSite], None] = lambda site: None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM. `announce` is called once everything runs, to print addresses. Main thread only."""
+    """Serve until Ctrl-C or SIGTERM. `announce` is called once everything runs, to print addresses.
+
+    Only for the main thread, which receives the signals.
+    """
     site = EmbeddedSite(port, host=host)
     with until_signalled() as asked:
         site.start()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -44,12 +45,12 @@ def _new_secrets() -> dict[str, str]:
 def _write_once(path: Path) -> dict[str, str]:
     """Several processes may start at once on a fresh checkout: a hard link lets exactly one of their files win."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    descriptor, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # readable by the owner only
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.writelines(f"{name}={value}\n" for name, value in _new_secrets().items())
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
-    draft.unlink()
+    os.unlink(draft)
     return _stored(path)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from cryptography.fernet import Fernet
@@ -94,7 +94,7 @@ def read(variables: Mapping[str, str], base_directory: Path) -> Environment:
     """
     reader = Reader({name: value for name, value in variables.items() if value.strip()})
     app_env = reader.choice("APP_ENV", (EMBEDDED, PRODUCTION), EMBEDDED)
-    var_directory = Path(reader.text("VAR_DIR") or base_directory / "var")
+    var_directory = Path(reader.text("VAR_DIR") or base_directory / "var").absolute()
     if app_env == EMBEDDED:
         made = embedded_secrets(reader, var_directory)
         reader = Reader({**made, **reader.variables}, reader.problems)
@@ -169,18 +169,22 @@ def _services(reader: Reader, app_env: str, var_directory: Path) -> dict[str, An
     broker = reader.text("CELERY_BROKER_URL") or ("" if app_env == PRODUCTION else MEMORY_BROKER)
     if broker == "memory://":
         broker = MEMORY_BROKER  # kombu warns about an address without a host
-    if broker and urlsplit(broker).scheme not in {"memory", "redis", "rediss", "amqp", "amqps"}:
+    if broker and broker.partition(":")[0] not in {"memory", "redis", "rediss", "amqp", "amqps"}:
         reader.problem("CELERY_BROKER_URL", "names no broker we know", "write redis://host:6379/0")
+    nothing: dict[str, Any] = {}
     return {
         "database": reader.value(
             "DATABASE_URL",
             lambda: _known_database(environ.Env.db_url_config(database_url)),
-            {},
+            nothing,
             "write postgres://user:password@host:5432/name, or sqlite:////path/to/file.sqlite3",
         ),
         "statement_timeout_milliseconds": reader.whole_number("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, 0, 3_600_000),
         "cache": reader.value(
-            "CACHE_URL", lambda: environ.Env.cache_url_config(cache_url), {}, "write redis://host:6379/1 or leave it out"
+            "CACHE_URL",
+            lambda: environ.Env.cache_url_config(cache_url),
+            nothing,
+            "write redis://host:6379/1 or leave it out",
         ),
         "celery_broker_url": broker,
         "ehr_allow_private_addresses": reader.boolean("EHR_ALLOW_PRIVATE_ADDRESSES", app_env == EMBEDDED),
@@ -190,7 +194,8 @@ def _services(reader: Reader, app_env: str, var_directory: Path) -> dict[str, An
 def _known_database(settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("ENGINE") not in {"django.db.backends.postgresql", "django.db.backends.sqlite3"}:
         raise ValueError("neither PostgreSQL nor SQLite")
-    return settings
+    # django-environ leaves the directory of a Unix socket percent-encoded.
+    return {**settings, "HOST": unquote(settings.get("HOST") or "")}
 
 
 def _messaging(reader: Reader, app_env: str) -> dict[str, Any]:
@@ -200,8 +205,8 @@ def _messaging(reader: Reader, app_env: str) -> dict[str, Any]:
     sms_channel = reader.choice("SMS_CHANNEL", ("console", "twilio"), "console")
     email_channel = reader.choice("EMAIL_CHANNEL", ("console", "email"), "console" if embedded else "email")
     if sms_channel == "twilio":
-        for name in sms:
-            if not sms[name]:
+        for name, given in sms.items():
+            if not given:
                 reader.problem(name.upper(), "is missing", "SMS_CHANNEL=twilio needs it; copy it from Twilio's console")
     if email_channel == "email" and not reader.text("EMAIL_URL"):
         reader.problem("EMAIL_URL", "is missing", "write smtp+tls://user:password@host:587, or EMAIL_CHANNEL=console")

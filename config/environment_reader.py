@@ -41,7 +41,16 @@ class Reader:
 
     def boolean(self, name: str, default: bool) -> bool:
         spelled = self.text(name).lower()
-        known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+        known = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }
         if spelled and spelled not in known:
             self.problem(name, "is not a yes or a no", "write true or false")
         return known.get(spelled, default)
@@ -79,6 +88,7 @@ class Reader:
         address = self.text(name) or default
         if not _is_web_address(address):
             self.problem(name, "is not a web address", "write it with its scheme, e.g. https://waitlist.example.org")
+            return ""
         return address.rstrip("/")
 
 

@@ -15,8 +15,6 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError
 
-from audit.context import correlation_id
-
 OUR_PACKAGES = frozenset({"audit", "config", "integrations", "scheduling", "waitlist"})
 CLAIM_TOKEN = re.compile(r"(/o/)[^/\s\"'<>]+")
 QUERY_STRING = re.compile(r"\?[^\s\"'<>?]*=[^\s\"'<>]*")
@@ -54,14 +52,6 @@ def described_with_causes(error: BaseException) -> str:
     return "\n\nwhich led to:\n\n".join(reversed(parts))
 
 
-class Correlate(logging.Filter):
-    """Adds `correlation_id`, which joins the lines of one event across requests and workers."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.correlation_id = correlation_id()
-        return True
-
-
 class WithholdErrorText(logging.Filter):
     """Celery writes the text of a task's error into the message itself; only its class stays there."""
 
@@ -78,13 +68,13 @@ class ConsoleFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         record.message = masked(record.message)
         line = super().formatMessage(record)
-        identifier = getattr(record, "correlation_id", "")
-        return f"{line} [{identifier[:8]}]" if identifier else line
+        identifier = getattr(record, "correlation_id", "-")
+        return line if identifier == "-" else f"{line} [{identifier[:8]}]"
 
-    def formatException(self, ei: ExceptionInfo) -> str:
+    def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802
         return described_with_causes(ei[1]) if ei[1] else ""
 
 
@@ -97,7 +87,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": masked(record.getMessage()),
-            "correlation_id": getattr(record, "correlation_id", ""),
+            "correlation_id": getattr(record, "correlation_id", "-"),
+            "actor": getattr(record, "actor", ""),
             "process": record.process,
             "thread": record.threadName,
         }

@@ -47,6 +47,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
     "audit.middleware.AuditContextMiddleware",
+    "audit.middleware.AuditContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -101,6 +102,14 @@ AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_CLIENT_IP_CALLABLE = "audit.middleware.client_address"
+
+# --- Audit ------------------------------------------------------------------------------------------------------------
+# What django-auditlog would store of a masked field is half of it, and of a sender what the sender says.
+AUDITLOG_MASK_CALLABLE = "audit.log.mask"
+AUDITLOG_DISABLE_REMOTE_ADDR = True
+AUDITLOG_DISABLE_ON_RAW_SAVE = True
+AUDITLOG_CID_GETTER = "audit.context.correlation_id"
 
 # --- Security headers -------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -235,7 +244,7 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "correlate": {"()": "config.logs.Correlate"},
+        "context": {"()": "audit.logging.ContextFilter"},
         "withhold": {"()": "config.logs.WithholdErrorText"},
     },
     "formatters": {
@@ -246,12 +255,12 @@ LOGGING: dict[str, Any] = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": ENVIRONMENT.log_format,
-            "filters": ["correlate", "withhold"],
+            "filters": ["context", "withhold"],
         }
     },
     "root": {"handlers": ["stderr"], "level": ENVIRONMENT.log_level},
     "loggers": {
         "django": {"handlers": [], "propagate": True, "level": ENVIRONMENT.log_level},
-        **{name: QUIET for name in ("django.server", "celery", "kombu", "amqp", "urllib3", "waitress", "axes")},
+        **dict.fromkeys(("django.server", "celery", "kombu", "amqp", "urllib3", "waitress", "axes"), QUIET),
     },
 }
