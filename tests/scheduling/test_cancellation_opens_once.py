@@ -84,7 +84,8 @@ def test_a_deleted_appointment_opens_its_time(clinic: Clinic) -> None:
 
 def test_a_rescheduled_appointment_frees_only_the_old_time(clinic: Clinic) -> None:
     record = clinic.record()
-    assert record.start and record.end
+    assert record.start
+    assert record.end
     clinic.apply(record)
     later = timedelta(minutes=15)
     applied = clinic.apply(replace(record, version="2", start=record.start + later, end=record.end + later))
@@ -126,7 +127,8 @@ def test_un_cancelled_closes_the_opening(clinic: Clinic) -> None:
 
 def test_a_booking_over_part_of_an_opening_leaves_the_rest(clinic: Clinic) -> None:
     long = clinic.record(end=factories.in_days(3) + timedelta(minutes=60))
-    assert long.start and long.end
+    assert long.start
+    assert long.end
     clinic.apply(long)
     clinic.cancel(long)
     half = long.start + timedelta(minutes=30)
@@ -139,7 +141,8 @@ def test_a_booking_over_part_of_an_opening_leaves_the_rest(clinic: Clinic) -> No
 
 def test_neighbours_join_before_their_first_offer_only(clinic: Clinic) -> None:
     first = clinic.record("a1")
-    assert first.start and first.end
+    assert first.start
+    assert first.end
     second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30))
     clinic.apply(first)
     clinic.apply(second)
@@ -152,7 +155,8 @@ def test_neighbours_join_before_their_first_offer_only(clinic: Clinic) -> None:
 
 def test_an_opening_with_offers_keeps_its_time(clinic: Clinic) -> None:
     first = clinic.record("a1")
-    assert first.start and first.end
+    assert first.start
+    assert first.end
     second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30))
     clinic.apply(first)
     clinic.apply(second)

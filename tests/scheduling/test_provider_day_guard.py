@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db
 def _cancel_apart(clinic: Clinic, count: int) -> None:
     for number in range(count):
         first = clinic.record()
-        assert first.start and first.end
+        assert first.start
+        assert first.end
         apart = timedelta(hours=number)
         record = clinic.record(f"a{number}", start=first.start + apart, end=first.end + apart)
         clinic.apply(record)
@@ -77,7 +78,8 @@ def test_a_block_closes_what_lies_under_it_and_holds_the_day(clinic: Clinic) -> 
 
 def test_freed_time_under_a_block_is_not_opened(clinic: Clinic) -> None:
     record = clinic.record()
-    assert record.start and record.end
+    assert record.start
+    assert record.end
     clinic.apply(record)
     add_block(clinic.provider, Interval(record.start, record.end))
     assert clinic.cancel(record).opened == ()
