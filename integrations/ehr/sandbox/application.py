@@ -76,17 +76,22 @@ class Application:
         return response
 
     def _remember(self, request: Request, response: Response, began: float) -> None:
-        """Names of search parameters, but values only of the technical ones: birth dates and phones stay out of the log."""
+        """Names of search parameters, values only of the technical ones: birth dates and phones stay out of the log."""
         parameters = {
             name: value if name.startswith("_") and name != "_cursor" else "" for name, value in request.parameters
         }
         self.log.append(
             {
-                "at": self.store.clock.now(), "method": request.method, "path": request.path, "parameters": parameters,
-                "status": response.status, "milliseconds": round((time.monotonic() - began) * 1000, 1), "fault": response.fault,
+                "at": self.store.clock.now(),
+                "method": request.method,
+                "path": request.path,
+                "parameters": parameters,
+                "status": response.status,
+                "milliseconds": round((time.monotonic() - began) * 1000, 1),
+                "fault": response.fault,
                 "delivery": response.delivery.value,
             }
-        )  # fmt: skip
+        )
 
     def _route(self, request: Request) -> Response:
         if request.path == "/oauth/token":
@@ -105,27 +110,30 @@ class Application:
 
     def _resource(self, request: Request, resource_type: str, rest: list[str]) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
-        if not rest and method == "GET":
-            return self._search(request, resource_type, request.parameters)
-        if not rest and method == "POST":
-            return interactions.create(self.store, request, resource_type)
+        answer = self._on_type(request, method, resource_type) if not rest else None
         if rest == ["_search"] and method == "POST":
             form = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
-            return self._search(request, resource_type, request.parameters + form)
-        if len(rest) == 3 and rest[1] == "_history" and method == "GET":
-            return interactions.read(self.store, request, resource_type, rest[0], rest[2])
-        if len(rest) == 1:
-            if method == "GET":
-                return interactions.read(self.store, request, resource_type, rest[0])
-            if method == "PUT":
-                return interactions.update(self.store, request, resource_type, rest[0])
-            if method == "PATCH":
-                return interactions.patch(self.store, request, resource_type, rest[0])
-            if method == "DELETE":
-                return interactions.delete(self.store, resource_type, rest[0])
-        raise FhirError(
-            405, "not-supported", f"{request.method} is not possible here.", headers={"Allow": "GET, POST, PUT, PATCH"}
-        )
+            answer = self._search(request, resource_type, request.parameters + form)
+        elif len(rest) == 1:
+            answer = self._on_instance(request, method, resource_type, rest[0])
+        elif len(rest) == 3 and rest[1] == "_history" and method == "GET":
+            answer = interactions.read(self.store, request, resource_type, rest[0], rest[2])
+        if answer is None:
+            allowed = {"Allow": "GET, POST" if not rest else "GET, PUT, PATCH"}
+            raise FhirError(405, "not-supported", f"{request.method} is not possible here.", headers=allowed)
+        return answer
+
+    def _on_type(self, request: Request, method: str, resource_type: str) -> Response | None:
+        if method == "GET":
+            return self._search(request, resource_type, request.parameters)
+        return interactions.create(self.store, request, resource_type) if method == "POST" else None
+
+    def _on_instance(self, request: Request, method: str, resource_type: str, resource_id: str) -> Response | None:
+        if method == "DELETE":
+            return interactions.delete(self.store, resource_type, resource_id)
+        actions = {"GET": interactions.read, "PUT": interactions.update, "PATCH": interactions.patch}
+        action = actions.get(method)
+        return action(self.store, request, resource_type, resource_id) if action else None
 
     def _search(self, request: Request, resource_type: str, parameters: list[tuple[str, str]]) -> Response:
         search = parse_search(resource_type, parameters)

@@ -1,5 +1,8 @@
 """No double booking: which slots an appointment holds, decided inside the one write transaction."""
 
+# Statements are put together from fixed fragments; every value is a bound parameter.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 from typing import Any
@@ -97,19 +100,20 @@ def _matching_slots(transaction: Transaction, appointment: dict[str, Any], start
     practitioners, locations = _actors(appointment, "Practitioner"), _actors(appointment, "Location")
     if not practitioners:
         return []
-    conditions = [
-        f"EXISTS (SELECT 1 FROM terms WHERE key = r.key AND parameter = 'Slot.schedule.actor' AND value IN ({_marks(practitioners)}))"
-    ]
+    conditions = [_is_of(practitioners)]
     if locations:
-        conditions.append(
-            f"EXISTS (SELECT 1 FROM terms WHERE key = r.key AND parameter = 'Slot.schedule.actor' AND value IN ({_marks(locations)}))"
-        )
+        conditions.append(_is_of(locations))
     rows = transaction.connection.execute(
         "SELECT id FROM resources r WHERE type = 'Slot' AND deleted = 0 AND status != 'entered-in-error'"
         f" AND start_ms < ? AND start_ms > ? AND end_ms > ? AND {' AND '.join(conditions)} ORDER BY start_ms",
         [end, start - _DAY_MS, start, *practitioners, *locations],
     ).fetchall()
     return [slot for slot in (transaction.get("Slot", row[0]) for row in rows) if slot is not None]
+
+
+def _is_of(actors: set[str]) -> str:
+    condition = f"key = r.key AND parameter = 'Slot.schedule.actor' AND value IN ({_marks(actors)})"
+    return f"EXISTS (SELECT 1 FROM terms WHERE {condition})"
 
 
 def _practitioners_of_slot(transaction: Transaction, slot: Record) -> set[str]:

@@ -23,7 +23,7 @@ def build_clinic(today: date) -> tuple[list[dict[str, Any]], list[tuple[str, str
 
 
 def load_clinic(store: Store, today: date | None, *, replaces: bool = False) -> bool:
-    """Fill an empty store, or with ``replaces`` any; Subscriptions stay. Returns False when there was something already."""
+    """Fill an empty store, or with ``replaces`` any; Subscriptions stay. Returns False when nothing was done."""
     day = today or datetime.now(ZoneInfo(RIVERSIDE.zone)).date()
     resources, holds = build_clinic(day)
     with store.writing() as transaction:

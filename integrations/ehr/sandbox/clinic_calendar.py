@@ -28,9 +28,15 @@ _SESSIONS = ((8, 12), (13, 17))
 _OCCUPIED_PAST, _OCCUPIED_AHEAD = 0.82, 0.70
 # Reason code and system; None stands for a cancellation that gives no reason.
 _REASONS = (
-    ("pat", CANCELLATION_SYSTEM), ("pat-crt", CANCELLATION_SYSTEM), ("pat-mv", CANCELLATION_SYSTEM), ("prov", CANCELLATION_SYSTEM),
-    ("prov-pers", CANCELLATION_SYSTEM), ("oth-weath", CANCELLATION_SYSTEM), ("ZZ-LEGACY-17", LOCAL_CANCELLATION_SYSTEM), None,
-)  # fmt: skip
+    ("pat", CANCELLATION_SYSTEM),
+    ("pat-crt", CANCELLATION_SYSTEM),
+    ("pat-mv", CANCELLATION_SYSTEM),
+    ("prov", CANCELLATION_SYSTEM),
+    ("prov-pers", CANCELLATION_SYSTEM),
+    ("oth-weath", CANCELLATION_SYSTEM),
+    ("ZZ-LEGACY-17", LOCAL_CANCELLATION_SYSTEM),
+    None,
+)
 _PAST_STATUSES = (("fulfilled", 0.86), ("noshow", 0.07), ("checked-in", 0.02), ("arrived", 0.02), ("booked", 0.03))
 _AHEAD_STATUSES = (("booked", 0.95), ("pending", 0.05))
 
@@ -74,10 +80,12 @@ class Calendar:
         end = min(last.end, first.start + timedelta(minutes=VISIT_TYPES[code].minutes))
         patient = self.patient_for(first.start.date())
         appointment: dict[str, Any] = {
-            "resourceType": "Appointment", "id": f"appointment-{number:05d}", "status": status,
+            "resourceType": "Appointment",
+            "id": f"appointment-{number:05d}",
+            "status": status,
             "identifier": [{"system": APPOINTMENT_SYSTEM, "value": f"HFP-A-{number:05d}"}],
             "appointmentType": visit_type_concept(code),
-        }  # fmt: skip
+        }
         if timed:
             minutes = int((end - first.start).total_seconds()) // 60
             appointment |= {"start": first.start.isoformat(), "end": end.isoformat(), "minutesDuration": minutes}
@@ -92,7 +100,8 @@ def calendar(
     today: date, patients: list[Patient]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, str]]]:
     """Slots, Appointments, and (slot id, appointment id) of the slots that are held."""
-    book = Calendar(Random(20_300), patients, today)
+
+    book = Calendar(Random(20_300), patients, today)  # noqa: S311
     slots: list[Piece] = []
     for provider in PROVIDERS:
         for session in _sessions(provider, today):
@@ -106,7 +115,7 @@ def calendar(
 
 
 def _sessions(provider: Provider, today: date) -> Iterator[list[Piece]]:
-    """The slots of each half-day. Local wall times, so that a clock change moves the instant and not the office hours."""
+    """The slots of each half-day, in local wall times: a clock change moves the instant, not the office hours."""
     for offset in range(-HORIZON_DAYS, HORIZON_DAYS + 1):
         day = today + timedelta(days=offset)
         for site in SITES:
@@ -203,8 +212,10 @@ def _participants(patient: Patient, provider: Provider, site: Site, status: str)
 
 def _slot(piece: Piece) -> dict[str, Any]:
     return {
-        "resourceType": "Slot", "id": piece.id, "status": piece.status,
+        "resourceType": "Slot",
+        "id": piece.id,
+        "status": piece.status,
         "schedule": {"reference": f"Schedule/{schedule_id(piece.provider, piece.site.id)}"},
         "start": piece.start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "end": piece.end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }  # fmt: skip
+    }

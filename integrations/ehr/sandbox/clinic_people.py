@@ -14,17 +14,25 @@ _MRN_TYPE = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-020
 _AREA_CODES = ("212", "312", "646", "773", "718", "847", "917", "630")
 _FORMATS = ("({0}) 555-{1}", "+1{0}555{1}", "{0}-555-{1}", "{0}.555.{1}", "1 {0} 555 {1}", "{0}555{1}")
 _GIVEN = {
-    "female": "Olivia Emma Ava Sofia Isabella Mia Charlotte Amelia Harper Evelyn Abigail Emily Ella Camila Luna Nora Hazel Zoe Lucia "
-    "Elena Rosa Carmen Ngozi Aisha Fatima Mei Yuki Ingrid Freya Hannah Ruth Judith Dorothy Marta Beatriz Priya Anjali Leila Tanya Wanda",
-    "male": "Liam Noah Oliver James Elijah Mateo Lucas Henry Daniel Jackson Samuel David Joseph Carlos Miguel Diego Javier Omar Ali "
-    "Hassan Wei Kenji Lars Sven Patrick Walter Harold George Arthur Raj Arjun Emeka Kwame Tomasz Piotr Ivan Dmitri Andre Marcus Theo",
+    "female": (
+        "Olivia Emma Ava Sofia Isabella Mia Charlotte Amelia Harper Evelyn Abigail Emily Ella Camila Luna "
+        "Nora Hazel Zoe Lucia Elena Rosa Carmen Ngozi Aisha Fatima Mei Yuki Ingrid Freya Hannah Ruth Judith "
+        "Dorothy Marta Beatriz Priya Anjali Leila Tanya Wanda"
+    ),
+    "male": (
+        "Liam Noah Oliver James Elijah Mateo Lucas Henry Daniel Jackson Samuel David Joseph Carlos Miguel "
+        "Diego Javier Omar Ali Hassan Wei Kenji Lars Sven Patrick Walter Harold George Arthur Raj Arjun Emeka "
+        "Kwame Tomasz Piotr Ivan Dmitri Andre Marcus Theo"
+    ),
 }
 _FAMILY = (
-    "Smith Johnson Williams Brown Jones Garcia Miller Davis Rodriguez Martinez Hernandez Lopez Gonzalez Wilson Anderson Thomas Taylor "
-    "Moore Jackson Martin Lee Perez Thompson White Harris Sanchez Clark Ramirez Lewis Robinson Walker Young Allen King Wright Scott "
-    "Torres Nguyen Hill Flores Green Adams Nelson Baker Hall Rivera Campbell Mitchell Carter Roberts Gomez Phillips Evans Turner Diaz "
-    "Parker Cruz Edwards Collins Reyes Stewart Morris Morales Murphy Cook Rogers Gutierrez Ortiz Morgan Cooper Peterson Bailey Reed "
-    "Kelly Howard Ramos Kim Cox Ward Richardson Watson Brooks Chavez Wood Bennett Gray Mendoza Ruiz Hughes Price Alvarez Castillo"
+    "Smith Johnson Williams Brown Jones Garcia Miller Davis Rodriguez Martinez Hernandez Lopez Gonzalez "
+    "Wilson Anderson Thomas Taylor Moore Jackson Martin Lee Perez Thompson White Harris Sanchez Clark "
+    "Ramirez Lewis Robinson Walker Young Allen King Wright Scott Torres Nguyen Hill Flores Green Adams "
+    "Nelson Baker Hall Rivera Campbell Mitchell Carter Roberts Gomez Phillips Evans Turner Diaz Parker "
+    "Cruz Edwards Collins Reyes Stewart Morris Morales Murphy Cook Rogers Gutierrez Ortiz Morgan Cooper "
+    "Peterson Bailey Reed Kelly Howard Ramos Kim Cox Ward Richardson Watson Brooks Chavez Wood Bennett "
+    "Gray Mendoza Ruiz Hughes Price Alvarez Castillo"
 )
 Patient = dict[str, Any]
 
@@ -44,7 +52,8 @@ class Phones:
 
 def patients(today: date) -> list[Patient]:
     """Patient resources ``patient-001`` to ``patient-300``; the same for the same day."""
-    random, phones = Random(555_0100), Phones()
+
+    random, phones = Random(555_0100), Phones()  # noqa: S311
     people = [_ordinary(number, random, phones, today) for number in range(1, PATIENT_COUNT + 1)]
     for number, change in enumerate(_ODDITIES, start=1):
         change(people[number - 1], people, phones, today)
@@ -78,13 +87,19 @@ def _ordinary(number: int, random: Random, phones: Phones, today: date) -> Patie
     if random.random() < 0.7:
         telecom.append({"system": "email", "value": f"patient{number:03d}@example.org"})
     return {
-        "resourceType": "Patient", "id": f"patient-{number:03d}", "active": True,
+        "resourceType": "Patient",
+        "id": f"patient-{number:03d}",
+        "active": True,
         "identifier": [{"use": "usual", "type": _MRN_TYPE, "system": MRN_SYSTEM, "value": f"HFP-{100000 + number}"}],
         "name": [{"use": "official", "family": family, "given": [given]}],
-        "telecom": telecom, "gender": gender, "birthDate": birth.isoformat(),
-        "address": [{"line": [f"{random.randint(1, 900)} Harbor Road"], "city": "New York", "state": "NY", "country": "US"}],
+        "telecom": telecom,
+        "gender": gender,
+        "birthDate": birth.isoformat(),
+        "address": [
+            {"line": [f"{random.randint(1, 900)} Harbor Road"], "city": "New York", "state": "NY", "country": "US"}
+        ],
         "communication": [_language("es" if spanish else "en", preferred=True)],
-    }  # fmt: skip
+    }
 
 
 def _language(code: str, *, preferred: bool) -> dict[str, Any]:

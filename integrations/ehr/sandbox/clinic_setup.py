@@ -38,7 +38,7 @@ class VisitType:
 
 @dataclass(frozen=True)
 class Provider:
-    """``days`` maps a site's id to the weekdays (Monday is 0) worked there; ``slot_minutes`` is the length of a slot."""
+    """``days``: per site's id the weekdays (Monday is 0) worked there; ``slot_minutes``: the length of a slot."""
 
     id: str
     npi_base: str
@@ -93,16 +93,68 @@ VISIT_TYPES = {
 
 _WEEK = (0, 1, 2, 3, 4)
 PROVIDERS = (
-    Provider("chen", "199999990", "Dr.", "Maya", "Chen", "MD", "Family medicine", 30, ("FOLLOWUP", "NEWPATIENT", "PHYSICAL"), (("riverside", _WEEK),)),
-    Provider("ortega", "199999991", "Dr.", "Luis", "Ortega", "MD", "Family medicine", 30, ("FOLLOWUP", "PHYSICAL"), (("riverside", _WEEK),)),
+    Provider(
+        "chen",
+        "199999990",
+        "Dr.",
+        "Maya",
+        "Chen",
+        "MD",
+        "Family medicine",
+        30,
+        ("FOLLOWUP", "NEWPATIENT", "PHYSICAL"),
+        (("riverside", _WEEK),),
+    ),
+    Provider(
+        "ortega",
+        "199999991",
+        "Dr.",
+        "Luis",
+        "Ortega",
+        "MD",
+        "Family medicine",
+        30,
+        ("FOLLOWUP", "PHYSICAL"),
+        (("riverside", _WEEK),),
+    ),
     Provider("oneill", "199999992", "", "Grace", "O'Neill", "RN", "Nursing", 15, ("NURSE",), (("riverside", _WEEK),)),
     Provider(
-        "okafor", "199999993", "Dr.", "Amara", "Okafor", "MD", "Internal medicine", 30, ("FOLLOWUP", "NEWPATIENT", "PHYSICAL"),
+        "okafor",
+        "199999993",
+        "Dr.",
+        "Amara",
+        "Okafor",
+        "MD",
+        "Internal medicine",
+        30,
+        ("FOLLOWUP", "NEWPATIENT", "PHYSICAL"),
         (("riverside", (0, 1, 2)), ("lakeview", (3, 4))),
     ),
-    Provider("lindqvist", "199999994", "Dr.", "Henrik", "Lindqvist", "MD", "Family medicine", 60, ("PHYSICAL", "NEWPATIENT", "PROCEDURE"), (("lakeview", _WEEK),)),
-    Provider("raman", "199999995", "", "Priya", "Raman", "NP", "Family medicine", 30, ("FOLLOWUP", "NEWPATIENT"), (("lakeview", _WEEK),)),
-)  # fmt: skip
+    Provider(
+        "lindqvist",
+        "199999994",
+        "Dr.",
+        "Henrik",
+        "Lindqvist",
+        "MD",
+        "Family medicine",
+        60,
+        ("PHYSICAL", "NEWPATIENT", "PROCEDURE"),
+        (("lakeview", _WEEK),),
+    ),
+    Provider(
+        "raman",
+        "199999995",
+        "",
+        "Priya",
+        "Raman",
+        "NP",
+        "Family medicine",
+        30,
+        ("FOLLOWUP", "NEWPATIENT"),
+        (("lakeview", _WEEK),),
+    ),
+)
 
 
 def national_provider_identifier(base: str) -> str:
@@ -137,12 +189,22 @@ def visit_type_concept(code: str) -> dict[str, Any]:
 
 def _location(site: Site) -> dict[str, Any]:
     return {
-        "resourceType": "Location", "id": site.id, "status": "active", "name": site.name, "mode": "instance",
+        "resourceType": "Location",
+        "id": site.id,
+        "status": "active",
+        "name": site.name,
+        "mode": "instance",
         "extension": [{"url": TIMEZONE_EXTENSION, "valueCode": site.zone}],
         "identifier": [{"system": f"{EXAMPLE}/location", "value": site.id.upper()}],
         "telecom": [{"system": "phone", "value": site.phone, "use": "work"}],
-        "address": {"line": [site.street], "city": site.city, "state": site.state, "postalCode": site.postal_code, "country": "US"},
-    }  # fmt: skip
+        "address": {
+            "line": [site.street],
+            "city": site.city,
+            "state": site.state,
+            "postalCode": site.postal_code,
+            "country": "US",
+        },
+    }
 
 
 def _practitioner(provider: Provider) -> dict[str, Any]:
@@ -155,17 +217,24 @@ def _practitioner(provider: Provider) -> dict[str, Any]:
     if provider.prefix:
         name["prefix"] = [provider.prefix]
     return {
-        "resourceType": "Practitioner", "id": provider.id, "active": True, "name": [name],
-        "identifier": [{"use": "official", "system": NPI_SYSTEM, "value": national_provider_identifier(provider.npi_base)}],
+        "resourceType": "Practitioner",
+        "id": provider.id,
+        "active": True,
+        "name": [name],
+        "identifier": [
+            {"use": "official", "system": NPI_SYSTEM, "value": national_provider_identifier(provider.npi_base)}
+        ],
         "telecom": [{"system": "email", "value": f"{provider.id}@example.org", "use": "work"}],
-    }  # fmt: skip
+    }
 
 
 def _role(provider: Provider, site_id: str, weekdays: tuple[int, ...]) -> dict[str, Any]:
     names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     hours = [("08:00:00", "12:00:00"), ("13:00:00", "17:00:00")]
     return {
-        "resourceType": "PractitionerRole", "id": schedule_id(provider, site_id), "active": True,
+        "resourceType": "PractitionerRole",
+        "id": schedule_id(provider, site_id),
+        "active": True,
         "practitioner": {"reference": f"Practitioner/{provider.id}", "display": provider.display},
         "location": [_site_reference(site_id)],
         "specialty": [{"text": provider.specialty}],
@@ -173,12 +242,14 @@ def _role(provider: Provider, site_id: str, weekdays: tuple[int, ...]) -> dict[s
             {"daysOfWeek": [names[day] for day in weekdays], "availableStartTime": begin, "availableEndTime": end}
             for begin, end in hours
         ],
-    }  # fmt: skip
+    }
 
 
 def _schedule(provider: Provider, site_id: str, today: date) -> dict[str, Any]:
     return {
-        "resourceType": "Schedule", "id": schedule_id(provider, site_id), "active": True,
+        "resourceType": "Schedule",
+        "id": schedule_id(provider, site_id),
+        "active": True,
         "serviceType": [
             visit_type_concept(code)
             | {"extension": [{"url": DURATION_EXTENSION, "valuePositiveInt": VISIT_TYPES[code].minutes}]}
@@ -186,9 +257,10 @@ def _schedule(provider: Provider, site_id: str, today: date) -> dict[str, Any]:
         ],
         "actor": [{"reference": f"Practitioner/{provider.id}", "display": provider.display}, _site_reference(site_id)],
         "planningHorizon": {
-            "start": (today - timedelta(days=30)).isoformat(), "end": (today + timedelta(days=30)).isoformat(),
+            "start": (today - timedelta(days=30)).isoformat(),
+            "end": (today + timedelta(days=30)).isoformat(),
         },
-    }  # fmt: skip
+    }
 
 
 def _site_reference(site_id: str) -> dict[str, str]:

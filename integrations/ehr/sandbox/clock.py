@@ -14,7 +14,7 @@ def format_instant(milliseconds: int) -> str:
 
 
 def parse_instant(text: str) -> int:
-    """Milliseconds of a FHIR instant or dateTime. Raises ``ValueError`` when the offset is missing or the text is no date."""
+    """Milliseconds of a FHIR instant or dateTime. Raises ``ValueError`` for no date, or one without offset."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset, such as Z or -05:00")
@@ -35,7 +35,7 @@ class Clock:
             return self._latest
 
     def reserve(self, count: int) -> int:
-        """The first of ``count`` stamps in a row that end now or as early as possible: bulk loads must not run the clock ahead."""
+        """The first of ``count`` stamps in a row that end now if possible: bulk loads must not run the clock ahead."""
         with self._lock:
             first = max(self._latest + 1, time.time_ns() // 1_000_000 - count)
             self._latest = first + count - 1

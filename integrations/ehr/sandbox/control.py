@@ -21,7 +21,7 @@ from .search import PARAMETERS
 from .settings import SandboxSettings
 from .store import Store
 
-TOKEN_HEADER = "X-Sandbox-Control"
+TOKEN_HEADER = "X-Sandbox-Control"  # noqa: S105 - the name of a header
 _LOCAL_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 _Action = Callable[[Request, re.Match[str]], Any]
 
@@ -89,7 +89,7 @@ class Control:
         raise FhirError(404, "not-found", "The control API has no such address.")
 
     def _check_access(self, request: Request) -> None:
-        """With a control token: the token. Without one: this machine only, and no page of another site in its browser."""
+        """With a control token: the token. Without one: this machine only, and no other site's page in its browser."""
         expected = self._settings.control_token
         if expected:
             if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode(), expected.encode()):
@@ -105,7 +105,8 @@ class Control:
         with self._store.reading() as connection:
             rows = connection.execute("SELECT type, COUNT(*) FROM resources WHERE deleted = 0 GROUP BY type").fetchall()
             statuses = connection.execute(
-                "SELECT type, status, COUNT(*) FROM resources WHERE deleted = 0 AND type IN ('Appointment', 'Slot') GROUP BY 1, 2"
+                "SELECT type, status, COUNT(*) FROM resources"
+                " WHERE deleted = 0 AND type IN ('Appointment', 'Slot') GROUP BY 1, 2"
             ).fetchall()
         counts = dict.fromkeys(PARAMETERS, 0) | dict(rows)
         by_status = {

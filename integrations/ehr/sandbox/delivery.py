@@ -1,5 +1,8 @@
 """Sends queued notifications in the background: one thread per subscription, in order, again until accepted."""
 
+# Statements are put together from fixed fragments; every value is a bound parameter.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import http.client
@@ -119,7 +122,8 @@ class Line:
         with self._store.reading() as connection:
             rows = connection.execute(
                 "SELECT number, event_id, resource_type, body, due_ms, attempts, treatment FROM notifications"
-                " WHERE state = 'waiting' AND subscription_id = ? AND (treatment NOT IN ('late', 'reorder') OR due_ms <= ?)"
+                " WHERE state = 'waiting' AND subscription_id = ?"
+                " AND (treatment NOT IN ('late', 'reorder') OR due_ms <= ?)"
                 " ORDER BY number LIMIT 1",
                 (self._subscription_id, self._store.clock.now()),
             ).fetchone()
@@ -177,7 +181,8 @@ class Line:
     def _release_held(self) -> None:
         with self._store.writing() as transaction:
             transaction.connection.execute(
-                "UPDATE notifications SET due_ms = 0 WHERE subscription_id = ? AND state = 'waiting' AND treatment = 'reorder'",
+                "UPDATE notifications SET due_ms = 0"
+                " WHERE subscription_id = ? AND state = 'waiting' AND treatment = 'reorder'",
                 (self._subscription_id,),
             )
 
@@ -228,29 +233,32 @@ class Line:
                 self._connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
             self._origin = origin
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        reused = self._connection.sock is not None
+        connection = self._connection
+        reused = connection.sock is not None
         try:
-            response = self._exchange(target, body, headers)
+            response = _exchange(connection, target, body, headers)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             # A kept connection that the receiver has closed meanwhile is no refusal: once more on a new one.
             if not reused:
                 raise
-            self._connection.close()
-            response = self._exchange(target, body, headers)
+            connection.close()
+            response = _exchange(connection, target, body, headers)
         response.read(1_000_000)
         if not response.isclosed():
             self.hang_up()
         return response.status
 
-    def _exchange(self, target: str, body: bytes, headers: dict[str, str]) -> http.client.HTTPResponse:
-        assert self._connection is not None
-        self._connection.request("POST", target, body, headers)
-        return self._connection.getresponse()
-
     def hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, target: str, body: bytes, headers: dict[str, str]
+) -> http.client.HTTPResponse:
+    connection.request("POST", target, body, headers)
+    return connection.getresponse()
 
 
 def queue_counts(store: Store) -> dict[str, int]:

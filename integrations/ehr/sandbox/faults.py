@@ -52,9 +52,18 @@ def parse_fault(value: Any) -> Fault:
     if not isinstance(value, dict):
         raise FhirError(400, "invalid", "A fault is a JSON object with a kind.")
     allowed = {
-        "kind": str, "method": str, "path": str, "count": int, "skip": int, "seconds": (int, float), "retry_after": (str, int),
-        "processed": bool, "field": str, "page": int, "url": str,
-    }  # fmt: skip
+        "kind": str,
+        "method": str,
+        "path": str,
+        "count": int,
+        "skip": int,
+        "seconds": (int, float),
+        "retry_after": (str, int),
+        "processed": bool,
+        "field": str,
+        "page": int,
+        "url": str,
+    }
     for name, item in value.items():
         if name not in allowed:
             raise FhirError(400, "invalid", f"A fault has no {name}. Known: {', '.join(allowed)}.")
@@ -146,7 +155,7 @@ def _meets(fault: Fault, request: Request) -> bool:
 
 
 def _path_meets(pattern: str, path: str) -> bool:
-    """``Appointment`` meets everything below it, ``Appointment/7`` only that one, ``oauth/token`` the token endpoint."""
+    """``Appointment`` meets everything below it, ``Appointment/7`` only that one."""
     if pattern == "*":
         return True
     wanted = pattern.strip("/").removeprefix("fhir/").split("/")

@@ -129,7 +129,8 @@ def save(
 
 def _reindex_slots(transaction: Transaction, schedule_id: str) -> None:
     rows = transaction.connection.execute(
-        "SELECT r.id FROM terms t JOIN resources r ON r.key = t.key WHERE t.parameter = 'Slot.schedule' AND t.value = ?",
+        "SELECT r.id FROM terms t JOIN resources r ON r.key = t.key"
+        " WHERE t.parameter = 'Slot.schedule' AND t.value = ?",
         (f"Schedule/{schedule_id}",),
     ).fetchall()
     for (slot_id,) in rows:

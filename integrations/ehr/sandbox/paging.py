@@ -1,5 +1,8 @@
 """Searchset bundles with cursors that stay right while resources are added."""
 
+# Statements are put together from fixed fragments; every value is a bound parameter.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import base64
@@ -93,9 +96,13 @@ def bundle_json(page: Page) -> str:
     if page.next_link:
         links.append({"relation": "next", "url": page.next_link})
     head = {
-        "resourceType": "Bundle", "meta": {"lastUpdated": page.timestamp}, "type": "searchset", "timestamp": page.timestamp,
-        "total": page.total, "link": links,
-    }  # fmt: skip
+        "resourceType": "Bundle",
+        "meta": {"lastUpdated": page.timestamp},
+        "type": "searchset",
+        "timestamp": page.timestamp,
+        "total": page.total,
+        "link": links,
+    }
     text = json.dumps(head, ensure_ascii=False)
     return f'{text[:-1]}, "entry":[{",".join(entries)}]}}' if entries else text
 

@@ -18,7 +18,10 @@ from .paging import position_of
 TIMEOUT_SECONDS = 120.0
 SLOW_SECONDS = 30.0
 _HTML = "text/html; charset=utf-8"
-_MAINTENANCE = b"<!doctype html><html><head><title>Service Unavailable</title></head><body><h1>503</h1><p>Down for maintenance</p></body></html>"
+_MAINTENANCE = (
+    b"<!doctype html><html><head><title>Service Unavailable</title></head>"
+    b"<body><h1>503</h1><p>Down for maintenance</p></body></html>"
+)
 _PORTAL = b"<!doctype html><html><head><title>Sign in</title></head><body><form><input name=user></form></body></html>"
 _CONFLICTS = {
     "stale-409": ("conflict", "The version in If-Match is not the present one. Read it again."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import select
@@ -10,7 +11,7 @@ import struct
 import sys
 import threading
 from email.utils import formatdate
-from http.client import responses as REASONS
+from http.client import responses as reasons
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,10 +57,8 @@ class _Sockets(ThreadingHTTPServer):
 
     def end_connections(self) -> None:
         for connection in list(self.open_connections):
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -89,7 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         self._send(self.server.application.answer(request))
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
+    # The names are those that http.server looks for.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle  # noqa: N815
 
     def _read_body(self) -> bytes | None:
         """The body, or None when it was refused and the refusal has been sent."""
@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = b"" if self.command == "HEAD" or response.status in (204, 304) else response.body
         head = [
-            f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}",
+            f"HTTP/1.1 {response.status} {reasons.get(response.status, 'Unknown')}",
             f"Date: {formatdate(usegmt=True)}",
         ]
         if response.status not in (204, 304):
@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         """Malformed HTTP gets an OperationOutcome too."""
         self.close_connection = True
         self.command = getattr(self, "command", None) or "GET"
-        text = message or REASONS.get(code, "Error")
+        text = message or reasons.get(code, "Error")
         self._send(json_response(code, operation_outcome("structure", text), FHIR_JSON))
 
     def log_message(self, format: str, *arguments: Any) -> None:

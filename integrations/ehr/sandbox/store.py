@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS versions (
     type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
     deleted INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (type, id, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS terms (
-    parameter TEXT NOT NULL, value TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (parameter, value, key)) WITHOUT ROWID;
+    parameter TEXT NOT NULL, value TEXT NOT NULL, key INTEGER NOT NULL,
+    PRIMARY KEY (parameter, value, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS terms_key ON terms (key);
 CREATE TABLE IF NOT EXISTS slot_holds (slot_id TEXT PRIMARY KEY, appointment_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS slot_holds_appointment ON slot_holds (appointment_id);
@@ -71,7 +72,8 @@ def fetch_version(connection: sqlite3.Connection, resource_type: str, resource_i
     if current is None or current.version == version:
         return current
     row = connection.execute(
-        "SELECT 0, type, id, version, updated_ms, deleted, body FROM versions WHERE type = ? AND id = ? AND version = ?",
+        "SELECT 0, type, id, version, updated_ms, deleted, body FROM versions"
+        " WHERE type = ? AND id = ? AND version = ?",
         (resource_type, resource_id, version),
     ).fetchone()
     return _record(row)
@@ -122,7 +124,8 @@ class Transaction:
     def _insert(self, resource_type: str, resource_id: str, resource: dict[str, Any], stamp: int) -> Record:
         stored, body = _stamped(resource, resource_id, 1, stamp)
         cursor = self.connection.execute(
-            "INSERT INTO resources (type, id, version, updated_ms, status, start_ms, end_ms, body) VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
+            "INSERT INTO resources (type, id, version, updated_ms, status, start_ms, end_ms, body)"
+            " VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
             (resource_type, resource_id, stamp, *columns_of(stored), body),
         )
         key = cursor.lastrowid or 0
@@ -144,7 +147,8 @@ class Transaction:
             ),
         )
         self.connection.execute(
-            "UPDATE resources SET version = ?, updated_ms = ?, deleted = ?, status = ?, start_ms = ?, end_ms = ?, body = ?"
+            "UPDATE resources SET version = ?, updated_ms = ?, deleted = ?,"
+            " status = ?, start_ms = ?, end_ms = ?, body = ?"
             " WHERE key = ?",
             (version, stamp, deleted, *columns_of(stored), body, previous.key),
         )

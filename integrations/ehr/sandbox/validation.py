@@ -12,7 +12,18 @@ from .search import PARAMETERS
 from .store import Transaction
 
 APPOINTMENT_STATUSES = frozenset(
-    ["proposed", "pending", "booked", "arrived", "fulfilled", "cancelled", "noshow", "entered-in-error", "checked-in", "waitlist"]
+    [
+        "proposed",
+        "pending",
+        "booked",
+        "arrived",
+        "fulfilled",
+        "cancelled",
+        "noshow",
+        "entered-in-error",
+        "checked-in",
+        "waitlist",
+    ]
 )
 SLOT_STATUSES = frozenset(["busy", "free", "busy-unavailable", "busy-tentative", "entered-in-error"])
 TIMELESS_STATUSES = frozenset({"proposed", "cancelled", "waitlist"})
@@ -21,11 +32,30 @@ ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 # Shapes of the elements that search and booking read: L list of objects, O object, S text, B true or false.
 _SHAPES = {
-    "identifier": "L", "name": "L", "telecom": "L", "communication": "L", "participant": "L", "actor": "L", "slot": "L",
-    "location": "L", "contact": "L", "link": "L", "extension": "L", "appointmentType": "O", "schedule": "O",
-    "practitioner": "O", "cancelationReason": "O", "channel": "O", "meta": "O", "status": "S", "start": "S", "end": "S",
-    "birthDate": "S", "criteria": "S", "active": "B",
-}  # fmt: skip
+    "identifier": "L",
+    "name": "L",
+    "telecom": "L",
+    "communication": "L",
+    "participant": "L",
+    "actor": "L",
+    "slot": "L",
+    "location": "L",
+    "contact": "L",
+    "link": "L",
+    "extension": "L",
+    "appointmentType": "O",
+    "schedule": "O",
+    "practitioner": "O",
+    "cancelationReason": "O",
+    "channel": "O",
+    "meta": "O",
+    "status": "S",
+    "start": "S",
+    "end": "S",
+    "birthDate": "S",
+    "criteria": "S",
+    "active": "B",
+}
 _TEXT_NAMES = {"Location", "HealthcareService"}
 
 
@@ -172,5 +202,8 @@ def _check_subscription(subscription: dict[str, Any]) -> None:
 
 
 _CHECKS = {
-    "Appointment": _check_appointment, "Slot": _check_slot, "Schedule": _check_schedule, "Subscription": _check_subscription,
-}  # fmt: skip
+    "Appointment": _check_appointment,
+    "Slot": _check_slot,
+    "Schedule": _check_schedule,
+    "Subscription": _check_subscription,
+}
