@@ -1,16 +1,16 @@
 """A wrong setting stops the start, and one message says everything there is to mend."""
 
 import stat
+from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 
 from config.environment import MEMORY_BROKER, Environment, SettingsProblem, read
 from config.tuning import broker_options, tuned_database
 
-FERNET_KEYS = [Fernet.generate_key().decode() for _ in range(2)]
+FERNET_KEYS = [urlsafe_b64encode(bytes(range(start, start + 32))).decode() for start in (1, 101)]
 PRODUCTION = {
     "APP_ENV": "production",
     "SECRET_KEY": "Zk3vTq9LwXr7YbNc5MfHs2PdGj8QaVe4UtRi6OxKy1WzBnCmSl",
