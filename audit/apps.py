@@ -9,12 +9,12 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from auditlog.models import LogEntry  # noqa: PLC0415
-        from django.contrib.auth import get_user_model  # noqa: PLC0415
-        from django.contrib.auth import signals as auth  # noqa: PLC0415
+        from auditlog.models import LogEntry
+        from django.contrib.auth import get_user_model
+        from django.contrib.auth import signals as auth
 
-        from audit import receivers, stamping  # noqa: PLC0415
-        from audit.system_checks import check_middleware  # noqa: PLC0415
+        from audit import receivers, stamping
+        from audit.system_checks import check_middleware
 
         pre_save.connect(stamping.stamp_before_saving, sender=LogEntry, dispatch_uid="audit.stamp")
         pre_delete.connect(receivers.keep_audited_user, sender=get_user_model(), dispatch_uid="audit.keep_user")

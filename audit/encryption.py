@@ -112,8 +112,13 @@ def prefix_tokens(text: str, purpose: str) -> list[str]:
 
 
 def search_tokens(query: str, purpose: str) -> list[str]:
-    """The tokens that `prefix_tokens` of a matching text must all contain; empty when nothing can be searched."""
-    return sorted({_token(word[:LONGEST_PREFIX], purpose) for word in _words(query)})
+    """The tokens that `prefix_tokens` of a matching text must all contain; empty when nothing can be searched.
+
+    A single letter finds words of one letter only. Beside longer words it is passed over: "smith j" finds all Smiths.
+    """
+    words = _words(query)
+    telling = [word for word in words if len(word) >= SHORTEST_PREFIX] or words
+    return sorted({_token(word[:LONGEST_PREFIX], purpose) for word in telling})
 
 
 def _token(prefix: str, purpose: str) -> str:

@@ -56,14 +56,22 @@ def seal_committed(now: datetime | None = None) -> list[Seal]:
 
 
 def _seal_stream(stream: str, now: datetime, sealed: list[Seal]) -> None:
+    # The head is read before the ids: whoever seals in between takes the number that this batch needs.
+    head = _head(stream)
     late = _late_ids(stream, now)
     for start in range(0, len(late), BATCH):
-        sealed.append(_seal_ids(stream, late[start : start + BATCH], now, is_late=True))
+        head = _seal_ids(stream, late[start : start + BATCH], now, head, is_late=True)
+        sealed.append(head)
     for _ in range(MOST_BATCHES):
         ids = _next_ids(stream, now)
         if not ids:
             return
-        sealed.append(_seal_ids(stream, ids, now, is_late=False))
+        head = _seal_ids(stream, ids, now, head, is_late=False)
+        sealed.append(head)
+
+
+def _head(stream: str) -> Seal | None:
+    return Seal.objects.filter(stream=stream).order_by("-number").first()
 
 
 def _next_ids(stream: str, now: datetime) -> list[int]:
@@ -110,26 +118,25 @@ def _regular(stream: str) -> models.QuerySet[Seal]:
     return Seal.objects.filter(stream=stream, is_late=False)
 
 
-def _seal_ids(stream: str, ids: Sequence[int], now: datetime, *, is_late: bool) -> Seal:
+def _seal_ids(stream: str, ids: Sequence[int], now: datetime, previous: Seal | None, *, is_late: bool) -> Seal:
     model, _ = SOURCES[stream]
     columns = [field.attname for field in model._meta.concrete_fields]
     digests = dict(row_digests(stream, columns, to_ranges(ids)))
+    seal = Seal(
+        stream=stream,
+        number=previous.number + 1 if previous else 1,
+        is_late=is_late,
+        first_id=ids[0],
+        last_id=ids[-1],
+        count=len(ids),
+        id_ranges=[list(span) for span in to_ranges(ids)],
+        columns=columns,
+        row_digests=b"".join(digests[identifier] for identifier in ids),
+        previous_digest=previous.digest if previous else "",
+        sealed_at=now,
+    )
+    seal.digest = seal_digest(seal)
     with transaction.atomic():
-        previous = Seal.objects.filter(stream=stream).order_by("-number").first()
-        seal = Seal(
-            stream=stream,
-            number=previous.number + 1 if previous else 1,
-            is_late=is_late,
-            first_id=ids[0],
-            last_id=ids[-1],
-            count=len(ids),
-            id_ranges=[list(span) for span in to_ranges(ids)],
-            columns=columns,
-            row_digests=b"".join(digests[identifier] for identifier in ids),
-            previous_digest=previous.digest if previous else "",
-            sealed_at=now,
-        )
-        seal.digest = seal_digest(seal)
         seal.save(force_insert=True)
     # The log is a witness outside of the database: cutting off the end of a chain contradicts it.
     logger.info("Sealed %s %s: %s rows, digest %s", stream, seal.number, seal.count, seal.digest)
