@@ -1,4 +1,5 @@
 import datetime
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -6,7 +7,7 @@ import pytest
 from auditlog.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit import append_only, seal
@@ -240,7 +241,7 @@ def test_a_second_sealer_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_commands_outcome_is_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    add_access(1, 2)
+    add_access(1001, 1002)
     (made,) = seal_committed(NOW)
     call_command("verify_audit", "--head", f"access={made.digest}")
     assert capsys.readouterr().out == (
@@ -249,11 +250,11 @@ def test_the_commands_outcome_is_its_exit_code(capsys: pytest.CaptureFixture[str
         "The audit trail agrees with its seals.\n"
     )
 
-    execute("UPDATE audit_accessrecord SET reason = 'other' WHERE id = 2")
+    execute("UPDATE audit_accessrecord SET reason = 'other' WHERE id = 1002")
 
     with pytest.raises(CommandError, match="1 findings"):
         call_command("verify_audit")
-    assert "access 2: row changed\n" in capsys.readouterr().out
+    assert "access 1002: row changed\n" in capsys.readouterr().out
     results = AccessRecord.objects.filter(action="verify").order_by("pk").values_list("actor_name", "result")
     assert list(results) == [("command: verify_audit", "done"), ("command: verify_audit", "failed")]
 
@@ -279,3 +280,32 @@ def test_records_of_the_moment_are_sealed_within_a_minute() -> None:
     seal_committed(made.at + datetime.timedelta(seconds=30))
 
     assert sealed_ids() == [(1, False, [[made.pk, made.pk]])]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writing transaction at a time")
+def test_a_transaction_that_commits_after_higher_ids_were_sealed_is_not_lost() -> None:
+    has_written, may_commit = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            record(AccessRecord.Action.VIEW, reason="slow")
+            has_written.set()
+            assert may_commit.wait(timeout=30)
+        connection.close()
+
+    slow = threading.Thread(target=write_slowly)
+    slow.start()
+    assert has_written.wait(timeout=30)
+    quick = record(AccessRecord.Action.VIEW, reason="quick")
+    seal_committed(quick.at + MINUTE)
+    may_commit.set()
+    slow.join()
+    late = AccessRecord.objects.get(reason="slow")
+    assert late.pk < quick.pk
+
+    seal_committed(quick.at + 2 * MINUTE)
+
+    assert sealed_ids() == [(1, False, [[quick.pk, quick.pk]]), (2, True, [[late.pk, late.pk]])]
+    assert findings(quick.at + 60 * MINUTE) == []
