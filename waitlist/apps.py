@@ -5,3 +5,19 @@ class WaitlistConfig(AppConfig):
     name = "waitlist"
     verbose_name = "Waitlist"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from audit.log import register_model  # noqa: PLC0415
+        from waitlist import models  # noqa: PLC0415
+
+        register_model(models.WaitlistEntry, m2m_fields=("providers", "locations"))
+        for model in (
+            models.EntryWindow,
+            models.Offer,
+            models.Claim,
+            models.OutreachPolicy,
+            models.ConsentRecord,
+            models.Message,
+            models.Reply,
+        ):
+            register_model(model)

@@ -10,6 +10,8 @@ from scheduling.records import Interval
 from waitlist.facts import Window
 
 DAY_MINUTES = 24 * 60
+#: Stands for every weekday; Monday is 0.
+ANY_DAY = 7
 
 
 def minute_of_day(moment: datetime, zone: ZoneInfo) -> int:
@@ -32,6 +34,19 @@ def stretches(windows: Iterable[Window]) -> dict[int, list[tuple[int, int]]]:
         else:
             day.append((since, until))
     return merged
+
+
+def day_keys(windows: Iterable[Window]) -> list[tuple[int, int, int]]:
+    """Return (weekday, from, until) for each stretch, weekday 7 for hours that are the same every day.
+
+    No windows means always: ``[(7, 0, 1440)]``.
+    """
+    by_day = stretches(windows)
+    if not by_day:
+        return [(ANY_DAY, 0, DAY_MINUTES)]
+    if len(by_day) == ANY_DAY and all(hours == by_day[0] for hours in by_day.values()):
+        return [(ANY_DAY, since, until) for since, until in by_day[0]]
+    return [(weekday, since, until) for weekday, day in sorted(by_day.items()) for since, until in day]
 
 
 def local_span(place: Interval, zone: ZoneInfo) -> tuple[int, int, int] | None:

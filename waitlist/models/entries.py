@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -104,8 +106,8 @@ class EntryWindow(models.Model):
 
     entry = models.ForeignKey(WaitlistEntry, on_delete=models.CASCADE, related_name="windows")
     weekday = models.PositiveSmallIntegerField(choices=Weekday)
-    start = models.TimeField(default="00:00")
-    end = models.TimeField(default="23:59")
+    start = models.TimeField(default=time(0, 0))
+    end = models.TimeField(default=time(23, 59))
 
     class Meta:
         ordering = ("weekday", "start")

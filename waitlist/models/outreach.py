@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 from django.db import models
 from django.db.models import Q
 
@@ -30,8 +32,8 @@ class OutreachPolicy(models.Model):
     offers_per_day = models.PositiveSmallIntegerField(default=2)
     offers_per_week = models.PositiveSmallIntegerField(default=5)
     silences_before_asking = models.PositiveSmallIntegerField(default=3)
-    quiet_from = models.TimeField(default="20:00", help_text="No text that we start after this, in the patient's zone.")
-    quiet_until = models.TimeField(default="08:00")
+    quiet_from = models.TimeField(default=time(20, 0), help_text="No text that we start after this, in the patient's zone.")
+    quiet_until = models.TimeField(default=time(8, 0))
     waves = models.JSONField(
         default=list,
         blank=True,

@@ -1,0 +1,27 @@
+"""How the consent ledger is read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: One line of the ledger for one address: the patient's id (None: whoever uses the address) and "granted" or "revoked".
+Line = tuple[int | None, str]
+
+
+def consenting_patients(lines: Iterable[Line]) -> set[int]:
+    """Return who agreed to be written to at an address, given its lines from the oldest to the newest.
+
+    A grant counts for its patient. A revocation silences everybody at the address; a grant without a patient (START
+    from a shared phone) takes the revocation back for those it silenced.
+    """
+    agreed: set[int] = set()
+    silenced: set[int] = set()
+    for patient_id, action in lines:
+        if action == "revoked":
+            silenced |= agreed
+            agreed = set()
+        elif patient_id is None:
+            agreed |= silenced
+        else:
+            agreed.add(patient_id)
+    return agreed
