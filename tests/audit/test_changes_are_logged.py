@@ -83,7 +83,8 @@ def test_an_account_rolled_back_is_made_again(committed_samples: type[Sample]) -
     committed_samples.objects.create()
     with service("worker: new"):
         with transaction.atomic():
-            committed_samples.objects.create()
+            committed_samples.objects.create()  # makes the account
+            committed_samples.objects.create()  # finds it, and must not remember it
             transaction.set_rollback(True)
         sample = committed_samples.objects.create()
 
