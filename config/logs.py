@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import OperationalError
 
 OUR_PACKAGES = frozenset({"audit", "config", "integrations", "scheduling", "waitlist"})
+BROKER_PACKAGES = frozenset({"celery", "kombu", "redis"})  # what they carry is names of tasks and ids
 CLAIM_TOKEN = re.compile(r"(/o/)[^/\s\"'<>]+")
 QUERY_STRING = re.compile(r"\?[^\s\"'<>?]*=[^\s\"'<>]*")
 
@@ -32,7 +33,7 @@ def described(error: BaseException) -> str:
     """The class of an error, with its text where that is known to hold no patient data."""
     kind = type(error)
     name = f"{kind.__module__}.{kind.__qualname__}"
-    if kind.__module__.partition(".")[0] in OUR_PACKAGES or settings.DEBUG:
+    if kind.__module__.partition(".")[0] in OUR_PACKAGES | BROKER_PACKAGES or settings.DEBUG:
         return f"{name}: {masked(str(error))}"
     if isinstance(error, OperationalError):  # "server closed the connection", never a row's values
         return f"{name}: {masked(str(error).partition('DETAIL:')[0].strip())}"

@@ -211,6 +211,9 @@ CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# However long the broker is away, workers come back with it.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_TRANSPORT_OPTIONS = tuning.broker_options(CELERY_BROKER_URL)
 # A wake-up that cannot be published at once is dropped: the sweep finds the row within a second or two.
 CELERY_TASK_PUBLISH_RETRY = False

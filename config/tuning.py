@@ -31,5 +31,7 @@ def broker_options(broker_url: str) -> dict[str, Any]:
     if broker_url.startswith("memory:"):
         return {"polling_interval": 0.05}
     if broker_url.startswith(("redis:", "rediss:")):
-        return {"visibility_timeout": 3600, "socket_connect_timeout": 0.2, "socket_timeout": 1.0}
+        # One attempt to publish, not kombu's own series of them; workers keep reconnecting by Celery's settings.
+        once = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+        return {"visibility_timeout": 3600, "socket_connect_timeout": 0.2, "socket_timeout": 1.0, **once}
     return {"connect_timeout": 1, "read_timeout": 5, "write_timeout": 1}

@@ -167,4 +167,4 @@ def test_a_unix_socket_is_a_directory_as_the_host(tmp_path: Path) -> None:
 
 def test_a_silent_broker_holds_a_caller_up_for_a_second_at_most() -> None:
     options = broker_options("redis://broker.example.org:6379/0")
-    assert (options["socket_connect_timeout"], options["socket_timeout"]) == (0.2, 1.0)
+    assert (options["socket_connect_timeout"], options["socket_timeout"], options["max_retries"]) == (0.2, 1.0, 0)
