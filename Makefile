@@ -10,11 +10,11 @@ UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
 
-demo: $(RUNTIME)  ## Run everything with a sandbox EHR and synthetic patients, and print where to look
-	@$(RUN) manage.py demo
+demo: $(RUNTIME)  ## Run everything with a sandbox EHR and made-up patients (PORT=8000, FRESH=1 for a new clinic)
+	@$(RUN) manage.py demo $(if $(PORT),--port $(PORT)) $(if $(FRESH),--fresh)
 
 demo-run: $(RUNTIME)  ## Play one cancellation through to the new booking, without a browser
-	@$(RUN) manage.py demo --run
+	@$(RUN) manage.py demo --run $(if $(FRESH),--fresh)
 
 test: $(DEVELOPMENT)  ## Run the tests that need no server and no browser
 	@env -u DATABASE_URL -u CELERY_BROKER_URL $(RUN) -m pytest -n auto -m "not browser and not process and not postgres"

@@ -197,6 +197,9 @@ MESSAGE_RETRY_SECONDS = ENVIRONMENT.message_retry_seconds
 
 # --- The EHR ----------------------------------------------------------------------------------------------------------
 EHR_ALLOW_PRIVATE_ADDRESSES = ENVIRONMENT.ehr_allow_private_addresses
+# Set by the demo, whose sandbox EHR lets staff play its part; empty everywhere else.
+SANDBOX_CONTROL_URL = ""
+SANDBOX_CONTROL_TOKEN = ""
 WRITE_RETRY_SECONDS = ENVIRONMENT.write_retry_seconds
 EVENT_RETRY_SECONDS = ENVIRONMENT.event_retry_seconds
 POLL_MINUTES = ENVIRONMENT.poll_minutes
