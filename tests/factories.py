@@ -178,7 +178,7 @@ def consents(contact_point: ContactPoint, action: str = ConsentRecord.Action.GRA
 
 
 def entry(patient: Patient, type: AppointmentType, **fields: Any) -> WaitlistEntry:
-    """The patient waits for the type; any provider, location and time unless named. Takes what ``entries.add`` takes."""
+    """The patient waits for the type, anywhere and at any time unless named. Takes what ``entries.add`` takes."""
     from waitlist import entries
 
     return entries.add(patient, type, **{"minimum_notice_minutes": 0, "added_by": "tests", **fields})

@@ -7,8 +7,8 @@ class WaitlistConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from audit.log import register_model  # noqa: PLC0415
-        from waitlist import models  # noqa: PLC0415
+        from audit.log import register_model
+        from waitlist import models
 
         register_model(models.WaitlistEntry, m2m_fields=("providers", "locations"))
         for model in (

@@ -59,13 +59,15 @@ def judge(facts: OpeningFacts, candidate: Candidate) -> Verdict:
 
     The checks run in the order staff would ask them; the first that fails decides and the others that fail follow.
     """
-    failed = [*_about_the_person(candidate), *_about_the_line(facts, candidate)]
     fit = facts.fit(candidate.type_id)
+    failed = [
+        *_about_the_person(candidate),
+        *_about_the_line(facts, candidate),
+        *_about_the_type(facts, fit),
+        *_about_the_place(facts, candidate),
+    ]
     place: Interval | None = None
-    if fit is None:
-        failed.append(Reason.TYPE)
-    else:
-        failed.extend(_about_the_type(facts, fit))
+    if fit is not None:
         place, misfit = _place(facts, fit, candidate)
         failed.extend(misfit)
         failed.extend(_about_the_plan(facts, candidate, place or Interval(facts.start, facts.end)))
@@ -135,13 +137,19 @@ def _about_the_line(facts: OpeningFacts, candidate: Candidate) -> Iterator[Reaso
         yield Reason.OFFERED_BEFORE
     if candidate.has_live_offer:
         yield Reason.LIVE_OFFER
+
+
+def _about_the_place(facts: OpeningFacts, candidate: Candidate) -> Iterator[Reason]:
     if candidate.providers and facts.provider_id not in candidate.providers:
         yield Reason.PROVIDER
     if candidate.locations and facts.location_id not in candidate.locations:
         yield Reason.LOCATION
 
 
-def _about_the_type(facts: OpeningFacts, fit: Fit) -> Iterator[Reason]:
+def _about_the_type(facts: OpeningFacts, fit: Fit | None) -> Iterator[Reason]:
+    if fit is None:
+        yield Reason.TYPE
+        return
     if not fit.is_on:
         yield Reason.TYPE_OFF
     if facts.now > cut_off(facts.end - fit.duration, fit.policy, fit.minimum_notice):

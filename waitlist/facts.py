@@ -149,3 +149,8 @@ class Candidate:
             return None
         born = self.birth_date
         return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def looseness(left_over: timedelta, *, any_provider: bool, any_location: bool, any_day: bool) -> int:
+    """Return how loosely a time fits, 0 for the closest: first the time left over, then what the patient named."""
+    return int(left_over / timedelta(minutes=1)) * 8 + any_provider * 4 + any_location * 2 + any_day

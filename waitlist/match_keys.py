@@ -70,8 +70,9 @@ def rebuild(entry_ids: Sequence[int]) -> int:
 
 
 def _from_stored(entry_ids: list[int]) -> Iterator[MatchKey]:
-    providers, locations = _named(WaitlistEntry.providers.through, "provider_id", entry_ids), _named(
-        WaitlistEntry.locations.through, "location_id", entry_ids
+    providers, locations = (
+        _named(WaitlistEntry.providers.through, "provider_id", entry_ids),
+        _named(WaitlistEntry.locations.through, "location_id", entry_ids),
     )
     windows: dict[int, list[EntryWindow]] = defaultdict(list)
     for row in EntryWindow.objects.filter(entry_id__in=entry_ids):

@@ -35,7 +35,9 @@ def policies_for(location_id: int | None, type_ids: Iterable[int | None]) -> dic
     return {type_id: _narrowest(by_scope, location_id, type_id) for type_id in wanted}
 
 
-def _narrowest(rows: dict[tuple[int | None, int | None], OutreachPolicy], location: int | None, type_: int | None) -> Policy:
+def _narrowest(
+    rows: dict[tuple[int | None, int | None], OutreachPolicy], location: int | None, type_: int | None
+) -> Policy:
     for scope in ((location, type_), (None, type_), (location, None), (None, None)):
         if scope in rows:
             return read(rows[scope])

@@ -1,28 +1,35 @@
-"""Who is next in line for an opening."""
+"""Who is next in line for an opening.
+
+The order: urgency; patients without an appointment before those moving up; those who said yes too late before; the
+longest waiting; how well the time fits; the entry's number. The match keys are kept in that order by their index, so
+the head of the line costs the same whether a thousand or a million wait.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
 
 from scheduling.models import Opening
-from waitlist.eligibility import Verdict
-from waitlist.facts import Candidate, OpeningFacts
+from waitlist import candidates, line_sql
+from waitlist.eligibility import Verdict, judge
+from waitlist.facts import Candidate, OpeningFacts, looseness
+from waitlist.hours import ANY_DAY, day_keys
+from waitlist.line_sql import Place
+from waitlist.reasons import Reason
 
+__all__ = ["Place", "Ranked", "line", "rank_key", "top"]
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A waiting entry's place in the line; ``position`` is opaque and says where to go on after it."""
-
-    entry_id: int
-    position: tuple[Any, ...]
+PAGE = 64
+LARGEST_PAGE = 512
+RankKey = tuple[int, bool, int, datetime | None, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An entry with its rank in the line (1: first) and its verdict on an opening."""
+    """An entry with its rank in the line (1: first), its verdict on an opening and what that was judged by."""
 
     rank: int
     entry_id: int
@@ -30,20 +37,81 @@ class Ranked:
     candidate: Candidate
 
 
-def rank_key(candidate: Candidate, facts: OpeningFacts) -> tuple[Any, ...]:
-    """Return what the line is sorted by, ascending. Pure."""
-    raise NotImplementedError
+def rank_key(candidate: Candidate, facts: OpeningFacts) -> RankKey:
+    """Return what the line is sorted by, ascending; for a candidate whose type is taken there. Pure."""
+    fit = facts.fit(candidate.type_id)
+    return (
+        candidate.urgency,
+        candidate.move_up is not None,
+        -candidate.lost_races,
+        candidate.joined_at,
+        looseness(
+            facts.end - facts.start - (fit.duration if fit else timedelta(0)),
+            any_provider=not candidate.providers,
+            any_location=not candidate.locations,
+            any_day=day_keys(candidate.windows)[0][0] == ANY_DAY,
+        ),
+        candidate.entry_id,
+    )
 
 
-def line(facts: OpeningFacts, limit: int, after: Place | None = None) -> Iterator[Place]:
-    """Yield at most ``limit`` entries whose match keys suit the opening, in rank order, beginning after ``after``."""
-    raise NotImplementedError
+def line(facts: OpeningFacts, limit: int | None = None, after: Place | None = None) -> Iterator[Place]:
+    """Yield the entries whose match keys suit the opening, in rank order, beginning after ``after``.
 
-
-def top(opening: Opening, wanted: int, now: datetime | None = None, *, following: int = 50) -> list[Ranked]:
-    """Return the first ``wanted`` eligible entries, those passed over before them, and the next ``following``.
-
-    In rank order. Of those passed over the first ``following`` are kept. Reads only; call it inside or outside a
-    transaction. A patient's second entry is not eligible beside the first (Reason.SAME_PATIENT).
+    Reads page by page as it is consumed. The keys know provider, location, type, day, hours, dates and notice; the
+    rest is for :func:`waitlist.eligibility.judge`.
     """
-    raise NotImplementedError
+    return islice(line_sql.walk(facts, after, page=min(limit or PAGE, PAGE)), limit)
+
+
+def top(
+    opening: Opening,
+    wanted: int,
+    now: datetime | None = None,
+    *,
+    following: int = 50,
+    facts: OpeningFacts | None = None,
+) -> list[Ranked]:
+    """Return the first ``wanted`` eligible entries, those passed over on the way, and the next ``following``.
+
+    In rank order; of those passed over the first ``following`` are kept. Eligible ones that staff must confirm or
+    call count like any other. A patient's second entry is not eligible beside the first (Reason.SAME_PATIENT).
+    Only reads, in or outside of a transaction.
+    """
+    facts = facts or candidates.facts_for(opening, now)
+    found: list[Ranked] = []
+    suited: set[int] = set()
+    chosen = passed = later = 0
+    for ranked in _judged(facts, wanted + following):
+        each = _once_per_patient(ranked, suited)
+        if chosen >= wanted:
+            later += 1
+        elif each.verdict.eligible:
+            chosen += 1
+        else:
+            passed += 1
+        if chosen >= wanted or passed <= following:
+            found.append(each)
+        if chosen >= wanted and later >= following:
+            break
+    return found
+
+
+def _once_per_patient(ranked: Ranked, suited: set[int]) -> Ranked:
+    if not ranked.verdict.eligible:
+        return ranked
+    if ranked.candidate.patient_id not in suited:
+        suited.add(ranked.candidate.patient_id)
+        return ranked
+    return replace(ranked, verdict=Verdict(False, (Reason.SAME_PATIENT,), ranked.verdict.type_id))
+
+
+def _judged(facts: OpeningFacts, expected: int) -> Iterator[Ranked]:
+    """Yield the line with verdicts, loading candidates in batches that grow while nobody suits."""
+    rank, size = 0, max(1, min(expected, LARGEST_PAGE))
+    places = line_sql.walk(facts, None, page=size)
+    while batch := list(islice(places, size)):
+        for candidate in candidates.load([place.entry_id for place in batch], facts):
+            rank += 1
+            yield Ranked(rank, candidate.entry_id, judge(facts, candidate), candidate)
+        size = min(LARGEST_PAGE, size * 2)

@@ -139,7 +139,7 @@ class MatchKey(models.Model):
     weekday_key = models.PositiveSmallIntegerField(default=ANY_DAY)
     urgency = models.PositiveSmallIntegerField()
     moving_up = models.BooleanField()
-    races_won_by_others = models.SmallIntegerField(help_text="Minus the lost races, so that ascending order is the rank.")
+    races_won_by_others = models.SmallIntegerField(help_text="Minus the lost races: ascending order is the rank.")
     joined_at = models.DateTimeField()
     earliest_date = models.DateField(null=True)
     latest_date = models.DateField(null=True)

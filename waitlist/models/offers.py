@@ -86,9 +86,7 @@ class Offer(ScopedModel):
             models.UniqueConstraint(fields=("opening", "patient"), name="one_offer_per_opening_and_patient"),
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="offer_end_after_start"),
             # A second live offer to one patient would let one YES mean two times.
-            models.UniqueConstraint(
-                fields=("patient",), condition=Q(status="sent"), name="one_live_offer_per_patient"
-            ),
+            models.UniqueConstraint(fields=("patient",), condition=Q(status="sent"), name="one_live_offer_per_patient"),
         )
         indexes = (
             models.Index(fields=("expires_at",), condition=Q(status="sent"), name="offer_expiry"),

@@ -32,7 +32,7 @@ class OutreachPolicy(models.Model):
     offers_per_day = models.PositiveSmallIntegerField(default=2)
     offers_per_week = models.PositiveSmallIntegerField(default=5)
     silences_before_asking = models.PositiveSmallIntegerField(default=3)
-    quiet_from = models.TimeField(default=time(20, 0), help_text="No text that we start after this, in the patient's zone.")
+    quiet_from = models.TimeField(default=time(20, 0), help_text="No text of ours after this, in the patient's zone.")
     quiet_until = models.TimeField(default=time(8, 0))
     waves = models.JSONField(
         default=list,
@@ -137,7 +137,9 @@ class Message(ScopedModel):
     contact_point = models.ForeignKey(
         "scheduling.ContactPoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="messages"
     )
-    offer = models.ForeignKey("waitlist.Offer", null=True, blank=True, on_delete=models.SET_NULL, related_name="messages")
+    offer = models.ForeignKey(
+        "waitlist.Offer", null=True, blank=True, on_delete=models.SET_NULL, related_name="messages"
+    )
     opening = models.ForeignKey(
         "scheduling.Opening", null=True, blank=True, on_delete=models.SET_NULL, related_name="messages"
     )
@@ -203,7 +205,9 @@ class Reply(ScopedModel):
     patient = models.ForeignKey(
         "scheduling.Patient", null=True, blank=True, on_delete=models.PROTECT, related_name="replies"
     )
-    offer = models.ForeignKey("waitlist.Offer", null=True, blank=True, on_delete=models.SET_NULL, related_name="replies")
+    offer = models.ForeignKey(
+        "waitlist.Offer", null=True, blank=True, on_delete=models.SET_NULL, related_name="replies"
+    )
     location = models.ForeignKey(
         "scheduling.Location", null=True, blank=True, on_delete=models.SET_NULL, related_name="replies"
     )
