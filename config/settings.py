@@ -5,10 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 import environ
 from csp.constants import NONE, SELF
 
 from config import environment, tuning
+
+# Lets `admin.ModelAdmin[Opening]` and the like, which type checkers read, also be run.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
