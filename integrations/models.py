@@ -229,7 +229,9 @@ class CarrierState(models.Model):
     last_success_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
     quiet_until = models.DateTimeField(
-        null=True, blank=True, help_text="Nothing is handed over before this: the carrier asked for patience, or is down."
+        null=True,
+        blank=True,
+        help_text="Nothing is handed over before this: the carrier asked for patience, or is down.",
     )
     inbound_seen_at = models.DateTimeField(
         null=True, blank=True, help_text="Inbound messages up to this time have been fetched from the carrier."

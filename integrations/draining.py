@@ -1,0 +1,46 @@
+"""Working through due rows: one by one, shared between workers, for a bounded time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from scheduling.wake import wake
+
+logger = logging.getLogger(__name__)
+
+#: A task ends after this long, so that a worker can be stopped; whatever is left is found by the next one.
+LONGEST_SECONDS = 25.0
+
+
+def drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], object]) -> int:
+    """Call ``work`` with each id that ``due`` lists until it lists none that was not tried; return how many.
+
+    Each row is claimed by ``work`` itself, so any number of workers can drain one topic together; when there is
+    more than one row to do, another worker is called. A row whose work fails leaves the others alone.
+    """
+    stop_at = time.monotonic() + LONGEST_SECONDS
+    tried: set[int] = set()
+    done = 0
+    while time.monotonic() < stop_at:
+        ids = [each for each in due() if each not in tried]
+        if not ids:
+            break
+        if len(ids) > 1:
+            wake(topic)
+        for row_id in ids:
+            done += _work_on(topic, row_id, work)
+            tried.add(row_id)
+            if time.monotonic() >= stop_at:
+                break
+    return done
+
+
+def _work_on(topic: str, row_id: int, work: Callable[[int], object]) -> bool:
+    try:
+        return bool(work(row_id))
+    except Exception as error:
+        # The row's own lease and its counted tries bring it to rest; the rest goes on.
+        logger.exception("%s: row %s failed: %s", topic, row_id, type(error).__name__)
+        return False

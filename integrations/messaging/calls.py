@@ -1,0 +1,90 @@
+"""A record of every call to a carrier, and how the carrier fares. No address, no text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from audit.context import correlation_id, current_actor
+from integrations.messaging.gateway import (
+    CarrierBusy,
+    CarrierDown,
+    CarrierRefusesUs,
+    HandoverUnknown,
+    MessagingError,
+)
+from integrations.models import ApiCall, CarrierState
+
+#: After a call that found the carrier down, nobody calls it for so long.
+DOWN_WAIT = timedelta(seconds=5)
+BUSY_WAIT = timedelta(seconds=2)
+#: How stale ``last_success_at`` may be: a write per message would cost more than it tells.
+NOTED_EVERY = timedelta(seconds=30)
+
+
+@contextmanager
+def recorded(channel: str, method: str, resource: str) -> Iterator[None]:
+    """Record the call made inside, whatever it ends with, and note what it says about the carrier."""
+    at, began, result = timezone.now(), time.monotonic(), "ok"
+    try:
+        yield
+    except MessagingError as error:
+        result = type(error).__name__
+        _note_trouble(channel, error)
+        raise
+    except Exception as error:
+        result = type(error).__name__
+        raise
+    else:
+        _note_success(channel)
+    finally:
+        ApiCall.objects.create(
+            system=channel,
+            at=at,
+            actor=current_actor().name,
+            method=method,
+            resource=resource,
+            duration_ms=int((time.monotonic() - began) * 1000),
+            result=result[:60],
+            correlation_id=correlation_id(),
+        )
+
+
+def quiet_channels(now: datetime) -> list[str]:
+    """Return the channels whose carrier is not to be called now."""
+    return list(CarrierState.objects.filter(quiet_until__gt=now).values_list("channel", flat=True))
+
+
+def state_of(channel: str) -> CarrierState:
+    """Return how a channel's carrier fares, noted from its first call on."""
+    return CarrierState.objects.get_or_create(channel=channel)[0]
+
+
+def _note_success(channel: str) -> None:
+    now = timezone.now()
+    stale = Q(last_success_at__isnull=True) | Q(last_success_at__lt=now - NOTED_EVERY) | Q(failing_since__isnull=False)
+    state_of(channel)
+    CarrierState.objects.filter(stale, channel=channel).update(last_success_at=now, failing_since=None, last_error="")
+
+
+def _note_trouble(channel: str, error: MessagingError) -> None:
+    """Only what concerns the carrier as a whole holds up the others; a bad number is that message's own affair."""
+    now = timezone.now()
+    state_of(channel)
+    rows = CarrierState.objects.filter(channel=channel)
+    if isinstance(error, CarrierDown | CarrierRefusesUs | HandoverUnknown):
+        rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
+    if isinstance(error, CarrierBusy):
+        until = error.retry_at or now + BUSY_WAIT
+    elif isinstance(error, CarrierDown | CarrierRefusesUs):
+        until = now + DOWN_WAIT
+    else:
+        return
+    later = Q(quiet_until__isnull=True) | Q(quiet_until__lt=until)
+    rows.filter(later).update(quiet_until=until)

@@ -1,0 +1,135 @@
+"""E-mail over whichever backend Django is set to: SMTP, or any provider of django-anymail."""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from anymail.exceptions import AnymailAPIError, AnymailError, AnymailRecipientsRefused
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+
+from integrations.messaging.gateway import (
+    AddressUnusable,
+    CarrierBusy,
+    CarrierDown,
+    CarrierRefusesUs,
+    HandoverUnknown,
+    Incoming,
+    MessageRejected,
+    MessagingError,
+    Outgoing,
+)
+
+
+class EmailCarrier:
+    """Sends one e-mail per call. Mail servers cannot be asked afterwards, so a lost answer goes to staff."""
+
+    name = "email"
+    leaves_the_building = True
+    can_be_asked = False
+
+    def send(self, message: Outgoing) -> str:
+        """Hand the e-mail over and return its Message-ID, the same for every attempt at this message."""
+        email = build(message)
+        backend = get_connection()
+        try:
+            backend.open()
+        except (OSError, smtplib.SMTPException) as error:
+            raise _before_handover(error) from None
+        try:
+            sent = backend.send_messages([email])
+        except (OSError, smtplib.SMTPException, AnymailError) as error:
+            raise _at_handover(error) from None
+        finally:
+            # The message is with the server by now; a goodbye that fails changes nothing about it.
+            with suppress(Exception):
+                backend.close()
+        if not sent:
+            raise MessageRejected("not_accepted")
+        return message_id(message.reference)
+
+    def find(self, message: Outgoing, *, sent_after: datetime, known: frozenset[str]) -> str | None:
+        """Return None; never called, as mail servers cannot be asked."""
+        return None
+
+    def incoming_since(self, since: datetime) -> Iterator[Incoming]:
+        """Yield nothing: patients answer an e-mail by its link."""
+        return iter(())
+
+
+def build(message: Outgoing) -> EmailMessage:
+    """Return the e-mail with its headers and, where there is one, its calendar file."""
+    email = EmailMessage(
+        subject=message.subject,
+        body=message.body,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[message.address],
+        headers={
+            "Message-ID": message_id(message.reference),
+            # Out-of-office answers to a machine help nobody.
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+        },
+    )
+    if message.attachment:
+        email.attach("appointment.ics", message.attachment, "text/calendar")
+    return email
+
+
+def message_id(reference: str) -> str:
+    """Return the Message-ID of a reference: opaque, and stable over attempts so that mailboxes show one."""
+    host = urlsplit(settings.PUBLIC_BASE_URL).hostname or "localhost"
+    return f"<{hashlib.sha256(reference.encode()).hexdigest()[:32]}@{host}>"
+
+
+def _before_handover(error: Exception) -> MessagingError:
+    if isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPNotSupportedError):
+        return CarrierRefusesUs("mail_login_refused")
+    return CarrierDown("mail_server_unreachable")
+
+
+def _at_handover(error: Exception) -> MessagingError:
+    """Name what the server or provider said; silence after the hand-over began is unknown."""
+    if isinstance(error, AnymailError):
+        return _by_provider(error)
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return _by_reply_code(max((code for code, _ in error.recipients.values()), default=550), AddressUnusable)
+    if isinstance(error, smtplib.SMTPSenderRefused):
+        return _by_reply_code(error.smtp_code, CarrierRefusesUs)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _by_reply_code(error.smtp_code, MessageRejected)
+    return HandoverUnknown("mail_answer_lost")
+
+
+def _by_provider(error: AnymailError) -> MessagingError:
+    if isinstance(error, AnymailRecipientsRefused):
+        return AddressUnusable("mail_address_refused")
+    if isinstance(error, AnymailAPIError):
+        return _by_status(error.status_code)
+    return MessageRejected("mail_cannot_be_built")
+
+
+def _by_reply_code(code: int, permanent: type[MessagingError]) -> MessagingError:
+    if 400 <= code < 500:
+        return CarrierBusy(f"smtp_{code}")
+    return permanent(f"smtp_{code}")
+
+
+def _by_status(status: int | None) -> MessagingError:
+    if status is None or status >= 500:
+        return HandoverUnknown("mail_answer_lost")
+    if status == 429:
+        return CarrierBusy("mail_429")
+    if status in {401, 403}:
+        return CarrierRefusesUs(f"mail_{status}")
+    return MessageRejected(f"mail_{status}")
+
+
+def open_carrier(channel: str) -> EmailCarrier:
+    """Return the configured mail server or provider."""
+    return EmailCarrier()

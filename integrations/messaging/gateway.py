@@ -1,0 +1,133 @@
+"""The protocol every carrier fulfils: a text or an e-mail in, the carrier's id or a named error out.
+
+One folder per carrier, the same file names inside: ``transport.py`` sends and looks up, ``webhook.py`` verifies and
+reads what the carrier calls us with. A new carrier is a copied folder and a line in :data:`TRANSPORTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+#: Seconds a hand-over may take in total; the lease on a message outlives it.
+CALL_SECONDS = 15.0
+
+TRANSPORTS = {
+    "console": "integrations.messaging.console.transport.open_carrier",
+    "email": "integrations.messaging.email.transport.open_carrier",
+    "twilio": "integrations.messaging.twilio.transport.open_carrier",
+}
+
+
+#: Why a message did not arrive: its address, an opt-out the carrier knows of, or anything else.
+Trouble = Literal["", "address", "opted_out", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message for one address. ``reference`` is opaque and the same for every attempt at this message."""
+
+    reference: str
+    channel: Literal["sms", "email"]
+    address: str
+    body: str
+    subject: str = ""
+    attachment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message a patient sent: ``carrier_id`` is the carrier's own id, which makes a repetition recognisable."""
+
+    carrier_id: str
+    address: str
+    body: str
+    media_count: int = 0
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """What became of a message. ``trouble`` names why a failed one failed, as far as the carrier says."""
+
+    reference: str
+    carrier_id: str
+    outcome: Literal["under_way", "delivered", "failed"]
+    trouble: Trouble = ""
+    code: str = ""
+
+
+class MessagingError(Exception):
+    """What a hand-over ended with. ``code`` is stable and safe to log; no text holds an address or a body."""
+
+    def __init__(self, code: str = "") -> None:
+        self.code = code or type(self).__name__.lower()
+        super().__init__(self.code)
+
+
+class AddressUnusable(MessagingError):
+    """This address will never take a message: invalid, a landline, unknown mailbox. Try the next one."""
+
+
+class OptedOut(MessagingError):
+    """The carrier holds an opt-out of this number; our ledger must say so too."""
+
+
+class MessageRejected(MessagingError):
+    """The carrier will not take this message however often it is offered; nothing is wrong with the address."""
+
+
+class CarrierBusy(MessagingError):
+    """The carrier asks for patience, until ``retry_at`` when it said so. Nothing was sent."""
+
+    def __init__(self, code: str = "", *, retry_at: datetime | None = None) -> None:
+        super().__init__(code)
+        self.retry_at = retry_at
+
+
+class CarrierDown(MessagingError):
+    """The carrier cannot be reached or failed before it took the message. Nothing was sent."""
+
+
+class CarrierRefusesUs(MessagingError):
+    """Our account or its credentials are not accepted: no message can go out until a person mends it."""
+
+
+class HandoverUnknown(MessagingError):
+    """The message was handed over and no usable answer came: it may have been sent."""
+
+
+class Carrier(Protocol):
+    """A way to send on one channel. No method runs inside a transaction; each may raise :class:`MessagingError`.
+
+    ``leaves_the_building`` is False where messages stay in our own database. ``can_be_asked`` says whether
+    :meth:`find` can tell what became of a message whose answer was lost.
+    """
+
+    name: str
+    leaves_the_building: bool
+    can_be_asked: bool
+
+    def send(self, message: Outgoing) -> str:
+        """Hand over one message and return the carrier's id, which may be empty."""
+
+    def find(self, message: Outgoing, *, sent_after: datetime, known: frozenset[str]) -> str | None:
+        """Return the carrier's id of this message if it was taken after ``sent_after``, else None.
+
+        ``known`` are carrier ids that belong to other messages of ours.
+        """
+
+    def incoming_since(self, since: datetime) -> Iterator[Incoming]:
+        """Yield what patients sent since then, oldest first; some of it may be known already."""
+
+
+def carrier_for(channel: str) -> Carrier:
+    """Open the carrier that the settings name for ``sms`` or ``email``."""
+    name = settings.SMS_CHANNEL if channel == "sms" else settings.EMAIL_CHANNEL
+    carrier: Carrier = import_string(TRANSPORTS[name])(channel)
+    return carrier

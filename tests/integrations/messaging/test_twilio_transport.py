@@ -1,0 +1,110 @@
+"""Twilio's API as the product speaks it, against a carrier in a process of its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from integrations.messaging.gateway import (
+    AddressUnusable,
+    CarrierBusy,
+    CarrierDown,
+    CarrierRefusesUs,
+    HandoverUnknown,
+    MessageRejected,
+    OptedOut,
+    Outgoing,
+)
+from integrations.messaging.twilio.transport import TwilioCarrier
+from tests.integrations.messaging.conftest import NUMBER, CarrierClient
+
+TO = "+12125550101"
+TEXT = Outgoing(reference="7-abc", channel="sms", address=TO, body="Elm Street Clinic: reply YES 47")
+
+
+def test_sends_and_names_the_callback(carrier: CarrierClient) -> None:
+    carrier_id = TwilioCarrier().send(TEXT)
+    [taken] = carrier.messages()
+    assert (taken["sid"], taken["to"], taken["from"], taken["body"]) == (carrier_id, TO, NUMBER, TEXT.body)
+    assert taken["callback"] == "http://localhost:1/webhooks/sms/twilio/status/?ref=7-abc"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("21211", AddressUnusable),
+        ("21614", AddressUnusable),
+        ("21610", OptedOut),
+        ("20003", CarrierRefusesUs),
+        ("30001", CarrierBusy),
+        ("429", CarrierBusy),
+        ("503", CarrierDown),
+        ("500", HandoverUnknown),
+        ("lost", HandoverUnknown),
+        ("lost_500", HandoverUnknown),
+        ("garbled", HandoverUnknown),
+        ("21620", MessageRejected),
+    ],
+)
+def test_each_answer_has_a_name(carrier: CarrierClient, fault: str, error: type[Exception]) -> None:
+    carrier.fail(fault)
+    with pytest.raises(error) as raised:
+        TwilioCarrier().send(TEXT)
+    assert TO not in str(raised.value)
+    assert TEXT.body not in str(raised.value)
+    assert len(carrier.messages()) == (1 if fault in ("lost", "lost_500", "garbled") else 0)
+
+
+def test_retry_after_is_read(carrier: CarrierClient) -> None:
+    carrier.fail("429")
+    before = timezone.now()
+    with pytest.raises(CarrierBusy) as raised:
+        TwilioCarrier().send(TEXT)
+    assert raised.value.retry_at is not None
+    assert timedelta(seconds=1.9) < raised.value.retry_at - before < timedelta(seconds=5)
+
+
+def test_nobody_there_had_no_effect(carrier: CarrierClient, settings: object) -> None:
+    settings.SMS_BASE_URL = "http://127.0.0.1:9"  # type: ignore[attr-defined]
+    with pytest.raises(CarrierDown):
+        TwilioCarrier().send(TEXT)
+
+
+def test_finds_what_was_taken(carrier: CarrierClient) -> None:
+    began = timezone.now()
+    twilio = TwilioCarrier()
+    assert twilio.find(TEXT, sent_after=began, known=frozenset()) is None
+    carrier.fail("lost")
+    with pytest.raises(HandoverUnknown):
+        twilio.send(TEXT)
+    [taken] = carrier.messages()
+    assert twilio.find(TEXT, sent_after=began, known=frozenset()) == taken["sid"]
+    assert twilio.find(TEXT, sent_after=began, known=frozenset({taken["sid"]})) is None
+    assert twilio.find(TEXT, sent_after=began + timedelta(hours=1), known=frozenset()) is None
+
+
+def test_another_text_or_the_patients_own_is_not_taken_for_it(carrier: CarrierClient) -> None:
+    twilio = TwilioCarrier()
+    twilio.send(Outgoing(reference="8-abc", channel="sms", address=TO, body="Elm Street Clinic: reply YES 48"))
+    twilio.send(Outgoing(reference="9-abc", channel="sms", address="+12125550102", body=TEXT.body))
+    assert twilio.find(TEXT, sent_after=timezone.now() - timedelta(hours=1), known=frozenset()) is None
+
+
+def test_what_patients_sent_is_listed_oldest_first(carrier: CarrierClient) -> None:
+    TwilioCarrier().send(TEXT)
+    first = carrier.patient_texts(TO, "YES 47", deliver=False)
+    second = carrier.patient_texts("+12125550102", "stop", deliver=False)
+    texts = list(TwilioCarrier().incoming_since(timezone.now() - timedelta(hours=1)))
+    assert [(text.carrier_id, text.address, text.body) for text in texts] == [
+        (first["sid"], TO, "YES 47"),
+        (second["sid"], "+12125550102", "stop"),
+    ]
+
+
+def test_every_page_is_read(carrier: CarrierClient) -> None:
+    for number in range(60):
+        carrier.patient_texts(TO, f"text {number}", deliver=False)
+    texts = list(TwilioCarrier().incoming_since(timezone.now() - timedelta(hours=1)))
+    assert [text.body for text in texts] == [f"text {number}" for number in range(60)]
