@@ -25,6 +25,11 @@ TEST_ENVIRONMENT = {
 for name, value in TEST_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
+if os.environ.get("CELERY_BROKER_URL", "").startswith("redis"):
+    # Each of pytest's processes has a Redis database of its own, so that no worker takes another's messages.
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    os.environ["CELERY_BROKER_URL"] = f"{os.environ['CELERY_BROKER_URL'].rpartition('/')[0]}/{number}"
+
 from config.settings import *  # noqa: E402, F403
 from config.settings import DATABASES, VAR_DIR  # noqa: E402
 
@@ -32,6 +37,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, because worker threads and processes need one; nothing is flushed to disk, because nobody restarts it.
     DATABASES["default"]["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+
+# Threads that tests start must not keep connections that would block dropping the database.
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
