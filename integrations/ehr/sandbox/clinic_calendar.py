@@ -100,7 +100,7 @@ def calendar(
     today: date, patients: list[Patient]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, str]]]:
     """Slots, Appointments, and (slot id, appointment id) of the slots that are held."""
-
+    # Seeded, so that the clinic comes out the same every time.
     book = Calendar(Random(20_300), patients, today)  # noqa: S311
     slots: list[Piece] = []
     for provider in PROVIDERS:

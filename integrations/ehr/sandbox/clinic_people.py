@@ -52,7 +52,7 @@ class Phones:
 
 def patients(today: date) -> list[Patient]:
     """Patient resources ``patient-001`` to ``patient-300``; the same for the same day."""
-
+    # Seeded, so that the clinic comes out the same every time.
     random, phones = Random(555_0100), Phones()  # noqa: S311
     people = [_ordinary(number, random, phones, today) for number in range(1, PATIENT_COUNT + 1)]
     for number, change in enumerate(_ODDITIES, start=1):

@@ -170,7 +170,8 @@ class Line:
             return
         attempts = notification.attempts + 1
         exhausted = attempts >= self._settings.notification_attempts
-        due = self._store.clock.now() + 1000 * 2 ** (attempts - 1)
+        pause = self._settings.notification_backoff_seconds * 2 ** (attempts - 1)
+        due = self._store.clock.now() + round(1000 * pause)
         # A wrong signature happens once; the redelivery is signed well.
         treatment = "" if notification.treatment == "bad-signature" else notification.treatment
         state = "dead" if exhausted else "waiting"
@@ -282,7 +283,8 @@ def redeliver(store: Store, number: int) -> dict[str, int]:
     """Send one notification again under its old event id, as a vendor's replay does. Unknown numbers change nothing."""
     with store.writing() as transaction:
         changed = transaction.connection.execute(
-            "UPDATE notifications SET state = 'waiting', attempts = 0, treatment = '', due_ms = 0 WHERE number = ?",
+            "INSERT INTO notifications (event_id, subscription_id, resource_type, body, due_ms)"
+            " SELECT event_id, subscription_id, resource_type, body, 0 FROM notifications WHERE number = ?",
             (number,),
         ).rowcount
     return {"redelivered": changed}

@@ -113,12 +113,11 @@ def save(
     frees_slots: bool = True,
 ) -> Record:
     """Store one resource under every rule of its type. The only way in, for clients and for the front desk alike."""
-    check_references(transaction, resource)
-    present = transaction.get(resource_type, resource_id)
+    record = transaction.get(resource_type, resource_id)
+    present = record.resource if record else None
+    check_references(transaction, resource, present)
     if resource_type == "Appointment":
-        booking.occupy(
-            transaction, resource_id, present.resource if present else None, resource, frees_slots=frees_slots
-        )
+        booking.occupy(transaction, resource_id, present, resource, frees_slots=frees_slots)
     elif resource_type == "Subscription":
         resource = subscriptions.accept(transaction, resource_id, resource)
     record = transaction.put(resource_type, resource_id, resource)

@@ -185,7 +185,7 @@ class SandboxServer:
         self.origin = f"http://{settings.host}:{self.port}"
         self.base_url = f"{self.origin}/fhir"
         self._thread = threading.Thread(
-            target=self._sockets.serve_forever, args=(0.1,), name="sandbox-ehr", daemon=True
+            target=self._sockets.serve_forever, args=(0.05,), name="sandbox-ehr", daemon=True
         )
 
     def start(self) -> SandboxServer:

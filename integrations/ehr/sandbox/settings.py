@@ -25,5 +25,6 @@ class SandboxSettings:
     clinic_seeded: bool = False
     today: date | None = None
     notification_attempts: int = 7
+    notification_backoff_seconds: float = 1.0
     notification_timeout_seconds: float = 10.0
     requests_printed: bool = False

@@ -78,9 +78,16 @@ def check_shape(resource: Any, resource_type: str) -> dict[str, Any]:
     return resource
 
 
-def check_references(transaction: Transaction, resource: dict[str, Any]) -> None:
-    """Every reference to a kind of resource that lives here must lead to one. Raises ``FhirError`` 422."""
+def check_references(transaction: Transaction, resource: dict[str, Any], present: dict[str, Any] | None) -> None:
+    """Every new reference to a kind of resource that lives here must lead to one. Raises ``FhirError`` 422.
+
+    A reference that the present version already has may dangle: a slot that is gone must not keep an appointment
+    from being cancelled.
+    """
+    known = {reference for _, reference in _references(present)} if present else set()
     for path, reference in _references(resource):
+        if reference in known:
+            continue
         target = relative_reference(reference)
         resource_type, _, resource_id = target.partition("/")
         if resource_type in PARAMETERS and transaction.get(resource_type, resource_id) is None:
@@ -197,6 +204,11 @@ def _check_subscription(subscription: dict[str, Any]) -> None:
         )
     if channel.get("type") != "rest-hook":
         raise unprocessable("Only the channel rest-hook is supported.", "Subscription.channel.type", "not-supported")
+    if not subscription.get("reason"):
+        raise unprocessable("A Subscription needs a reason.", "Subscription.reason", "required")
+    headers = channel.get("header", [])
+    if not isinstance(headers, list) or not all(isinstance(line, str) and ":" in line for line in headers):
+        raise unprocessable("header must be a list of lines like Name: value.", "Subscription.channel.header")
     if not str(channel.get("endpoint", "")).startswith(("http://", "https://")):
         raise unprocessable("endpoint must be an http or https address.", "Subscription.channel.endpoint")
 
