@@ -7,6 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from urllib.parse import urlsplit
 
 if "TEST_DIR" not in os.environ:
     os.environ["TEST_DIR"] = tempfile.mkdtemp(prefix="sooner-tests-")
@@ -25,10 +26,11 @@ TEST_ENVIRONMENT = {
 for name, value in TEST_ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
-if os.environ.get("CELERY_BROKER_URL", "").startswith("redis"):
+broker = urlsplit(os.environ.get("CELERY_BROKER_URL", ""))
+if broker.scheme in {"redis", "rediss"}:
     # Each of pytest's processes has a Redis database of its own, so that no worker takes another's messages.
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    os.environ["CELERY_BROKER_URL"] = f"{os.environ['CELERY_BROKER_URL'].rpartition('/')[0]}/{number}"
+    os.environ["CELERY_BROKER_URL"] = broker._replace(path=f"/{number}").geturl()
 
 from config.settings import *  # noqa: E402, F403
 from config.settings import DATABASES, VAR_DIR  # noqa: E402
