@@ -246,7 +246,8 @@ def _bookings(patient_ids: set[int], now: datetime) -> dict[int, list[Booking]]:
     for pk, patient_id, start, end, type_id in rows.values_list(
         "pk", "patient_id", "start", "end", "appointment_type_id"
     ):
-        bookings[patient_id].append(Booking(pk, Interval(start, end), type_id))
+        if start and end:
+            bookings[patient_id].append(Booking(pk, Interval(start, end), type_id))
     return bookings
 
 

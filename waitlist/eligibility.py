@@ -80,7 +80,7 @@ def judge(facts: OpeningFacts, candidate: Candidate) -> Verdict:
     if failed or fit is None or place is None:
         return Verdict(False, tuple(dict.fromkeys(failed)), candidate.type_id)
     cautions = tuple(_cautions(facts, fit, candidate, place))
-    if not channels:
+    if not channels and Reason.TEENAGER not in cautions:
         cautions = (*cautions, Reason.CALL)
     return Verdict(
         True,
@@ -224,14 +224,15 @@ def _of_this_type(candidate: Candidate) -> list[Booking]:
 def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact, ...], list[Reason]]:
     """Return where an offer may be sent, and what makes the patient unreachable altogether, calls included."""
     age = candidate.age_on(facts.start.astimezone(facts.zone).date())
-    contacts = candidate.contacts
-    if age is not None and age < TEEN_AGE:
-        contacts = tuple(contact for contact in contacts if contact.guardian)
-        if not contacts:
-            return (), [Reason.NO_GUARDIAN]
+    is_child = age is not None and age < TEEN_AGE
+    contacts = [contact for contact in candidate.contacts if contact.guardian == is_child]
+    if is_child and not contacts:
+        return (), [Reason.NO_GUARDIAN]
     channels = tuple(contact for contact in contacts if contact.consented and contact.channel in ("sms", "email"))
     if not channels and not any(contact.channel in ("sms", "call") for contact in contacts):
         return (), [Reason.NO_CONTACT]
+    if age is not None and TEEN_AGE <= age < ADULT_AGE:
+        return (), []  # whom to talk to, and how, is for staff to decide
     return channels, []
 
 

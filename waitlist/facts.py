@@ -71,14 +71,16 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A contact point of the patient that is usable today. ``consented`` is the consent ledger's word on it."""
+    """A contact point of the patient that is usable today.
+
+    ``channel`` is sms, email, or call for a number that takes no texts; ``consented`` is the consent ledger's word.
+    """
 
     contact_point_id: int
     channel: str
     address_index: str
     consented: bool
     guardian: bool = False
-    can_text: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,187 @@
+"""Waves, cut-offs and quiet hours, to the second and over both clock changes."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from waitlist import pacing
+from waitlist.pacing import Policy, Wave, WaveRule
+
+NEW_YORK = ZoneInfo("America/New_York")
+POLICY = Policy()
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
+
+
+@pytest.mark.parametrize(
+    ("lead", "size", "gap"),
+    [
+        (timedelta(minutes=61), 5, 3),
+        (timedelta(hours=2) - timedelta(seconds=1), 5, 3),
+        (timedelta(hours=2), 4, 5),
+        (timedelta(hours=24) - timedelta(seconds=1), 4, 5),
+        (timedelta(hours=24), 3, 10),
+        (timedelta(hours=72) - timedelta(seconds=1), 3, 10),
+        (timedelta(hours=72), 2, 30),
+        (timedelta(days=60), 2, 30),
+    ],
+)
+def test_waves_are_larger_and_faster_the_sooner_the_time_is(lead, size, gap) -> None:
+    assert pacing.next_wave(lead, POLICY) == Wave(size, minutes(gap))
+
+
+def test_a_practice_sets_its_own_waves() -> None:
+    stored = [
+        {"size": 1, "gap_minutes": 60},
+        {"lead_hours": 4, "size": 10, "gap_minutes": 1.5},
+    ]
+    policy = Policy(waves=pacing.wave_rules(stored))
+
+    assert policy.waves == (WaveRule(4, 10, 1.5), WaveRule(None, 1, 60))
+    assert pacing.next_wave(timedelta(hours=3), policy) == Wave(10, timedelta(seconds=90))
+    assert pacing.next_wave(timedelta(hours=5), policy) == Wave(1, minutes(60))
+
+
+def test_the_last_stored_wave_holds_beyond_its_lead_time() -> None:
+    policy = Policy(waves=pacing.wave_rules([{"lead_hours": 4, "size": 2, "gap_minutes": 1}]))
+
+    assert pacing.next_wave(timedelta(hours=50), policy) == Wave(2, minutes(1))
+
+
+def test_no_stored_waves_mean_the_defaults() -> None:
+    assert pacing.wave_rules([]) == pacing.DEFAULT_WAVES
+
+
+@pytest.mark.parametrize("wave", [{"size": 0, "gap_minutes": 5}, {"size": 3, "gap_minutes": 0}])
+def test_a_wave_of_nobody_or_without_a_gap_is_refused(wave) -> None:
+    with pytest.raises(ValueError, match="size of at least 1"):
+        pacing.wave_rules([wave])
+
+
+@pytest.mark.parametrize(
+    ("lead", "acceptance", "waiting", "size"),
+    [
+        # ln(0.05) / ln(0.9) = 28.4: 29 offers. 90 minutes: 30 to the cut-off, 11 waves of 3 minutes.
+        (minutes(90), 0.1, 0, 3),
+        (minutes(90), 0.1, 18, 1),
+        # The last wave before the cut-off carries the rest, as far as a wave may go.
+        (minutes(61), 0.1, 0, 20),
+        (minutes(61), 0.1, 15, 14),
+        # One in two accepts: 5 offers do.
+        (minutes(61), 0.5, 0, 5),
+        (timedelta(hours=80), 0.1, 0, 1),
+    ],
+)
+def test_a_known_acceptance_rate_aims_at_filling_before_the_cut_off(lead, acceptance, waiting, size) -> None:
+    wave = pacing.next_wave(lead, POLICY, acceptance=acceptance, waiting_answers=waiting)
+
+    assert wave.size == size
+    assert wave.gap == pacing.next_wave(lead, POLICY).gap
+
+
+@pytest.mark.parametrize("acceptance", [0.0, 1.0])
+def test_a_rate_that_says_nothing_leaves_the_starting_figures(acceptance) -> None:
+    assert pacing.next_wave(minutes(90), POLICY, acceptance=acceptance) == Wave(5, minutes(3))
+
+
+def test_the_longer_of_both_notices_is_the_cut_off() -> None:
+    start = utc("2026-06-01T15:00")
+
+    assert pacing.cut_off(start, POLICY) == utc("2026-06-01T14:00")
+    assert pacing.cut_off(start, POLICY, minutes(30)) == utc("2026-06-01T14:00")
+    assert pacing.cut_off(start, POLICY, timedelta(hours=24)) == utc("2026-05-31T15:00")
+
+
+@pytest.mark.parametrize(
+    ("now", "ends"),
+    [
+        # New York is four hours behind UTC in summer, five in winter.
+        ("2026-06-01T11:59:59", "2026-06-01T12:00"),
+        ("2026-06-01T12:00", None),
+        ("2026-06-01T23:59:59", None),
+        ("2026-06-02T00:00", "2026-06-02T12:00"),
+        ("2026-06-02T04:30", "2026-06-02T12:00"),
+        ("2026-01-15T00:59:59", None),
+        ("2026-01-15T01:00", "2026-01-15T13:00"),
+        # The clocks go forward on 8 March: that night ends an hour sooner in UTC.
+        ("2026-03-08T01:00", "2026-03-08T12:00"),
+        ("2026-03-08T06:59", "2026-03-08T12:00"),
+        ("2026-03-08T07:30", "2026-03-08T12:00"),
+        ("2026-03-07T01:00", "2026-03-07T13:00"),
+        # They go back on 1 November: that night is an hour longer.
+        ("2026-11-01T00:00", "2026-11-01T13:00"),
+        ("2026-11-01T05:30", "2026-11-01T13:00"),
+        ("2026-11-01T06:30", "2026-11-01T13:00"),
+        ("2026-11-01T12:59:59", "2026-11-01T13:00"),
+        ("2026-11-01T13:00", None),
+    ],
+)
+def test_quiet_hours_follow_the_clock_on_the_wall(now, ends) -> None:
+    assert pacing.quiet_until(utc(now), NEW_YORK, POLICY) == (utc(ends) if ends else None)
+
+
+def test_quiet_hours_within_one_day() -> None:
+    policy = Policy(quiet_from=time(12), quiet_until=time(14))
+
+    assert pacing.quiet_until(utc("2026-06-01T15:59"), NEW_YORK, policy) is None
+    assert pacing.quiet_until(utc("2026-06-01T16:00"), NEW_YORK, policy) == utc("2026-06-01T18:00")
+    assert pacing.quiet_until(utc("2026-06-01T18:00"), NEW_YORK, policy) is None
+
+
+def test_equal_ends_mean_no_quiet_hours() -> None:
+    policy = Policy(quiet_from=time(8), quiet_until=time(8))
+
+    assert pacing.quiet_until(utc("2026-06-01T12:00"), NEW_YORK, policy) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "ends"),
+    [
+        # 01:30 comes twice on 1 November; after the first one it is quiet again from 01:00.
+        ("2026-11-01T05:15", "2026-11-01T05:30"),
+        ("2026-11-01T06:15", "2026-11-01T06:30"),
+    ],
+)
+def test_an_end_in_the_hour_that_comes_twice(now, ends) -> None:
+    policy = Policy(quiet_from=time(22), quiet_until=time(1, 30))
+
+    assert pacing.quiet_until(utc(now), NEW_YORK, policy) == utc(ends)
+
+
+def test_an_end_in_the_hour_that_is_skipped_lies_after_it() -> None:
+    policy = Policy(quiet_from=time(22), quiet_until=time(2, 30))
+
+    end = pacing.quiet_until(utc("2026-03-08T06:00"), NEW_YORK, policy)
+
+    assert end == utc("2026-03-08T07:30")
+    assert end.astimezone(NEW_YORK).time() == time(3, 30)
+
+
+def test_texts_wait_for_the_morning() -> None:
+    night, morning = utc("2026-06-02T03:00"), utc("2026-06-02T12:00")
+
+    for cut_off_at in (utc("2026-06-02T11:00"), utc("2026-06-03T12:00")):
+        assert pacing.send_at("sms", night, NEW_YORK, POLICY, cut_off_at) == morning
+    assert pacing.send_at("sms", morning, NEW_YORK, POLICY, utc("2026-06-03T12:00")) == morning
+
+
+def test_e_mail_goes_by_night_only_when_the_morning_is_too_late() -> None:
+    night, morning = utc("2026-06-02T03:00"), utc("2026-06-02T12:00")
+
+    assert pacing.send_at("email", night, NEW_YORK, POLICY, utc("2026-06-02T11:00")) == night
+    assert pacing.send_at("email", night, NEW_YORK, POLICY, morning) == night
+    assert pacing.send_at("email", night, NEW_YORK, POLICY, utc("2026-06-02T12:01")) == morning
+
+
+@pytest.mark.parametrize(
+    ("day", "week", "allowed"), [(0, 0, True), (1, 4, True), (2, 2, False), (0, 5, False), (3, 9, False)]
+)
+def test_two_offers_a_day_and_five_a_week(day, week, allowed) -> None:
+    assert pacing.within_caps(day, week, POLICY) is allowed
