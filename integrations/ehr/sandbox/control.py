@@ -37,23 +37,29 @@ class Control:
     ) -> None:
         self._store, self._settings, self._faults, self._tokens, self._log = store, settings, faults, tokens, log
         self._desk = FrontDesk(store)
+        self._routes = [
+            (method, re.compile(f"/_sandbox/{path}/?"), action) for method, path, action in self._addresses()
+        ]
+
+    def _addresses(self) -> list[tuple[str, str, _Action]]:
         number, name = r"(?P<id>\d+)", r"(?P<id>[A-Za-z0-9\-.]{1,64})"
-        table: list[tuple[str, str, _Action]] = [
+        faults, desk, store = self._faults, self._desk, self._store
+        return [
             ("GET", "state", self._state),
-            ("GET", "calendar", lambda request, match: self._desk.calendar(dict(request.parameters))),
-            ("GET", "appointments", lambda request, match: self._desk.appointments(request.parameters)),
-            ("POST", "appointments", lambda request, match: self._desk.book(_body(request))),
+            ("GET", "calendar", lambda request, match: desk.calendar(dict(request.parameters))),
+            ("GET", "appointments", lambda request, match: desk.appointments(request.parameters)),
+            ("POST", "appointments", lambda request, match: desk.book(_body(request))),
             (
                 "POST",
                 f"appointments/{name}/cancel",
-                lambda request, match: self._desk.cancel(match["id"], _body(request)),
+                lambda request, match: desk.cancel(match["id"], _body(request)),
             ),
-            ("POST", f"appointments/{name}/uncancel", lambda request, match: self._desk.uncancel(match["id"])),
-            ("POST", f"appointments/{name}/move", lambda request, match: self._desk.move(match["id"], _body(request))),
+            ("POST", f"appointments/{name}/uncancel", lambda request, match: desk.uncancel(match["id"])),
+            ("POST", f"appointments/{name}/move", lambda request, match: desk.move(match["id"], _body(request))),
             (
                 "POST",
                 f"providers/{name}/out-today",
-                lambda request, match: self._desk.out_today(match["id"], _body(request)),
+                lambda request, match: desk.out_today(match["id"], _body(request)),
             ),
             ("GET", "faults", lambda request, match: {"faults": faults.listed(), "kinds": KINDS}),
             ("POST", "faults", lambda request, match: _named(faults.add(parse_fault(_body(request))).number)),
@@ -62,12 +68,11 @@ class Control:
             ("GET", "log", self._recent_requests),
             ("GET", "notifications", lambda request, match: {"notifications": pending_summary(store)}),
             ("POST", f"notifications/{number}/redeliver", lambda request, match: redeliver(store, int(match["id"]))),
-            ("POST", "tokens/revoke", lambda request, match: tokens.revoke_all()),
+            ("POST", "tokens/revoke", lambda request, match: self._tokens.revoke_all()),
             ("POST", "settings", self._change_settings),
             ("POST", "load", self._load),
             ("POST", "reset", self._reset),
         ]
-        self._routes = [(method, re.compile(f"/_sandbox/{path}/?"), action) for method, path, action in table]
 
     def answer(self, request: Request) -> Response:
         """JSON answers; errors are OperationOutcomes as elsewhere."""
