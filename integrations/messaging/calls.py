@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from audit.context import correlation_id, current_actor
+from integrations.calls import record
 from integrations.messaging.gateway import (
     CarrierBusy,
     CarrierDown,
@@ -19,7 +19,7 @@ from integrations.messaging.gateway import (
     HandoverUnknown,
     MessagingError,
 )
-from integrations.models import ApiCall, CarrierState
+from integrations.models import CarrierState
 
 #: After a call that found the carrier down, nobody calls it for so long.
 DOWN_WAIT = timedelta(seconds=5)
@@ -44,15 +44,13 @@ def recorded(channel: str, method: str, resource: str) -> Iterator[None]:
     else:
         _note_success(channel)
     finally:
-        ApiCall.objects.create(
+        record(
             system=channel,
-            at=at,
-            actor=current_actor().name,
             method=method,
             resource=resource,
-            duration_ms=int((time.monotonic() - began) * 1000),
-            result=result[:60],
-            correlation_id=correlation_id(),
+            at=at,
+            seconds=time.monotonic() - began,
+            result=result,
         )
 
 

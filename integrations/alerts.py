@@ -1,0 +1,124 @@
+"""E-mail to staff about what cannot wait until somebody looks: every red work item, and whatever died or went silent.
+
+A work item is the alert's cause and its only memory, so the same trouble is told once however often it is seen. The
+e-mail says what the item says, which names no patient, and where to look.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.log import record_change
+from integrations.messaging import recipients
+from integrations.messaging.gateway import HandoverUnknown, MessageRejected, MessagingError, Outgoing, carrier_for
+from integrations.models import StaffAlert
+from scheduling.models import Practice, WorkItem
+from scheduling.wake import wake
+
+#: Trouble that is worth an e-mail although it is not red.
+ALARMING = Q(urgency=WorkItem.Urgency.RED) | Q(kind__endswith=".dead") | Q(kind__startswith="health.")
+WAITS = (timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))
+LEASE = timedelta(seconds=60)
+
+
+def raise_alerts(now: datetime | None = None) -> int:
+    """Make an alert for every open item that deserves one and has none; return how many."""
+    now = now or timezone.now()
+    items = WorkItem.objects.filter(ALARMING, status=WorkItem.Status.OPEN, alert__isnull=True)
+    alerts = [StaffAlert(work_item=item, due_at=now) for item in items[:200]]
+    # Two workers may see the same item: the one-to-one decides, and the second finds nothing to add.
+    StaffAlert.objects.bulk_create(alerts, ignore_conflicts=True)
+    if alerts:
+        wake("messages")
+    return len(alerts)
+
+
+def due(now: datetime | None = None, limit: int = 20) -> list[int]:
+    """Return the ids of alerts to send now."""
+    rows = StaffAlert.objects.filter(status=StaffAlert.Status.WAITING, due_at__lte=now or timezone.now())
+    return list(rows.order_by("due_at").values_list("pk", flat=True)[:limit])
+
+
+def is_due(now: datetime | None = None) -> bool:
+    """Return whether :func:`due` would find anything."""
+    return bool(due(now, limit=1))
+
+
+def send(alert_id: int, now: datetime | None = None) -> bool:
+    """Send one alert to everybody it concerns; False when another worker has it."""
+    now = now or timezone.now()
+    waiting = StaffAlert.objects.filter(pk=alert_id, status=StaffAlert.Status.WAITING, due_at__lte=now)
+    # The due time is the lease: a worker that dies with it leaves it due again.
+    if not waiting.update(due_at=now + LEASE):
+        return False
+    alert = StaffAlert.objects.select_related("work_item__location").get(pk=alert_id)
+    if alert.work_item.status == WorkItem.Status.DONE:
+        _finish(alert, StaffAlert.Status.SENT, 0)
+        return True
+    try:
+        reached = _send_to_all(alert)
+    except MessagingError as error:
+        _try_later(alert, error, now)
+    else:
+        _finish(alert, StaffAlert.Status.SENT, reached)
+    return True
+
+
+def _send_to_all(alert: StaffAlert) -> int:
+    carrier = carrier_for("email")
+    item = alert.work_item
+    reached = 0
+    for user_id, address in _addresses(item):
+        if carrier.leaves_the_building and not recipients.may_be_reached(address):
+            continue
+        try:
+            carrier.send(
+                Outgoing(
+                    reference=f"alert-{alert.pk}-{user_id}",
+                    channel="email",
+                    address=address,
+                    subject=f"{Practice.current().name}: {item.title}",
+                    body=_body(item),
+                )
+            )
+        except (HandoverUnknown, MessageRejected):
+            # Twice told is better than not at all, but not to everybody for one person's sake.
+            continue
+        reached += 1
+    return reached
+
+
+def _addresses(item: WorkItem) -> list[tuple[int, str]]:
+    """Return active staff with an e-mail address who may see the item's location."""
+    users = get_user_model().objects.filter(is_active=True, is_staff=True).exclude(email="")
+    return [
+        (user.pk, user.email)
+        for user in users.order_by("pk")
+        if WorkItem.objects.for_user(user).filter(pk=item.pk).exists()
+    ]
+
+
+def _body(item: WorkItem) -> str:
+    due_at = f"\nIt must be settled by {item.due_at:%Y-%m-%d %H:%M} UTC." if item.due_at else ""
+    return (
+        f"{item.title}.\n\n{item.advice}{due_at}\n\n"
+        f"Open the worklist: {settings.PUBLIC_BASE_URL}/admin/\n"
+        f"This installation is {settings.INSTALLATION}.\n"
+    )
+
+
+def _try_later(alert: StaffAlert, error: MessagingError, now: datetime) -> None:
+    if alert.attempts >= len(WAITS):
+        _finish(alert, StaffAlert.Status.DEAD, 0)
+        return
+    StaffAlert.objects.filter(pk=alert.pk).update(due_at=now + WAITS[alert.attempts], attempts=alert.attempts + 1)
+
+
+def _finish(alert: StaffAlert, status: str, reached: int) -> None:
+    record_change(alert, {"status": (alert.status, status), "recipients": (0, reached)})
+    StaffAlert.objects.filter(pk=alert.pk).update(status=status, recipients=reached, sent_at=timezone.now())

@@ -1,0 +1,221 @@
+"""Booking an appointment in the EHR: look, create, read back, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from integrations import outcomes
+from integrations.attempt import Attempt
+from integrations.ehr.gateway import (
+    Booking,
+    Duplicate,
+    GatewayError,
+    LoginRefused,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    Rejected,
+    StaleVersion,
+    Stored,
+    Taken,
+    Throttled,
+    Unavailable,
+)
+from integrations.models import CodeMapping
+from integrations.readback import compare
+from scheduling.models import Appointment, ExternalId
+from scheduling.records import AppointmentRecord, Freshness, Interval
+
+#: How often a read-back is repeated at once when newer news of the appointment came in between.
+READINGS = 3
+
+
+def book(attempt: Attempt) -> None:
+    """Book the row's appointment exactly once in effect; raises GatewayError when the EHR gave no answer."""
+    asked = booking_for(attempt)
+    if attempt.may_have_worked:
+        found = _look_up(attempt, asked)
+        if found is not None:
+            _judge(attempt, asked, found, adopted=True)
+            return
+        if not _absence_is_proven(attempt):
+            return
+    if attempt.is_too_late:
+        outcomes.refused(attempt.row, "too_late", "The appointment's time had come before the EHR answered.")
+        return
+    _look_and_create(attempt, asked)
+
+
+def booking_for(attempt: Attempt) -> Booking:
+    """Return what to ask of the EHR, in its own names; raises UnknownReference for what it has no name for."""
+    row, appointment = attempt.row, attempt.row.appointment
+    if appointment.start is None or appointment.end is None:
+        raise ValueError("an appointment without times cannot be booked")
+    system, code, display = _type_codes(attempt, appointment)
+    return Booking(
+        key=str(row.key),
+        patient_id=attempt.external(ExternalId.Kind.PATIENT, appointment.patient_id),
+        provider_id=attempt.external(ExternalId.Kind.PROVIDER, appointment.provider_id),
+        location_id=attempt.external(ExternalId.Kind.LOCATION, appointment.location_id),
+        start=appointment.start,
+        end=appointment.end,
+        type_system=system,
+        type_code=code,
+        type_display=display,
+        slot_ids=tuple(row.slots),
+    )
+
+
+def _type_codes(attempt: Attempt, appointment: Appointment) -> tuple[str, str, str]:
+    """Return the EHR's code for the visit's type: the one on the appointment, else the one mapped to our type."""
+    if appointment.type_code or appointment.appointment_type is None:
+        return appointment.type_system, appointment.type_code, appointment.type_display
+    mapped = attempt.connection.code_mappings.filter(
+        domain=CodeMapping.Domain.TYPE, state=CodeMapping.State.MAPPED, target=appointment.appointment_type.code
+    ).first()
+    return (mapped.system, mapped.code, mapped.display) if mapped else ("", "", "")
+
+
+def _look_up(attempt: Attempt, asked: Booking) -> AppointmentRecord | None:
+    """Find what an earlier call left in the EHR: by our key in any state, else the patient's at this start."""
+    attempt.asked_at = timezone.now()
+    by_key = attempt.gateway.find_by_identifier(attempt.connection.identifier_system, asked.key)
+    return by_key or attempt.gateway.find_booking(asked.key, asked.patient_id, asked.start)
+
+
+def _absence_is_proven(attempt: Attempt) -> bool:
+    """Return whether it may be sent again; else see to what happens instead."""
+    if timezone.now() < attempt.settled_at:
+        outcomes.unknown(attempt.row, attempt.settled_at, attempt.row.error_code or "outcome_unknown", counts=False)
+        return False
+    attempt.sent_before, attempt.may_have_worked = None, False
+    if attempt.gateway.capabilities.retry_safety == "none":
+        outcomes.dead(attempt.row, "unsafe_to_retry", "The answer was lost, and this EHR cannot tell a repetition.")
+        return False
+    if outcomes.tries_are_used_up(attempt.row):
+        outcomes.dead(attempt.row, "tries_used_up", "The EHR did not store it, each time we tried.")
+        return False
+    return True
+
+
+def _look_and_create(attempt: Attempt, asked: Booking) -> None:
+    look = attempt.gateway.availability(asked.provider_id, asked.location_id, asked.start, asked.end)
+    if not is_free(look, asked):
+        _somebody_has_it(attempt, asked)
+        return
+    attempt.about_to_send("Asked the EHR to book it.")
+    try:
+        stored = attempt.gateway.create(with_current_slots(asked, look))
+    except (Throttled, Unavailable, LoginRefused):
+        attempt.had_no_effect()
+        raise
+    except Taken:
+        attempt.had_no_effect()
+        attempt.keep()
+        _somebody_has_it(attempt, asked)
+    except Duplicate:
+        attempt.keep()
+        _done_before(attempt, asked)
+    except (Rejected, NotFound, StaleVersion, Refused) as error:
+        outcomes.refused(attempt.row, error.code, "The EHR would not take this booking.")
+    else:
+        _read_back(attempt, asked, stored)
+
+
+def is_free(look: Freshness, asked: Booking) -> bool:
+    """Return whether the whole of the asked time is free."""
+    return not Interval(asked.start, asked.end).minus(look.free)
+
+
+def with_current_slots(asked: Booking, look: Freshness) -> Booking:
+    """Return the booking with slots that exist now: those claimed, else those that cover its time today."""
+    free = [slot for slot in look.slots if slot.free]
+    if not free or set(asked.slot_ids) <= {slot.external_id for slot in free}:
+        return asked
+    time = Interval(asked.start, asked.end)
+    covering = [slot for slot in free if time.covers(slot.interval)]
+    exact = not time.minus(slot.interval for slot in covering)
+    return _replace_slots(asked, (slot.external_id for slot in covering)) if exact else asked
+
+
+def _replace_slots(asked: Booking, slot_ids: Iterable[str]) -> Booking:
+    return Booking(**{**{name: getattr(asked, name) for name in Booking.__slots__}, "slot_ids": tuple(slot_ids)})
+
+
+def _somebody_has_it(attempt: Attempt, asked: Booking) -> None:
+    """The time is taken: by the same patient, whom staff have booked meanwhile, or by somebody else."""
+    attempt.asked_at = timezone.now()
+    found = attempt.gateway.find_booking(asked.key, asked.patient_id, asked.start)
+    if found is not None:
+        _judge(attempt, asked, found, adopted=True)
+        return
+    outcomes.refused(
+        attempt.row, "taken", "The time was booked in the EHR by somebody else first.", taken=True, ask=False
+    )
+
+
+def _done_before(attempt: Attempt, asked: Booking) -> None:
+    """The EHR says it has done this already."""
+    found = _look_up(attempt, asked)
+    if found is None:
+        raise OutcomeUnknown("duplicate of nothing")
+    _judge(attempt, asked, found, adopted=True)
+
+
+def _read_back(attempt: Attempt, asked: Booking, stored: Stored) -> None:
+    attempt.keep()
+    _judge(attempt, asked, _fetch(attempt, stored.external_id), adopted=False)
+
+
+def _fetch(attempt: Attempt, external_id: str) -> AppointmentRecord:
+    attempt.asked_at = timezone.now()
+    try:
+        record = attempt.gateway.fetch("appointment", external_id)
+    except NotFound:
+        # Some systems answer before they can be read; the key finds it a moment later.
+        raise OutcomeUnknown("not readable yet") from None
+    if not isinstance(record, AppointmentRecord):
+        raise OutcomeUnknown("not an appointment")
+    return record
+
+
+def _judge(
+    attempt: Attempt, asked: Booking, record: AppointmentRecord, *, adopted: bool, readings: int = READINGS
+) -> None:
+    """Compare what the EHR holds with what was asked, and settle accordingly."""
+    reading = compare(asked, record)
+    if reading.agrees:
+        summary = (
+            "The EHR already held the booking; it is ours." if adopted else "The EHR holds the booking; read back."
+        )
+        if not outcomes.booked(attempt.row, record, attempt.asked_at, summary):
+            _read_again(attempt, asked, record, adopted, readings - 1)
+    elif reading.gone:
+        outcomes.refused(attempt.row, "cancelled_in_ehr", "The booking was cancelled in the EHR at once.")
+    elif reading.ours:
+        outcomes.mismatched(attempt.row, reading.differs, undone=_undo(attempt, record))
+    else:
+        # The patient's own appointment elsewhere at that moment: it is not ours to change.
+        outcomes.refused(attempt.row, "patient_busy", "The patient has another appointment at this time in the EHR.")
+
+
+def _read_again(attempt: Attempt, asked: Booking, record: AppointmentRecord, adopted: bool, readings: int) -> None:
+    """Newer news of the appointment was stored while we read: what counts is what the EHR says now."""
+    if readings <= 0:
+        raise OutcomeUnknown("newer news came in")
+    attempt.keep()
+    again = _fetch(attempt, record.external_id)
+    _judge(attempt, asked, again, adopted=adopted, readings=readings)
+
+
+def _undo(attempt: Attempt, record: AppointmentRecord) -> bool:
+    """Cancel what was booked wrongly and see that it is cancelled; False when that did not work."""
+    attempt.keep()
+    try:
+        attempt.gateway.cancel(record.external_id, record.version)
+        after = attempt.gateway.fetch("appointment", record.external_id)
+    except GatewayError:
+        return False
+    return isinstance(after, AppointmentRecord) and after.status in Appointment.FREEING

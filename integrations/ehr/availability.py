@@ -1,0 +1,147 @@
+"""The fresh look: is an opening's time still free in the EHR? Asked just before offers go out.
+
+The EHR is asked outside any transaction; what it said is recorded and the next wave sent in one transaction, so
+that no offer rests on a look that was not stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from audit.context import correlated
+from integrations.ehr import outage
+from integrations.ehr.gateway import GatewayError, NotFound, Refused, Rejected, connect
+from integrations.models import Connection
+from scheduling import mirror, openings, practice
+from scheduling.exceptions import UnknownReference
+from scheduling.models import ExternalId, Opening, WorkItem
+from scheduling.records import Freshness
+from scheduling.story import tell
+from scheduling.worklist import ask_staff, finish_for
+from waitlist import offers
+
+#: A worker that died with an opening is replaced after this long.
+LEASE = timedelta(seconds=25)
+#: After an answer that made no sense.
+STRANGE_ANSWER_WAIT = timedelta(seconds=30)
+
+
+def due(now: datetime | None = None, limit: int = 50) -> list[int]:
+    """Return the ids of openings to look at now; none while everything is paused."""
+    now = now or timezone.now()
+    if practice.is_paused():
+        return []
+    rows = _due_rows(now).order_by("check_due_at")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def is_due(now: datetime | None = None) -> bool:
+    """Return whether :func:`due` would find anything."""
+    return bool(due(now, limit=1))
+
+
+def _due_rows(now: datetime) -> QuerySet[Opening]:
+    unleased = Q(check_lease_until__isnull=True) | Q(check_lease_until__lte=now)
+    return Opening.objects.filter(unleased, check_due_at__lte=now, status__in=Opening.CLAIMABLE)
+
+
+def look(opening_id: int, now: datetime | None = None) -> bool:
+    """Take a fresh look at one due opening and send its next wave; False when another worker has it."""
+    now = now or timezone.now()
+    if not _due_rows(now).filter(pk=opening_id).update(check_lease_until=now + LEASE):
+        return False
+    opening = Opening.objects.select_related("source__connection", "provider", "location").get(pk=opening_id)
+    with correlated(opening.correlation_id or None):
+        connection = _connection_of(opening)
+        if connection is None:
+            _nobody_to_ask(opening)
+        elif not outage.answers(connection, now):
+            _look_later(opening, connection, None)
+        else:
+            _ask(opening, connection)
+    return True
+
+
+def _ask(opening: Opening, connection: Connection) -> None:
+    try:
+        freshness = ask(opening, connection)
+    except outage.NO_ANSWER as error:
+        _look_later(opening, connection, error)
+    except (NotFound, Rejected, Refused, UnknownReference) as error:
+        _cannot_be_looked_at(opening, type(error).__name__)
+    except GatewayError as error:
+        _set_due(opening, timezone.now() + STRANGE_ANSWER_WAIT)
+        _tell_once(opening, "check.strange", "The EHR's answer could not be read; we ask again.", error.code)
+    else:
+        _record(opening, freshness)
+
+
+def ask(opening: Opening, connection: Connection) -> Freshness:
+    """Ask the EHR about the opening's time; raises GatewayError or UnknownReference. No transaction may be open."""
+    provider_id = mirror.external_value(opening.source, ExternalId.Kind.PROVIDER, opening.provider_id)
+    location_id = mirror.external_value(opening.source, ExternalId.Kind.LOCATION, opening.location_id)
+    return connect(connection).availability(provider_id, location_id, opening.start, opening.end)
+
+
+def _record(opening: Opening, freshness: Freshness) -> None:
+    with transaction.atomic():
+        if openings.record_check(opening, freshness):
+            offers.send_wave(opening, timezone.now())
+        finish_for(_key(opening), "The EHR answered.")
+
+
+def _connection_of(opening: Opening) -> Connection | None:
+    try:
+        return opening.source.connection
+    except Connection.DoesNotExist:
+        return None
+
+
+def _look_later(opening: Opening, connection: Connection, error: GatewayError | None) -> None:
+    _set_due(opening, outage.ask_again_at(connection, error))
+    _tell_once(
+        opening,
+        "check.no_answer",
+        "The EHR does not answer. Nobody is offered this time until it does; we keep asking.",
+        error.code if error else "quiet",
+    )
+
+
+def _set_due(opening: Opening, at: datetime) -> None:
+    Opening.objects.filter(pk=opening.pk, check_due_at__isnull=False).update(check_due_at=at, check_lease_until=None)
+
+
+def _tell_once(opening: Opening, kind: str, summary: str, code: str) -> None:
+    """Tell it at the first failure after the last good look, not at each."""
+    latest = opening.timeline.filter(kind__in=("check.no_answer", "check.strange", "check.done")).last()
+    since = opening.checked_at
+    if latest is None or latest.kind != kind or (since is not None and latest.at < since):
+        tell(opening, kind, summary, code=code)
+
+
+def _cannot_be_looked_at(opening: Opening, code: str) -> None:
+    """The EHR answers, but not about this: a person has to say what is wrong."""
+    Opening.objects.filter(pk=opening.pk).update(check_due_at=None, check_lease_until=None)
+    tell(opening, "check.refused", "The EHR will not say whether this time is free; staff were asked.", code=code)
+    ask_staff(
+        "opening.cannot_check",
+        "The EHR will not say whether a freed time is free",
+        advice="Nobody was offered it. Look in the EHR: fill the time by hand or close the opening.",
+        dedupe_key=_key(opening),
+        urgency=WorkItem.Urgency.SOON,
+        opening=opening,
+        subject=opening,
+        due_at=opening.start,
+    )
+
+
+def _nobody_to_ask(opening: Opening) -> None:
+    _cannot_be_looked_at(opening, "no_connection")
+
+
+def _key(opening: Opening) -> str:
+    return f"opening.cannot_check:{opening.pk}"

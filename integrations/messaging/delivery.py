@@ -1,0 +1,293 @@
+"""Handing messages to carriers, each once, and only while they may still be sent.
+
+The row is leased and ``sending`` is committed before the carrier is called, outside any transaction. An answer that
+was lost, or a worker that died in between, leaves *unknown*: the carrier is asked, and where it cannot be asked a
+person decides. Nothing is sent twice on a guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.context import correlated
+from integrations.messaging import calls, failures, recipients
+from integrations.messaging.gateway import (
+    CALL_SECONDS,
+    AddressUnusable,
+    Carrier,
+    CarrierBusy,
+    CarrierDown,
+    CarrierRefusesUs,
+    DeliveryReport,
+    HandoverUnknown,
+    MessageRejected,
+    MessagingError,
+    OptedOut,
+    Outgoing,
+    carrier_for,
+)
+from scheduling import practice
+from scheduling.story import tell
+from scheduling.transitions import allows, move
+from waitlist import messages, states  # noqa: F401  the states' table of allowed steps is registered on import
+from waitlist.models import Message
+
+Status = Message.Status
+
+#: Longer than a hand-over may take, so that a running one never loses its lease.
+LEASE = timedelta(seconds=20)
+#: How long after a hand-over's deadline the carrier's list may still lack the message.
+SETTLE = timedelta(seconds=10)
+
+
+def due(now: datetime | None = None, limit: int = 50) -> list[int]:
+    """Return the ids of messages to take up now. While everything is paused, what we start stays where it is."""
+    now = now or timezone.now()
+    rows = Message.objects.filter(
+        Q(status__in=(Status.WAITING, Status.UNKNOWN), due_at__lte=now) | Q(status=Status.SENDING, lease_until__lte=now)
+    )
+    quiet = calls.quiet_channels(now)
+    if quiet:
+        rows = rows.exclude(channel__in=quiet)
+    if practice.is_paused():
+        rows = rows.exclude(status=Status.WAITING, initiated=True)
+    return list(rows.order_by("due_at").values_list("pk", flat=True)[:limit])
+
+
+def is_due(now: datetime | None = None) -> bool:
+    """Return whether :func:`due` would find anything."""
+    return bool(due(now, limit=1))
+
+
+def send(message_id: int, now: datetime | None = None) -> bool:
+    """Take up one due message; False when another worker has it, or it is not due."""
+    now = now or timezone.now()
+    message = Message.objects.select_related("opening", "contact_point", "patient", "offer").get(pk=message_id)
+    with correlated(message.correlation_id or None):
+        if message.status == Status.SENDING:
+            lapsed = Q(lease_until__lte=now)
+            if not move(message, Status.UNKNOWN, where=lapsed, due_at=now, error_code="worker_lost"):
+                return False
+        if message.due_at > now:
+            return False
+        if message.status == Status.UNKNOWN:
+            return _resolve(message, now)
+        return message.status == Status.WAITING and _send_if_allowed(message, now)
+
+
+def reference_of(message: Message) -> str:
+    """Return what carriers know the message by: its number and a check that a stranger's number does not pass."""
+    return f"{message.pk}-{hashlib.sha256(message.dedupe_key.encode()).hexdigest()[:16]}"
+
+
+def _send_if_allowed(message: Message, now: datetime) -> bool:
+    """Look once more whether it may be sent, at the last moment, then hand it over."""
+    carrier = carrier_for(message.channel)
+    decision = messages.may_send(message, now)
+    if decision.action == "wait" and decision.until is not None:
+        return _wait(message, decision.until)
+    if decision.action == "suppress":
+        return _suppress(message, decision.reason)
+    if carrier.leaves_the_building and not recipients.may_be_reached(message.address):
+        return _suppress(message, "test_installation")
+    if message.attempts >= _most_tries():
+        return failures.give_up(message, message.error_code or "tries_used_up")
+    if not carrier.leaves_the_building:
+        return _keep_here(message, carrier, now)
+    return _hand_over(message, carrier, now)
+
+
+def _wait(message: Message, until: datetime) -> bool:
+    rows = Message.objects.filter(pk=message.pk, status=Status.WAITING, due_at=message.due_at)
+    return bool(rows.update(due_at=until))
+
+
+def _most_tries() -> int:
+    return len(settings.MESSAGE_RETRY_SECONDS) + 1
+
+
+def _suppress(message: Message, reason: str) -> bool:
+    with transaction.atomic():
+        suppressed = move(message, Status.SUPPRESSED, error_code=reason[:60])
+        if suppressed:
+            tell(message.opening, "message.suppressed", f"A message was not sent: {reason}.", message_id=message.pk)
+            failures.not_told(message, reason)
+    return suppressed
+
+
+def _keep_here(message: Message, carrier: Carrier, now: datetime) -> bool:
+    """The message stays in this database, so sending it is one transaction and no answer can be lost."""
+    with transaction.atomic():
+        sending = move(message, Status.SENDING, where=Q(due_at__lte=now), attempts=message.attempts + 1)
+        return sending and _sent(message, carrier.send(_outgoing(message)))
+
+
+def _hand_over(message: Message, carrier: Carrier, now: datetime) -> bool:
+    leased = move(
+        message,
+        Status.SENDING,
+        where=Q(due_at__lte=now),
+        lease_until=now + LEASE,
+        attempts=message.attempts + 1,
+    )
+    if not leased:
+        return False
+    try:
+        with calls.recorded(message.channel, "SEND", f"message/{message.pk}"):
+            carrier_id = carrier.send(_outgoing(message))
+    except MessagingError as error:
+        _take_error(message, error)
+    else:
+        _sent(message, carrier_id)
+    return True
+
+
+def _outgoing(message: Message) -> Outgoing:
+    return Outgoing(
+        reference=reference_of(message),
+        channel="sms" if message.channel == "sms" else "email",
+        address=message.address,
+        body=message.body,
+        subject=message.subject,
+        attachment=message.attachment,
+    )
+
+
+def _sent(message: Message, carrier_id: str) -> bool:
+    with transaction.atomic():
+        moved = move(
+            message,
+            Status.SENT,
+            sent_at=timezone.now(),
+            carrier_id=carrier_id[:120],
+            lease_until=None,
+            error_code="",
+        )
+        if moved:
+            by = "Text" if message.channel == "sms" else "E-mail"
+            kind = Message.Kind(message.kind).label
+            tell(
+                message.opening, "message.sent", f"{by} sent: {kind}.", message_id=message.pk, offer_id=message.offer_id
+            )
+    return moved
+
+
+def _take_error(message: Message, error: MessagingError) -> None:
+    """Choose the next step by what the error says about it."""
+    code = error.code
+    if isinstance(error, HandoverUnknown):
+        _unknown(message, code)
+    elif isinstance(error, CarrierBusy):
+        _later(message, error.retry_at or timezone.now() + calls.BUSY_WAIT, code, counts=False)
+    elif isinstance(error, CarrierDown | CarrierRefusesUs):
+        if message.attempts >= _most_tries():
+            failures.give_up(message, code, carrier_down=True)
+        else:
+            _later(message, _next_try(message), code)
+    elif isinstance(error, AddressUnusable):
+        failures.address_unusable(message, code)
+    elif isinstance(error, OptedOut):
+        failures.opted_out(message, code)
+    elif isinstance(error, MessageRejected):
+        failures.give_up(message, code)
+    else:
+        _unknown(message, code)
+
+
+def _next_try(message: Message) -> datetime:
+    schedule = settings.MESSAGE_RETRY_SECONDS
+    return timezone.now() + timedelta(seconds=schedule[min(max(message.attempts, 1), len(schedule)) - 1])
+
+
+def _later(message: Message, at: datetime, code: str, *, counts: bool = True) -> None:
+    attempts = message.attempts if counts else max(message.attempts - 1, 0)
+    move(message, Status.WAITING, due_at=at, lease_until=None, attempts=attempts, error_code=code[:60])
+
+
+def _unknown(message: Message, code: str) -> None:
+    """It may have been sent. ``lease_until`` stays: it tells when the hand-over began."""
+    move(message, Status.UNKNOWN, due_at=timezone.now() + timedelta(seconds=1), error_code=code[:60])
+
+
+def _handed_over_at(message: Message) -> datetime:
+    return (message.lease_until or timezone.now()) - LEASE
+
+
+def _resolve(message: Message, now: datetime) -> bool:
+    """Find out whether a message whose answer was lost was taken by the carrier."""
+    carrier = carrier_for(message.channel)
+    if not carrier.can_be_asked:
+        return failures.cannot_tell(message)
+    # The due time is the lease of the asking: whoever moves it asks.
+    mine = Message.objects.filter(pk=message.pk, status=Status.UNKNOWN, due_at=message.due_at)
+    if not mine.update(due_at=now + LEASE):
+        return False
+    known = _carrier_ids_of_others(message)
+    try:
+        with calls.recorded(message.channel, "FIND", f"message/{message.pk}"):
+            found = carrier.find(_outgoing(message), sent_after=_handed_over_at(message), known=known)
+    except MessagingError:
+        mine = Message.objects.filter(pk=message.pk, status=Status.UNKNOWN)
+        mine.update(due_at=timezone.now() + calls.DOWN_WAIT)
+        return True
+    if found is not None:
+        return _sent(message, found)
+    return _absent(message, now)
+
+
+def _carrier_ids_of_others(message: Message) -> frozenset[str]:
+    rows = Message.objects.filter(address_index=message.address_index).exclude(pk=message.pk).exclude(carrier_id="")
+    return frozenset(rows.order_by("-pk").values_list("carrier_id", flat=True)[:200])
+
+
+def _absent(message: Message, now: datetime) -> bool:
+    """The carrier does not have it: believed only when it has had time to show it."""
+    proven_at = _handed_over_at(message) + timedelta(seconds=CALL_SECONDS) + SETTLE
+    if now < proven_at:
+        Message.objects.filter(pk=message.pk, status=Status.UNKNOWN).update(due_at=proven_at)
+        return True
+    return move(message, Status.WAITING, due_at=now, lease_until=None)
+
+
+def take_report(report: DeliveryReport) -> bool:
+    """Take in what the carrier says became of a message; False when it is none of ours or no news.
+
+    Reports come late, twice, out of order, and before the answer to the hand-over they are about.
+    """
+    message = _reported(report)
+    if message is None:
+        return False
+    with correlated(message.correlation_id or None):
+        if report.outcome == "under_way":
+            return message.status in (Status.SENDING, Status.UNKNOWN) and _sent(message, report.carrier_id)
+        if report.outcome == "delivered":
+            return _delivered(message, report)
+        return failures.take_report(message, report)
+
+
+def _reported(report: DeliveryReport) -> Message | None:
+    number, _, _ = report.reference.partition("-")
+    if number.isdecimal() and len(number) < 19:
+        message = (
+            Message.objects.select_related("opening", "contact_point", "patient", "offer")
+            .filter(pk=int(number))
+            .first()
+        )
+        if message is not None and reference_of(message) == report.reference:
+            return message
+    rows = Message.objects.select_related("opening", "contact_point", "patient", "offer")
+    return rows.filter(carrier_id=report.carrier_id).exclude(carrier_id="").first()
+
+
+def _delivered(message: Message, report: DeliveryReport) -> bool:
+    if message.status in (Status.SENDING, Status.UNKNOWN):
+        _sent(message, report.carrier_id)
+    if not allows(Message, "status", message.status, Status.DELIVERED):
+        return False
+    return move(message, Status.DELIVERED, error_code="")

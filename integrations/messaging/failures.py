@@ -1,0 +1,136 @@
+"""What is done when a message did not arrive: the next address, then e-mail, then a call by staff."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from audit.log import record_change
+from integrations.messaging.gateway import DeliveryReport
+from scheduling.models import ContactPoint, WorkItem
+from scheduling.story import tell
+from scheduling.transitions import allows, move
+from scheduling.worklist import ask_staff
+from waitlist import consent, rerouting
+from waitlist.models import ConsentRecord, Message
+
+Status = Message.Status
+
+#: News a patient must have: when nothing reaches them, staff call.
+MUST_BE_HEARD = frozenset(
+    {
+        Message.Kind.OFFER,
+        Message.Kind.RECEIVED,
+        Message.Kind.CONFIRMED,
+        Message.Kind.REFUSED,
+        Message.Kind.WITHDRAWN,
+        Message.Kind.QUESTION,
+    }
+)
+#: Reasons that stand against this address only: another way to the patient may be open.
+ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen"})
+
+
+def address_unusable(message: Message, code: str) -> bool:
+    """The address takes no messages, now or ever: remember that, and try the next one."""
+    with transaction.atomic():
+        if not _fail(message, code):
+            return False
+        _mark_invalid(message.contact_point)
+        _go_elsewhere(message)
+    return True
+
+
+def opted_out(message: Message, code: str) -> bool:
+    """The carrier knows of an opt-out that we do not: our ledger learns it, and the number gets nothing more."""
+    with transaction.atomic():
+        if not _fail(message, code):
+            return False
+        consent.revoke_address(
+            message.channel, message.address_index, source=ConsentRecord.Source.REPLY, patient=message.patient
+        )
+        _go_elsewhere(message)
+    return True
+
+
+def give_up(message: Message, code: str, *, carrier_down: bool = False) -> bool:
+    """It cannot be sent this way: another address is tried, by another carrier when this one is down."""
+    with transaction.atomic():
+        if not _fail(message, code):
+            return False
+        _go_elsewhere(message, skip_channel=message.channel if carrier_down else "")
+    return True
+
+
+def cannot_tell(message: Message) -> bool:
+    """It may have arrived, and the carrier cannot be asked: a person decides, nothing is sent twice."""
+    with transaction.atomic():
+        if not move(message, Status.DEAD, error_code=message.error_code or "outcome_unknown", lease_until=None):
+            return False
+        tell(message.opening, "message.unknown", "It is not known whether a message arrived.", message_id=message.pk)
+        _ask_to_call(
+            message,
+            "message.dead",
+            "A message may not have arrived",
+            "Its answer was lost, and it was not sent again so that nobody gets it twice. Call the patient to be sure.",
+        )
+    return True
+
+
+def not_told(message: Message, reason: str) -> None:
+    """It may not be sent to this address any more: what must be heard goes another consented way, or staff call."""
+    if reason in ABOUT_THE_ADDRESS and message.kind != Message.Kind.OFFER:
+        _go_elsewhere(message)
+
+
+def take_report(message: Message, report: DeliveryReport) -> bool:
+    """The carrier says that a message it took did not arrive."""
+    if not allows(Message, "status", message.status, Status.FAILED):
+        return False
+    if report.trouble == "address":
+        return address_unusable(message, report.code)
+    if report.trouble == "opted_out":
+        return opted_out(message, report.code)
+    return give_up(message, report.code)
+
+
+def _fail(message: Message, code: str) -> bool:
+    failed = move(message, Status.FAILED, error_code=code[:60], lease_until=None)
+    if failed:
+        tell(message.opening, "message.failed", "A message did not arrive.", message_id=message.pk, code=code)
+    return failed
+
+
+def _mark_invalid(contact_point: ContactPoint | None) -> None:
+    if contact_point is None:
+        return
+    usable = ContactPoint.objects.filter(pk=contact_point.pk, state=ContactPoint.State.USABLE)
+    if usable.update(state=ContactPoint.State.INVALID):
+        record_change(contact_point, {"state": (ContactPoint.State.USABLE, ContactPoint.State.INVALID)})
+
+
+def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
+    if message.patient_id is None or message.kind not in MUST_BE_HEARD:
+        return
+    if rerouting.send_elsewhere(message, skip_channel=skip_channel) is None:
+        _ask_to_call(
+            message,
+            "message.call",
+            "A patient could not be reached by text or e-mail: please call",
+            f"Message: {Message.Kind(message.kind).label}. No address we have works. Nothing else was changed.",
+        )
+
+
+def _ask_to_call(message: Message, kind: str, title: str, advice: str) -> None:
+    is_urgent = message.kind in (Message.Kind.CONFIRMED, Message.Kind.REFUSED)
+    ask_staff(
+        kind,
+        title,
+        advice=advice,
+        dedupe_key=f"{kind}:{message.pk}",
+        urgency=WorkItem.Urgency.RED if is_urgent else WorkItem.Urgency.SOON,
+        subject=message,
+        opening=message.opening,
+        patient=message.patient,
+        location=message.location,
+        due_at=message.expires_at,
+    )

@@ -1,0 +1,52 @@
+"""The sweep: every second it starts what a lost message of the broker left lying.
+
+It only asks whether anything is due, one cheap question per topic, and wakes the topic's worker. So a broker that
+was wiped, a worker that was killed or a wake-up that was never published costs a second or two, never a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db.models import Q
+from django.utils import timezone
+
+from integrations import alerts, heartbeat, outbox
+from integrations.ehr import availability
+from integrations.messaging import delivery
+from integrations.models import InboundEvent
+from scheduling.wake import wake
+from waitlist import attention
+
+#: Seconds between two sweeps, as the schedule has it.
+EVERY_SECONDS = 1.0
+
+
+def sweep(now: datetime | None = None) -> list[str]:
+    """Wake every topic that has due rows and return their names."""
+    now = now or timezone.now()
+    heartbeat.beat("sweep", EVERY_SECONDS, now)
+    found = [topic for topic, is_due in TOPICS.items() if is_due(now)]
+    for topic in found:
+        wake(topic)
+    return found
+
+
+def _inbox_is_due(now: datetime) -> bool:
+    waiting = Q(status=InboundEvent.Status.RECEIVED, due_at__lte=now)
+    abandoned = Q(status=InboundEvent.Status.PROCESSING, lease_until__lte=now)
+    return InboundEvent.objects.filter(waiting | abandoned).exists()
+
+
+def _messages_are_due(now: datetime) -> bool:
+    return delivery.is_due(now) or alerts.is_due(now)
+
+
+TOPICS: dict[str, Callable[[datetime], bool]] = {
+    "inbox": _inbox_is_due,
+    "attention": attention.is_due,
+    "checks": availability.is_due,
+    "writebacks": outbox.is_due,
+    "messages": _messages_are_due,
+}

@@ -1,0 +1,148 @@
+"""A message that cannot arrive goes to the next number, then by e-mail, then staff call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from integrations.messaging import delivery
+from integrations.messaging.gateway import DeliveryReport
+from scheduling.models import ContactPoint, Patient, WorkItem
+from tests import factories
+from tests.integrations.messaging.conftest import CarrierClient
+from tests.integrations.messaging.test_delivery_once import message_to
+from waitlist import consent
+from waitlist.models import Channel, Message
+
+pytestmark = pytest.mark.django_db
+
+Status = Message.Status
+FIRST, SECOND = "+12125550111", "+12125550112"
+
+
+@pytest.fixture
+def patient(settings: Any) -> Patient:
+    settings.EMAIL_CHANNEL = "console"
+    row = factories.patient(phone=FIRST, email="robin@example.org")
+    factories.contact(row, SECOND, rank=2)
+    return row
+
+
+def first_phone(patient: Patient) -> ContactPoint:
+    return patient.contact_points.get(value__isnull=False, rank=1)
+
+
+def send_all() -> None:
+    """Send until nothing is due."""
+    while ids := delivery.due():
+        for message_id in ids:
+            delivery.send(message_id)
+
+
+def told(patient: Patient) -> list[tuple[str, str, str]]:
+    """Where the patient's messages went and what came of them, in order."""
+    rows = Message.objects.filter(patient=patient).order_by("pk")
+    return [(row.channel, row.address, row.status) for row in rows]
+
+
+def test_invalid_number_then_landline_then_email(carrier: CarrierClient, patient: Patient) -> None:
+    carrier.fail(21211, to=FIRST)
+    carrier.fail(21614, to=SECOND)
+    message_to(first_phone(patient))
+    send_all()
+    assert told(patient) == [
+        ("sms", FIRST, Status.FAILED),
+        ("sms", SECOND, Status.FAILED),
+        ("email", "robin@example.org", Status.SENT),
+    ]
+    states = dict(patient.contact_points.values_list("system", "state"))
+    assert states["phone"] == ContactPoint.State.INVALID
+    assert states["email"] == ContactPoint.State.USABLE
+    assert patient.contact_points.filter(state=ContactPoint.State.INVALID).count() == 2
+    assert WorkItem.objects.count() == 0
+
+
+def test_nothing_left_is_a_call_for_staff(carrier: CarrierClient) -> None:
+    patient = factories.patient(phone=FIRST, email=None)
+    carrier.fail(21211)
+    message_to(first_phone(patient))
+    send_all()
+    item = WorkItem.objects.get()
+    assert (item.kind, item.patient, item.urgency) == ("message.call", patient, WorkItem.Urgency.RED)
+    assert FIRST not in item.title + item.advice
+
+
+def test_only_where_the_patient_agreed(carrier: CarrierClient) -> None:
+    patient = factories.patient(phone=FIRST, email="robin@example.org", consent=(Channel.SMS,))
+    carrier.fail(21211)
+    message_to(first_phone(patient))
+    send_all()
+    assert told(patient) == [("sms", FIRST, Status.FAILED)]
+    assert WorkItem.objects.get().kind == "message.call"
+
+
+def test_opt_out_known_to_the_carrier_becomes_ours(carrier: CarrierClient, patient: Patient) -> None:
+    contact = first_phone(patient)
+    carrier.fail(21610, to=FIRST)
+    message_to(contact)
+    send_all()
+    assert consent.is_revoked(Channel.SMS, contact.address_index)
+    assert told(patient) == [("sms", FIRST, Status.FAILED), ("sms", SECOND, Status.SENT)]
+
+
+def test_carrier_down_to_the_end_of_the_schedule_goes_by_email(
+    carrier: CarrierClient, patient: Patient, settings: Any
+) -> None:
+    settings.MESSAGE_RETRY_SECONDS = [5, 30]
+    carrier.fail("503", count=10)
+    message = message_to(first_phone(patient))
+    for attempt in (1, 2):
+        delivery.send(message.pk)
+        message.refresh_from_db()
+        assert (message.status, message.attempts) == (Status.WAITING, attempt)
+        Message.objects.filter(pk=message.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    delivery.send(message.pk)
+    assert carrier.messages() == []
+    assert told(patient) == [
+        ("sms", FIRST, Status.FAILED),
+        ("email", "robin@example.org", Status.WAITING),
+    ]
+
+
+def test_undelivered_report_of_a_landline(carrier: CarrierClient, patient: Patient) -> None:
+    contact = first_phone(patient)
+    message = message_to(contact)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    report = DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "address", "twilio_30006")
+    assert delivery.take_report(report)
+    assert not delivery.take_report(report), "the same report again changes nothing"
+    assert [(channel, status) for channel, _, status in told(patient)] == [
+        ("sms", Status.FAILED),
+        ("sms", Status.WAITING),
+    ]
+    contact.refresh_from_db()
+    assert contact.state == ContactPoint.State.INVALID
+
+
+def test_unreachable_phone_is_tried_elsewhere_and_stays_usable(carrier: CarrierClient, patient: Patient) -> None:
+    contact = first_phone(patient)
+    message = message_to(contact)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    delivery.take_report(DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "other", "30003"))
+    contact.refresh_from_db()
+    assert contact.state == ContactPoint.State.USABLE
+    assert told(patient)[1:] == [("sms", SECOND, Status.WAITING)]
+
+
+def test_other_news_is_not_worth_a_call(carrier: CarrierClient) -> None:
+    patient = factories.patient(phone=FIRST, email=None)
+    carrier.fail(21211)
+    message_to(first_phone(patient), kind=Message.Kind.FILLED)
+    send_all()
+    assert told(patient) == [("sms", FIRST, Status.FAILED)]
+    assert WorkItem.objects.count() == 0

@@ -1,0 +1,233 @@
+"""A message reaches its carrier once, whatever happens to answers and workers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from integrations.messaging import delivery
+from integrations.models import ApiCall, CarrierState
+from scheduling.models import ContactPoint, TimelineEntry, WorkItem
+from tests import factories
+from tests.integrations.messaging.conftest import CarrierClient
+from waitlist import consent
+from waitlist.models import Channel, ConsentRecord, Message
+
+pytestmark = pytest.mark.django_db
+
+Status = Message.Status
+
+
+def message_to(contact: ContactPoint, **fields: Any) -> Message:
+    """An answer to the patient, so that no hour of the day holds it up."""
+    now = timezone.now()
+    return Message.objects.create(
+        **{
+            "kind": Message.Kind.CONFIRMED,
+            "channel": consent.channel_of(contact),
+            "initiated": False,
+            "patient": contact.patient,
+            "contact_point": contact,
+            "address": contact.value,
+            "address_index": contact.address_index,
+            "body": "Elm Street Clinic: confirmed: Tue Mar 3, 2:30 PM. Reference 4711.",
+            "dedupe_key": f"test:{contact.pk}",
+            "due_at": now,
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def phone() -> ContactPoint:
+    return factories.patient(email=None).contact_points.get()
+
+
+def lapse(message: Message, seconds: float = 60) -> None:
+    """Let time pass for the message: what falls due within ``seconds`` is due now."""
+    past = timedelta(seconds=seconds)
+    message.refresh_from_db()
+    Message.objects.filter(pk=message.pk).update(
+        due_at=message.due_at - past, lease_until=message.lease_until - past if message.lease_until else None
+    )
+
+
+def test_handed_over_once(carrier: CarrierClient, phone: ContactPoint) -> None:
+    message = message_to(phone)
+    assert delivery.due() == [message.pk]
+    assert delivery.send(message.pk)
+    assert not delivery.send(message.pk)
+    message.refresh_from_db()
+    [taken] = carrier.messages()
+    assert (message.status, message.carrier_id, message.attempts) == (Status.SENT, taken["sid"], 1)
+    assert taken["body"] == message.body
+    assert delivery.due() == []
+    call = ApiCall.objects.get()
+    assert (call.system, call.method, call.resource, call.result) == ("sms", "SEND", f"message/{message.pk}", "ok")
+
+
+def test_another_worker_has_it(carrier: CarrierClient, phone: ContactPoint) -> None:
+    message = message_to(phone, status=Status.SENDING, lease_until=timezone.now() + timedelta(seconds=5), attempts=1)
+    assert not delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.SENDING
+    assert carrier.messages() == []
+
+
+@pytest.mark.parametrize("fault", ["lost", "lost_500", "garbled"])
+def test_taken_and_the_answer_lost_is_asked_not_sent_again(
+    carrier: CarrierClient, phone: ContactPoint, fault: str
+) -> None:
+    carrier.fail(fault)
+    message = message_to(phone)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.UNKNOWN
+    lapse(message, 2)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    [taken] = carrier.messages()
+    assert (message.status, message.carrier_id) == (Status.SENT, taken["sid"])
+
+
+def test_not_taken_is_sent_again_only_when_absence_is_proven(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("500")
+    message = message_to(phone)
+    delivery.send(message.pk)
+    lapse(message, 2)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.UNKNOWN, "the carrier may still be at it"
+    assert message.due_at > timezone.now()
+    lapse(message, 60)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.WAITING
+    assert carrier.messages() == []
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.SENT
+    assert len(carrier.messages()) == 1
+
+
+def test_worker_died_after_the_carrier_took_it(carrier: CarrierClient, phone: ContactPoint) -> None:
+    message = message_to(phone)
+    delivery.send(message.pk)
+    lease = timezone.now() - timedelta(seconds=1)
+    Message.objects.filter(pk=message.pk).update(
+        status=Status.SENDING, carrier_id="", sent_at=None, lease_until=lease, due_at=lease
+    )
+    assert delivery.due() == [message.pk]
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    [taken] = carrier.messages()
+    assert (message.status, message.carrier_id) == (Status.SENT, taken["sid"])
+
+
+def test_report_before_the_answer_settles_it(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("lost")
+    message = message_to(phone)
+    delivery.send(message.pk)
+    [taken] = carrier.messages()
+    report = delivery.DeliveryReport(delivery.reference_of(message), taken["sid"], "delivered")
+    assert delivery.take_report(report)
+    message.refresh_from_db()
+    assert (message.status, message.carrier_id) == (Status.DELIVERED, taken["sid"])
+    assert not delivery.take_report(report)
+
+
+def test_a_strangers_reference_settles_nothing(carrier: CarrierClient, phone: ContactPoint) -> None:
+    message = message_to(phone)
+    assert not delivery.take_report(delivery.DeliveryReport(f"{message.pk}-0123456789abcdef", "SM1", "delivered"))
+    message.refresh_from_db()
+    assert (message.status, message.carrier_id) == (Status.WAITING, "")
+
+
+def test_busy_carrier_is_obeyed_by_all(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("429")
+    first = message_to(phone)
+    second = message_to(factories.patient(email=None).contact_points.get())
+    delivery.send(first.pk)
+    first.refresh_from_db()
+    assert (first.status, first.attempts) == (Status.WAITING, 0)
+    assert delivery.due() == [], "the carrier asked for patience: the other waits too"
+    assert delivery.due(timezone.now() + timedelta(seconds=4)) == [second.pk, first.pk]
+
+
+def test_email_whose_answer_was_lost_goes_to_staff_and_is_not_repeated(settings: Any) -> None:
+    settings.EMAIL_CHANNEL, settings.INSTALLATION = "email", "live"
+    contact = factories.patient(phone=None).contact_points.get()
+    message = message_to(contact, status=Status.SENDING, lease_until=timezone.now() - timedelta(seconds=1), attempts=1)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.DEAD
+    item = WorkItem.objects.get()
+    assert (item.kind, item.patient_id, item.urgency) == ("message.dead", contact.patient_id, WorkItem.Urgency.RED)
+    assert not delivery.send(message.pk)
+
+
+def test_kept_here_in_a_trial(phone: ContactPoint) -> None:
+    message = message_to(phone)
+    assert delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.carrier_id) == (Status.SENT, f"console-{delivery.reference_of(message)}")
+    assert ApiCall.objects.count() == 0
+
+
+def test_stop_between_queueing_and_sending(carrier: CarrierClient) -> None:
+    contact = factories.patient(email=None).contact_points.get()
+    message = message_to(contact, kind=Message.Kind.FILLED, initiated=True)
+    consent.revoke_address(Channel.SMS, contact.address_index, source=ConsentRecord.Source.REPLY)
+    Message.objects.filter(pk=message.pk).update(status=Status.WAITING)  # queued in the same moment
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.error_code) == (Status.SUPPRESSED, "no_consent")
+    assert carrier.messages() == []
+
+
+def test_paused_keeps_what_we_start_and_lets_answers_go(carrier: CarrierClient, phone: ContactPoint) -> None:
+    from scheduling import practice
+
+    started = message_to(phone, kind=Message.Kind.FILLED, initiated=True, dedupe_key="started")
+    answer = message_to(phone, kind=Message.Kind.ANSWER, dedupe_key="answer")
+    practice.pause("clerk", "power cut")
+    assert delivery.due() == [answer.pk]
+    practice.resume("clerk")
+    assert delivery.due() == [started.pk, answer.pk]
+
+
+def test_a_test_installation_writes_to_its_own_list_only(
+    carrier: CarrierClient, phone: ContactPoint, settings: Any
+) -> None:
+    settings.INSTALLATION = "test"
+    staff_phone = factories.contact(phone.patient, "+12125550188")
+    settings.TEST_RECIPIENTS = ["(212) 555-0188"]
+    outside = message_to(phone)
+    inside = message_to(staff_phone)
+    delivery.send(outside.pk)
+    delivery.send(inside.pk)
+    outside.refresh_from_db()
+    assert (outside.status, outside.error_code) == (Status.SUPPRESSED, "test_installation")
+    assert [taken["to"] for taken in carrier.messages()] == ["+12125550188"]
+
+
+def test_carrier_that_refuses_us_is_noted(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("20003")
+    message = message_to(phone)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.error_code, message.attempts) == (Status.WAITING, "twilio_20003", 1)
+    assert CarrierState.objects.get().failing_since is not None
+    assert delivery.due() == []
+
+
+def test_the_story_has_no_address(carrier: CarrierClient, phone: ContactPoint) -> None:
+    provider, location = factories.provider(), factories.location()
+    message = message_to(phone, opening=factories.opening(provider, location))
+    delivery.send(message.pk)
+    entry = TimelineEntry.objects.get(kind="message.sent")
+    assert entry.summary == "Text sent: confirmed."
+    assert phone.value not in str(entry.data)
