@@ -90,8 +90,9 @@ def top(
             chosen += 1
         else:
             passed += 1
-        if chosen >= wanted or passed <= following:
-            found.append(each)
+            if passed > following:
+                continue
+        found.append(each)
         if chosen >= wanted and later >= following:
             break
     return found
