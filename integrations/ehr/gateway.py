@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from django.utils.module_loading import import_string
 
@@ -49,12 +49,18 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a search. ``server_time`` is the EHR's own clock when it answered."""
+    """One page of a search. ``server_time`` is the EHR's own clock when it answered, ``asked_at`` ours before.
+
+    A page of changes has no records: what changed is known by comparing ``versions`` (by external id) with those we
+    hold, and only the ``bodies`` of what did change are read.
+    """
 
     records: tuple[Record, ...]
     quarantined: tuple[Quarantined, ...] = ()
     server_time: datetime | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,9 @@ class Gateway(Protocol):
 
     def fetch(self, kind: Kind, external_id: str) -> Record:
         """Return the current state of one resource."""
+
+    def read(self, kind: Kind, resource: dict[str, Any]) -> Record:
+        """Return what a resource of this EHR that came otherwise (in a page, in an event) says."""
 
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
         """Return the appointment with this identifier, or None."""

@@ -1,0 +1,286 @@
+"""What an event from the EHR changes: fetch what it names, mirror it, and say what came of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.context import correlated, service
+from integrations.ehr import event_leases, intake, mirroring, outage
+from integrations.ehr.fhir import events
+from integrations.ehr.fhir.elements import Unreadable
+from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
+from integrations.models import Connection, InboundEvent
+from integrations.safe_json import NotJson, read_json
+from scheduling import mirror, openings
+from scheduling.appointments import Applied, apply_absence
+from scheduling.models import ExternalId, Opening, WorkItem
+from scheduling.records import AppointmentRecord, PatientRecord
+from scheduling.worklist import ask_staff, finish_for
+
+logger = logging.getLogger(__name__)
+
+Status = InboundEvent.Status
+#: A poll's answer is acted on by itself this long; after that its subject is fetched anew.
+FRESH = timedelta(seconds=30)
+NOTED_EVERY = timedelta(seconds=30)
+
+
+class Keeping:
+    """A gateway that renews the event's lease before each call."""
+
+    def __init__(self, gateway: Gateway, event: InboundEvent) -> None:
+        self._gateway, self._event = gateway, event
+
+    def fetch(self, kind: Kind, external_id: str) -> Record:
+        event_leases.keep(self._event)
+        return self._gateway.fetch(kind, external_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gateway, name)
+
+
+def deal(event: InboundEvent) -> str | None:
+    """Deal with an event that is leased to us; every way it can end is a state of its row."""
+    with service("worker: inbox"), correlated(event.correlation_id or None):
+        try:
+            status, outcome = _outcome(event)
+        except outage.NO_ANSWER as error:
+            until = outage.ask_again_at(event.connection, error)
+            counts = isinstance(error, GatewayError) and error.status == 403
+            _later(event, error.code, until, counts=counts)
+            return None
+        except Unreadable as error:
+            _unreadable(event, error.detail)
+            return None
+        except GatewayError as error:
+            _later(event, error.code)
+            return None
+        except Exception as error:
+            # The text of an unexpected error may quote a patient; its place in the code is enough to find it.
+            logger.exception("event %s failed: %s", event.pk, type(error).__name__)
+            _later(event, type(error).__name__)
+            return None
+        event_leases.finish(event, status, outcome)
+        _clear_work(event)
+        _note_event(event)
+    return outcome
+
+
+def _outcome(event: InboundEvent) -> tuple[str, str]:
+    """Do what the event asks for and return the state and sentence it ends with; raises GatewayError."""
+    named = events.notice_named(event.subject_key)
+    notices = _notices(event, named)
+    if len(notices) > 1:
+        return _divide(event, notices)
+    notice = notices[0]
+    if notice.subject == "nothing":
+        return Status.IGNORED, notice.why
+    return Status.DONE, _HANDLERS[notice.subject](event, notice)
+
+
+def _notices(event: InboundEvent, named: events.Notice | None) -> list[events.Notice]:
+    payload = _payload(event)
+    if named is not None and not payload:
+        return [named]
+    return events.notices_of(payload)
+
+
+def _payload(event: InboundEvent) -> Any:
+    if not bytes(event.body).strip():
+        return {}
+    try:
+        return read_json(bytes(event.body))
+    except NotJson as problem:
+        raise Unreadable(str(problem)) from None
+
+
+def _divide(event: InboundEvent, notices: list[events.Notice]) -> tuple[str, str]:
+    """A bundle of several things becomes an event for each, so that one of them cannot hold up the others."""
+    for number, notice in enumerate(notices):
+        intake.remember(event.connection, event.via, notice, key=f"{event.pk}#{number}")
+    return Status.DONE, f"divided into {len(notices)} events"
+
+
+def _appointment(event: InboundEvent, notice: events.Notice) -> str:
+    source, gateway = event.connection.source, _gateway(event)
+    if notice.external_id:
+        held = mirror.known(source, ExternalId.Kind.APPOINTMENT, notice.external_id)
+        if held is not None and held.seen_at is not None and held.seen_at > event.received_at:
+            return "a later look at the EHR has told us already"
+    fetched_at = timezone.now()
+    event_leases.keep(event)
+    if not notice.external_id:
+        found = gateway.find_by_identifier(notice.system, notice.value)
+        if found is None:
+            return "the EHR has no appointment with this identifier"
+        return _told(mirroring.apply(gateway, source, found, fetched_at, opens=_opens(event)))
+    if _is_fresh_poll(event):
+        record: Record = gateway.read("appointment", _payload(event))
+        fetched_at = event.received_at
+    else:
+        try:
+            record = gateway.fetch("appointment", notice.external_id)
+        except NotFound:
+            return _gone(apply_absence(source, notice.external_id, fetched_at))
+    if not isinstance(record, AppointmentRecord):
+        raise Unreadable("it is not an appointment")
+    return _told(mirroring.apply(gateway, source, record, fetched_at, opens=_opens(event)))
+
+
+def _is_fresh_poll(event: InboundEvent) -> bool:
+    """A poll has just fetched it: asking again would only ask the same."""
+    is_first = event.attempts == 1
+    return is_first and event.via == InboundEvent.Via.POLL and timezone.now() - event.received_at < FRESH
+
+
+def _opens(event: InboundEvent) -> bool:
+    return event.via != InboundEvent.Via.LOAD
+
+
+def _told(applied: Applied) -> str:
+    said = {
+        "created": "mirrored",
+        "updated": "mirror brought up to date",
+        "unchanged": "we had this version",
+        "stale": "we knew something newer",
+        "own": "our own booking or cancellation",
+    }[applied.change]
+    return f"{said}; {_openings(len(applied.opened))}"
+
+
+def _openings(count: int) -> str:
+    return "no opening" if not count else "1 opening" if count == 1 else f"{count} openings"
+
+
+def _gone(applied: Applied | None) -> str:
+    if applied is None:
+        return "the EHR no longer has it, and we never had it"
+    return f"deleted in the EHR; {_openings(len(applied.opened))}"
+
+
+def _patient(event: InboundEvent, notice: events.Notice) -> str:
+    source, gateway, fetched_at = event.connection.source, _gateway(event), timezone.now()
+    event_leases.keep(event)
+    try:
+        record = gateway.fetch("patient", notice.external_id)
+    except NotFound:
+        return _patient_gone(event, notice.external_id)
+    if not isinstance(record, PatientRecord):
+        raise Unreadable("it is not a patient")
+    mirroring.apply_person(gateway, source, record, fetched_at)
+    return "patient brought up to date"
+
+
+def _patient_gone(event: InboundEvent, external_id: str) -> str:
+    held = mirror.known(event.connection.source, ExternalId.Kind.PATIENT, external_id)
+    if held is None:
+        return "the EHR no longer has this patient, and we never had"
+    ask_staff(
+        "patient.gone",
+        "The EHR no longer has a patient that we know",
+        advice="Look the patient up in the EHR. If the record was removed, take the patient off the waitlist.",
+        dedupe_key=f"patient.gone:{held.object_id}",
+        subject=held,
+    )
+    return "the EHR no longer has this patient; staff were asked"
+
+
+def _described(event: InboundEvent, notice: events.Notice) -> str:
+    kind: Kind = "provider" if notice.subject == "provider" else "location"
+    event_leases.keep(event)
+    mirroring.fetch_and_apply(_gateway(event), event.connection.source, kind, notice.external_id)
+    return f"{kind} brought up to date"
+
+
+def _slot(event: InboundEvent, notice: events.Notice) -> str:
+    """A slot changed: whoever is about to be offered it needs a fresh look."""
+    live = Opening.objects.filter(source_id=event.connection.source_id, status__in=Opening.CLAIMABLE)
+    touched = [row.pk for row in live if any(slot.get("id") == notice.external_id for slot in row.slots)]
+    for opening_id in touched:
+        openings.request_check(opening_id, timezone.now())
+    return f"a fresh look at {_openings(len(touched))}" if touched else "no opening rests on this slot"
+
+
+def _everything(event: InboundEvent, notice: events.Notice) -> str:
+    """Something changed, nobody says what: the poll finds out."""
+    Connection.objects.filter(pk=event.connection_id).update(poll_due_at=timezone.now())
+    return "it names nothing; the EHR is polled"
+
+
+def _subscription(event: InboundEvent, notice: events.Notice) -> str:
+    ask_staff(
+        "connection.subscription_ended",
+        "The EHR has stopped sending us its changes",
+        advice="Cancellations are still found by polling, some minutes later. Turn the subscription on in the EHR.",
+        dedupe_key=f"connection.subscription_ended:{event.connection_id}",
+        subject=event.connection,
+    )
+    return "the EHR's subscription has ended; staff were asked"
+
+
+_HANDLERS: dict[str, Callable[[InboundEvent, events.Notice], str]] = {
+    "appointment": _appointment,
+    "patient": _patient,
+    "provider": _described,
+    "location": _described,
+    "slot": _slot,
+    "everything": _everything,
+    "subscription": _subscription,
+}
+
+
+def _gateway(event: InboundEvent) -> Any:
+    return Keeping(connect(event.connection), event)
+
+
+def _unreadable(event: InboundEvent, why: str) -> None:
+    if event_leases.finish(event, Status.QUARANTINED, why, error="unreadable"):
+        intake.show_unreadable(event, event.subject_key, why)
+
+
+def _later(event: InboundEvent, code: str, until: datetime | None = None, *, counts: bool = True) -> None:
+    """Try again by the schedule, or at ``until``; tries that count end as a dead letter."""
+    schedule = settings.EVENT_RETRY_SECONDS
+    if until is not None and not counts:
+        event_leases.postpone(event, until, code, counts=False)
+        return
+    if event.attempts <= len(schedule):
+        at = timezone.now() + timedelta(seconds=schedule[event.attempts - 1])
+        event_leases.postpone(event, max(at, until) if until else at, code)
+        return
+    if event_leases.finish(event, Status.DEAD, f"given up after {event.attempts} tries", error=code):
+        ask_staff(
+            "event.dead",
+            "A change in the EHR could not be taken over",
+            advice=f"{event.subject_key or 'It'} ended with: {code}. Nothing was changed. Try again, or do it by hand.",
+            dedupe_key=_dead_key(event),
+            urgency=WorkItem.Urgency.RED,
+            subject=event,
+        )
+
+
+def _clear_work(event: InboundEvent) -> None:
+    """What staff were asked about this subject is settled."""
+    finish_for(intake.unreadable_key(event.connection_id, event.subject_key or str(event.pk)), "It was read.")
+    if event.attempts > 1:
+        finish_for(_dead_key(event), "It went through.")
+
+
+def _dead_key(event: InboundEvent) -> str:
+    return f"event.dead:{event.connection_id}:{event.subject_key or event.pk}"
+
+
+def _note_event(event: InboundEvent) -> None:
+    """The source is not silent. Written now and then only: a row that every event updates would be a queue."""
+    last = event.connection.last_event_at
+    if last is not None and event.received_at - last < NOTED_EVERY:
+        return
+    stale = Q(last_event_at__isnull=True) | Q(last_event_at__lt=event.received_at)
+    Connection.objects.filter(stale, pk=event.connection_id).update(last_event_at=event.received_at)

@@ -1,0 +1,260 @@
+"""A FHIR R4 server behind the gateway protocol: neutral values in and out, nothing of FHIR above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from integrations.ehr.fhir import build, capabilities, free_time, people, search
+from integrations.ehr.fhir.answers import ID, Answer
+from integrations.ehr.fhir.calendar import Reader
+from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
+from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.gateway import (
+    Booking,
+    Capabilities,
+    Kind,
+    Malformed,
+    NotFound,
+    OutcomeUnknown,
+    Page,
+    Record,
+    Rejected,
+    Stored,
+)
+from integrations.mapping import CodeBook
+from integrations.models import Connection
+from scheduling.models import Appointment, ExternalId, Location, Writeback
+from scheduling.records import AppointmentRecord, Freshness, Interval
+
+TYPES: dict[str, str] = {
+    "appointment": "Appointment",
+    "patient": "Patient",
+    "provider": "Practitioner",
+    "location": "Location",
+}
+LOAD_BACK, LOAD_AHEAD = timedelta(days=30), timedelta(days=90)
+
+
+class FhirGateway:
+    """An open connection to one FHIR server."""
+
+    def __init__(self, connection: Connection, writeback: Writeback | None = None) -> None:
+        self._connection = connection
+        self.transport = Transport(connection, writeback=writeback)
+        self._codes = CodeBook(connection)
+        self._zones: dict[str, ZoneInfo | None] = {}
+        self._roles: dict[str, str] = {}
+        self._reader = Reader(self.transport.base_url, self._codes, self._zone_of, self._practitioner_of_role)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server declares, asked once a day."""
+        return capabilities.of_connection(self._connection, self.transport)
+
+    def fetch(self, kind: Kind, external_id: str) -> Record:
+        """Return the current state of one resource; raises NotFound, Unreadable."""
+        answer, resource = self._read(TYPES[kind], external_id)
+        return self.read(kind, resource, answer.etag_version)
+
+    def read(self, kind: Kind, resource: Json, fallback_version: str = "") -> Record:
+        """Return the record a resource of this server stands for; raises Unreadable."""
+        try:
+            return search.guarded(lambda raw: self._parse(kind, raw, fallback_version), resource)
+        finally:
+            self._codes.flush()
+
+    def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
+        """Return the appointment with this identifier, a live one before a cancelled one, or None."""
+        token = f"{_escaped(system)}|{_escaped(value)}" if system else _escaped(value)
+        found = self._appointments([("identifier", token)])
+        # A server that ignores the parameter returns everything; only what carries the identifier is meant.
+        ours = [
+            record
+            for record in found
+            if any(each.value == value and each.system in ("", system) for each in record.identifiers)
+        ]
+        ours.sort(key=lambda record: record.status not in Appointment.OCCUPYING)
+        return ours[0] if ours else None
+
+    def changed_since(self, since: datetime | None) -> Iterator[Page]:
+        """Yield pages of what changed at or after ``since``, or of the whole window where changes cannot be asked."""
+        if since is not None and self.capabilities.search_last_updated:
+            parameters = [("_lastUpdated", f"ge{build.utc(since)}"), ("_sort", "_lastUpdated")]
+        else:
+            parameters = _window()
+        parameters.append(("_count", str(search.PAGE_SIZE)))
+        for page in search.bundles(self.transport, "Appointment", parameters):
+            yield search.compare_page(page, "Appointment")
+
+    def load(self, kind: Kind) -> Iterator[Page]:
+        """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead."""
+        parameters = _window() if kind == "appointment" else []
+        parameters.append(("_count", str(search.PAGE_SIZE)))
+        for page in search.bundles(self.transport, TYPES[kind], parameters):
+            yield search.read_page(page, TYPES[kind], lambda resource: self._parse(kind, resource))
+            self._codes.flush()
+
+    def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
+        """Say which of this time is free now, by the EHR's slots where it has them and by its appointments."""
+        return free_time.look(
+            self.transport,
+            self._reader,
+            Interval(start, end),
+            provider_id=provider_id,
+            location_id=location_id,
+            has_slots=self.capabilities.slots,
+        )
+
+    def find_booking(self, key: str, patient_id: str, start: datetime) -> AppointmentRecord | None:
+        """Return the live appointment with our key, else the patient's at exactly this start, or None."""
+        try:
+            ours = self.find_by_identifier(self._connection.identifier_system, key)
+        except Rejected:
+            ours = None  # a server that cannot search by identifier says so
+        if ours is not None and ours.status in Appointment.OCCUPYING:
+            return ours
+        day = [("date", f"ge{build.utc(start)}"), ("date", f"lt{build.utc(start + timedelta(minutes=1))}")]
+        for record in self._appointments([("patient", patient_id), *day]):
+            if record.patient_id == patient_id and record.start == start and record.status in Appointment.OCCUPYING:
+                return record
+        return None
+
+    def create(self, booking: Booking) -> Stored:
+        """Book; raises OutcomeUnknown when it may have happened, Taken, Duplicate, Rejected when it has not."""
+        declared = self.capabilities
+        system = self._connection.identifier_system
+        body = build.appointment(booking, system, one_slot=declared.book_mode == "one_slot")
+        headers = {}
+        if declared.conditional_create:
+            headers["If-None-Exist"] = f"identifier={quote(f'{_escaped(system)}|{_escaped(booking.key)}', safe='')}"
+        return _stored(self.transport.write("POST", "Appointment", body, headers))
+
+    def cancel(self, external_id: str, version: str) -> Stored:
+        """Cancel the appointment if it is still at ``version``; raises StaleVersion when it changed."""
+        if self.capabilities.patch and version and not version.startswith(MADE_UP):
+            resource: Json = {"status": ""}
+            answer = None
+        else:
+            answer, resource = self._read("Appointment", external_id)
+            version = answer.etag_version or version
+        headers = {} if not version or version.startswith(MADE_UP) else {"If-Match": f'W/"{version}"'}
+        path = f"Appointment/{_checked(external_id)}"
+        if self.capabilities.patch:
+            headers["Content-Type"] = "application/json-patch+json"
+            sent = self.transport.write("PATCH", path, build.cancellation(resource), headers)
+        else:
+            sent = self.transport.write("PUT", path, build.cancelled(resource), headers)
+        return Stored(external_id, _stored_version(sent))
+
+    def _read(self, resource_type: str, external_id: str) -> tuple[Answer, Json]:
+        answer = self.transport.read(f"{resource_type}/{_checked(external_id)}")
+        resource = answer.resource()
+        if resource["resourceType"] != resource_type or resource.get("id") != external_id:
+            raise Malformed("The EHR answered with another resource than the one asked for.")
+        return answer, resource
+
+    def _parse(self, kind: Kind, resource: Json, fallback_version: str = "") -> Record:
+        if kind == "appointment":
+            return self._reader.appointment(resource, fallback_version)
+        if kind == "patient":
+            return people.patient_record(
+                resource, self.transport.base_url, self._connection.mrn_system, fallback_version
+            )
+        if kind == "provider":
+            return people.provider_record(resource, fallback_version)
+        return people.location_record(resource, fallback_version)
+
+    def _appointments(self, parameters: list[tuple[str, str]]) -> list[AppointmentRecord]:
+        found = search.resources(self.transport, "Appointment", parameters)
+        try:
+            return [search.guarded(self._reader.appointment, resource) for resource in found]
+        finally:
+            self._codes.flush()
+
+    def _zone_of(self, location_id: str) -> ZoneInfo | None:
+        """Return the zone naive times of this location are in: the mirrored one, else what the EHR says."""
+        if not location_id:
+            return None
+        if location_id not in self._zones:
+            self._zones[location_id] = self._mirrored_zone(location_id) or self._published_zone(location_id)
+        return self._zones[location_id]
+
+    def _mirrored_zone(self, location_id: str) -> ZoneInfo | None:
+        names = ExternalId.objects.filter(
+            source_id=self._connection.source_id, kind=ExternalId.Kind.LOCATION, value=location_id
+        )
+        row = Location.objects.filter(pk__in=names.values("object_id")).first()
+        return row.zone if row else None
+
+    def _published_zone(self, location_id: str) -> ZoneInfo | None:
+        try:
+            record = people.location_record(self._read("Location", location_id)[1])
+            return ZoneInfo(record.time_zone) if record.time_zone else None
+        except (NotFound, Unreadable, ValueError, KeyError):
+            return None
+
+    def _practitioner_of_role(self, role_id: str) -> str:
+        """Return the practitioner who fills a role, or an empty string."""
+        if role_id not in self._roles:
+            try:
+                role = self._read("PractitionerRole", role_id)[1]
+            except NotFound:
+                role = {}
+            self._roles[role_id] = reference_id(role.get("practitioner"), "Practitioner", self.transport.base_url)
+        return self._roles[role_id]
+
+
+def open_gateway(connection: Connection, *, writeback: Writeback | None = None) -> FhirGateway:
+    """Open the gateway of a FHIR connection. Nothing is sent yet."""
+    return FhirGateway(connection, writeback)
+
+
+def _window() -> list[tuple[str, str]]:
+    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    first, last = today - LOAD_BACK, today + LOAD_AHEAD + timedelta(days=1)
+    return [("date", f"ge{first:%Y-%m-%d}"), ("date", f"lt{last:%Y-%m-%d}")]
+
+
+def _checked(external_id: str) -> str:
+    if not ID.fullmatch(external_id):
+        raise Rejected("The id is not one that can stand in an address.")
+    return external_id
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("|", "\\|").replace(",", "\\,").replace("$", "\\$")
+
+
+def _stored(answer: Answer) -> Stored:
+    """Return what a successful create says it stored; raises OutcomeUnknown when it does not say."""
+    resource = _appointment_in(answer)
+    external_id = resource.get("id") if resource else answer.located_id("Appointment")
+    if not isinstance(external_id, str) or not ID.fullmatch(external_id):
+        raise OutcomeUnknown("The EHR accepted the booking without saying which one it is.", status=answer.status)
+    return Stored(external_id, _stored_version(answer))
+
+
+def _stored_version(answer: Answer) -> str:
+    resource = _appointment_in(answer)
+    meta = resource.get("meta") if resource else None
+    given = meta.get("versionId") if isinstance(meta, dict) else None
+    return given if isinstance(given, str) else answer.etag_version
+
+
+def _appointment_in(answer: Answer) -> Json | None:
+    """Return the Appointment in the body; None for an empty one or an OperationOutcome.
+
+    Raises OutcomeUnknown for HTML and other bodies that no FHIR server sends: who knows what answered.
+    """
+    if not answer.body.strip():
+        return None
+    try:
+        resource = answer.resource()
+    except Malformed as problem:
+        raise OutcomeUnknown(problem.detail, status=answer.status) from None
+    return resource if resource["resourceType"] == "Appointment" else None

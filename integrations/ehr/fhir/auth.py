@@ -1,0 +1,184 @@
+"""The login at an EHR: OAuth2 client credentials by secret, one token for all workers, renewed by one at a time."""
+
+from __future__ import annotations
+
+import base64
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus, urlencode
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from audit.log import record_change
+from integrations.ehr import pulse
+from integrations.ehr.gateway import LoginRefused, Malformed, Unavailable
+from integrations.models import AccessToken, Connection
+from integrations.safe_json import NotJson, read_json
+from scheduling.worklist import ask_staff
+
+if TYPE_CHECKING:
+    from integrations.ehr.fhir.answers import Answer
+    from integrations.ehr.fhir.transport import Transport
+
+#: A token is renewed this long before the EHR would refuse it, or at half its life if that is shorter.
+EARLY = timedelta(seconds=30)
+#: Longer than the call for a token may take.
+LEASE = timedelta(seconds=20)
+WAIT_SECONDS = 10.0
+#: How long a token lives when the EHR does not say.
+ASSUMED_LIFE = 300
+
+
+class Login:
+    """The token of one connection, as one call sees it."""
+
+    def __init__(self, connection: Connection, transport: Transport) -> None:
+        self._connection = connection
+        self._transport = transport
+
+    def token(self, row: AccessToken) -> tuple[str, int]:
+        """Return a token that is good for a while and its serial, renewing it when it is not."""
+        if _is_good(row):
+            return row.value, row.serial
+        return self._renewed(row)
+
+    def renewed_after(self, refused_serial: int) -> tuple[str, int]:
+        """The EHR refused the token with this serial: return another one, renewed by whoever came first."""
+        row = self._read()
+        if row.serial != refused_serial and _is_good(row):
+            return row.value, row.serial
+        return self._renewed(row, refused=True)
+
+    def _read(self) -> AccessToken:
+        return AccessToken.objects.get(connection_id=self._connection.pk)
+
+    def _renewed(self, row: AccessToken, *, refused: bool = False) -> tuple[str, int]:
+        """Renew the token, or wait for the worker who is at it."""
+        serial, give_up = row.serial, time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < give_up:
+            if self._take_lease(serial):
+                return self._ask_and_store(serial)
+            row = self._read()
+            if row.serial != serial and _is_good(row):
+                return row.value, row.serial
+            serial = row.serial
+            time.sleep(0.03)
+        raise Unavailable("No token: another worker is still asking for one.")
+
+    def _take_lease(self, serial: int) -> bool:
+        now = timezone.now()
+        free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+        rows = AccessToken.objects.filter(free, connection_id=self._connection.pk, serial=serial)
+        return bool(rows.update(lease_until=now + LEASE))
+
+    def _ask_and_store(self, serial: int) -> tuple[str, int]:
+        mine = AccessToken.objects.filter(connection_id=self._connection.pk, serial=serial)
+        try:
+            value, stop_using_at = self._ask()
+        except BaseException:
+            mine.update(lease_until=None)
+            raise
+        mine.update(value=value, expires_at=stop_using_at, serial=serial + 1, lease_until=None)
+        return value, serial + 1
+
+    def _ask(self) -> tuple[str, datetime]:
+        form = {"grant_type": "client_credentials"}
+        if self._connection.scope:
+            form["scope"] = self._connection.scope
+        asked_at = timezone.now()
+        authorization = _basic(self._connection.client_id, self._connection.client_secret)
+        answer = self._transport.ask_for_token(self.endpoint(), urlencode(form).encode(), authorization)
+        said = _json(answer)
+        if answer.status != 200:
+            self._refused(answer, str(said.get("error", ""))[:60])
+        token = said.get("access_token")
+        if not isinstance(token, str) or not token or len(token) > 16_000:
+            raise Malformed("The EHR's login answered without a token.", status=answer.status)
+        life = timedelta(seconds=_seconds(said.get("expires_in")))
+        return token, asked_at + life - min(EARLY, life / 2)
+
+    def _refused(self, answer: Answer, error: str) -> None:
+        detail = f"The EHR's login answered {answer.status} {error}".strip()
+        if error in ("invalid_client", "unauthorized_client"):
+            stop(self._connection, error)
+        raise LoginRefused(detail, status=answer.status, outcome_code=error)
+
+    def endpoint(self) -> str:
+        """Return the address tokens are asked at: the connection's own, else the one its EHR publishes."""
+        if self._connection.token_url:
+            return self._connection.token_url
+        known = self._connection.capabilities.get("token_endpoint")
+        if isinstance(known, dict) and known.get("of") == self._connection.base_url:
+            return str(known["url"])
+        found = self._transport.read_publicly(".well-known/smart-configuration")
+        endpoint = _json(found).get("token_endpoint")
+        # The secret goes there: never with less protection than the EHR's own address has.
+        schemes = ("https://",) if self._connection.base_url.startswith("https:") else ("https://", "http://")
+        if not isinstance(endpoint, str) or not endpoint.startswith(schemes):
+            raise Malformed("The EHR's smart-configuration names no safe token endpoint.", status=found.status)
+        published = {"of": self._connection.base_url, "url": endpoint}
+        self._connection.capabilities = {**self._connection.capabilities, "token_endpoint": published}
+        Connection.objects.filter(pk=self._connection.pk).update(capabilities=self._connection.capabilities)
+        return endpoint
+
+
+def stop(connection: Connection, error: str) -> None:
+    """Our client is not known at the EHR any more: make no further calls and tell staff, once."""
+    rows = Connection.objects.filter(pk=connection.pk, state=Connection.State.ACTIVE)
+    if rows.update(state=Connection.State.STOPPED):
+        record_change(connection, {"state": (Connection.State.ACTIVE, Connection.State.STOPPED)})
+        connection.state = Connection.State.STOPPED
+    pulse.note_refused_login(connection.pk, error)
+    ask_staff(
+        "connection.stopped",
+        "The EHR no longer accepts our login",
+        advice="Nothing is lost: events and bookings wait. Enter the new client secret at the connection and set it "
+        "to active; it goes on by itself.",
+        dedupe_key=f"connection.stopped:{connection.pk}",
+        urgency=0,
+        subject=connection,
+    )
+
+
+def ensure_row(connection_id: int) -> None:
+    """Make the row that holds the connection's token, if there is none yet."""
+    AccessToken.objects.bulk_create([AccessToken(connection_id=connection_id)], ignore_conflicts=True)
+
+
+def forget_token(connection_id: int) -> None:
+    """Drop the cached token, so that the next call logs in anew."""
+    AccessToken.objects.filter(connection_id=connection_id).update(
+        value="", expires_at=None, lease_until=None, serial=F("serial") + 1
+    )
+
+
+def _is_good(row: AccessToken) -> bool:
+    return bool(row.value) and row.expires_at is not None and row.expires_at > timezone.now()
+
+
+def _basic(client_id: str, secret: str) -> str:
+    # RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+def _seconds(value: Any) -> int:
+    try:
+        seconds = int(value)
+    except (TypeError, ValueError):
+        return ASSUMED_LIFE
+    return min(max(seconds, 0), 24 * 3600)
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    try:
+        value = read_json(answer.body)
+    except NotJson:
+        value = None
+    if not isinstance(value, dict):
+        if answer.status == 200:
+            raise Malformed("The EHR's login cannot be read.", status=answer.status)
+        return {}
+    return value

@@ -1,0 +1,99 @@
+"""What a FHIR server says it can do, and in plain words what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from integrations.ehr.fhir.elements import Json, items
+from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.gateway import Capabilities, GatewayError
+from integrations.models import Connection
+
+READ_AGAIN_AFTER = timedelta(days=1)
+_KEY = "declared"
+#: Makers whose servers book exactly one open slot and refuse a taken one.
+_SLOT_BOOKERS = ("cerner", "oracle", "millennium")
+
+
+def of_connection(connection: Connection, transport: Transport) -> Capabilities:
+    """Return what the EHR can do, asked once a day; an older answer serves while it cannot be asked."""
+    known = connection.capabilities.get(_KEY)
+    known = known if isinstance(known, dict) and known.get("of") == connection.base_url else None
+    if known and _age(known) < READ_AGAIN_AFTER:
+        return _restored(known)
+    try:
+        statement = transport.read("metadata").resource()
+    except GatewayError:
+        if known:
+            return _restored(known)
+        raise
+    declared = declared_by(statement)
+    _keep(connection, declared)
+    return declared
+
+
+def _age(known: dict[str, Any]) -> timedelta:
+    return timezone.now() - datetime.fromisoformat(known["at"])
+
+
+def _restored(known: dict[str, Any]) -> Capabilities:
+    return Capabilities(**{**known["what"], "missing": tuple(known["what"]["missing"])})
+
+
+def _keep(connection: Connection, declared: Capabilities) -> None:
+    row = {"of": connection.base_url, "at": timezone.now().isoformat(), "what": asdict(declared)}
+    connection.capabilities = {**connection.capabilities, _KEY: row}
+    Connection.objects.filter(pk=connection.pk).update(capabilities=connection.capabilities)
+
+
+def declared_by(statement: Json) -> Capabilities:
+    """Read a CapabilityStatement."""
+    server = next((rest for rest in items(statement, "rest") if rest.get("mode") == "server"), {})
+    by_type = {each.get("type"): each for each in items(server, "resource")}
+    appointment, slot = by_type.get("Appointment", {}), by_type.get("Slot", {})
+    can = _interactions(appointment)
+    one_slot = _books_one_slot(statement)
+    conditional = appointment.get("conditionalCreate") is True
+    declared = Capabilities(
+        events="create" in _interactions(by_type.get("Subscription", {})),
+        search_last_updated="_lastUpdated" in _parameters(appointment),
+        conditional_create=conditional,
+        patch="patch" in can,
+        version_check=appointment.get("versioning") in ("versioned", "versioned-update"),
+        writes_appointments="create" in can,
+        slots=bool({"search-type"} & _interactions(slot)) and bool(_interactions(by_type.get("Schedule", {}))),
+        book_mode="one_slot" if one_slot else "plain",
+        retry_safety="conditional_create" if conditional else "slot_guard" if one_slot else "none",
+    )
+    return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})
+
+
+def _missing(declared: Capabilities, can: set[str], by_type: dict[Any, Json]) -> list[str]:
+    wanted = {
+        "It does not offer appointments to read: nothing can be mirrored.": "read" in can and "search-type" in can,
+        "It does not take new appointments: staff enter each booking by hand.": declared.writes_appointments,
+        "It cannot change an appointment: cancelling for a move-up is left to staff.": bool({"patch", "update"} & can),
+        "It cannot recognise a repeated booking: a lost answer is left to staff.": declared.retry_safety != "none",
+        "It cannot search by time of change: whole days are compared instead.": declared.search_last_updated,
+        "It has no patients to read.": "read" in _interactions(by_type.get("Patient", {})),
+    }
+    return [sentence for sentence, is_there in wanted.items() if not is_there]
+
+
+def _interactions(resource: Json) -> set[str]:
+    return {str(each.get("code")) for each in items(resource, "interaction")}
+
+
+def _parameters(resource: Json) -> set[str]:
+    return {str(each.get("name")) for each in items(resource, "searchParam")}
+
+
+def _books_one_slot(statement: Json) -> bool:
+    software = statement.get("software")
+    name = software.get("name") if isinstance(software, dict) else ""
+    said = f"{name} {statement.get('publisher') or ''}".lower()
+    return any(maker in said for maker in _SLOT_BOOKERS)

@@ -1,0 +1,265 @@
+"""Requests to a FHIR server: where they may go, how long they may take, with which token, and how they end.
+
+Every call is made outside a transaction, has a total deadline, stays on the configured origin, is recorded, and ends
+in an :class:`~integrations.ehr.fhir.answers.Answer` or a named error.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import requests
+from django.db import connection as database
+from django.utils import timezone
+from urllib3.exceptions import HTTPError
+
+from integrations import calls
+from integrations.ehr import pulse
+from integrations.ehr.fhir import auth
+from integrations.ehr.fhir.answers import Answer
+from integrations.ehr.fhir.connecting import CONNECT_SECONDS, Call, session_for
+from integrations.ehr.fhir.outcomes import WRITES, error_of
+from integrations.ehr.gateway import (
+    GatewayError,
+    LoginRefused,
+    Malformed,
+    OutcomeUnknown,
+    Refused,
+    Throttled,
+    Unavailable,
+)
+from integrations.models import AccessToken, Connection
+from scheduling.models import Writeback
+
+FHIR_JSON = "application/fhir+json"
+#: A call with everything in it: name, connection, request, answer. Shorter than any lease.
+CALL_SECONDS = 15.0
+LARGEST_ANSWER = 32 * 1024 * 1024
+_CHUNK = 64 * 1024
+_READ_HEADERS = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
+#: Statuses that say "not now" about one resource; the EHR itself is well.
+_LOCKED = (423, 425)
+
+
+class Transport:
+    """Calls to one EHR, on behalf of one piece of work."""
+
+    def __init__(
+        self, connection: Connection, *, writeback: Writeback | None = None, seconds: float = CALL_SECONDS
+    ) -> None:
+        self.connection = connection
+        self.base_url = connection.base_url.rstrip("/")
+        self._origin = origin_of(self.base_url)
+        self._writeback_id = writeback.pk if writeback is not None else None
+        self._seconds = seconds
+        self._login = auth.Login(connection, self)
+
+    def read(self, path: str, parameters: Iterable[tuple[str, str]] = ()) -> Answer:
+        """GET ``path`` below the base address; raises GatewayError."""
+        query = urlencode(list(parameters))
+        return self._call("GET", f"{self.base_url}/{path}" + (f"?{query}" if query else ""))
+
+    def follow(self, url: str, current: str = "") -> Answer:
+        """GET a link the EHR gave us; raises Refused when it leads to another origin than the EHR's own."""
+        target = self.absolute(url, current)
+        return self._call("GET", target)
+
+    def absolute(self, url: str, current: str = "") -> str:
+        """Return the link as an absolute address; raises Refused when it leads elsewhere."""
+        target = urljoin(current or f"{self.base_url}/", url)
+        if origin_of(target) != self._origin:
+            raise Refused("The EHR's next page lies on another host. The token is not sent there.")
+        return target
+
+    def write(self, method: str, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send ``body`` as JSON, or nothing for None; raises GatewayError.
+
+        OutcomeUnknown means that it may have had an effect, and that no usable answer came.
+        """
+        named = {"Content-Type": FHIR_JSON, "Prefer": "return=representation", **(headers or {})}
+        return self._call(method, f"{self.base_url}/{path}", b"" if body is None else json.dumps(body).encode(), named)
+
+    def read_publicly(self, path: str) -> Answer:
+        """GET something that needs no login, without our token."""
+        state = self._present_state()
+        headers = {**_READ_HEADERS, "Accept": "application/json"}
+        return self._finish(state, "GET", *self._attempt("GET", f"{self.base_url}/{path}", b"", headers))
+
+    def ask_for_token(self, url: str, form: bytes, authorization: str) -> Answer:
+        """POST to the token endpoint. Refusals come back as answers; a failure of any kind had no effect on records."""
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Authorization": authorization,
+            "User-Agent": _READ_HEADERS["User-Agent"],
+        }
+        state = self._present_state()
+        answer, error = self._attempt("POST", url, form, headers, as_method="GET", resource="token")
+        if answer is not None and (answer.status == 200 or (400 <= answer.status < 500 and answer.status != 429)):
+            return answer
+        return self._finish(state, "GET", answer, error)
+
+    def _call(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+        state = self._present_state()
+        token, serial = self._login.token(state)
+        named = {**_READ_HEADERS, **(headers or {})}
+        answer, error = self._attempt(method, url, body, {**named, "Authorization": f"Bearer {token}"})
+        if answer is not None and answer.status == 401:
+            # Refused before anything was done, so that even a write may be sent again, once.
+            token, _ = self._login.renewed_after(serial)
+            answer, error = self._attempt(method, url, body, {**named, "Authorization": f"Bearer {token}"})
+            if answer is not None and answer.status == 401:
+                pulse.note_refused_login(self.connection.pk, "401 with a new token")
+        return self._finish(state, method, answer, error)
+
+    def _present_state(self) -> AccessToken:
+        """Read the token and whether calls make sense now; raises LoginRefused or Throttled when they do not."""
+        refuse_inside_transaction()
+        rows = AccessToken.objects.select_related("connection").only(
+            "value",
+            "expires_at",
+            "serial",
+            "connection__state",
+            "connection__quiet_until",
+            "connection__failing_since",
+            "connection__last_success_at",
+        )
+        row = rows.filter(connection_id=self.connection.pk).first()
+        if row is None:
+            auth.ensure_row(self.connection.pk)
+            row = rows.get(connection_id=self.connection.pk)
+        known = row.connection
+        if known.state == Connection.State.STOPPED:
+            raise LoginRefused("The connection is stopped until its login is mended.")
+        if known.quiet_until is not None and known.quiet_until > timezone.now():
+            raise Throttled("The EHR is left in peace for now.", retry_at=known.quiet_until)
+        return row
+
+    def _finish(self, state: AccessToken, method: str, answer: Answer | None, error: GatewayError | None) -> Answer:
+        """Note how the EHR fares, and return the answer or raise the error."""
+        if error is None and answer is not None:
+            pulse.note_success(self.connection.pk, state.connection)
+            return answer
+        if error is None:
+            raise Unavailable("No answer.")
+        told = answer.retry_at if answer is not None else None
+        if isinstance(error, Throttled):
+            error.retry_at = pulse.note_trouble(self.connection.pk, error.code, told)
+        elif isinstance(error, Unavailable) and error.status not in _LOCKED:
+            pulse.note_trouble(self.connection.pk, error.detail or error.code, told)
+        elif told is not None:
+            pulse.note_trouble(self.connection.pk, error.code, told)
+        elif answer is not None and answer.status < 500:
+            pulse.note_success(self.connection.pk, state.connection)
+        raise error
+
+    def _attempt(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str], *, as_method: str = "", resource: str = ""
+    ) -> tuple[Answer | None, GatewayError | None]:
+        """Make one request and record it. ``as_method`` judges a POST that changes no record as the read it is."""
+        at, began = timezone.now(), time.monotonic()
+        answer: Answer | None = None
+        error: GatewayError | None
+        try:
+            answer = self._exchange(method, url, body, headers, as_method or method, at)
+            error = error_of(as_method or method, answer)
+        except GatewayError as problem:
+            error = problem
+        calls.record(
+            system="ehr",
+            method=method,
+            resource=resource or self._resource(url),
+            at=at,
+            seconds=time.monotonic() - began,
+            result=error.code if error else "ok",
+            status=answer.status if answer is not None else None,
+            connection_id=self.connection.pk,
+            writeback_id=self._writeback_id,
+        )
+        return answer, error
+
+    def _exchange(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str], judged_as: str, at: datetime
+    ) -> Answer:
+        for may_repeat in (method == "GET", False):
+            with Call(self._seconds) as call:
+                try:
+                    return self._send(method, url, body, headers, call, at)
+                except (requests.RequestException, HTTPError, OSError) as problem:
+                    # A kept connection that the EHR has just closed says nothing about the EHR.
+                    if may_repeat and call.reused and not call.timed_out and not call.answered:
+                        continue
+                    raise _lost(judged_as, call, problem) from None
+        raise Unavailable("No answer.")
+
+    def _send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], call: Call, at: datetime) -> Answer:
+        session = session_for(self.connection.pk, origin_of(url))
+        request = requests.Request(method, url, headers=dict(headers), data=body or None)
+        prepared = session.prepare_request(request)
+        response = session.send(prepared, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, call.remaining))
+        call.answered = True
+        try:
+            content = _read_within(response, call)
+        except BaseException:
+            response.raw.close()  # half an answer must not meet the next request on this connection
+            raise
+        names = {name.lower(): value for name, value in response.headers.items()}
+        response.close()
+        return Answer(response.status_code, names, content, at)
+
+    def _resource(self, url: str) -> str:
+        path = urlsplit(url).path
+        base = urlsplit(self.base_url).path
+        return path.removeprefix(base).strip("/") or "/"
+
+
+def _read_within(response: requests.Response, call: Call) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for chunk in response.raw.stream(_CHUNK, decode_content=True):
+        size += len(chunk)
+        if size > LARGEST_ANSWER or call.timed_out:
+            raise OSError("too large or too late")
+        parts.append(chunk)
+    if call.timed_out:
+        raise OSError("too late")
+    return b"".join(parts)
+
+
+def _lost(method: str, call: Call, problem: Exception) -> GatewayError:
+    """Return the error for a request without a complete answer."""
+    if not call.began_to_leave:
+        if isinstance(problem, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | ValueError):
+            return Refused("The address of the EHR is not one we can call.")
+        reason = "tls" if isinstance(problem, requests.exceptions.SSLError) else "no connection"
+        return Unavailable(f"The EHR could not be reached ({reason}).")
+    reason = "timeout" if call.timed_out or isinstance(problem, requests.exceptions.Timeout) else "connection lost"
+    if method in WRITES:
+        return OutcomeUnknown(f"No complete answer ({reason}).")
+    if call.answered and not call.timed_out:
+        return Malformed(f"The answer was cut off ({reason}).")
+    return Unavailable(f"No complete answer ({reason}).")
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address; raises Refused for one without them."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (KeyError, ValueError):
+        raise Refused("The address is not a web address.") from None
+    if not parts.hostname or parts.username or parts.password:
+        raise Refused("The address names no host, or a password.")
+    return f"{parts.scheme}://{parts.hostname.lower()}:{port}"
+
+
+def refuse_inside_transaction() -> None:
+    """Raise RuntimeError inside a transaction: an EHR that answers slowly would hold our locks."""
+    # The transaction a test case wraps itself in is marked by Django and is nobody's business transaction.
+    if any(not getattr(block, "_from_testcase", False) for block in database.atomic_blocks):
+        raise RuntimeError("No call to an EHR inside a database transaction.")
