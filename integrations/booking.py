@@ -81,7 +81,10 @@ def _type_codes(attempt: Attempt, appointment: Appointment) -> tuple[str, str, s
 def _look_up(attempt: Attempt, asked: Booking) -> AppointmentRecord | None:
     """Find what an earlier call left in the EHR: by our key in any state, else the patient's at this start."""
     attempt.asked_at = timezone.now()
-    by_key = attempt.gateway.find_by_identifier(attempt.connection.identifier_system, asked.key)
+    try:
+        by_key = attempt.gateway.find_by_identifier(attempt.connection.identifier_system, asked.key)
+    except Rejected:
+        by_key = None  # an EHR that cannot search by identifier is asked for the patient's day
     return by_key or attempt.gateway.find_booking(asked.key, asked.patient_id, asked.start)
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from django.db.models import Q
 from django.utils import timezone
 
 from integrations import alerts, heartbeat, outbox
-from integrations.ehr import availability
+from integrations.ehr import availability, inbox
 from integrations.messaging import delivery
-from integrations.models import InboundEvent
 from scheduling.wake import wake
 from waitlist import attention
 
@@ -34,9 +32,7 @@ def sweep(now: datetime | None = None) -> list[str]:
 
 
 def _inbox_is_due(now: datetime) -> bool:
-    waiting = Q(status=InboundEvent.Status.RECEIVED, due_at__lte=now)
-    abandoned = Q(status=InboundEvent.Status.PROCESSING, lease_until__lte=now)
-    return InboundEvent.objects.filter(waiting | abandoned).exists()
+    return bool(inbox.due(now, limit=1))
 
 
 def _messages_are_due(now: datetime) -> bool:

@@ -109,10 +109,9 @@ class FakeEhr:
             if known is not None:
                 return Stored(known.external_id, known.version)
             wanted = Interval(booking.start, booking.end)
-            for each in self.live:
-                if each.provider_id == booking.provider_id and each.start and each.end:
-                    if Interval(each.start, each.end).overlaps(wanted):
-                        raise Taken(status=409)
+            theirs = [each for each in self.live if each.provider_id == booking.provider_id and each.start and each.end]
+            if any(Interval(each.start, each.end).overlaps(wanted) for each in theirs if each.start and each.end):
+                raise Taken(status=409)
             record = self.distort(
                 AppointmentRecord(
                     external_id=f"appt-{next(self._ids)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,7 +99,7 @@ class Booking:
 
 
 @pytest.fixture
-def clinic(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
+def clinic(db: None, monkeypatch: pytest.MonkeyPatch) -> Clinic:
     """A clinic whose EHR is in memory."""
     monkeypatch.setitem(gateway.ADAPTERS, "fhir", "tests.fakes.open_gateway")
     connection = factories.connection()
@@ -109,7 +108,7 @@ def clinic(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
     factories.external_id(connection.source, ExternalId.Kind.PROVIDER, provider, "prov-1")
     factories.external_id(connection.source, ExternalId.Kind.LOCATION, location, "loc-1")
     ehr = fakes.stand_in(connection, fakes.FakeEhr())
-    yield Clinic(ehr, connection, provider, location, kind)
+    return Clinic(ehr, connection, provider, location, kind)
 
 
 @pytest.fixture
