@@ -8,8 +8,9 @@ class WaitlistConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.log import register_model
-        from waitlist import models
+        from waitlist import buttons, models, states  # noqa: F401 - importing the states registers them
 
+        buttons.register()
         register_model(models.WaitlistEntry, m2m_fields=("providers", "locations"))
         for model in (
             models.EntryWindow,

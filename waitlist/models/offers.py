@@ -108,6 +108,9 @@ class Claim(ScopedModel):
         REFUSED = "refused", "refused by the EHR"
         RELEASED = "released", "released"
 
+    #: States in which nobody else can have the time.
+    LIVE = (State.PENDING, State.CONFIRMED)
+
     opening = models.ForeignKey("scheduling.Opening", on_delete=models.PROTECT, related_name="claims")
     patient = models.ForeignKey("scheduling.Patient", on_delete=models.PROTECT, related_name="claims")
     entry = models.ForeignKey(

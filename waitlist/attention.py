@@ -1,0 +1,138 @@
+"""Taking up whatever fell due for the waitlist. Conditional updates let several workers drain at once."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from audit.context import correlated
+from scheduling import openings
+from scheduling.models import Opening, WorkItem
+from scheduling.worklist import ask_staff
+from waitlist import match_summary, offers, replies
+from waitlist.models import Claim, Offer, WaitlistEntry
+from waitlist.policies import policy_for
+from waitlist.settlement import chase
+
+logger = logging.getLogger(__name__)
+
+#: After a failure the opening is taken up again so much later.
+SETBACK = timedelta(seconds=30)
+BATCH = 100
+
+
+def drain(now: datetime | None = None) -> int:
+    """Do everything that is due, return how many things that were."""
+    now = now or timezone.now()
+    done = offers.end_late() + replies.drain(now) + drain_openings(now) + offers.expire(now)
+    for claim in _overdue_claims(now).select_related("opening__location", "patient", "appointment")[:BATCH]:
+        done += chase(claim)
+    return done + match_summary.drain(now)
+
+
+def is_due(now: datetime | None = None) -> bool:
+    """Return whether :func:`drain` would find anything, by the partial indexes."""
+    now = now or timezone.now()
+    live = Offer.objects.filter(status=Offer.Status.SENT)
+    return (
+        Opening.objects.filter(attention_due_at__lte=now).exists()
+        or replies.is_due(now)
+        or live.filter(Q(expires_at__lte=now) | Q(answered_at__isnull=False)).exists()
+        or _overdue_claims(now).exists()
+        or match_summary.due(now).exists()
+    )
+
+
+def _overdue_claims(now: datetime) -> QuerySet[Claim]:
+    return Claim.objects.filter(state=Claim.State.PENDING, chase_at__lte=now)
+
+
+def drain_openings(now: datetime) -> int:
+    """Look at every opening something changed about; return how many."""
+    due = Opening.objects.filter(attention_due_at__lte=now).order_by("attention_due_at")
+    done = 0
+    for opening in due.select_related("location", "provider")[:BATCH]:
+        with correlated(opening.correlation_id or None):
+            done += _take_up(opening, now)
+    return done
+
+
+def _take_up(opening: Opening, now: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            # In the transaction that acts on it: a worker that dies leaves the row due.
+            mine = Opening.objects.filter(pk=opening.pk, attention_due_at=opening.attention_due_at)
+            if not mine.update(attention_due_at=None):
+                return False
+            opening.refresh_from_db()
+            look_at(opening, now)
+    except Exception as error:
+        logger.exception("opening %s could not be taken up: %s", opening.pk, type(error).__name__)
+        _set_back(opening, now)
+    return True
+
+
+def _set_back(opening: Opening, now: datetime) -> None:
+    """One opening that fails must not keep the others from being looked at."""
+    Opening.objects.filter(pk=opening.pk).update(attention_due_at=now + SETBACK)
+    ask_staff(
+        "opening.stuck",
+        "The machine fails at one opening",
+        advice="It is tried again every 30 seconds and the others go on. Fill this time by hand or close it, "
+        "and tell whoever runs the system.",
+        dedupe_key=f"opening.stuck:{opening.pk}",
+        urgency=WorkItem.Urgency.RED,
+        subject=opening,
+        opening=opening,
+        due_at=opening.start,
+    )
+
+
+_REASONS = {
+    Opening.Closed.TAKEN: "taken",
+    Opening.Closed.RESTORED: "restored",
+    Opening.Closed.BLOCKED: "blocked",
+    Opening.Closed.CUT_OFF: "cut_off",
+    Opening.Closed.UNFILLABLE: "cut_off",
+}
+#: Holds that leave offers alone: they are about what was not offered yet, or pass by themselves.
+LENIENT = (Opening.Held.ASK_FIRST, Opening.Held.EHR_SILENT)
+
+
+def look_at(opening: Opening, now: datetime) -> None:
+    """Bring the offers of one opening in line with what it has become."""
+    if opening.status == Opening.Status.FILLED:
+        offers.withdraw(opening, "filled", now)
+    elif opening.status == Opening.Status.CLOSED:
+        offers.withdraw(opening, _REASONS.get(Opening.Closed(opening.closed_reason), "closed"), now)
+    elif opening.status in Opening.CLAIMABLE:
+        _look_at_claimable(opening, now)
+
+
+def _look_at_claimable(opening: Opening, now: datetime) -> None:
+    if opening.held:
+        if opening.held not in LENIENT:
+            offers.withdraw(opening, "held", now)
+        openings.request_check(opening.pk, max(now, _held_until(opening)))
+        return
+    moved = Q(start__lt=opening.start) | Q(end__gt=opening.end)
+    offers.withdraw(opening, "changed", now, only=moved)
+    person_gone = (
+        Q(patient__active=False)
+        | Q(patient__deceased=True)
+        | Q(patient__restricted=True)
+        | Q(patient__replaced_by__isnull=False)
+        | ~Q(entry__status=WaitlistEntry.Status.WAITING)
+    )
+    offers.withdraw(opening, "not_waiting", now, only=person_gone)
+    delay = policy_for(opening.location_id, None).start_delay
+    openings.request_check(opening.pk, max(now, opening.created_at + delay))
+
+
+def _held_until(opening: Opening) -> datetime:
+    """A held opening is looked at only when it is over; whoever frees it asks for a look."""
+    return opening.start - policy_for(opening.location_id, None).cut_off

@@ -1,0 +1,86 @@
+"""What staff can do about the work items that the waitlist puts on the worklist."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractBaseUser
+
+from scheduling import openings
+from scheduling.models import Opening, WorkItem
+from scheduling.worklist import Action, register_action
+from waitlist import claims
+from waitlist.models import Offer
+from waitlist.withdrawal import withdraw
+
+
+def _opening(item: WorkItem) -> Opening:
+    return Opening.objects.get(pk=item.subject_id or 0)
+
+
+def _offer(item: WorkItem) -> Offer:
+    rows = Offer.objects.select_related("opening__location", "patient", "entry", "appointment_type")
+    return rows.get(pk=item.subject_id or 0)
+
+
+def _send(item: WorkItem, user: AbstractBaseUser) -> str:
+    if not openings.unhold(_opening(item)):
+        return "The opening was not waiting any more; nothing was changed."
+    return "The offers go out after a fresh look at the EHR; later waves follow by themselves."
+
+
+def _do_not(item: WorkItem, user: AbstractBaseUser) -> str:
+    opening = _opening(item)
+    withdraw(opening, "staff")
+    if not openings.close(opening, Opening.Closed.STAFF):
+        return "The opening was closed or filled already; nothing was changed."
+    return "The time is not offered; nobody was told of it."
+
+
+def _said_yes(item: WorkItem, user: AbstractBaseUser) -> str:
+    offer = _offer(item)
+    result = claims.staff_confirm(offer.opening, offer.patient, offer=offer)
+    if result.outcome == claims.Outcome.WON:
+        return "Received: the booking is on its way to the EHR. Tell the patient it is not confirmed yet."
+    if result.outcome == claims.Outcome.ALREADY_YOURS:
+        return "The patient has this time already."
+    who = f" First was: {result.claim.actor}." if result.claim else ""
+    return f"Not booked: {result.outcome.label}.{who} Tell the patient; they keep their place on the list."
+
+
+def _said_no(item: WorkItem, user: AbstractBaseUser) -> str:
+    if claims.staff_reject(_offer(item)):
+        return "Noted: the patient does not want this time."
+    return "The offer was over already; nothing was changed."
+
+
+def _not_reached(item: WorkItem, user: AbstractBaseUser) -> str:
+    if claims.take_back(_offer(item), "not_reached"):
+        return "Noted: not reached. The patient keeps their place on the list."
+    return "The offer was over already; nothing was changed."
+
+
+def _told(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "The patient was told."
+
+
+def _read(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "Read and dealt with."
+
+
+def register() -> None:
+    """Put the buttons on their work items. Called when the app is ready."""
+    for kind, action in (
+        ("opening.ask_first", Action("send", "Send", "The patients proposed are offered this time now.", _send)),
+        ("opening.ask_first", Action("dont", "Don't", "The opening closes; nobody is told.", _do_not)),
+        ("offer.call", Action("yes", "They said yes", "The time is booked for them in the EHR.", _said_yes)),
+        ("offer.call", Action("no", "They said no", "They are not offered this time again.", _said_no)),
+        ("offer.call", Action("missed", "Not reached", "The offer ends; they keep their place.", _not_reached)),
+        ("claim.chase", Action("told", "Called", "Nothing is sent; the claim stays as it is.", _told)),
+        ("claim.tell", Action("told", "Called", "Nothing is sent; the item is closed.", _told)),
+        ("claim.checklist", Action("done", "Arranged", "Nothing is sent; the item is closed.", _read)),
+        ("reply.unclear", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
+        ("reply.urgent", Action("read", "Called", "Nothing is sent; the item is closed.", _read)),
+        ("reply.wrong_person", Action("read", "Dealt with", "The number stays frozen; the item is closed.", _read)),
+        ("patient.frozen", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
+        ("moveup.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
+    ):
+        register_action(kind, action)

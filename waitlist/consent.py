@@ -1,0 +1,170 @@
+"""The consent ledger: who agreed to be written to, where, in which words, and who took it back.
+
+Lines are only ever added. What they say together is read by :mod:`waitlist.ledger`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date
+
+from django.utils import timezone
+
+from audit.context import current_actor
+from scheduling.models import ContactPoint, Patient
+from scheduling.transitions import move
+from waitlist.ledger import Line, consenting_patients
+from waitlist.models import Channel, ConsentRecord, Message
+
+ADULT_AGE = 18
+
+
+def channel_of(contact_point: ContactPoint) -> str:
+    """Return the channel a contact point is written to by."""
+    return Channel.EMAIL if contact_point.system == ContactPoint.System.EMAIL else Channel.SMS
+
+
+def allowed(patient: Patient, contact_point: ContactPoint, channel: str) -> bool:
+    """Return whether the patient agreed to messages on ``channel`` at this address."""
+    return patient.pk in consenting_at(channel, contact_point.address_index)
+
+
+def consenting_at(channel: str, address_index: str) -> set[int]:
+    """Return the ids of the patients who agreed to messages at an address."""
+    return _consenting(channel, [address_index])[address_index]
+
+
+def is_revoked(channel: str, address_index: str) -> bool:
+    """Return whether the newest line of an address takes consent back: nobody may be written to there."""
+    action = (
+        ConsentRecord.objects.filter(channel=channel, address_index=address_index)
+        .order_by("-pk")
+        .values_list("action", flat=True)
+        .first()
+    )
+    return action == ConsentRecord.Action.REVOKED
+
+
+def consented_addresses(channel: str, patient_ids: Iterable[int]) -> dict[int, set[str]]:
+    """Return for each patient the address indexes they agreed to be written to at. Two queries."""
+    system = ContactPoint.System.EMAIL if channel == Channel.EMAIL else ContactPoint.System.PHONE
+    pairs = list(
+        ContactPoint.objects.filter(patient_id__in=list(patient_ids), system=system)
+        .order_by()
+        .values_list("patient_id", "address_index")
+    )
+    consenting = _consenting(channel, {index for _, index in pairs})
+    found: dict[int, set[str]] = defaultdict(set)
+    for patient_id, index in pairs:
+        if patient_id in consenting[index]:
+            found[patient_id].add(index)
+    return dict(found)
+
+
+def ways(patient: Patient, day: date) -> list[ContactPoint]:
+    """Return where the patient may be written to on ``day``: at most one phone and one e-mail address, best first.
+
+    A minor is written to at a guardian's contact only. A number that cannot receive texts is left out.
+    """
+    return every_way([patient], day)[patient.pk]
+
+
+def every_way(patients: Iterable[Patient], day: date) -> dict[int, list[ContactPoint]]:
+    """Return :func:`ways` of many patients, in five queries."""
+    people = {patient.pk: patient for patient in patients}
+    agreed = {channel: consented_addresses(channel, people) for channel in (Channel.SMS, Channel.EMAIL)}
+    found: dict[int, dict[str, ContactPoint]] = {pk: {} for pk in people}
+    for contact in ContactPoint.objects.filter(patient_id__in=people).order_by("rank", "pk"):
+        channel = channel_of(contact)
+        if contact.address_index not in agreed[Channel(channel)].get(contact.patient_id, ()):
+            continue
+        if suits(contact, people[contact.patient_id], day):
+            found[contact.patient_id].setdefault(channel, contact)
+    return {pk: list(by_channel.values()) for pk, by_channel in found.items()}
+
+
+def suits(contact: ContactPoint, patient: Patient, day: date) -> bool:
+    """Return whether the patient may be written to at the contact on ``day``, as far as contact and age go."""
+    if not contact.usable_on(day) or not (contact.can_text or contact.system == ContactPoint.System.EMAIL):
+        return False
+    age = patient.age_on(day)
+    return contact.guardian or age is None or age >= ADULT_AGE
+
+
+def grant(
+    patient: Patient,
+    contact_point: ContactPoint,
+    *,
+    source: str,
+    wording_version: str = "",
+    channel: str | None = None,
+) -> ConsentRecord:
+    """Record that the patient agreed to messages at one of their addresses."""
+    return ConsentRecord.objects.create(
+        channel=channel or channel_of(contact_point),
+        address_index=contact_point.address_index,
+        patient=patient,
+        action=ConsentRecord.Action.GRANTED,
+        wording_version=wording_version,
+        source=source,
+        recorded_by=_who(),
+        at=timezone.now(),
+    )
+
+
+def revoke_address(
+    channel: str, address_index: str, *, source: str, patient: Patient | None = None
+) -> tuple[ConsentRecord | None, list[Message]]:
+    """Record that nobody is to be written to at an address any more, and stop what was about to be sent there.
+
+    Returns the new line, None when the last one said so already, and the messages that were stopped.
+    """
+    line = None
+    if not is_revoked(channel, address_index):
+        line = ConsentRecord.objects.create(
+            channel=channel,
+            address_index=address_index,
+            patient=patient,
+            action=ConsentRecord.Action.REVOKED,
+            source=source,
+            recorded_by=_who(),
+            at=timezone.now(),
+        )
+    return line, suppress_address(channel, address_index, "opted_out")
+
+
+def suppress_address(channel: str, address_index: str, why: str) -> list[Message]:
+    """Stop every message waiting for an address, opt-out receipts apart, and return those that were stopped."""
+    waiting = Message.objects.filter(channel=channel, address_index=address_index, status=Message.Status.WAITING)
+    return [
+        message
+        for message in waiting.exclude(kind=Message.Kind.STOP_RECEIPT)
+        if move(message, Message.Status.SUPPRESSED, error_code=why)
+    ]
+
+
+def restore_address(channel: str, address_index: str, *, source: str) -> ConsentRecord | None:
+    """Record that an address takes its revocation back; None when there was none to take back."""
+    if not is_revoked(channel, address_index):
+        return None
+    return ConsentRecord.objects.create(
+        channel=channel,
+        address_index=address_index,
+        action=ConsentRecord.Action.GRANTED,
+        source=source,
+        recorded_by=_who(),
+        at=timezone.now(),
+    )
+
+
+def _consenting(channel: str, address_indexes: Iterable[str]) -> dict[str, set[int]]:
+    lines: dict[str, list[Line]] = defaultdict(list)
+    rows = ConsentRecord.objects.filter(channel=channel, address_index__in=list(address_indexes)).order_by("pk")
+    for index, patient_id, action in rows.values_list("address_index", "patient_id", "action"):
+        lines[index].append((patient_id, action))
+    return defaultdict(set, {index: consenting_patients(each) for index, each in lines.items()})
+
+
+def _who() -> str:
+    return current_actor().name[:150]

@@ -1,0 +1,69 @@
+"""Links in messages: unguessable, kept only as a hash, and told apart by the way they were sent.
+
+A chain of one-way steps makes three values of one secret: the token in a text, the token in an e-mail, which is the
+first one hashed, and what the database keeps, which is the second one hashed. Whoever reads the e-mail cannot get at
+the link of the text, and whoever reads the database at neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from waitlist.models import Offer
+
+SECRET_BYTES = 24
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of one offer: for texts, for e-mails, and the hash (64 hex digits) that is stored."""
+
+    text: str
+    email: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The offer behind a link. ``asks_birth_year``: the link went by e-mail, where others may read it."""
+
+    offer: Offer
+    asks_birth_year: bool
+
+
+def make_token() -> Tokens:
+    """Return new tokens of 192 random bits."""
+    text = secrets.token_urlsafe(SECRET_BYTES)
+    email = email_token(text)
+    return Tokens(text, email, _hash(email))
+
+
+def email_token(text_token: str) -> str:
+    """Return the token an e-mail carries, given the one that went by text."""
+    return base64.urlsafe_b64encode(hashlib.sha256(text_token.encode()).digest()).decode().rstrip("=")
+
+
+def find_offer(token: str) -> Found | None:
+    """Return the offer of a link with its opening, patient and type, or None: one answer for all wrong tokens."""
+    if not _SHAPE.fullmatch(token):
+        return None
+    by_text, by_email = _hash(email_token(token)), _hash(token)
+    rows = Offer.objects.select_related("opening__location", "opening__provider", "patient", "appointment_type")
+    offer = rows.filter(token_hash__in=(by_text, by_email)).first()
+    return Found(offer, offer.token_hash == by_email) if offer is not None else None
+
+
+def address_of(token: str) -> str:
+    """Return the public address of the page behind a token."""
+    return f"{settings.PUBLIC_BASE_URL.rstrip('/')}/o/{token}/"
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

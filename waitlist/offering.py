@@ -1,0 +1,227 @@
+"""Making one offer: who gets it, under which code, and how it reaches them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from scheduling.models import ContactPoint, Opening, WorkItem
+from scheduling.transitions import move
+from scheduling.worklist import ask_staff
+from waitlist import consent, links, messages, pacing
+from waitlist.facts import Fit, OpeningFacts
+from waitlist.models import Channel, Message, Offer, WaitlistEntry
+from waitlist.reasons import Reason
+
+#: An offer is open for so long, but never beyond the opening's cut-off.
+OPEN_FOR = timedelta(hours=24)
+#: A code is not given to the same number again for so long, so that a late reply means what it meant.
+CODE_REST = timedelta(days=7)
+#: What became of an earlier offer of the same opening that does not stand in the way of a fresh one.
+OFFERED_AFRESH = (Offer.Status.TOO_LATE, Offer.Status.WITHDRAWN)
+#: Reasons that leave the machine free to write to the patient itself.
+NO_CAUTION = frozenset({Reason.SUITS, Reason.CALL})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One offer about to be made. ``codes`` are its reasons; ``fit`` says how its type is booked here."""
+
+    entry: WaitlistEntry
+    rank: int
+    start: datetime
+    end: datetime
+    fit: Fit
+    codes: tuple[str, ...]
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether staff talk to the patient instead of the machine."""
+        return not NO_CAUTION.issuperset(self.codes)
+
+
+@dataclass(slots=True)
+class Wave:
+    """The offers of one wave in the making: shared knowledge, so that each offer costs few queries."""
+
+    opening: Opening
+    facts: OpeningFacts
+    number: int
+    ways: dict[int, list[ContactPoint]] = field(default_factory=dict)
+    used_codes: dict[str, set[str]] = field(default_factory=dict)
+    sent: int = 0
+    calls: int = 0
+
+    def prepare(self, entries: Iterable[WaitlistEntry]) -> None:
+        """Read how the patients may be reached and which codes their addresses have seen lately."""
+        day = self.facts.now.astimezone(self.facts.zone).date()
+        self.ways = consent.every_way((entry.patient for entry in entries), day)
+        indexes = [contact.address_index for contacts in self.ways.values() for contact in contacts]
+        seen = Message.objects.filter(
+            kind=Message.Kind.OFFER, address_index__in=indexes, created_at__gte=self.facts.now - CODE_REST
+        ).exclude(offer=None)
+        for index, code in seen.values_list("address_index", "offer__code"):
+            self.used_codes.setdefault(index, set()).add(code)
+
+    def code_for(self, contacts: list[ContactPoint]) -> str:
+        """Return digits that tell this offer from all others its addresses got lately."""
+        used = set().union(*(self.used_codes.get(contact.address_index, set()) for contact in contacts))
+        free = [code for code in map(str, range(10, 100)) if code not in used]
+        free = free or [code for code in map(str, range(100, 10000)) if code not in used]
+        code = secrets.choice(free)
+        for contact in contacts:
+            self.used_codes.setdefault(contact.address_index, set()).add(code)
+        return code
+
+
+def reachable(wave: Wave, plan: Plan) -> list[ContactPoint] | None:
+    """Return where the offer can be sent in time; empty: by a call; None: not before it would be too late."""
+    facts = wave.facts
+    cut_off_at = pacing.cut_off(plan.start, plan.fit.policy, plan.fit.minimum_notice)
+    contacts = [] if plan.needs_a_person else wave.ways.get(plan.entry.patient_id, [])
+    if not contacts:
+        quiet = pacing.quiet_until(facts.now, facts.zone, plan.fit.policy)
+        return None if quiet is not None and quiet >= cut_off_at else []
+    in_time = [contact for contact in contacts if _leaves_at(wave, plan, contact) < cut_off_at]
+    return in_time or None
+
+
+def _leaves_at(wave: Wave, plan: Plan, contact: ContactPoint) -> datetime:
+    subject = messages.Subject(plan.entry.patient, wave.opening.location)
+    cut_off_at = pacing.cut_off(plan.start, plan.fit.policy, plan.fit.minimum_notice)
+    channel = consent.channel_of(contact)
+    return pacing.send_at(channel, wave.facts.now, subject.zone, plan.fit.policy, cut_off_at)
+
+
+def propose(wave: Wave, plan: Plan) -> Offer | None:
+    """Note an offer that a person has to send; None when the patient had one of this opening that stands."""
+    return _store(wave, plan, Offer.Status.PROPOSED, [], links.make_token())
+
+
+def make(wave: Wave, plan: Plan, contacts: list[ContactPoint]) -> Offer | None:
+    """Make the offer and put its messages, or a call task, in the same transaction.
+
+    None when the database says no: the patient has another live offer, or had one of this opening that stands.
+    """
+    tokens = links.make_token()
+    offer = _store(wave, plan, Offer.Status.SENT, contacts, tokens)
+    if offer is not None:
+        _reach(wave, plan, offer, contacts, tokens)
+    return offer
+
+
+def send_proposed(wave: Wave, plan: Plan, offer: Offer, contacts: list[ContactPoint]) -> bool:
+    """A person said "send": make the proposal a live offer. False when the patient has another one by now."""
+    tokens = links.make_token()
+    try:
+        with transaction.atomic():
+            if not move(offer, Offer.Status.SENT, **_values(wave, plan, contacts, tokens)):
+                return False
+    except IntegrityError:
+        return False
+    _reach(wave, plan, offer, contacts, tokens)
+    return True
+
+
+def _store(wave: Wave, plan: Plan, status: str, contacts: list[ContactPoint], tokens: links.Tokens) -> Offer | None:
+    values = _values(wave, plan, contacts, tokens, is_sent=status == Offer.Status.SENT)
+    # Somebody who was too late or whose offer was withdrawn has a row for this opening already: it starts afresh.
+    earlier = Offer.objects.filter(opening=wave.opening, patient_id=plan.entry.patient_id).first()
+    try:
+        with transaction.atomic():
+            if earlier is None:
+                fixed = {"opening": wave.opening, "patient": plan.entry.patient, "status": status}
+                return Offer.objects.create(**fixed, **values)
+            again = earlier.status in OFFERED_AFRESH and move(earlier, status, **values)
+    except IntegrityError:
+        return None
+    if not again:
+        return None
+    earlier.opening = wave.opening
+    return earlier
+
+
+def _values(
+    wave: Wave, plan: Plan, contacts: list[ContactPoint], tokens: links.Tokens, *, is_sent: bool = True
+) -> dict[str, Any]:
+    entry, now = plan.entry, wave.facts.now
+    leaves_at = min((_leaves_at(wave, plan, contact) for contact in contacts), default=now)
+    cut_off_at = pacing.cut_off(plan.start, plan.fit.policy, plan.fit.minimum_notice)
+    return {
+        "entry": entry,
+        "appointment_type": entry.appointment_type,
+        "move_up": entry.move_up,
+        "start": plan.start,
+        "end": plan.end,
+        "wave": wave.number,
+        "rank": plan.rank,
+        "code": wave.code_for(contacts),
+        "token_hash": tokens.hash,
+        "asks_birth_year": any(consent.channel_of(contact) == Channel.EMAIL for contact in contacts),
+        # Without a message or a call nobody waits for an answer: a proposal stands until the cut-off.
+        "expires_at": min(cut_off_at, leaves_at + OPEN_FOR) if is_sent else cut_off_at,
+        "created_at": now,
+        "answered_at": None,
+        "withdrawn_reason": "",
+    }
+
+
+def _reach(wave: Wave, plan: Plan, offer: Offer, contacts: list[ContactPoint], tokens: links.Tokens) -> None:
+    if not contacts:
+        ask_for_call(offer, plan.needs_a_person)
+        wave.calls += 1
+        return
+    for contact in contacts:
+        send(offer, contact, tokens, due_at=_leaves_at(wave, plan, contact), now=wave.facts.now)
+    wave.sent += 1
+
+
+def send(
+    offer: Offer, contact: ContactPoint, tokens: links.Tokens, *, due_at: datetime, now: datetime
+) -> Message | None:
+    """Put the offer's message to one address on the outbox."""
+    address = messages.Address.of(contact)
+    token = tokens.email if address.channel == Channel.EMAIL else tokens.text
+    return messages.queue(
+        Message.Kind.OFFER,
+        address,
+        messages.Subject.of(offer),
+        {"link": links.address_of(token), "keep": kept_until_confirmed(offer)},
+        dedupe_key=f"offer:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
+        due_at=due_at,
+        expires_at=offer.expires_at,
+        now=now,
+    )
+
+
+def kept_until_confirmed(offer: Offer) -> datetime | None:
+    """Return the start of the appointment that a yes will cancel, on the location's clock; None for no move-up."""
+    old = offer.move_up
+    if old is None or old.start is None or not old.occupies_time:
+        return None
+    return old.start.astimezone(offer.opening.location.zone)
+
+
+def ask_for_call(offer: Offer, needs_a_person: bool) -> WorkItem:
+    """Have staff offer the time on the phone. It runs beside the wave, which does not wait for it."""
+    why = "This visit needs a word with the patient first." if needs_a_person else "No text or e-mail may be sent."
+    return ask_staff(
+        "offer.call",
+        "Call a patient and offer a freed time",
+        advice=f"{why} Nothing is booked until you record a yes here. After the time shown the offer ends by itself.",
+        dedupe_key=call_key(offer),
+        subject=offer,
+        opening=offer.opening,
+        patient=offer.patient,
+        due_at=offer.expires_at,
+    )
+
+
+def call_key(offer: Offer) -> str:
+    """Return the worklist's key of an offer's call."""
+    return f"offer.call:{offer.pk}"

@@ -1,0 +1,248 @@
+"""Waves of offers: when the next one goes out, to whom, and when an opening is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Max, Q
+from django.utils import timezone
+
+from scheduling import openings, practice
+from scheduling.models import Bookable, Opening
+from scheduling.story import tell
+from scheduling.transitions import move
+from scheduling.worklist import ask_staff
+from waitlist import candidates, match_summary, offering, pacing, ranking
+from waitlist.explain import why_not
+from waitlist.facts import OpeningFacts
+from waitlist.models import CandidateVerdict, Claim, MatchSummary, Offer, WaitlistEntry
+from waitlist.offering import Plan
+from waitlist.policies import acceptance_rate, policy_for
+from waitlist.ranking import Ranked
+from waitlist.withdrawal import ask_first_key, end_late, expire, withdraw
+
+__all__ = ["end_late", "expire", "send_wave", "why_not", "withdraw"]
+
+#: A look at the EHR is worth so much.
+FRESH_FOR = timedelta(seconds=60)
+#: Openings that waited for the morning start spread over this time.
+STAGGER = timedelta(minutes=5)
+
+
+def send_wave(opening: Opening, now: datetime | None = None) -> int:
+    """Send the opening's next wave, if it is time for one, and see to the one after; return how many offers.
+
+    Call it in the transaction that recorded the fresh look, which holds the opening's row.
+    """
+    now = now or timezone.now()
+    facts = candidates.facts_for(opening, now)
+    policy = _policy(facts)
+    cut_off_at = _cut_off(facts, policy)
+    if opening.status not in Opening.CLAIMABLE or _is_over(opening, now, cut_off_at):
+        return 0
+    wait_until = _wait_until(opening, facts, policy, cut_off_at)
+    if wait_until is not None:
+        openings.request_check(opening.pk, wait_until)
+        return 0
+    out = opening.offers.filter(status=Offer.Status.SENT).count()
+    pace = pacing.next_wave(
+        facts.start - now, policy, acceptance=acceptance_rate(facts.location_id, now), waiting_answers=out
+    )
+    wave = offering.Wave(opening, facts, opening.waves_sent + 1)
+    if not _send_proposed(wave):
+        _offer_to_the_next(wave, pace.size)
+    _see_to_the_next(wave, now + pace.gap, policy, cut_off_at)
+    return wave.sent + wave.calls
+
+
+def _policy(facts: OpeningFacts) -> pacing.Policy:
+    on = [fit for fit in facts.fits if fit.is_on]
+    return on[0].policy if len(on) == 1 else policy_for(facts.location_id, None)
+
+
+def _cut_off(facts: OpeningFacts, policy: pacing.Policy) -> datetime:
+    """Return when the last time inside the opening is no longer offered."""
+    latest = [
+        pacing.cut_off(facts.end - fit.duration, fit.policy, fit.minimum_notice)
+        for fit in facts.fits
+        if fit.is_on and facts.end - fit.duration >= facts.start
+    ]
+    return max(latest, default=pacing.cut_off(facts.start, policy))
+
+
+def _is_over(opening: Opening, now: datetime, cut_off_at: datetime) -> bool:
+    if now < cut_off_at:
+        return False
+    nobody_suited = not opening.waves_sent and MatchSummary.objects.filter(opening=opening).exists()
+    openings.close(opening, Opening.Closed.UNFILLABLE if nobody_suited else Opening.Closed.CUT_OFF)
+    return True
+
+
+def _wait_until(opening: Opening, facts: OpeningFacts, policy: pacing.Policy, cut_off_at: datetime) -> datetime | None:
+    """Return when to look again instead of offering now; None: now is the time."""
+    now = facts.now
+    if opening.checked_at is None or opening.checked_at < now - FRESH_FOR or practice.is_paused():
+        return now
+    if opening.held:
+        return cut_off_at
+    if opening.mine_until is not None and opening.mine_until > now:
+        return min(opening.mine_until, cut_off_at)
+    if opening.created_at + policy.start_delay > now:
+        return opening.created_at + policy.start_delay
+    quiet = pacing.quiet_until(now, facts.zone, policy)
+    if quiet is not None and quiet < cut_off_at:
+        return min(_staggered(opening, quiet), cut_off_at)
+    return _end_of_gap(opening, policy, now)
+
+
+def _staggered(opening: Opening, morning: datetime) -> datetime:
+    return morning + timedelta(seconds=opening.pk * 37 % int(STAGGER.total_seconds()))
+
+
+def _end_of_gap(opening: Opening, policy: pacing.Policy, now: datetime) -> datetime | None:
+    """Return when the last wave has had its head start; None when it has, or nobody of it can say yes any more."""
+    live = opening.offers.filter(status=Offer.Status.SENT, answered_at__isnull=True, expires_at__gt=now)
+    last = live.aggregate(at=Max("created_at"))["at"]
+    if last is None or Claim.objects.filter(opening=opening, settled_at__gt=last).exists():
+        return None
+    end = last + pacing.next_wave(opening.start - last, policy).gap
+    return end if end > now else None
+
+
+def _send_proposed(wave: offering.Wave) -> bool:
+    """Send what a person has agreed to; False when there is nothing of the kind."""
+    rows = wave.opening.offers.filter(status=Offer.Status.PROPOSED).order_by("rank")
+    proposed = list(rows.select_related("entry__patient", "entry__appointment_type", "entry__move_up", "patient"))
+    if not proposed:
+        return False
+    verdicts = {row.entry_id: row for row in wave.opening.verdicts.filter(entry__in=[o.entry_id for o in proposed])}
+    wave.prepare(offer.entry for offer in proposed)
+    unfit = []
+    for offer in proposed:
+        offer.opening = wave.opening
+        fit = wave.facts.fit(offer.appointment_type_id)
+        verdict = verdicts.get(offer.entry_id)
+        waits = offer.entry.status == WaitlistEntry.Status.WAITING and offer.patient.may_be_offered
+        if fit is None or not waits or offer.start < wave.facts.start or offer.end > wave.facts.end:
+            unfit.append(offer.pk)
+            continue
+        codes = tuple(verdict.reasons) if verdict else ()
+        plan = Plan(offer.entry, offer.rank, offer.start, offer.end, fit, codes)
+        contacts = offering.reachable(wave, plan)
+        if contacts is None or not offering.send_proposed(wave, plan, offer, contacts):
+            unfit.append(offer.pk)
+    if unfit:
+        withdraw(wave.opening, "not_waiting", wave.facts.now, only=Q(pk__in=unfit))
+    wave.opening.verdicts.filter(entry__in=[o.entry_id for o in proposed]).update(wave=wave.number)
+    return bool(wave.sent or wave.calls)
+
+
+def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
+    ranked = ranking.top(wave.opening, size, facts=wave.facts)
+    suited = [each for each in ranked if each.verdict.eligible]
+    rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up")
+    entries = rows.in_bulk([each.entry_id for each in suited])
+    plans = [_plan(wave, each, entries[each.entry_id]) for each in suited if each.entry_id in entries]
+    wave.prepare(plan.entry for plan in plans)
+    if not wave.opening.waves_sent and any(plan.fit.mode == Bookable.Mode.ASK_FIRST for plan in plans[:size]):
+        offered = _propose(wave, plans, size)
+    else:
+        offered = _make(wave, plans, size)
+    _keep_verdicts(wave, ranked, offered)
+
+
+def _plan(wave: offering.Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
+    verdict = ranked.verdict
+    fit = wave.facts.fit(verdict.type_id)
+    if fit is None or verdict.start is None or verdict.end is None:
+        raise ValueError("a verdict that suits names a type taken here and a time")
+    return Plan(entry, ranked.rank, verdict.start, verdict.end, fit, tuple(verdict.codes))
+
+
+def _make(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
+    offered: list[int] = []
+    for plan in plans:
+        if len(offered) == size:
+            break
+        contacts = offering.reachable(wave, plan)
+        if contacts is not None and offering.make(wave, plan, contacts) is not None:
+            offered.append(plan.entry.pk)
+    return offered
+
+
+def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
+    """Note whom the machine would offer it to, and have a person decide."""
+    proposed = [plan.entry.pk for plan in plans[:size] if offering.propose(wave, plan) is not None]
+    if not proposed:
+        return []
+    openings.hold(wave.opening, Opening.Held.ASK_FIRST)
+    ask_staff(
+        "opening.ask_first",
+        f"A freed time waits for your go-ahead: {len(proposed)} patients would be offered it first",
+        advice="Nobody was told yet. Send: they are offered it, and later waves follow by themselves. "
+        "Don't: the time is not offered.",
+        dedupe_key=ask_first_key(wave.opening.pk),
+        subject=wave.opening,
+        opening=wave.opening,
+        due_at=wave.facts.start,
+    )
+    tell(wave.opening, "wave.proposed", f"{len(proposed)} offers proposed; a person decides.", offers=len(proposed))
+    return proposed
+
+
+def _keep_verdicts(wave: offering.Wave, ranked: Iterable[Ranked], offered: Sequence[int]) -> None:
+    """Keep why these were offered it, or why not; what was kept about earlier waves stays."""
+    before = set(wave.opening.verdicts.filter(wave__gt=0).values_list("entry_id", flat=True)) - set(offered)
+    CandidateVerdict.objects.bulk_create(
+        [
+            CandidateVerdict(
+                opening=wave.opening,
+                entry_id=each.entry_id,
+                rank=each.rank,
+                eligible=each.verdict.eligible,
+                reasons=each.verdict.codes,
+                wave=wave.number if each.entry_id in offered else 0,
+                computed_at=wave.facts.now,
+            )
+            for each in ranked
+            if each.entry_id not in before
+        ],
+        update_conflicts=True,
+        unique_fields=["opening", "entry"],
+        update_fields=["rank", "eligible", "reasons", "wave", "computed_at"],
+    )
+    match_summary.request(wave.opening, wave.facts.now)
+
+
+def _see_to_the_next(wave: offering.Wave, at: datetime, policy: pacing.Policy, cut_off_at: datetime) -> None:
+    opening = wave.opening
+    if opening.held:  # proposed: the next look is at the end, unless a person acts
+        openings.request_check(opening.pk, cut_off_at)
+        return
+    quiet = pacing.quiet_until(at, wave.facts.zone, policy)
+    if quiet is not None and quiet < cut_off_at:
+        at = _staggered(opening, quiet)
+    at = min(at, cut_off_at)
+    made = wave.sent + wave.calls
+    if made:
+        _count(opening, wave.number)
+        called = f", {wave.calls} by phone" if wave.calls else ""
+        noun = "offer" if made == 1 else "offers"
+        tell(opening, "wave.sent", f"Wave {wave.number}: {made} {noun}{called}.", wave=wave.number, offers=made)
+    elif _last_step(opening) != "wave.nobody":
+        tell(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
+    openings.request_check(opening.pk, at)
+
+
+def _count(opening: Opening, number: int) -> None:
+    if opening.status == Opening.Status.OFFERING:
+        Opening.objects.filter(pk=opening.pk).update(waves_sent=number)
+        opening.waves_sent = number
+    else:
+        move(opening, Opening.Status.OFFERING, waves_sent=number)
+
+
+def _last_step(opening: Opening) -> str | None:
+    steps = opening.timeline.filter(kind__startswith="wave.").order_by("-at", "-pk")
+    return steps.values_list("kind", flat=True).first()

@@ -1,0 +1,102 @@
+"""Telling the winner of a claim what is true: received, confirmed, or not booked after all."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from scheduling.models import Appointment, WorkItem
+from scheduling.worklist import ask_staff
+from waitlist import consent, messages
+from waitlist.calendar_file import calendar_file
+from waitlist.models import Claim, Message
+
+
+def subject_of(claim: Claim) -> messages.Subject:
+    """Return what messages about a claim are about."""
+    opening, kind = claim.opening, claim.appointment.appointment_type_id
+    return messages.Subject(claim.patient, opening.location, opening, claim.offer, kind)
+
+
+def describe(claim: Claim) -> dict[str, Any]:
+    """Return what the words about a claim need beyond its offer: time, reference, and the appointment moved up."""
+    zone = claim.opening.location.zone
+    context: dict[str, Any] = {"code": "", "reference": claim.appointment.reference or ""}
+    if claim.appointment.start is not None:
+        context["start"] = claim.appointment.start.astimezone(zone)
+    if claim.chase_at is not None:
+        context["call_after"] = claim.chase_at.astimezone(zone)
+    old = moved_up(claim)
+    if old is not None and old.start is not None:
+        is_won = claim.state == Claim.State.CONFIRMED
+        context["replaces" if is_won else "keep"] = old.start.astimezone(zone)
+    return context
+
+
+def moved_up(claim: Claim) -> Appointment | None:
+    """Return the later appointment that this claim replaces, if it still stands."""
+    old = claim.offer.move_up if claim.offer else claim.entry.move_up if claim.entry else None
+    if old is None or old.patient_id != claim.patient_id or old.status != Appointment.Status.BOOKED:
+        return None
+    new_start = claim.appointment.start
+    return old if old.start is not None and new_start is not None and old.start > new_start else None
+
+
+def received(claim: Claim, now: datetime) -> None:
+    """Say that the yes was received and is not confirmed yet; one message is enough."""
+    for contact in consent.ways(claim.patient, now.date())[:1]:
+        _queue(claim, Message.Kind.RECEIVED, messages.Address.of(contact), now)
+
+
+def settled(claim: Claim, kind: str, now: datetime | None = None) -> None:
+    """Say how it ended, by every way the patient agreed to; where there is none, a person calls."""
+    now = now or timezone.now()
+    contacts = consent.ways(claim.patient, now.date())
+    for contact in contacts:
+        _queue(claim, kind, messages.Address.of(contact), now)
+    if not contacts:
+        ask_to_call(claim, kind)
+
+
+def _queue(claim: Claim, kind: str, address: messages.Address, now: datetime) -> Message | None:
+    subject = subject_of(claim)
+    attachment = ""
+    if kind == Message.Kind.CONFIRMED:
+        signed = messages.describe(subject, now)["practice"]
+        attachment = calendar_file(claim.appointment, signed, subject.language, now)
+    return messages.queue(
+        kind,
+        address,
+        subject,
+        describe(claim),
+        dedupe_key=f"claim:{claim.pk}:{kind}:{address.channel}:{address.index[:24]}",
+        initiated=False,
+        expires_at=claim.appointment.start,
+        attachment=attachment,
+        now=now,
+    )
+
+
+_CALLS = {
+    Message.Kind.CONFIRMED: "Call a patient: their appointment is confirmed",
+    Message.Kind.REFUSED: "Call a patient: the time they said yes to could not be booked",
+}
+
+
+def ask_to_call(claim: Claim, kind: str) -> WorkItem | None:
+    """Have staff tell the patient, who cannot be written to, how it ended."""
+    if kind not in _CALLS:
+        return None
+    return ask_staff(
+        "claim.tell",
+        _CALLS[Message.Kind(kind)],
+        advice="No text or e-mail may be sent, or none arrives. The EHR shows what is true. Call, then mark this done.",
+        dedupe_key=f"claim.tell:{claim.pk}:{kind}",
+        urgency=WorkItem.Urgency.RED,
+        subject=claim,
+        opening=claim.opening,
+        patient=claim.patient,
+        due_at=claim.appointment.start,
+    )

@@ -1,0 +1,171 @@
+"""What a patient's text means, in English and Spanish. Pure: words in, an intent out; whoever guesses is wrong.
+
+A word decides only where the rest of the text is politeness. "Yes but later" is not a yes: a person reads it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Intent(StrEnum):
+    """What the sender wants."""
+
+    YES = "yes"
+    NO = "no"
+    CODE = "code"
+    STOP = "stop"
+    START = "start"
+    HELP = "help"
+    WRONG_PERSON = "wrong_person"
+    URGENT = "urgent"
+    EMPTY = "empty"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """An intent and, with a yes or no, the digits that say which offer is meant."""
+
+    intent: Intent
+    code: str = ""
+
+
+#: Texts longer than this are letters, not answers.
+LONGEST_ANSWER = 60
+# fmt: off
+STOP_WORDS = frozenset(
+    [
+        "stop", "stopall", "quit", "end", "revoke", "optout", "opt out", "cancel", "unsubscribe", "alto", "parar",
+        "pare", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar",
+    ]
+)
+# fmt: on
+START_WORDS = frozenset(("start", "unstop", "subscribe", "opt in", "empezar", "comenzar", "iniciar", "alta"))
+HELP_WORDS = frozenset(("help", "info", "ayuda", "informacion"))
+YES = frozenset(
+    ("yes", "y", "ya", "yep", "yeah", "yea", "yup", "si", "s", "sip", "claro", "ok", "okay", "sure", "accept", "acepto")
+)
+NO = frozenset(("no", "n", "nope", "nah", "decline", "rechazo"))
+YES_SIGNS = ("👍", "✅", "👌", "🙋")
+NO_SIGNS = ("👎", "❌", "🚫")
+# fmt: off
+#: What may stand beside a yes or a no without changing it.
+POLITE = frozenset(
+    [
+        "please", "pls", "plz", "thanks", "thank", "thx", "you", "u", "ty", "great", "perfect", "definitely",
+        "absolutely", "i", "ill", "will", "take", "it", "want", "would", "like", "that", "this", "one", "sir", "maam",
+        "hi", "hello", "for", "me", "works", "good", "sounds", "so", "much", "very", "code", "can", "do", "accept",
+        "confirm", "the", "por", "favor", "gracias", "muchas", "quiero", "la", "lo", "esta", "esa", "cita", "tomo",
+        "perfecto", "acepto", "hola", "buenos", "dias", "buenas", "tardes", "sirve", "codigo", "puedo", "confirmo",
+        "senor", "senora",
+    ]
+)
+#: What may stand beside a no only.
+REGRET = frozenset(
+    [
+        "not", "now", "today", "sorry", "cant", "cannot", "make", "im", "interested", "pass", "time", "need", "dont",
+        "ahora", "hoy", "lo", "siento", "interesa", "necesito", "no", "disculpe", "perdon",
+    ]
+)
+# fmt: on
+_STOP_PHRASES = re.compile(
+    r"\b(stop|quit|no more|dont|do not|never|leave|take me off|remove me|remove my|unsubscribe)\b[ a-z]*"
+    r"\b(text|texts|texting|message|messages|messaging|me alone|contact|contacting|list|number|sms|writing|sending)\b"
+    r"|^(please )?stop( it| this| now| please)*$"
+    r"|\bopt (me )?out\b"
+    r"|\b(no|deje|dejen|deja|ya no|nunca)\b[ a-z]*\b(mas mensajes|mas textos|mandar|mandarme|mande|manden|enviar|"
+    r"enviarme|envie|envien|escribir|escribirme|escriba|escriban|mensajes|textos|molestar|molesten)\b"
+    r"|\b(quiteme|quitenme|borreme|borrenme|saqueme|saquenme)\b"
+)
+_URGENT_PHRASES = re.compile(
+    r"\b(chest pain|chest hurts|heart attack|cant breathe|can not breathe|cannot breathe|trouble breathing|"
+    r"difficulty breathing|short of breath|stroke|suicid\w*|kill myself|end my life|want to die|overdose\w*|bleeding|"
+    r"unconscious|passed out|emergency|911|anaphyla\w*)\b"
+    r"|\b(dolor (de|en el) pecho|me duele el pecho|no puedo respirar|no puede respirar|falta de aire|infarto|derrame|"
+    r"suicid\w*|matarme|quiero morir|sobredosis|sangrando|sangrado|inconsciente|desmay\w*|emergencia)\b"
+)
+_WRONG_PERSON_PHRASES = re.compile(
+    r"\b(wrong (number|person|phone|guy)|not (my|this|his|her|the right) (number|name)|you have the wrong|"
+    r"(this|that) is(nt| not) (him|her|me|the (right )?(person|number))|(dont|do not) know (him|her|this person|who)|"
+    r"who is this|no one (here )?by that name|nobody (here )?by that name|"
+    r"(he|she|they|patient|mom|dad|mother|father|husband|wife|son|daughter|brother|sister|grand\w+)( has| have)?"
+    r" (died|passed( away)?|is dead|is deceased|no longer with us)|is deceased|passed away)\b"
+    r"|\b(numero (equivocado|incorrecto)|persona equivocada|se equivoco de|no es (mi|el|su|este) numero|"
+    r"no conozco a|quien es|(el|ella|mi \w+) (murio|fallecio|esta muert[oa])|ya fallecio|ha fallecido|murio)\b"
+)
+_CODE = re.compile(r"\d{1,4}")
+
+
+def understand(text: str, media_count: int = 0) -> Meaning:
+    """Return what ``text`` (as received, up to any length) asks for. A picture without words says nothing."""
+    signs = _signs(text)
+    plain = _plain(text)
+    if not plain and not signs:
+        return Meaning(Intent.UNCLEAR if media_count else Intent.EMPTY)
+    whole = _whole_text(plain)
+    if whole is not None:
+        return Meaning(whole)
+    for intent, phrases in _PHRASES:
+        if phrases.search(plain):
+            return Meaning(intent)
+    if media_count or len(plain) > LONGEST_ANSWER:
+        return Meaning(Intent.UNCLEAR)
+    return _answer(plain.split(), signs)
+
+
+_PHRASES = (
+    (Intent.URGENT, _URGENT_PHRASES),
+    (Intent.WRONG_PERSON, _WRONG_PERSON_PHRASES),
+    (Intent.STOP, _STOP_PHRASES),
+)
+
+
+def _whole_text(plain: str) -> Intent | None:
+    """Return what a text that is one command and nothing else commands."""
+    for intent, words in ((Intent.STOP, STOP_WORDS), (Intent.START, START_WORDS), (Intent.HELP, HELP_WORDS)):
+        if plain in words:
+            return intent
+    return None
+
+
+def _answer(words: list[str], signs: set[Intent]) -> Meaning:
+    """Return a yes or a no that nothing else in the text contradicts, with its code."""
+    words = [part for word in words for part in _split_glued_code(word)]
+    codes = [word for word in words if _CODE.fullmatch(word)]
+    spoken = [word for word in words if not _CODE.fullmatch(word)]
+    said = set(signs)
+    if any(word in YES for word in spoken):
+        said.add(Intent.YES)
+    if any(word in NO for word in spoken):
+        said.add(Intent.NO)
+    if len(codes) > 1 or len(said) > 1:
+        return Meaning(Intent.UNCLEAR)
+    code = codes[0] if codes else ""
+    if not said:
+        return Meaning(Intent.CODE, code) if code and not spoken else Meaning(Intent.UNCLEAR)
+    (intent,) = said
+    allowed = YES | POLITE if intent == Intent.YES else NO | POLITE | REGRET
+    return Meaning(intent, code) if allowed.issuperset(spoken) else Meaning(Intent.UNCLEAR)
+
+
+def _split_glued_code(word: str) -> list[str]:
+    """Take "yes47" apart."""
+    glued = re.fullmatch(r"([a-z]+)(\d{1,4})", word)
+    return [glued[1], glued[2]] if glued else [word]
+
+
+def _signs(text: str) -> set[Intent]:
+    found = {Intent.YES for sign in YES_SIGNS if sign in text}
+    return found | {Intent.NO for sign in NO_SIGNS if sign in text}
+
+
+def _plain(text: str) -> str:
+    """Return lower case words without accents, apostrophes, punctuation and signs."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
+    bare = re.sub(r"['’`´ʼ]", "", bare)
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", bare).split())

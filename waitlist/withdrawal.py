@@ -1,0 +1,136 @@
+"""Taking offers back, letting them run out, and keeping in mind who said yes too late."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from scheduling.models import Opening
+from scheduling.transitions import move
+from scheduling.worklist import finish_for
+from waitlist import consent, entries, messages
+from waitlist.models import Message, Offer
+from waitlist.offering import call_key
+from waitlist.policies import policy_for
+
+#: Why an offer is taken back, where the patient reads "the time has been filled".
+FILLED = frozenset({"filled", "taken"})
+#: Reasons the patient knows or brought about.
+SILENT = frozenset({"not_waiting", "patient", "wrong_person", "replaced_by_fresh"})
+OUT = (Offer.Status.SENT, Offer.Status.PROPOSED)
+
+
+def ask_first_key(opening_id: int) -> str:
+    """Return the worklist's key of an opening that waits for a person's "send"."""
+    return f"opening.ask_first:{opening_id}"
+
+
+def withdraw(opening: Opening, reason: str, now: datetime | None = None, *, only: Q | None = None) -> int:
+    """Take back the opening's live and proposed offers; return how many.
+
+    Messages that have not left are stopped. Who may have read theirs is told, outside quiet hours.
+    """
+    now = now or timezone.now()
+    rows = opening.offers.filter(only or Q(), status__in=OUT)
+    withdrawn = 0
+    for offer in rows.select_related("patient", "opening__location", "opening__provider", "appointment_type"):
+        withdrawn += _withdraw_one(offer, reason, now)
+    if only is None:
+        finish_for(ask_first_key(opening.pk), "No longer needed.")
+    return withdrawn
+
+
+def _withdraw_one(offer: Offer, reason: str, now: datetime) -> bool:
+    with transaction.atomic():
+        if offer.answered_at is not None:  # said yes too late; they heard so when they did
+            return _end_late(offer)
+        was_proposed = offer.status == Offer.Status.PROPOSED
+        if not move(offer, Offer.Status.WITHDRAWN, withdrawn_reason=reason[:40]):
+            return False
+        finish_for(call_key(offer), "The time is no longer offered.")
+        told = [] if was_proposed else messages.take_back(offer, "withdrawn")
+        if reason not in SILENT:
+            tell_it_is_over(offer, told, Message.Kind.FILLED if reason in FILLED else Message.Kind.WITHDRAWN, now)
+    return True
+
+
+def tell_it_is_over(offer: Offer, told: list[Message], kind: str, now: datetime) -> None:
+    """Write where the offer was written."""
+    for address in messages.addresses_of(told):
+        messages.queue(
+            kind,
+            address,
+            messages.Subject.of(offer),
+            {},
+            dedupe_key=f"over:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
+            expires_at=offer.start,
+            now=now,
+        )
+
+
+def mark_late(offer: Offer, now: datetime) -> None:
+    """Note a yes that came too late, by one cheap UPDATE; :func:`end_late` does the rest soon."""
+    live = Offer.objects.filter(pk=offer.pk, status=Offer.Status.SENT, answered_at__isnull=True)
+    live.update(answered_at=now)
+
+
+def end_late(limit: int = 200) -> int:
+    """Give those who said yes too late their better place in line; return how many."""
+    rows = Offer.objects.filter(status=Offer.Status.SENT, answered_at__isnull=False).order_by("answered_at")
+    return sum(_end_late(offer) for offer in rows[:limit])
+
+
+def _end_late(offer: Offer) -> bool:
+    with transaction.atomic():
+        if not move(offer, Offer.Status.TOO_LATE, where=Q(answered_at__isnull=False)):
+            return False
+        messages.take_back(offer, "answered")
+        entries.bump_lost_race(offer.entry_id)
+        entries.heard_from(offer.entry_id)
+        finish_for(call_key(offer), "The patient said yes, too late.")
+    return True
+
+
+def expire(now: datetime | None = None, limit: int = 200) -> int:
+    """End offers whose time is over; return how many. Silence counts only where something was really sent."""
+    now = now or timezone.now()
+    rows = Offer.objects.filter(
+        Q(status=Offer.Status.PROPOSED) | Q(status=Offer.Status.SENT, answered_at__isnull=True), expires_at__lte=now
+    )
+    rows = rows.select_related("patient", "entry", "opening__location", "opening__provider")
+    return sum(_expire_one(offer, now) for offer in rows.order_by("expires_at")[:limit])
+
+
+def _expire_one(offer: Offer, now: datetime) -> bool:
+    with transaction.atomic():
+        was_told = offer.status == Offer.Status.SENT and messages.has_left(offer)
+        # A yes may come in at this very moment: the UPDATE decides.
+        if not move(offer, Offer.Status.EXPIRED, where=Q(answered_at__isnull=True)):
+            return False
+        messages.take_back(offer, "expired")
+        finish_for(call_key(offer), "The offer has ended.")
+        if was_told:
+            _count_silence(offer, now)
+    return True
+
+
+def _count_silence(offer: Offer, now: datetime) -> None:
+    silences = entries.count_silence(offer.entry_id)
+    policy = policy_for(offer.opening.location_id, offer.appointment_type_id)
+    entry = offer.entry
+    if silences < policy.silences_before_asking or entry.status != entry.Status.WAITING or not entries.ask(entry):
+        return
+    subject = messages.Subject(offer.patient, offer.opening.location, type_id=offer.appointment_type_id)
+    for contact in consent.ways(offer.patient, now.date()):
+        address = messages.Address.of(contact)
+        messages.queue(
+            Message.Kind.STILL_WANTED,
+            address,
+            subject,
+            {},
+            dedupe_key=f"still_wanted:{entry.pk}:{offer.pk}:{address.index[:24]}",
+            now=now,
+        )
