@@ -1,0 +1,84 @@
+"""Where we may not write, staff book by hand, and the patient is confirmed when the EHR shows it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from integrations import outbox
+from scheduling import appointments
+from scheduling.models import Source, WorkItem, Writeback
+from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
+from tests.integrations.test_outbox_books_once import assert_booked_once
+from waitlist.models import Claim
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def by_hand(clinic: Clinic) -> Booking:
+    Source.objects.filter(pk=clinic.connection.source_id).update(writable=False)
+    return say_yes(clinic)
+
+
+def enter_in_ehr(booking: Booking) -> None:
+    booking.clinic.ehr.put(
+        patient_id=f"pat-{booking.patient.pk}",
+        provider_id="prov-1",
+        location_id="loc-1",
+        start=booking.opening.start,
+        end=booking.opening.end,
+    )
+
+
+def test_staff_are_asked_once(by_hand: Booking) -> None:
+    assert by_hand.status == Writeback.Status.BY_HAND
+    assert outbox.due() == [by_hand.writeback.pk]
+    by_hand.process()
+    assert outbox.due() == []
+    by_hand.pass_time(61)
+    by_hand.process()
+    [item] = WorkItem.objects.all()
+    assert (item.kind, item.times_seen, item.patient) == ("writeback.by_hand", 1, by_hand.patient)
+    assert by_hand.clinic.ehr.creates == []
+    assert by_hand.state == Claim.State.PENDING
+
+
+def test_confirmed_when_the_ehr_shows_it(by_hand: Booking) -> None:
+    by_hand.process()
+    enter_in_ehr(by_hand)
+    by_hand.pass_time(61)
+    by_hand.process()
+    assert_booked_once(by_hand)
+    assert open_items() == []
+
+
+def test_the_webhook_about_it_shortens_the_wait(by_hand: Booking) -> None:
+    by_hand.process()
+    enter_in_ehr(by_hand)
+    [record] = by_hand.booked
+    applied = appointments.apply_appointment(by_hand.clinic.connection.source, record, timezone.now())
+    assert applied.change == "own"
+    assert outbox.due() == [by_hand.writeback.pk]
+    by_hand.process()
+    assert_booked_once(by_hand)
+
+
+def test_not_entered_in_time_is_told(by_hand: Booking) -> None:
+    by_hand.process()
+    Writeback.objects.update(deadline_at=timezone.now() - timedelta(seconds=1), due_at=timezone.now())
+    by_hand.process()
+    row = Writeback.objects.get()
+    assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "too_late")
+    assert by_hand.state == Claim.State.REFUSED
+
+
+def test_writing_was_switched_off_after_the_yes(booking: Booking) -> None:
+    Source.objects.update(writable=False)
+    booking.process()
+    assert booking.status == Writeback.Status.BY_HAND
+    booking.process()
+    assert open_items() == ["writeback.by_hand"]
+    assert booking.clinic.ehr.calls in ([], ["find_booking"])
