@@ -1,8 +1,9 @@
 """The head of the line by SQL: ordered index scans of the match keys, merged.
 
 An opening is suited by keys of a few kinds: per type the opening's provider or any, its location or any, its weekday
-or any. Each kind is one range of the index, already in rank order, so each branch of the UNION reads only as many
-rows as are asked for. Pages continue after a key, never by OFFSET. The SQL is the same on PostgreSQL and SQLite.
+or any. Each kind is one range of the index, already in rank order, so each branch reads only as many
+rows as are asked for. Pages continue after a key, never by OFFSET. PostgreSQL and SQLite read the same ranges by the
+same conditions.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from waitlist.models import MatchKey
 from waitlist.pacing import cut_off
 
 TABLE = MatchKey._meta.db_table
+LAST_ENTRY = 2**63 - 1
 ORDER = "urgency, moving_up, races_won_by_others, joined_at"
 
 
@@ -83,78 +85,129 @@ def _branches_of_type(facts: OpeningFacts, fit: Fit) -> Iterator[Branch]:
     if times:
         by_day[ANY_DAY] = times
     left_over = facts.end - facts.start - fit.duration
-    for (weekday, some), provider, location in product(
-        by_day.items(), (facts.provider_id, MatchKey.ANY), (facts.location_id, MatchKey.ANY)
-    ):
-        spans = [local_span(place, facts.zone) for place in some]
-        days = [place.start.astimezone(facts.zone).date() for place in some]
-        yield Branch(
-            type_id=fit.type_id,
-            provider_key=provider,
-            location_key=location,
-            weekday_key=weekday,
-            looseness=looseness(
+    for weekday, some in by_day.items():
+        asked = _asked(facts, some)
+        for provider, location in product((facts.provider_id, MatchKey.ANY), (facts.location_id, MatchKey.ANY)):
+            fits_how = looseness(
                 left_over,
                 any_provider=provider == MatchKey.ANY,
                 any_location=location == MatchKey.ANY,
                 any_day=weekday == ANY_DAY,
-            ),
-            first_day=min(days),
-            last_day=max(days),
-            lead_minutes=(max(place.start for place in some) - facts.now) // timedelta(minutes=1),
-            latest_begin=max(minute_of_day(place.start, facts.zone) for place in some),
-            # Only somebody without hours of their own comes to a visit that runs past midnight.
-            earliest_end=min(span[2] if span else DAY_MINUTES for span in spans),
-        )
+            )
+            yield Branch(fit.type_id, provider, location, weekday, fits_how, *asked)
+
+
+def _asked(facts: OpeningFacts, places: list[Interval]) -> tuple[date, date, int, int, int]:
+    """Return what keys must allow for any of these times to suit: the last five fields of a Branch."""
+    days = [place.start.astimezone(facts.zone).date() for place in places]
+    spans = [local_span(place, facts.zone) for place in places]
+    return (
+        min(days),
+        max(days),
+        (max(place.start for place in places) - facts.now) // timedelta(minutes=1),
+        max(minute_of_day(place.start, facts.zone) for place in places),
+        # Only somebody without hours of their own comes to a visit that runs past midnight.
+        min(span[2] if span else DAY_MINUTES for span in spans),
+    )
 
 
 def fetch(branches: list[Branch], limit: int, after: Place | None = None) -> list[tuple[Any, ...]]:
-    """Return rows (urgency, moving_up, races, joined_at, looseness, entry_id) in rank order."""
-    parameters: list[Any] = []
-    parts = []
-    for number, branch in enumerate(branches):
-        continuation, values = _continue(branch, after)
-        parts.append(
-            # Only our own column names and integers are spelt into the text; everything else is a parameter.
-            f"SELECT * FROM (SELECT {ORDER}, {int(branch.looseness)} AS looseness, entry_id FROM {TABLE}"  # noqa: S608
-            " WHERE appointment_type_id = %s AND provider_key = %s AND location_key = %s AND weekday_key = %s"
-            f"{continuation}"
-            " AND (earliest_date IS NULL OR earliest_date <= %s) AND (latest_date IS NULL OR latest_date >= %s)"
-            " AND notice_minutes <= %s AND from_minute <= %s AND until_minute >= %s"
-            f" ORDER BY {ORDER}, entry_id LIMIT {int(limit)}) AS branch{number}"
-        )
-        parameters += _parameters(branch, values)
-    sql = " UNION ALL ".join(parts) + f" ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {int(limit)}"
+    """Return at most ``limit`` rows (urgency, moving_up, races, joined_at, looseness, entry_id) in rank order."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(*statement(branches, limit, after))
         return cursor.fetchall()
 
 
-def _parameters(branch: Branch, continuation: list[Any]) -> list[Any]:
+def statement(branches: list[Branch], limit: int, after: Place | None = None) -> tuple[str, list[Any]]:
+    """Return the SQL of :func:`fetch` and its parameters.
+
+    Only our own column names and the limit are spelt into the text; everything else is a parameter.
+    """
+    rows = [_values(branch, after) for branch in branches]
+    order = [] if after is None else list(after.position[:4])
+    if connection.vendor == "postgresql":
+        return _lateral(rows, order, int(limit))
+    return _union(rows, order, int(limit))
+
+
+def _lateral(rows: list[list[Any]], order: list[Any], limit: int) -> tuple[str, list[Any]]:
+    """One range scan per row of VALUES: the planner looks at one subquery, however many branches there are."""
+    values = ", ".join([f"({', '.join(MARKS)})"] * len(rows))
+    where = _where([f"branch.{name}" for name in COLUMNS], bool(order))
+    sql = (
+        f"SELECT found.* FROM (VALUES {values}) AS branch ({', '.join(COLUMNS)}) CROSS JOIN LATERAL"  # noqa: S608
+        f" (SELECT {ORDER}, branch.looseness, entry_id FROM {TABLE} WHERE {where}"
+        f" ORDER BY {ORDER}, entry_id LIMIT {limit}) AS found ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {limit}"
+    )
+    return sql, [value for row in rows for value in row] + order
+
+
+def _union(rows: list[list[Any]], order: list[Any], limit: int) -> tuple[str, list[Any]]:
+    """The same for a database without LATERAL: one subquery per branch."""
+    part = (
+        f"SELECT * FROM (SELECT {ORDER}, %s AS looseness, entry_id FROM {TABLE}"  # noqa: S608
+        f" WHERE {_where(['%s'] * len(COLUMNS), bool(order))} ORDER BY {ORDER}, entry_id LIMIT {limit})"
+    )
+    sql = " UNION ALL ".join([part] * len(rows)) + f" ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {limit}"
+    parameters: list[Any] = []
+    for looseness, *asked, after_entry in rows:
+        parameters += [looseness, *asked, *order, *([after_entry] if order else [])]
+    return sql, parameters
+
+
+#: What a branch asks of a key: the columns of :func:`_values`, in the order in which :func:`_where` names them.
+COLUMNS = (
+    "looseness",
+    "type_id",
+    "provider_key",
+    "location_key",
+    "weekday_key",
+    "last_day",
+    "first_day",
+    "lead_minutes",
+    "latest_begin",
+    "earliest_end",
+    "after_entry",
+)
+MARKS = tuple("%s::date" if name.endswith("_day") else "%s::bigint" for name in COLUMNS)
+
+
+def _where(names: list[str], is_continued: bool) -> str:
+    (_, type_id, provider, location, weekday, last_day, first_day, lead, begin, end, after_entry) = names
+    where = (
+        f"appointment_type_id = {type_id} AND provider_key = {provider} AND location_key = {location}"
+        f" AND weekday_key = {weekday}"
+        f" AND (earliest_date IS NULL OR earliest_date <= {last_day})"
+        f" AND (latest_date IS NULL OR latest_date >= {first_day})"
+        f" AND notice_minutes <= {lead} AND from_minute <= {begin} AND until_minute >= {end}"
+    )
+    # A comparison of rows goes on in the middle of an index range.
+    return f"{where} AND ({ORDER}, entry_id) > (%s, %s, %s, %s, {after_entry})" if is_continued else where
+
+
+def _values(branch: Branch, after: Place | None) -> list[Any]:
     adapt = connection.ops.adapt_datefield_value
     return [
+        branch.looseness,
         branch.type_id,
         branch.provider_key,
         branch.location_key,
         branch.weekday_key,
-        *continuation,
         adapt(branch.last_day),
         adapt(branch.first_day),
         branch.lead_minutes,
         branch.latest_begin,
         branch.earliest_end,
+        _after_entry(branch, after),
     ]
 
 
-def _continue(branch: Branch, after: Place | None) -> tuple[str, list[Any]]:
-    """Return the condition that a branch goes on after a place: one comparison of rows, which the index answers.
+def _after_entry(branch: Branch, after: Place | None) -> int:
+    """Return after which entry a branch goes on among those that tie with ``after`` in all that comes first.
 
-    Looseness is the same all over a branch, so it only decides how places that tie with ``after`` are treated.
+    Looseness comes before the entry's number and is the same all over a branch: a tighter branch is through with its
+    ties, a looser one has them all before it.
     """
-    if after is None:
-        return "", []
-    *order, looseness, entry_id = after.position
-    if branch.looseness == looseness:
-        return f" AND ({ORDER}, entry_id) > (%s, %s, %s, %s, %s)", [*order, entry_id]
-    operator = ">=" if branch.looseness > looseness else ">"
-    return f" AND ({ORDER}) {operator} (%s, %s, %s, %s)", order
+    if after is None or branch.looseness > after.position[4]:
+        return 0
+    return after.entry_id if branch.looseness == after.position[4] else LAST_ENTRY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -106,9 +106,9 @@ def add(world: World, wish: dict[str, Any]) -> None:
         ],
     }
     if wish["earliest"]:
-        fields["earliest_date"] = datetime(2030, 3, wish["earliest"]).date()
+        fields["earliest_date"] = date(2030, 3, wish["earliest"])
     if wish["latest"] and wish["latest"] >= (wish["earliest"] or 0):
-        fields["latest_date"] = datetime(2030, 3, wish["latest"]).date()
+        fields["latest_date"] = date(2030, 3, wish["latest"])
     if wish["moving_up"]:
         fields["move_up"] = make.appointment(patient, start=NOW + timedelta(days=3))
     entry = entries.add(patient, world.types[wish["type"]], **fields)
