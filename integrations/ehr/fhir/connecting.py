@@ -100,7 +100,7 @@ class _Guarded(HTTPConnection):
         if self.sock is None:
             self.connect()
         else:
-            self.sock.settimeout(self.timeout)  # type: ignore[arg-type]
+            self.sock.settimeout(self.timeout)
         if call is not None:
             call.began_to_leave = True
         super().request(*arguments, **named)

@@ -195,10 +195,10 @@ def _of_topic(head: Json) -> Iterator[Notice]:
         yield Notice("nothing", why=f"a {kind}")
         return
     topic = text(status.get("topic")).rpartition("/")[2].partition(".")[0].partition("-")[0]
-    named = [_focus(event.get("focus"), topic) for event in items(status, "notificationEvent")]
-    named = [each for each in named if each is not None]
+    focuses = [_focus(event.get("focus"), topic) for event in items(status, "notificationEvent")]
+    named = [each for each in focuses if each is not None]
     # An empty payload says that something changed and not what: everything since the last poll is asked for.
-    yield from (each for each in named if each is not None) if named else iter([Notice("everything")])
+    yield from named or [Notice("everything")]
 
 
 def _parameters(head: Json) -> Json:
@@ -221,7 +221,8 @@ def _focus(focus: Any, topic: str) -> Notice | None:
     if named is not None:
         return named
     identifier = focus.get("identifier")
-    value = text(identifier.get("value")) if isinstance(identifier, dict) else ""
+    identifier = identifier if isinstance(identifier, dict) else {}
+    value = text(identifier.get("value"))
     if value and topic in ("Appointment", ""):
         return Notice("appointment", system=text(identifier.get("system")), value=value)
     return Notice("nothing", why="it names something that is neither an appointment nor found by its name")

@@ -9,38 +9,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-import requests
 from django.db import connection as database
 from django.utils import timezone
-from urllib3.exceptions import HTTPError
 
 from integrations import calls
 from integrations.ehr import pulse
 from integrations.ehr.fhir import auth
 from integrations.ehr.fhir.answers import Answer
-from integrations.ehr.fhir.connecting import CONNECT_SECONDS, Call, session_for
-from integrations.ehr.fhir.outcomes import WRITES, error_of
-from integrations.ehr.gateway import (
-    GatewayError,
-    LoginRefused,
-    Malformed,
-    OutcomeUnknown,
-    Refused,
-    Throttled,
-    Unavailable,
-)
+from integrations.ehr.fhir.exchange import Request, exchange, origin_of
+from integrations.ehr.fhir.outcomes import error_of
+from integrations.ehr.gateway import GatewayError, LoginRefused, Refused, Throttled, Unavailable
 from integrations.models import AccessToken, Connection
 from scheduling.models import Writeback
 
 FHIR_JSON = "application/fhir+json"
 #: A call with everything in it: name, connection, request, answer. Shorter than any lease.
 CALL_SECONDS = 15.0
-LARGEST_ANSWER = 32 * 1024 * 1024
-_CHUNK = 64 * 1024
 _READ_HEADERS = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
 #: Statuses that say "not now" about one resource; the EHR itself is well.
 _LOCKED = (423, 425)
@@ -88,7 +76,7 @@ class Transport:
         """GET something that needs no login, without our token."""
         state = self._present_state()
         headers = {**_READ_HEADERS, "Accept": "application/json"}
-        return self._finish(state, "GET", *self._attempt("GET", f"{self.base_url}/{path}", b"", headers))
+        return self._finish(state, *self._attempt(Request("GET", f"{self.base_url}/{path}", headers)))
 
     def ask_for_token(self, url: str, form: bytes, authorization: str) -> Answer:
         """POST to the token endpoint. Refusals come back as answers; a failure of any kind had no effect on records."""
@@ -99,23 +87,24 @@ class Transport:
             "User-Agent": _READ_HEADERS["User-Agent"],
         }
         state = self._present_state()
-        answer, error = self._attempt("POST", url, form, headers, as_method="GET", resource="token")
+        answer, error = self._attempt(Request("POST", url, headers, form, changes_records=False), resource="token")
         if answer is not None and (answer.status == 200 or (400 <= answer.status < 500 and answer.status != 429)):
             return answer
-        return self._finish(state, "GET", answer, error)
+        return self._finish(state, answer, error)
 
     def _call(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         state = self._present_state()
         token, serial = self._login.token(state)
         named = {**_READ_HEADERS, **(headers or {})}
-        answer, error = self._attempt(method, url, body, {**named, "Authorization": f"Bearer {token}"})
+        request = Request(method, url, {**named, "Authorization": f"Bearer {token}"}, body)
+        answer, error = self._attempt(request)
         if answer is not None and answer.status == 401:
             # Refused before anything was done, so that even a write may be sent again, once.
             token, _ = self._login.renewed_after(serial)
-            answer, error = self._attempt(method, url, body, {**named, "Authorization": f"Bearer {token}"})
+            answer, error = self._attempt(replace(request, headers={**named, "Authorization": f"Bearer {token}"}))
             if answer is not None and answer.status == 401:
                 pulse.note_refused_login(self.connection.pk, "401 with a new token")
-        return self._finish(state, method, answer, error)
+        return self._finish(state, answer, error)
 
     def _present_state(self) -> AccessToken:
         """Read the token and whether calls make sense now; raises LoginRefused or Throttled when they do not."""
@@ -140,7 +129,7 @@ class Transport:
             raise Throttled("The EHR is left in peace for now.", retry_at=known.quiet_until)
         return row
 
-    def _finish(self, state: AccessToken, method: str, answer: Answer | None, error: GatewayError | None) -> Answer:
+    def _finish(self, state: AccessToken, answer: Answer | None, error: GatewayError | None) -> Answer:
         """Note how the EHR fares, and return the answer or raise the error."""
         if error is None and answer is not None:
             pulse.note_success(self.connection.pk, state.connection)
@@ -158,22 +147,20 @@ class Transport:
             pulse.note_success(self.connection.pk, state.connection)
         raise error
 
-    def _attempt(
-        self, method: str, url: str, body: bytes, headers: Mapping[str, str], *, as_method: str = "", resource: str = ""
-    ) -> tuple[Answer | None, GatewayError | None]:
-        """Make one request and record it. ``as_method`` judges a POST that changes no record as the read it is."""
+    def _attempt(self, request: Request, resource: str = "") -> tuple[Answer | None, GatewayError | None]:
+        """Make one request and record it."""
         at, began = timezone.now(), time.monotonic()
         answer: Answer | None = None
         error: GatewayError | None
         try:
-            answer = self._exchange(method, url, body, headers, as_method or method, at)
-            error = error_of(as_method or method, answer)
+            answer = exchange(request, self.connection.pk, self._seconds)
+            error = error_of(request.judged_as, answer)
         except GatewayError as problem:
             error = problem
         calls.record(
             system="ehr",
-            method=method,
-            resource=resource or self._resource(url),
+            method=request.method,
+            resource=resource or self._resource(request.url),
             at=at,
             seconds=time.monotonic() - began,
             result=error.code if error else "ok",
@@ -183,79 +170,10 @@ class Transport:
         )
         return answer, error
 
-    def _exchange(
-        self, method: str, url: str, body: bytes, headers: Mapping[str, str], judged_as: str, at: datetime
-    ) -> Answer:
-        for may_repeat in (method == "GET", False):
-            with Call(self._seconds) as call:
-                try:
-                    return self._send(method, url, body, headers, call, at)
-                except (requests.RequestException, HTTPError, OSError) as problem:
-                    # A kept connection that the EHR has just closed says nothing about the EHR.
-                    if may_repeat and call.reused and not call.timed_out and not call.answered:
-                        continue
-                    raise _lost(judged_as, call, problem) from None
-        raise Unavailable("No answer.")
-
-    def _send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], call: Call, at: datetime) -> Answer:
-        session = session_for(self.connection.pk, origin_of(url))
-        request = requests.Request(method, url, headers=dict(headers), data=body or None)
-        prepared = session.prepare_request(request)
-        response = session.send(prepared, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, call.remaining))
-        call.answered = True
-        try:
-            content = _read_within(response, call)
-        except BaseException:
-            response.raw.close()  # half an answer must not meet the next request on this connection
-            raise
-        names = {name.lower(): value for name, value in response.headers.items()}
-        response.close()
-        return Answer(response.status_code, names, content, at)
-
     def _resource(self, url: str) -> str:
         path = urlsplit(url).path
         base = urlsplit(self.base_url).path
         return path.removeprefix(base).strip("/") or "/"
-
-
-def _read_within(response: requests.Response, call: Call) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    for chunk in response.raw.stream(_CHUNK, decode_content=True):
-        size += len(chunk)
-        if size > LARGEST_ANSWER or call.timed_out:
-            raise OSError("too large or too late")
-        parts.append(chunk)
-    if call.timed_out:
-        raise OSError("too late")
-    return b"".join(parts)
-
-
-def _lost(method: str, call: Call, problem: Exception) -> GatewayError:
-    """Return the error for a request without a complete answer."""
-    if not call.began_to_leave:
-        if isinstance(problem, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema | ValueError):
-            return Refused("The address of the EHR is not one we can call.")
-        reason = "tls" if isinstance(problem, requests.exceptions.SSLError) else "no connection"
-        return Unavailable(f"The EHR could not be reached ({reason}).")
-    reason = "timeout" if call.timed_out or isinstance(problem, requests.exceptions.Timeout) else "connection lost"
-    if method in WRITES:
-        return OutcomeUnknown(f"No complete answer ({reason}).")
-    if call.answered and not call.timed_out:
-        return Malformed(f"The answer was cut off ({reason}).")
-    return Unavailable(f"No complete answer ({reason}).")
-
-
-def origin_of(url: str) -> str:
-    """Return scheme, host and port of an address; raises Refused for one without them."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (KeyError, ValueError):
-        raise Refused("The address is not a web address.") from None
-    if not parts.hostname or parts.username or parts.password:
-        raise Refused("The address names no host, or a password.")
-    return f"{parts.scheme}://{parts.hostname.lower()}:{port}"
 
 
 def refuse_inside_transaction() -> None:

@@ -36,8 +36,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{count:7} {kind}s")
         if report.quarantined or report.unresolved:
             self.stdout.write(
-                f"{report.quarantined} could not be read and {report.unresolved} refer to somebody the EHR does not have; "
-                "the worklist shows them."
+                f"{report.quarantined} could not be read and {report.unresolved} refer to somebody the EHR does not "
+                "have; the worklist shows them."
             )
 
     def _show(self, kind: str, count: int) -> None:

@@ -54,5 +54,5 @@ def test_each_call_is_recorded_without_query_or_token(sandbox: ehr.Sandbox) -> N
         ("POST", "token", 200, "ok"),
         ("GET", "Location", 200, "ok"),
     ]
-    assert {actor for actor in ApiCall.objects.values_list("actor", flat=True)} == {"worker: load"}
+    assert set(ApiCall.objects.values_list("actor", flat=True)) == {"worker: load"}
     assert not ApiCall.objects.filter(resource__contains="?").exists()
