@@ -25,6 +25,7 @@ DOUBT = timedelta(hours=24)
 #: Bare digits answer a question of ours that was asked so lately.
 QUESTION_STANDS = timedelta(hours=2)
 _O = Reply.Outcome
+WAITS = (WaitlistEntry.Status.WAITING, WaitlistEntry.Status.ASKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Sender:
     def subject(self) -> messages.Subject:
         """What an answer is about when it is about no offer."""
         patient = self.patients[0] if len(self.patients) == 1 else None
-        return messages.Subject(patient, self.location)
+        known = [offer.patient for offer in self.offers] or self.patients
+        return messages.Subject(patient, self.location, speaks=known[0].language if known else "")
 
     @property
     def location(self) -> Location | None:
@@ -80,6 +82,8 @@ def answer(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
         Intent.CODE: _bare_code,
         Intent.URGENT: _urgent,
         Intent.WRONG_PERSON: _wrong_person,
+        Intent.DIED: _wrong_person,
+        Intent.OKAY: _okay,
     }
     handler = handlers.get(meaning.intent)
     if handler is None:
@@ -88,14 +92,18 @@ def answer(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
         handler(reply, sender, meaning, now)
 
 
-def _end(reply: Reply, outcome: str, offer: Offer | None = None, patient: Patient | None = None) -> bool:
-    patient = patient or (offer.patient if offer else None)
-    fields: dict[str, Any] = {"handled_at": timezone.now(), "lease_until": None}
-    if offer is not None:
-        fields |= {"offer": offer, "location": offer.opening.location}
-    if patient is not None:
-        fields["patient"] = patient
-    return move(reply, outcome, field="outcome", **fields)
+def _end(reply: Reply, sender: Sender, outcome: str, offer: Offer | None = None) -> bool:
+    """Give the reply its outcome, and say whose it was and what it was about where that is certain."""
+    return move(
+        reply,
+        outcome,
+        field="outcome",
+        handled_at=timezone.now(),
+        lease_until=None,
+        offer=offer,
+        patient=offer.patient if offer else sender.subject.patient,
+        location=offer.opening.location if offer else sender.location,
+    )
 
 
 def _say(
@@ -124,7 +132,7 @@ def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
             _say(reply, sender, Message.Kind.STOP_RECEIPT, now)
         for message in stopped:
             tell_otherwise(message)
-        _end(reply, _O.OPTED_OUT, patient=sender.subject.patient)
+        _end(reply, sender, _O.OPTED_OUT)
 
 
 def tell_otherwise(message: Message) -> None:
@@ -143,13 +151,13 @@ def _start(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
     with transaction.atomic():
         consent.restore_address(reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY)
         _say(reply, sender, Message.Kind.ANSWER, now, outcome="started")
-        _end(reply, _O.OPTED_IN, patient=sender.subject.patient)
+        _end(reply, sender, _O.OPTED_IN)
 
 
 def _help(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     with transaction.atomic():
         _say(reply, sender, Message.Kind.HELP, now)
-        _end(reply, _O.HELPED, patient=sender.subject.patient)
+        _end(reply, sender, _O.HELPED)
 
 
 # --- yes and no -------------------------------------------------------------------------------------------------------
@@ -186,14 +194,14 @@ def _yes(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     result = claims.claim(offer.opening, offer.patient, offer=offer, entry=offer.entry, channel="sms", now=now)
     with transaction.atomic():
         if result.outcome == Outcome.FROZEN:
-            _end(reply, _O.STAFF, offer)  # the claim has asked staff, and nothing is sent
+            _end(reply, sender, _O.STAFF, offer)  # the claim has asked staff, and nothing is sent
             return
         if result.outcome == Outcome.ALREADY_YOURS and result.claim is not None:
             said = telling.describe(result.claim) | {"outcome": result.claim.state}
             _say(reply, sender, Message.Kind.ANSWER, now, offer=offer, **said)
         elif result.outcome != Outcome.WON:
             _say(reply, sender, Message.Kind.ANSWER, now, offer=offer, outcome=str(result.outcome))
-        _end(reply, _O.CLAIMED if result.is_win else _O.TOO_LATE, offer)
+        _end(reply, sender, _O.CLAIMED if result.is_win else _O.TOO_LATE, offer)
 
 
 def _no(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
@@ -204,7 +212,7 @@ def _no(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
         offer.refresh_from_db()
         claims.decline(offer, "sms", now)
         _say(reply, sender, Message.Kind.ANSWER, now, offer=offer, outcome="declined")
-        _end(reply, _O.DECLINED, offer)
+        _end(reply, sender, _O.DECLINED, offer)
 
 
 def _bare_code(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
@@ -222,6 +230,14 @@ def _bare_code(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) ->
         hand_to_staff(reply, sender)
 
 
+def _okay(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
+    """ "OK, thanks" books nothing: with an offer open we ask what it means, otherwise there is nothing to do."""
+    if sender.live:
+        _ask_which(reply, sender, sender.live, now)
+    else:
+        _end(reply, sender, _O.NOTED)
+
+
 def _the_one(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Offer | None:
     """Return the one offer that is meant, or deal with there being none or several and return None."""
     offers = meant(sender, meaning.code, now)
@@ -232,7 +248,7 @@ def _the_one(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> O
     elif meaning.code:
         with transaction.atomic():
             _say(reply, sender, Message.Kind.ANSWER, now, outcome="no_offer")
-            _end(reply, _O.TOO_LATE, patient=sender.subject.patient)
+            _end(reply, sender, _O.TOO_LATE)
     elif not _about_staying(reply, sender, meaning, now):
         hand_to_staff(reply, sender)
     return None
@@ -245,7 +261,7 @@ def _ask_which(reply: Reply, sender: Sender, offers: list[Offer], now: datetime)
     choices = [(each.code, each.start.astimezone(each.opening.location.zone)) for each in reversed(offers)]
     with transaction.atomic():
         _say(reply, sender, Message.Kind.QUESTION, now, choices=choices)
-        _end(reply, _O.ASKED, patient=sender.subject.patient)
+        _end(reply, sender, _O.ASKED)
 
 
 def _about_staying(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> bool:
@@ -262,7 +278,7 @@ def _about_staying(reply: Reply, sender: Sender, meaning: Meaning, now: datetime
             else:
                 entries.leave(entry, now)
         _say(reply, sender, Message.Kind.ANSWER, now, outcome="stays" if stays else "left")
-        _end(reply, _O.CLAIMED if stays else _O.DECLINED, patient=rows[0].patient)
+        _end(reply, sender, _O.CLAIMED if stays else _O.DECLINED)
     return True
 
 
@@ -278,7 +294,7 @@ def _urgent(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> No
             advice="They were told that nobody watches this number and to call 911. Read the thread and call.",
             urgency=WorkItem.Urgency.RED,
         )
-        _end(reply, _O.URGENT, patient=sender.subject.patient)
+        _end(reply, sender, _O.URGENT)
 
 
 def _wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
@@ -290,6 +306,8 @@ def _wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime)
         consent.suppress_address(reply.channel, reply.address_index, "frozen")
         for offer in sender.live:
             claims.take_back(offer, "wrong_person", now)
+        if meaning.intent == Intent.DIED:
+            _pause(sender)
         _ask(
             reply,
             sender,
@@ -297,7 +315,13 @@ def _wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime)
             "A text says that a number reaches the wrong person, or that the patient has died",
             advice="Nothing more is sent there, and offers sent there were taken back. Check the record in the EHR.",
         )
-        _end(reply, _O.WRONG_PERSON, patient=sender.subject.patient)
+        _end(reply, sender, _O.WRONG_PERSON)
+
+
+def _pause(sender: Sender) -> None:
+    """Offer nothing to anybody at the number, by no channel, until a person has looked."""
+    for entry in WaitlistEntry.objects.filter(patient__in=sender.patients, status__in=WAITS):
+        entries.pause(entry)
 
 
 def hand_to_staff(reply: Reply, sender: Sender) -> None:
@@ -310,7 +334,7 @@ def hand_to_staff(reply: Reply, sender: Sender) -> None:
             "A patient's text needs a person to read it",
             advice="Nothing was changed and no answer was sent. Read the thread, then call or act on the offer.",
         )
-        _end(reply, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None, sender.subject.patient)
+        _end(reply, sender, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None)
 
 
 def _ask(

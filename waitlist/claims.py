@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -35,6 +35,8 @@ __all__ = ["ClaimResult", "Outcome", "claim", "decline", "release", "settle", "s
 REFERENCE_ALPHABET = "ACDEFGHJKMNPQRTUVWXY34679"
 REFERENCE_LENGTH = 6
 LONGEST_WAIT = timedelta(hours=24)
+#: PostgreSQL's name for a transaction it ended because two waited for each other.
+DEADLOCK = "40P01"
 STAFF = "staff"
 
 
@@ -124,13 +126,12 @@ def claim(
     start, end = start or (offer.start if offer else None), end or (offer.end if offer else None)
     if kind is None or start is None or end is None:
         raise ValueError("a claim without an offer names its type, start and end")
-    wish = _Wish(opening, patient, offer, entry or (offer.entry if offer else None), kind, start, end, channel, now)
+    wish = _Wish(opening, patient, offer, entry, kind, start, end, channel, now)
     lost = _reason_at_a_glance(wish)
     if lost is not None:
         return _lose(wish, lost, at_a_glance=True)
     try:
-        with transaction.atomic():
-            return ClaimResult(Outcome.WON, _win(wish))
+        return ClaimResult(Outcome.WON, _try_to_win(wish))
     except _Lost as loss:
         if loss.look_again:
             openings.request_check(opening.pk, wish.now)
@@ -139,9 +140,23 @@ def claim(
         return _lose(wish, Outcome.TAKEN)
 
 
+def _try_to_win(wish: _Wish) -> Claim:
+    """Run the claim's transaction; once more when the database ended it to resolve a deadlock."""
+    for is_last in (False, True):
+        try:
+            with transaction.atomic():
+                return _win(wish)
+        except OperationalError as error:
+            if is_last or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+                raise
+    raise AssertionError("unreachable")
+
+
 def _reason_at_a_glance(wish: _Wish) -> Outcome | None:
     """Return why the wish is lost, from what was read already: a loser costs the winner nothing."""
     opening, offer = wish.opening, wish.offer
+    if not wish.by_staff and not wish.patient.may_be_offered:
+        return Outcome.FROZEN
     if opening.status == Opening.Status.CLAIMED:
         return Outcome.TAKEN
     if opening.status == Opening.Status.FILLED:
@@ -311,12 +326,13 @@ def decline(offer: Offer, channel: str, now: datetime | None = None) -> bool:
     if offer.status not in (Offer.Status.SENT, Offer.Status.PROPOSED):
         return False
     with transaction.atomic():
+        # The opening's row first, as a claim takes it: a yes and a no at once must not wait for each other.
+        openings.request_attention(offer.opening_id)
         if not move(offer, Offer.Status.NO, answered_at=now, where=Q(answered_at__isnull=True)):
             return False
         entries.heard_from(offer.entry_id)
         finish_for(call_key(offer), "The patient said no.")
         tell(offer.opening, "offer.declined", "A patient declined.", offer_id=offer.pk, channel=channel)
-        openings.request_attention(offer.opening_id)
     return True
 
 

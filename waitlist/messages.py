@@ -58,6 +58,7 @@ class Subject:
     opening: Opening | None = None
     offer: Offer | None = None
     type_id: int | None = None
+    speaks: str = ""
 
     @classmethod
     def of(cls, offer: Offer) -> Subject:
@@ -79,7 +80,7 @@ class Subject:
     @property
     def language(self) -> str:
         """The language we write in to this patient."""
-        return wording.language_of(self.patient.language if self.patient else "")
+        return wording.language_of(self.patient.language if self.patient else self.speaks)
 
 
 def queue(

@@ -20,7 +20,9 @@ class Intent(StrEnum):
     STOP = "stop"
     START = "start"
     HELP = "help"
+    OKAY = "okay"
     WRONG_PERSON = "wrong_person"
+    DIED = "died"
     URGENT = "urgent"
     EMPTY = "empty"
     UNCLEAR = "unclear"
@@ -40,16 +42,16 @@ LONGEST_ANSWER = 60
 STOP_WORDS = frozenset(
     [
         "stop", "stopall", "quit", "end", "revoke", "optout", "opt out", "cancel", "unsubscribe", "alto", "parar",
-        "pare", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar",
+        "pare", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar", "no more",
     ]
 )
 # fmt: on
 START_WORDS = frozenset(("start", "unstop", "subscribe", "opt in", "empezar", "comenzar", "iniciar", "alta"))
 HELP_WORDS = frozenset(("help", "info", "ayuda", "informacion"))
-YES = frozenset(
-    ("yes", "y", "ya", "yep", "yeah", "yea", "yup", "si", "s", "sip", "claro", "ok", "okay", "sure", "accept", "acepto")
-)
+YES = frozenset(("yes", "y", "yep", "yeah", "yea", "yup", "si", "sip", "claro", "sure", "accept", "acepto"))
 NO = frozenset(("no", "n", "nope", "nah", "decline", "rechazo"))
+#: Polite words that people also send to say "I have read it": by themselves they are no yes.
+OKAY = frozenset(("ok", "okay", "k", "kk", "thanks", "thank", "you", "thx", "ty", "vale", "gracias", "muchas", "bueno"))
 YES_SIGNS = ("👍", "✅", "👌", "🙋")
 NO_SIGNS = ("👎", "❌", "🚫")
 # fmt: off
@@ -73,12 +75,15 @@ REGRET = frozenset(
 )
 # fmt: on
 _STOP_PHRASES = re.compile(
-    r"\b(stop|quit|no more|dont|do not|never|leave|take me off|remove me|remove my|unsubscribe)\b[ a-z]*"
-    r"\b(text|texts|texting|message|messages|messaging|me alone|contact|contacting|list|number|sms|writing|sending)\b"
+    r"\b(stop|quit) ([a-z]+ ){0,3}(text|texts|texting|message|messages|messaging|contacting|writing|sending|sms)\b"
+    r"|\b(dont|do not|never) (ever )?(text|message|contact|write|send)\b"
+    r"|\bno more ([a-z]+ )?(text|texts|message|messages|sms)\b"
+    r"|\b(leave me alone|unsubscribe|opt (me )?out)\b"
+    r"|\b(take|remove|delete) (me|my number|my name|this number) (off|from)\b|^remove me\b"
     r"|^(please )?stop( it| this| now| please)*$"
-    r"|\bopt (me )?out\b"
-    r"|\b(no|deje|dejen|deja|ya no|nunca)\b[ a-z]*\b(mas mensajes|mas textos|mandar|mandarme|mande|manden|enviar|"
-    r"enviarme|envie|envien|escribir|escribirme|escriba|escriban|mensajes|textos|molestar|molesten)\b"
+    r"|\bno (me |nos )?(mande|manden|mandes|envie|envien|envies|escriba|escriban|escribas|moleste|molesten|molestes)\b"
+    r"|\b(deje|dejen|deja|pare|paren|para) de (mandar|enviar|escribir|molestar|textear)"
+    r"|\bno mas (mensajes|textos|sms)\b|\bno quiero (mas|recibir)( mas)? (mensajes|textos|sms)\b"
     r"|\b(quiteme|quitenme|borreme|borrenme|saqueme|saquenme)\b"
 )
 _URGENT_PHRASES = re.compile(
@@ -88,14 +93,18 @@ _URGENT_PHRASES = re.compile(
     r"|\b(dolor (de|en el) pecho|me duele el pecho|no puedo respirar|no puede respirar|falta de aire|infarto|derrame|"
     r"suicid\w*|matarme|quiero morir|sobredosis|sangrando|sangrado|inconsciente|desmay\w*|emergencia)\b"
 )
+_DIED_PHRASES = re.compile(
+    r"\b(he|she|they|patient|mom|mum|dad|mother|father|husband|wife|son|daughter|brother|sister|grand\w+|my \w+)"
+    r"( has| have)? (died|passed( away)?|is dead|is deceased|is no longer with us)\b"
+    r"|\b(is deceased|passed away)\b"
+    r"|\b(murio|fallecio|ha fallecido|ha muerto|esta muert[oa]|en paz descanse)\b"
+)
 _WRONG_PERSON_PHRASES = re.compile(
-    r"\b(wrong (number|person|phone|guy)|not (my|this|his|her|the right) (number|name)|you have the wrong|"
+    r"\b(wrong (number|person|phone|guy)|not (my|this|his|her|the right) (number|name)|"
     r"(this|that) is(nt| not) (him|her|me|the (right )?(person|number))|(dont|do not) know (him|her|this person|who)|"
-    r"who is this|no one (here )?by that name|nobody (here )?by that name|"
-    r"(he|she|they|patient|mom|dad|mother|father|husband|wife|son|daughter|brother|sister|grand\w+)( has| have)?"
-    r" (died|passed( away)?|is dead|is deceased|no longer with us)|is deceased|passed away)\b"
+    r"who is this|(no one|nobody) (here )?(by|with) that name)\b"
     r"|\b(numero (equivocado|incorrecto)|persona equivocada|se equivoco de|no es (mi|el|su|este) numero|"
-    r"no conozco a|quien es|(el|ella|mi \w+) (murio|fallecio|esta muert[oa])|ya fallecio|ha fallecido|murio)\b"
+    r"no conozco a|quien es)\b"
 )
 _CODE = re.compile(r"\d{1,4}")
 
@@ -119,6 +128,7 @@ def understand(text: str, media_count: int = 0) -> Meaning:
 
 _PHRASES = (
     (Intent.URGENT, _URGENT_PHRASES),
+    (Intent.DIED, _DIED_PHRASES),
     (Intent.WRONG_PERSON, _WRONG_PERSON_PHRASES),
     (Intent.STOP, _STOP_PHRASES),
 )
@@ -146,10 +156,16 @@ def _answer(words: list[str], signs: set[Intent]) -> Meaning:
         return Meaning(Intent.UNCLEAR)
     code = codes[0] if codes else ""
     if not said:
-        return Meaning(Intent.CODE, code) if code and not spoken else Meaning(Intent.UNCLEAR)
+        return _neither(spoken, code)
     (intent,) = said
-    allowed = YES | POLITE if intent == Intent.YES else NO | POLITE | REGRET
+    allowed = YES | POLITE | OKAY if intent == Intent.YES else NO | POLITE | REGRET | OKAY
     return Meaning(intent, code) if allowed.issuperset(spoken) else Meaning(Intent.UNCLEAR)
+
+
+def _neither(spoken: list[str], code: str) -> Meaning:
+    if code:
+        return Meaning(Intent.UNCLEAR if spoken else Intent.CODE, "" if spoken else code)
+    return Meaning(Intent.OKAY if spoken and OKAY.issuperset(spoken) else Intent.UNCLEAR)
 
 
 def _split_glued_code(word: str) -> list[str]:

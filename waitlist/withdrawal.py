@@ -36,8 +36,9 @@ def withdraw(opening: Opening, reason: str, now: datetime | None = None, *, only
     now = now or timezone.now()
     rows = opening.offers.filter(only or Q(), status__in=OUT)
     withdrawn = 0
-    for offer in rows.select_related("patient", "opening__location", "opening__provider", "appointment_type"):
-        withdrawn += _withdraw_one(offer, reason, now)
+    for offer in rows.select_related("patient", "entry", "opening__location", "opening__provider"):
+        # Nobody needs to hear that an offer's time is over: they knew until when it stood.
+        withdrawn += _expire_one(offer, now) if reason == "cut_off" else _withdraw_one(offer, reason, now)
     if only is None:
         finish_for(ask_first_key(opening.pk), "No longer needed.")
     return withdrawn
@@ -97,9 +98,7 @@ def _end_late(offer: Offer) -> bool:
 def expire(now: datetime | None = None, limit: int = 200) -> int:
     """End offers whose time is over; return how many. Silence counts only where something was really sent."""
     now = now or timezone.now()
-    rows = Offer.objects.filter(
-        Q(status=Offer.Status.PROPOSED) | Q(status=Offer.Status.SENT, answered_at__isnull=True), expires_at__lte=now
-    )
+    rows = Offer.objects.filter(status=Offer.Status.SENT, answered_at__isnull=True, expires_at__lte=now)
     rows = rows.select_related("patient", "entry", "opening__location", "opening__provider")
     return sum(_expire_one(offer, now) for offer in rows.order_by("expires_at")[:limit])
 

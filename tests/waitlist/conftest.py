@@ -37,7 +37,9 @@ class Scene:
 
     def waiting(self, number: int = 1, **fields: Any) -> list[WaitlistEntry]:
         """That many more patients on the list, the first waiting longest. Patient's fields start with patient_."""
-        persons = {name.removeprefix("patient_"): fields.pop(name) for name in list(fields) if name.startswith("patient_")}
+        persons = {
+            name.removeprefix("patient_"): fields.pop(name) for name in list(fields) if name.startswith("patient_")
+        }
         made = []
         for _ in range(number):
             person = factories.patient(**persons)
@@ -48,7 +50,9 @@ class Scene:
 
     def opening(self, *, hours: float = 72, **fields: Any) -> Opening:
         """Free time that starts in so many hours, opened two minutes ago, with a slot of the EHR for it."""
-        opening = factories.opening(self.provider, self.location, start=timezone.now() + timedelta(hours=hours), **fields)
+        opening = factories.opening(
+            self.provider, self.location, start=timezone.now() + timedelta(hours=hours), **fields
+        )
         Opening.objects.filter(pk=opening.pk).update(created_at=timezone.now() - timedelta(minutes=2))
         opening.refresh_from_db()
         return opening
@@ -102,7 +106,8 @@ class Scene:
         """An appointment the patient has, with this provider unless told."""
         start = timezone.now() + timedelta(hours=hours)
         return factories.appointment(
-            patient, **{"provider": self.provider, "location": self.location, "type": self.type, "start": start, **fields}
+            patient,
+            **{"provider": self.provider, "location": self.location, "type": self.type, "start": start, **fields},
         )
 
     def pass_time(self, **delta: float) -> datetime:

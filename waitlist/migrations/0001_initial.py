@@ -233,7 +233,7 @@ class Migration(migrations.Migration):
                 ('address_index', models.CharField(db_index=True, max_length=64)),
                 ('body', audit.fields.EncryptedTextField(blank=True)),
                 ('media_count', models.PositiveSmallIntegerField(default=0)),
-                ('outcome', models.CharField(choices=[('new', 'not read yet'), ('claimed', 'yes'), ('too_late', 'yes, too late'), ('declined', 'no'), ('opted_out', 'stop'), ('opted_in', 'start'), ('helped', 'help'), ('asked', 'asked back'), ('urgent', 'urgent words'), ('wrong_person', 'wrong person'), ('staff', 'for staff')], default='new', max_length=20)),
+                ('outcome', models.CharField(choices=[('new', 'not read yet'), ('claimed', 'yes'), ('too_late', 'yes, too late'), ('declined', 'no'), ('opted_out', 'stop'), ('opted_in', 'start'), ('helped', 'help'), ('asked', 'asked back'), ('urgent', 'urgent words'), ('wrong_person', 'wrong person'), ('noted', 'thanks, nothing to do'), ('staff', 'for staff')], default='new', max_length=20)),
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('lease_until', models.DateTimeField(blank=True, null=True)),
                 ('received_at', models.DateTimeField()),

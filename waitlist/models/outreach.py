@@ -193,6 +193,7 @@ class Reply(ScopedModel):
         ASKED = "asked", "asked back"
         URGENT = "urgent", "urgent words"
         WRONG_PERSON = "wrong_person", "wrong person"
+        NOTED = "noted", "thanks, nothing to do"
         STAFF = "staff", "for staff"
 
     channel = models.CharField(max_length=10, choices=Channel, default=Channel.SMS)
