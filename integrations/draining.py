@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.conf import settings
+
 from scheduling.wake import wake
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ def drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], object
         ids = [each for each in due() if each not in tried]
         if not ids:
             break
-        if len(ids) > 1:
+        if len(ids) > 1 and topic in settings.WAKE_TASKS:
             wake(topic)
         for row_id in ids:
             done += _work_on(topic, row_id, work)

@@ -156,8 +156,9 @@ def notice_missing_sweep(now: datetime | None = None) -> bool:
     if gap is None or not heartbeat.is_alarming(gap, EVERY_SECONDS):
         return False
     trouble = _stood_still(gap)
-    _ask(trouble)
-    alerts.raise_alerts(now)
+    if not WorkItem.objects.filter(dedupe_key=trouble.key, status=WorkItem.Status.OPEN).exists():
+        _ask(trouble)
+        alerts.raise_alerts(now)
     return True
 
 

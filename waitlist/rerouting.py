@@ -43,7 +43,7 @@ def send_elsewhere(message: Message, *, skip_channel: str = "", now: datetime | 
 
 def _same_news(message: Message) -> QuerySet[Message]:
     """The other messages that tell this patient the same."""
-    rows = Message.objects.filter(patient_id=message.patient_id, kind=message.kind).exclude(pk=message.pk)
+    rows = Message.objects.filter(patient=message.patient, kind=message.kind).exclude(pk=message.pk)
     if message.offer is not None:
         # An offer made again tells something new, in messages of its own.
         return rows.filter(offer=message.offer, created_at__gte=message.offer.created_at)

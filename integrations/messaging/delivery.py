@@ -35,7 +35,7 @@ from integrations.messaging.gateway import (
 from scheduling import practice
 from scheduling.story import tell
 from scheduling.transitions import allows, move
-from waitlist import messages, states  # noqa: F401  the states' table of allowed steps is registered on import
+from waitlist import messages
 from waitlist.models import Message
 
 Status = Message.Status

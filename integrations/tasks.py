@@ -1,0 +1,75 @@
+"""Celery tasks: each enters who acts, calls one function and returns. Rows carry the work; a task gets ids at most."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from audit.context import correlated, service
+from integrations import alerts, health, outbox
+from integrations.draining import drain
+from integrations.ehr import availability, inbox, load, poll
+from integrations.messaging import catch_up, delivery
+from integrations.sweep import sweep as sweep_once
+
+
+@shared_task(name="integrations.tasks.sweep")
+@service("worker: sweep")
+def sweep() -> None:
+    """Start whatever is due; every second."""
+    sweep_once()
+
+
+@shared_task(name="integrations.tasks.drain_inbox")
+@service("worker: inbox")
+def drain_inbox() -> None:
+    """Interpret what the EHR sent."""
+    health.notice_missing_sweep()
+    drain("inbox", inbox.due, inbox.process)
+
+
+@shared_task(name="integrations.tasks.drain_checks")
+@service("worker: availability")
+def drain_checks() -> None:
+    """Take fresh looks at openings and send their waves."""
+    drain("checks", availability.due, availability.look)
+
+
+@shared_task(name="integrations.tasks.drain_writebacks")
+@service("worker: outbox")
+def drain_writebacks() -> None:
+    """Write to the EHR what is due."""
+    health.notice_missing_sweep()
+    drain("writebacks", outbox.due, outbox.process)
+
+
+@shared_task(name="integrations.tasks.drain_messages")
+@service("worker: messages")
+def drain_messages() -> None:
+    """Hand due messages to their carriers, and alerts to staff."""
+    drain("messages", delivery.due, delivery.send)
+    drain("messages", alerts.due, alerts.send)
+
+
+@shared_task(name="integrations.tasks.poll_connections")
+@service("worker: polling")
+def poll_connections() -> None:
+    """Ask every EHR that is due what changed, and the carrier what patients sent while we were away."""
+    with correlated():
+        catch_up.fetch_missed()
+    drain("polls", poll.poll_due, poll.poll)
+
+
+@shared_task(name="integrations.tasks.load_connection")
+@service("worker: loading")
+def load_connection(connection_id: int) -> None:
+    """Load everything a new connection has."""
+    with correlated():
+        load.load(connection_id)
+
+
+@shared_task(name="integrations.tasks.watch")
+@service("worker: health")
+def watch() -> None:
+    """Look for silence, lateness and failure; every minute."""
+    with correlated():
+        health.watch()

@@ -1,0 +1,110 @@
+"""E-mail over SMTP, against a server that a test can have refuse, delay or hang up."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from integrations.messaging.email.transport import EmailCarrier, message_id
+from integrations.messaging.gateway import (
+    AddressUnusable,
+    CarrierBusy,
+    CarrierDown,
+    HandoverUnknown,
+    MessageRejected,
+    Outgoing,
+)
+from tests.flows.stack import free_port
+
+MAIL = Outgoing(
+    reference="7-abc",
+    channel="email",
+    address="robin@example.org",
+    subject="Elm Street Clinic: your appointment is confirmed",
+    body="Elm Street Clinic: confirmed.",
+    attachment="BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n",
+)
+
+
+class Mailbox:
+    """Takes mail, or answers as the test wishes."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.rcpt, self.data, self.hang_up = "250 OK", "250 OK", False
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.rcpt.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.rcpt
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.data.startswith("250"):
+            self.taken.append(envelope.content)
+        if self.hang_up:
+            server.transport.close()
+        return self.data
+
+
+@pytest.fixture
+def mailbox(settings: Any) -> Iterator[Mailbox]:
+    box = Mailbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.port
+    try:
+        yield box
+    finally:
+        controller.stop()
+
+
+def test_sent_with_its_calendar_file(mailbox: Mailbox) -> None:
+    carrier_id = EmailCarrier().send(MAIL)
+    [raw] = mailbox.taken
+    parsed = email.message_from_bytes(raw)
+    assert (parsed["To"], parsed["Subject"], parsed["Message-ID"]) == (MAIL.address, MAIL.subject, carrier_id)
+    assert parsed["Auto-Submitted"] == "auto-generated"
+    names = [part.get_filename() for part in parsed.walk() if part.get_filename()]
+    assert names == ["appointment.ics"]
+
+
+def test_the_message_id_is_the_same_each_time_and_says_nothing() -> None:
+    assert message_id("7-abc") == message_id("7-abc")
+    assert message_id("7-abc") != message_id("8-abc")
+    assert "7-abc" not in message_id("7-abc")
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "error"),
+    [
+        ("rcpt", "550 No such user", AddressUnusable),
+        ("rcpt", "450 Mailbox busy", CarrierBusy),
+        ("data", "554 Looks like spam", MessageRejected),
+        ("data", "451 Try later", CarrierBusy),
+    ],
+)
+def test_each_refusal_has_a_name(mailbox: Mailbox, stage: str, answer: str, error: type[Exception]) -> None:
+    setattr(mailbox, stage, answer)
+    with pytest.raises(error) as raised:
+        EmailCarrier().send(MAIL)
+    assert MAIL.address not in str(raised.value)
+    assert mailbox.taken == []
+
+
+def test_hung_up_after_the_data_is_unknown(mailbox: Mailbox) -> None:
+    mailbox.hang_up = True
+    with pytest.raises(HandoverUnknown):
+        EmailCarrier().send(MAIL)
+    assert len(mailbox.taken) == 1
+
+
+def test_nobody_there_had_no_effect(settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    with pytest.raises(CarrierDown):
+        EmailCarrier().send(MAIL)

@@ -1,0 +1,138 @@
+"""The sweep finds what a lost wake-up left behind, and the drains share it without doing it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from integrations import draining, heartbeat, outbox, sweep, tasks
+from integrations.messaging import delivery
+from integrations.models import Heartbeat
+from scheduling import openings, wake
+from scheduling.models import Writeback
+from tests import factories
+from tests.integrations.conftest import Booking, Clinic, say_yes
+from tests.integrations.messaging.test_delivery_once import message_to
+from tests.integrations.test_outbox_books_once import assert_booked_once
+from waitlist.models import Claim, Message
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The topics that were published, at once and outside the broker."""
+    topics: list[str] = []
+    monkeypatch.setattr(wake._publisher, "mark", topics.append)
+    return topics
+
+
+def test_nothing_due_wakes_nobody() -> None:
+    assert sweep.sweep() == []
+
+
+def test_each_kind_of_due_row_wakes_its_worker(booking: Booking) -> None:
+    """The claim left a write and a message to its winner; the other rows are made here."""
+    opening = booking.clinic.opening(start=factories.in_days(5))
+    openings.request_check(opening.pk, timezone.now())
+    openings.request_attention(opening.pk)
+    assert set(sweep.sweep()) == {"checks", "attention", "messages", "writebacks"}
+
+
+def test_a_row_whose_wake_up_was_lost_is_done(booking: Booking, woken: list[str]) -> None:
+    sweep.sweep()
+    tasks.drain_writebacks()
+    assert_booked_once(booking)
+    assert "writebacks" not in sweep.sweep()
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_expired_leases_are_found(booking: Booking, hours: int) -> None:
+    lapsed = timezone.now() - timedelta(seconds=1, hours=hours)
+    Writeback.objects.update(status=Writeback.Status.SENDING, lease_until=lapsed, sent_at=lapsed)
+    Message.objects.all().delete()
+    message_to(factories.patient(email=None).contact_points.get(), status=Message.Status.SENDING, lease_until=lapsed)
+    assert {"writebacks", "messages"} <= set(sweep.sweep())
+
+
+def test_a_task_delivered_three_times_has_one_effect(booking: Booking) -> None:
+    for _ in range(3):
+        tasks.drain_writebacks()
+        tasks.drain_messages()
+    assert booking.clinic.ehr.calls.count("create") == 1
+    assert_booked_once(booking)
+    sent = Message.objects.filter(kind=Message.Kind.CONFIRMED, channel="sms")
+    assert list(sent.values_list("status", "attempts")) == [(Message.Status.SENT, 1)]
+
+
+def test_a_poison_row_does_not_stop_the_others(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = say_yes(clinic), say_yes(clinic, start=factories.in_days(4))
+    seen: list[int] = []
+
+    def work(row_id: int) -> bool:
+        seen.append(row_id)
+        if row_id == first.writeback.pk:
+            raise RuntimeError
+        return outbox.process(row_id)
+
+    assert draining.drain("writebacks", outbox.due, work) == 1
+    assert seen == [first.writeback.pk, second.writeback.pk], "the poison row is tried once per drain"
+    assert_booked_once(second)
+    assert first.state == Claim.State.PENDING
+
+
+def test_more_than_one_row_calls_another_worker(
+    woken: list[str], django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    left = [1, 2, 3]
+
+    def work(row_id: int) -> bool:
+        left.remove(row_id)
+        return True
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert draining.drain("writebacks", lambda: list(left), work) == 3
+    assert woken == ["writebacks"]
+
+
+def test_a_single_row_calls_nobody(woken: list[str], django_capture_on_commit_callbacks: Callable[..., Any]) -> None:
+    left = [1]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert draining.drain("writebacks", lambda: list(left), lambda _: bool(left.clear()) or True) == 1
+    assert woken == []
+
+
+def test_a_drain_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "LONGEST_SECONDS", 0.0)
+    assert draining.drain("writebacks", lambda: [1], lambda _: True) == 0
+
+
+def test_workers_act_under_a_name_and_the_openings_correlation(booking: Booking) -> None:
+    tasks.drain_writebacks()
+    step = booking.opening.timeline.get(kind="writeback.confirmed")
+    assert step.actor == "worker: outbox"
+    assert step.correlation_id == booking.opening.correlation_id
+
+
+def test_sweeps_leave_their_time_and_their_lateness() -> None:
+    start = timezone.now()
+    sweep.sweep(start)
+    sweep.sweep(start + timedelta(seconds=1))
+    assert Heartbeat.objects.get(name="sweep").late_by_ms == 0
+    sweep.sweep(start + timedelta(seconds=91))
+    sweep.sweep(start + timedelta(seconds=92))
+    assert heartbeat.take_lateness("sweep") == timedelta(seconds=89)
+    assert heartbeat.take_lateness("sweep") == timedelta()
+
+
+def test_messages_and_alerts_are_drained_together(settings: Any) -> None:
+    contact = factories.patient(email=None).contact_points.get()
+    message = message_to(contact)
+    tasks.drain_messages()
+    message.refresh_from_db()
+    assert message.status == Message.Status.SENT
+    assert delivery.due() == []
