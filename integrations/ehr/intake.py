@@ -155,6 +155,11 @@ def remember(connection: Connection, via: str, notice: events.Notice, key: str =
     )
 
 
+def named(path: str) -> events.Notice | None:
+    """Return the thing a path such as ``Appointment/123`` names, None when it names nothing of ours."""
+    return events.notice_named(path)
+
+
 def set_aside(connection: Connection, via: str, entries: Iterable[Quarantined], now: datetime | None = None) -> None:
     """Keep entries of a page that cannot be read, and show each to staff, once."""
     now = now or timezone.now()

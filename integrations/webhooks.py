@@ -1,0 +1,137 @@
+"""Where EHRs call us: the raw bytes are verified, stored and acknowledged. Nothing is interpreted here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from integrations import refusals, signatures
+from integrations.ehr import intake
+from integrations.models import Connection, InboundEvent
+from integrations.safe_json import NotJson, read_json
+
+#: Senders name a deleted resource in a header and send an empty object.
+DELETED = ("X-Deleted-Resource", "X-Medplum-Deleted-Resource")
+_UNKNOWN = "unknown"
+
+
+class Refused(Exception):
+    """The call is not taken: with which status, counted for which reason, and what the sender can do about it."""
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.detail = status, reason, detail
+
+
+class EhrWebhook(APIView):
+    """``POST`` or ``PUT /webhooks/ehr/<slug>/``: a signed notification of an EHR. 200 means that it is stored.
+
+    ``PUT /webhooks/ehr/<slug>/Appointment/123`` is how some R4 servers send a resource.
+    """
+
+    authentication_classes = ()
+    permission_classes = ()
+    http_method_names = ["post", "put"]
+
+    def post(self, request: Request, slug: str, named: str = "") -> Response:
+        """Take a notification."""
+        try:
+            receipt = take(request._request, slug, named)
+        except Refused as refused:
+            return refusal(refused)
+        return Response({"status": "stored" if receipt.is_new else "known"})
+
+    put = post
+
+
+def take(request: HttpRequest, slug: str, named: str) -> intake.Receipt:
+    """Verify and store a call; raises Refused."""
+    connection: Connection | None = None
+    try:
+        body = _read_body(request)
+        connection = _connection(slug)
+        event_id = _verified(request.headers, body, connection)
+        if connection is None:  # never verified without secrets; said once more for the reader and the type
+            raise Refused(HTTPStatus.UNAUTHORIZED, "unknown_connection", "")
+        payload = _parsed(body)
+    except Refused as refused:
+        refusals.count(connection.slug if connection else _UNKNOWN, refused.reason)
+        raise
+    return intake.receive(
+        connection,
+        via=InboundEvent.Via.WEBHOOK,
+        body=body,
+        payload=payload,
+        content_type=request.headers.get("Content-Type", ""),
+        event_id=event_id,
+        subject_key=_subject(request.headers, payload, named),
+    )
+
+
+def _connection(slug: str) -> Connection | None:
+    return Connection.objects.only("slug", "webhook_secrets").filter(slug=slug).first()
+
+
+def _read_body(request: HttpRequest) -> bytes:
+    """Return the body, never more of it than we take, whatever its announced length says."""
+    limit = settings.WEBHOOK_MAX_BYTES
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    if announced.isdigit() and int(announced) <= limit:
+        body: bytes = request.read(limit + 1)
+        if len(body) <= limit:
+            return body
+    raise Refused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too_large",
+        f"The body is larger than {limit} bytes. Send fewer resources at a time, or only their ids.",
+    )
+
+
+def _verified(headers: Mapping[str, str], body: bytes, connection: Connection | None) -> str:
+    try:
+        return signatures.verify(
+            headers,
+            body,
+            # An unknown slug costs and says the same as a wrong signature.
+            connection.webhook_secrets if connection else (),
+            now=time.time(),
+            tolerance_seconds=settings.WEBHOOK_TOLERANCE_SECONDS,
+        )
+    except signatures.SignatureRefused as refused:
+        raise Refused(HTTPStatus.UNAUTHORIZED, refused.reason, refused.detail) from None
+
+
+def _parsed(body: bytes) -> Any:
+    if not body.strip():
+        return {}
+    try:
+        payload = read_json(body)
+    except NotJson as problem:
+        raise Refused(HTTPStatus.BAD_REQUEST, "not_json", f"The body was refused: {problem}.") from None
+    if not isinstance(payload, dict):
+        raise Refused(HTTPStatus.BAD_REQUEST, "not_fhir", "The body is not a FHIR resource.")
+    return payload
+
+
+def _subject(headers: Mapping[str, str], payload: Any, named: str) -> str:
+    """Return what an empty body is about, by the header or the address; only ever a hint of what to fetch."""
+    if payload:
+        return ""
+    told = next((headers[name] for name in DELETED if headers.get(name)), named)
+    notice = intake.named(told)
+    return notice.subject_key if notice else ""
+
+
+def refusal(refused: Refused) -> Response:
+    """Return the answer to a call that was not taken: what happened and what to do, as RFC 9457 writes it."""
+    status = HTTPStatus(refused.status)
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": refused.detail}
+    return Response(body, status=status, content_type="application/problem+json")
