@@ -5,3 +5,26 @@ class IntegrationsConfig(AppConfig):
     name = "integrations"
     verbose_name = "Integrations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from audit.log import register_model
+        from integrations import models
+        from integrations.ehr import buttons
+
+        buttons.register()
+        # Calls and events are records in themselves; tokens change by the minute.
+        register_model(
+            models.Connection,
+            exclude=(
+                "cursor",
+                "poll_due_at",
+                "poll_lease_until",
+                "last_poll_at",
+                "last_event_at",
+                "last_success_at",
+                "quiet_until",
+                "last_error",
+                "capabilities",
+            ),
+        )
+        register_model(models.CodeMapping, exclude=("times_seen", "last_seen_at"))

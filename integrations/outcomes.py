@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from audit.context import current_actor
 from scheduling import appointments, mirror, writebacks
 from scheduling.models import Appointment, ExternalId, WorkItem, Writeback
 from scheduling.records import AppointmentRecord
@@ -222,7 +223,7 @@ def _ask(row: Writeback, kind: str, title: str, advice: str, *, soon: bool = Fal
 
 def _clear_work(row: Writeback) -> None:
     for kind in ("writeback.dead", "writeback.by_hand"):
-        finish_for(f"{kind}:{row.pk}", "The EHR answered.")
+        finish_for(f"{kind}:{row.pk}", "It was settled.", by=current_actor().name)
 
 
 def _must(held: bool) -> None:

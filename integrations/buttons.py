@@ -1,0 +1,83 @@
+"""What staff can do about the work items that writing, sending and looking put on the worklist."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils import timezone
+
+from integrations import by_hand, outcomes
+from scheduling import openings
+from scheduling.models import Opening, WorkItem, Writeback
+from scheduling.worklist import Action, register_action
+from waitlist.models import Message
+from waitlist.resending import send_again
+
+
+def _writeback(item: WorkItem) -> Writeback:
+    return Writeback.objects.select_related("opening", "appointment").get(pk=item.subject_id or 0)
+
+
+def _give_up(item: WorkItem, user: AbstractBaseUser) -> str:
+    detail = f"Given up by {user.get_username()}."
+    if not outcomes.refused(_writeback(item), "staff", detail, ask=False):
+        return "It is under way or finished already; nothing was changed."
+    return "Given up: the patient is told that it is not booked, and the time is offered again."
+
+
+def _entered(item: WorkItem, user: AbstractBaseUser) -> str:
+    row = _writeback(item)
+    Writeback.objects.filter(pk=row.pk, status=Writeback.Status.BY_HAND).update(due_at=timezone.now())
+    row.refresh_from_db()
+    if row.status == Writeback.Status.BY_HAND:
+        by_hand.look(row)
+        row.refresh_from_db()
+    if row.status == Writeback.Status.DONE:
+        return "The EHR shows it. The patient is told."
+    if row.status == Writeback.Status.BY_HAND:
+        return "The EHR does not show it yet; we keep looking, and tell the patient as soon as it does."
+    return "It was settled before; nothing was changed."
+
+
+def _send_message(item: WorkItem, user: AbstractBaseUser) -> str:
+    if send_again(Message.objects.select_related("opening").get(pk=item.subject_id or 0), user.get_username()):
+        return "It is sent again; the patient may get it twice."
+    return "It was settled before; nothing was sent."
+
+
+def _called(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "The patient was told by phone."
+
+
+def _not_reached(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "The patient was not reached."
+
+
+def _look_again(item: WorkItem, user: AbstractBaseUser) -> str:
+    openings.request_check(item.subject_id or 0, timezone.now())
+    return "The EHR is asked again now."
+
+
+def _close(item: WorkItem, user: AbstractBaseUser) -> str:
+    if openings.close(Opening.objects.get(pk=item.subject_id or 0), Opening.Closed.STAFF):
+        return "The time is not offered."
+    return "The opening was closed or filled already; nothing was changed."
+
+
+def register() -> None:
+    """Put the buttons on their work items. Called when the app is ready."""
+    give_up = Action("give_up", "Give up", "The patient is told it is not booked; the time is offered again.", _give_up)
+    entered = Action("entered", "It is entered", "We look in the EHR; once it is there the patient is told.", _entered)
+    called = Action("called", "I have told the patient", "Nothing more is sent.", _called)
+    not_reached = Action("not_reached", "Not reached", "Nothing more is sent.", _not_reached)
+    again = Action("send", "Send it again", "The patient may get it twice.", _send_message)
+    look = Action("look", "Ask the EHR again", "The time is offered if the EHR says that it is free.", _look_again)
+    close = Action("close", "Close this opening", "Nobody is offered the time.", _close)
+    for kind, actions in {
+        "writeback.dead": (give_up,),
+        "writeback.by_hand": (entered, give_up),
+        "message.dead": (called, not_reached, again),
+        "message.call": (called, not_reached),
+        "opening.cannot_check": (look, close),
+    }.items():
+        for action in actions:
+            register_action(kind, action)
