@@ -7,8 +7,11 @@ a look at each patient tells (consent, another appointment, …) is counted as *
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
+from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, Exists, Max, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
@@ -44,6 +47,11 @@ def due(now: datetime | None = None) -> QuerySet[MatchSummary]:
     return MatchSummary.objects.filter(due_at__lte=now or timezone.now()).order_by("due_at")
 
 
+def is_due(now: datetime | None = None) -> bool:
+    """Return whether a summary waits to be computed."""
+    return due(now).exists()
+
+
 def drain(now: datetime | None = None, limit: int = 20) -> int:
     """Compute the counts that are due, return how many openings that were. Called by waitlist.tasks."""
     now = now or timezone.now()
@@ -65,10 +73,22 @@ def compute(opening: Opening, now: datetime | None = None) -> MatchSummary:
     counts: Counter[str] = Counter()
     last = WaitlistEntry.objects.aggregate(last=Max("pk"))["last"] or 0
     reason = _reason(facts)
-    for begin in range(0, last + 1, RANGE):
-        counts.update(_count(opening.pk, reason, begin))
+    with _without_compilation():
+        for begin in range(0, last + 1, RANGE):
+            counts.update(_count(opening.pk, reason, begin))
     values = {"counts": dict(counts), "computed_at": now}
     return MatchSummary.objects.update_or_create(opening=opening, defaults=values)[0]
+
+
+@contextmanager
+def _without_compilation() -> Iterator[None]:
+    """PostgreSQL thinks the many conditions worth compiling, which takes ten times as long as running them."""
+    if connection.vendor != "postgresql":
+        yield  # on SQLite a transaction would keep everybody else from writing
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL jit = off")
+        yield
 
 
 def _count(opening_id: int, reason: Case, begin: int) -> dict[str, int]:
@@ -124,12 +144,8 @@ def _whens_of_type(type_id: int, branches: list[Branch]) -> list[When]:
     first_day: date = min(branch.first_day for branch in branches)
     lead = max(branch.lead_minutes for branch in branches)
     hours = Q()
-    for branch in branches:
-        hours |= Q(
-            weekday_key=branch.weekday_key,
-            from_minute__lte=branch.latest_begin,
-            until_minute__gte=branch.earliest_end,
-        )
+    for weekday, begin, end in {(each.weekday_key, each.latest_begin, each.earliest_end) for each in branches}:
+        hours |= Q(weekday_key=weekday, from_minute__lte=begin, until_minute__gte=end)
     of_type = Q(appointment_type_id=type_id)
     return [
         When(of_type & Q(earliest_date__gt=last_day), then=Value(Reason.TOO_EARLY.value)),

@@ -51,6 +51,18 @@ def occupy(
         _hold(transaction, appointment_id, slot)
 
 
+def note_holds(transaction: Transaction, appointments: list[dict[str, Any]]) -> None:
+    """Remember which slots loaded appointments name, so that cancelling one frees them."""
+    holds = [
+        (relative_reference(slot["reference"]).rpartition("/")[2], appointment["id"])
+        for appointment in appointments
+        if appointment.get("status") in HOLDING_STATUSES
+        for slot in appointment.get("slot", [])
+        if "reference" in slot
+    ]
+    transaction.connection.executemany("INSERT OR REPLACE INTO slot_holds VALUES (?, ?)", holds)
+
+
 def release(
     transaction: Transaction, appointment_id: str, *, kept: set[str] | None = None, frees_slots: bool = True
 ) -> None:

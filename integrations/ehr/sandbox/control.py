@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from .auth import TokenDesk
+from .booking import note_holds
 from .clinic import load_clinic
 from .clock import format_instant
 from .delivery import pending_summary, queue_counts, redeliver
@@ -146,6 +147,7 @@ class Control:
                 raise FhirError(400, "invalid", "Each entry needs a resource of a known type with an id.")
         with self._store.writing() as transaction:
             transaction.load(resources)
+            note_holds(transaction, [each for each in resources if each["resourceType"] == "Appointment"])
         return {"loaded": len(resources)}
 
     def _reset(self, request: Request, match: re.Match[str]) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""What an admin of the made-up clinic would have set up: its visit types, who takes them, and what its codes mean."""
+
+from __future__ import annotations
+
+TYPE_SYSTEM = "https://sandbox-ehr.example.org/appointment-type"
+MRN_SYSTEM = "https://sandbox-ehr.example.org/mrn"
+REASON_SYSTEM = "http://terminology.hl7.org/CodeSystem/appointment-cancellation-reason"
+
+#: EHR code, our code, name, minutes, how far the machine may go.
+TYPES = (
+    ("FOLLOWUP", "follow-up", "Follow-up visit", 30, "automatic"),
+    ("NEWPATIENT", "new-patient", "New patient visit", 60, "staff_confirm"),
+    ("PHYSICAL", "physical", "Annual physical", 60, "automatic"),
+    ("NURSE", "nurse", "Nurse visit", 15, "automatic"),
+    ("PROCEDURE", "procedure", "Minor procedure", 60, "staff_confirm"),
+)
+
+#: Provider and location as the EHR calls them, and our codes of what they take there.
+BOOKABLE = (
+    ("chen", "riverside", ("follow-up", "new-patient", "physical")),
+    ("ortega", "riverside", ("follow-up", "physical")),
+    ("oneill", "riverside", ("nurse",)),
+    ("okafor", "riverside", ("follow-up", "new-patient", "physical")),
+    ("okafor", "lakeview", ("follow-up", "new-patient", "physical")),
+    ("lindqvist", "lakeview", ("physical", "new-patient", "procedure")),
+    ("raman", "lakeview", ("follow-up", "new-patient")),
+)
+
+#: Cancellation reasons; the clinic's legacy code stays unmapped, so that one sees what becomes of it.
+REASONS = (
+    ("pat", "rebookable"),
+    ("pat-crt", "rebookable"),
+    ("pat-mv", "rebookable"),
+    ("prov", "not_rebookable"),
+    ("prov-pers", "not_rebookable"),
+    ("oth-weath", "ask_staff"),
+)
+
+#: Of the sixty who wait: our type code and how many.
+WAITING = (("follow-up", 34), ("physical", 12), ("nurse", 8), ("new-patient", 4), ("procedure", 2))

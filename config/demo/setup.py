@@ -1,0 +1,138 @@
+"""Sets the demo up through the doors a practice would use: the connection, the load, the mappings, the waitlist."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from audit.context import service
+from config.demo import plan
+from config.demo.waiting import fill_waitlist
+from integrations.ehr import load
+from integrations.ehr.fhir import subscriptions
+from integrations.models import CodeMapping, Connection
+from scheduling import bulk
+from scheduling.models import AppointmentType, Bookable, ExternalId, Practice, Source
+from waitlist.models import OutreachPolicy
+
+SLUG = "sandbox"
+STAFF = "frontdesk"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the sandbox EHR and the product share: made once, kept encrypted with the connection."""
+
+    client_id: str
+    client_secret: str
+    control_token: str
+
+
+def credentials() -> Credentials:
+    """Return the sandbox's credentials, making them at the first start."""
+    connection = Connection.objects.filter(slug=SLUG).first()
+    if connection is None:
+        source = Source.objects.get_or_create(key=SLUG, defaults={"name": "Sandbox EHR"})[0]
+        connection = Connection.objects.create(
+            slug=SLUG,
+            source=source,
+            base_url="http://127.0.0.1/fhir",
+            client_id="sooner",
+            client_secret=secrets.token_urlsafe(24),
+            webhook_secrets=[secrets.token_urlsafe(24)],
+            mrn_system=plan.MRN_SYSTEM,
+        )
+    return Credentials(connection.client_id, connection.client_secret, _control_token())
+
+
+def _control_token() -> str:
+    path = settings.VAR_DIR / "sandbox-control"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text().strip()
+
+
+def connect(base_url: str, public_url: str) -> Connection:
+    """Point the connection at the running sandbox, load the clinic once, and subscribe to its changes."""
+    connection = Connection.objects.get(slug=SLUG)
+    connection.base_url, connection.token_url = base_url, ""
+    connection.state = Connection.State.ACTIVE
+    connection.quiet_until = connection.failing_since = None
+    connection.save()
+    with service("demo: load"):
+        first_time = connection.loaded_at is None
+        if first_time:
+            _map_codes(connection)
+            _describe_practice()
+            load.load(connection.pk)
+            _say_what_is_bookable(connection.source)
+            fill_waitlist(connection.source)
+        subscriptions.subscribe(connection, f"{public_url}/webhooks/ehr/{connection.slug}/")
+    return connection
+
+
+def staff_password() -> str:
+    """Give the demo's staff login a new password and return it."""
+    user, _ = get_user_model().objects.get_or_create(
+        username=STAFF, defaults={"is_staff": True, "is_superuser": True, "first_name": "Dana"}
+    )
+    password = secrets.token_urlsafe(9)
+    user.set_password(password)
+    user.save()
+    return password
+
+
+def _describe_practice() -> None:
+    practice = Practice.current()
+    practice.name, practice.phone = "Harbor Family Practice", "(212) 555-0100"
+    practice.save()
+    # Nobody watching a demo waits half a minute, or until eight in the morning.
+    OutreachPolicy.objects.get_or_create(
+        location=None,
+        appointment_type=None,
+        defaults={"start_delay_seconds": 2, "quiet_from": "00:00", "quiet_until": "00:00"},
+    )
+    for _, code, name, minutes, automation in plan.TYPES:
+        AppointmentType.objects.get_or_create(
+            code=code, defaults={"name": name, "duration_minutes": minutes, "automation": automation}
+        )
+
+
+def _map_codes(connection: Connection) -> None:
+    wanted = [(CodeMapping.Domain.TYPE, plan.TYPE_SYSTEM, ehr, ours) for ehr, ours, *_ in plan.TYPES]
+    wanted += [(CodeMapping.Domain.REASON, plan.REASON_SYSTEM, ehr, ours) for ehr, ours in plan.REASONS]
+    for domain, system, code, target in wanted:
+        CodeMapping.objects.update_or_create(
+            connection=connection,
+            domain=domain,
+            system=system,
+            code=code,
+            defaults={"target": target, "state": CodeMapping.State.MAPPED},
+        )
+
+
+def _say_what_is_bookable(source: Source) -> None:
+    providers = bulk.names_of(source, ExternalId.Kind.PROVIDER)
+    locations = bulk.names_of(source, ExternalId.Kind.LOCATION)
+    types = {row.code: row for row in AppointmentType.objects.all()}
+    for provider, location, codes in plan.BOOKABLE:
+        for code in codes:
+            Bookable.objects.get_or_create(
+                provider_id=providers[provider],
+                location_id=locations[location],
+                appointment_type=types[code],
+                defaults={"duration_minutes": types[code].duration_minutes, "mode": Bookable.Mode.AUTOMATIC},
+            )
+
+
+def is_stale() -> bool:
+    """Whether the clinic was made so long ago that its future appointments run out."""
+    connection = Connection.objects.filter(slug=SLUG).first()
+    loaded_at = connection.loaded_at if connection else None
+    return loaded_at is not None and loaded_at < timezone.now() - timedelta(days=14)
