@@ -8,10 +8,11 @@ class IntegrationsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.log import register_model
-        from integrations import models
-        from integrations.ehr import buttons
+        from integrations import buttons, models
+        from integrations.ehr import buttons as ehr_buttons
 
         buttons.register()
+        ehr_buttons.register()
         # Calls and events are records in themselves; tokens change by the minute.
         register_model(
             models.Connection,
