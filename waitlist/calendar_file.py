@@ -7,20 +7,35 @@ from datetime import UTC, datetime
 from icalendar import Calendar, Event
 
 from scheduling.models import Appointment
+from waitlist.times import say_phone
+from waitlist.wording import language_of, plain
 
 _TITLES = {"en": "Appointment", "es": "Cita"}
+_NOTES = {
+    "en": "Reference: {reference}. If you cannot come, call {phone}.",
+    "es": "Referencia: {reference}. Si no puede venir, llame al {phone}.",
+}
 
 
 def calendar_file(appointment: Appointment, practice: str, language: str, now: datetime) -> str:
-    """Return the appointment as iCalendar text; it says neither what the visit is for nor who it is with."""
+    """Return the appointment as iCalendar text (RFC 5545), which says neither what the visit is for nor who it is with.
+
+    Raises ValueError for an appointment without a time.
+    """
+    if appointment.start is None or appointment.end is None:
+        raise ValueError("an appointment without a time has no calendar file")
+    language, location = language_of(language), appointment.location
     event = Event()
     event.add("uid", f"{appointment.reference}@appointments.invalid")
     event.add("dtstamp", now.astimezone(UTC))
-    event.add("dtstart", appointment.start.astimezone(UTC) if appointment.start else now)
-    event.add("dtend", appointment.end.astimezone(UTC) if appointment.end else now)
-    event.add("summary", f"{_TITLES.get(language, _TITLES['en'])}: {practice}")
-    if appointment.location is not None and appointment.location.address:
-        event.add("location", appointment.location.address)
+    event.add("dtstart", appointment.start.astimezone(UTC))
+    event.add("dtend", appointment.end.astimezone(UTC))
+    event.add("summary", f"{_TITLES[language]}: {plain(practice)}")
+    if location is not None and location.address:
+        event.add("location", plain(location.address))
+    if location is not None and location.phone:
+        note = _NOTES[language].format(reference=appointment.reference, phone=say_phone(location.phone))
+        event.add("description", note)
     event.add("status", "CONFIRMED")
     calendar = Calendar()
     calendar.add("prodid", "-//Sooner//Waitlist//EN")

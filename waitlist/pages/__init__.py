@@ -1,0 +1,1 @@
+"""What stands on the patients' pages, and who may answer on them."""

@@ -1,0 +1,76 @@
+"""The words and figures on an offer's page that are not its template's: times as people say them, places, phones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from scheduling.models import Location, Practice
+from waitlist import telling, wording
+from waitlist.links import Found
+from waitlist.models import Claim, Offer
+from waitlist.offering import kept_until_confirmed
+from waitlist.pages.states import PageState, Standing
+from waitlist.times import say, say_phone
+
+#: While a booking is pending its page looks again by itself: every so many seconds, up to this age of the claim.
+LOOKS = ((timedelta(minutes=1), 3), (timedelta(minutes=10), 15), (timedelta(hours=4), 60))
+
+
+def frame(language: str, location: Location | None = None) -> dict[str, Any]:
+    """Return what every page shows: who it is from, the phone a person answers, and the other language."""
+    practice = Practice.current()
+    phone = (location.phone if location else "") or practice.phone
+    return {
+        "language": language,
+        "practice": wording.plain((location.signature if location else "") or practice.name),
+        "phone": say_phone(phone),
+        "phone_digits": "".join(letter for letter in phone if letter in "+0123456789"),
+        "is_test": settings.INSTALLATION == "test",
+    }
+
+
+def describe(found: Found, standing: Standing, language: str, now: datetime) -> dict[str, Any]:
+    """Return the context of an offer's page."""
+    offer, claim = found.offer, standing.claim
+    location = offer.opening.location
+    start = (claim.appointment.start if claim else None) or offer.start
+    return frame(language, location) | {
+        "when": say(start.astimezone(location.zone), language, zone=True),
+        **_place(location),
+        "provider": wording.plain(offer.opening.provider.name) if location.names_providers else "",
+        "can_say_yes": standing.can_say_yes,
+        "answer_by": say(offer.expires_at.astimezone(location.zone), language),
+        "is_pending": standing.state == PageState.RECEIVED,
+        **_other_appointment(offer, claim, standing, language),
+        **(_booking(claim, location, language, now) if claim else {}),
+    }
+
+
+def _place(location: Location) -> dict[str, str]:
+    """Say where; a location that signs neutrally is not named otherwise here."""
+    name = "" if location.signature else wording.plain(location.name)
+    return {"place": name, "address": wording.plain(location.address)}
+
+
+def _booking(claim: Claim, location: Location, language: str, now: datetime) -> dict[str, Any]:
+    call_after = claim.chase_at.astimezone(location.zone) if claim.chase_at else None
+    age = now - claim.created_at
+    looks = [seconds for until, seconds in LOOKS if age < until]
+    return {
+        "reference": claim.appointment.reference or "",
+        "call_after": say(call_after, language) if call_after else "",
+        "look_again_seconds": looks[0] if looks and claim.state == Claim.State.PENDING else None,
+    }
+
+
+def _other_appointment(offer: Offer, claim: Claim | None, standing: Standing, language: str) -> dict[str, str]:
+    """Say which later appointment a yes gives up, or has given up."""
+    if claim is not None:
+        old = telling.moved_up(claim)
+        start = old.start.astimezone(offer.opening.location.zone) if old and old.start else None
+    else:
+        start = kept_until_confirmed(offer) if standing.can_say_yes else None
+    return {"other_appointment": say(start, language) if start else ""}

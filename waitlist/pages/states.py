@@ -1,0 +1,116 @@
+"""What is true of an offer at this moment: the state its page tells. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.models import Appointment, Opening
+from scheduling.records import Interval
+from waitlist.models import Claim, Offer
+
+
+class PageState(models.TextChoices):
+    """One page each: the value is the name of its template, the label the sentence in its heading."""
+
+    QUESTION = "question", _("Do you want this appointment?")
+    RECEIVED = "received", _("We have your answer. It is not confirmed yet.")
+    CONFIRMED = "confirmed", _("You have this appointment")
+    REFUSED = "refused", _("We could not book this time for you")
+    CANCELED = "canceled", _("You do not have this appointment any more")
+    FIRST = "first", _("Someone answered first")
+    FILLED = "filled", _("Someone else has this time")
+    DECLINED = "declined", _("You said no to this time")
+    EXPIRED = "expired", _("This offer has ended")
+    WITHDRAWN = "withdrawn", _("This time is no longer offered")
+    CHANGED = "changed", _("This time has changed")
+    HELD = "held", _("We must check this time first")
+    OVERLAPS = "overlaps", _("You already have an appointment at this time")
+    CALL = "call", _("Please call us about this time")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A page's state, the patient's own claim where there is one, and whether a yes is still possible."""
+
+    state: PageState
+    claim: Claim | None = None
+    can_say_yes: bool = False
+
+
+_OF_CLAIM = {
+    Claim.State.PENDING: PageState.RECEIVED,
+    Claim.State.CONFIRMED: PageState.CONFIRMED,
+    Claim.State.REFUSED: PageState.REFUSED,
+    Claim.State.RELEASED: PageState.CANCELED,
+}
+_OVER = {
+    Offer.Status.YES: PageState.REFUSED,
+    Offer.Status.TOO_LATE: PageState.FIRST,
+    Offer.Status.WITHDRAWN: PageState.WITHDRAWN,
+    Offer.Status.EXPIRED: PageState.EXPIRED,
+}
+
+
+def standing_of(offer: Offer, now: datetime) -> Standing:
+    """Return how the offer stands for its patient; a yes is offered only where :func:`claims.claim` would try it.
+
+    The patient's own booking comes first, then what became of the time, then what became of the offer.
+    """
+    claim = _own_claim(offer)
+    if claim is not None:
+        # A confirmed booking that was canceled in the EHR since is not an appointment any more.
+        gone = claim.state == Claim.State.CONFIRMED and claim.appointment.status in Appointment.FREEING
+        return Standing(PageState.CANCELED if gone else _OF_CLAIM[Claim.State(claim.state)], claim)
+    state = PageState.CALL if not offer.patient.may_be_offered else _lost(offer, now) or _conflict(offer)
+    if offer.status == Offer.Status.NO:
+        return Standing(PageState.DECLINED, can_say_yes=state is None)
+    return Standing(state or PageState.QUESTION, can_say_yes=state is None)
+
+
+def _own_claim(offer: Offer) -> Claim | None:
+    """Return the patient's live claim on the opening, however it was made, else the one that came of this offer."""
+    live = Q(state__in=(Claim.State.PENDING, Claim.State.CONFIRMED))
+    rows = Claim.objects.filter(opening_id=offer.opening_id, patient_id=offer.patient_id).filter(
+        live | Q(offer_id=offer.pk)
+    )
+    found = list(rows.select_related("appointment", "entry__move_up", "offer__move_up").order_by("pk"))
+    standing = [claim for claim in found if claim.state in (Claim.State.PENDING, Claim.State.CONFIRMED)]
+    return next(iter(standing or found), None)
+
+
+def _lost(offer: Offer, now: datetime) -> PageState | None:
+    """Return why a yes would be lost, by the same tests in the same order as a claim."""
+    opening = offer.opening
+    if opening.status == Opening.Status.CLAIMED:
+        return PageState.FIRST
+    if opening.status == Opening.Status.FILLED:
+        return PageState.FILLED
+    if opening.status == Opening.Status.CLOSED:
+        return PageState.FILLED if opening.closed_reason == Opening.Closed.TAKEN else PageState.WITHDRAWN
+    if not Interval(opening.start, opening.end).covers(Interval(offer.start, offer.end)):
+        return PageState.CHANGED
+    if offer.start <= now:
+        return PageState.EXPIRED
+    if opening.held:
+        return PageState.HELD
+    over = _OVER.get(Offer.Status(offer.status))
+    return over or (PageState.EXPIRED if offer.expires_at <= now else None)
+
+
+def _conflict(offer: Offer) -> PageState | None:
+    """Return what stands in the way in the calendar: an appointment of the provider's or of the patient's own."""
+    occupying = Appointment.objects.filter(
+        Q(provider_id=offer.opening.provider_id) | Q(patient_id=offer.patient_id) & ~Q(pk=offer.move_up_id),
+        status__in=Appointment.OCCUPYING,
+        start__lt=offer.end,
+        end__gt=offer.start,
+    )
+    patients = set(occupying.values_list("patient_id", flat=True))
+    if patients - {offer.patient_id}:
+        return PageState.FIRST
+    return PageState.OVERLAPS if patients else None
