@@ -40,7 +40,7 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "rest_framework",
-    "django.contrib.admin",
+    "config.desk.apps.DeskAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -11,6 +11,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from audit.log import record_change
 from scheduling.models import Location, Opening, Patient, WorkItem
 from scheduling.transitions import move
 
@@ -82,6 +83,28 @@ def ask_staff(
         except IntegrityError:  # asked by somebody else at the same moment
             still_open.update(times_seen=F("times_seen") + 1)
     return WorkItem.objects.filter(dedupe_key=dedupe_key).latest("pk")
+
+
+def take(item: WorkItem, user: AbstractBaseUser) -> bool:
+    """Give the item to ``user``, also from another person; False when it was finished or taken meanwhile."""
+    return _hand(item, user.pk)
+
+
+def let_go(item: WorkItem, user: AbstractBaseUser) -> bool:
+    """Put ``user``'s item back for others; False when it is not theirs."""
+    return item.owner_id == user.pk and _hand(item, None)
+
+
+def _hand(item: WorkItem, owner_id: int | None) -> bool:
+    before = item.owner_id
+    # As the clicking person saw it: two who take it at once must not both believe that they have it.
+    rows = WorkItem.objects.filter(pk=item.pk, status=WorkItem.Status.OPEN, owner_id=before)
+    with transaction.atomic():
+        if not rows.update(owner_id=owner_id):
+            return False
+        item.owner_id = owner_id
+        record_change(item, {"owner": (before, owner_id)})
+    return True
 
 
 def finish(item: WorkItem, by: str, resolution: str) -> bool:

@@ -1,0 +1,158 @@
+"""An opening's own page: what it is, who was offered it and why, everything that happened, and what one can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from config.desk.opening_steps import steps_for
+from config.desk.rights import require
+from config.desk.story import story_of
+from scheduling.admin import search, viewing
+from scheduling.admin.calendar import opening_state
+from scheduling.admin.scope import fetch_or_404
+from scheduling.models import Opening, Patient, Practice, WorkItem
+from waitlist import explain
+from waitlist.models import CandidateVerdict, Claim, MatchSummary, Message, Offer, WaitlistEntry
+from waitlist.reasons import Reason
+
+MOST_FOUND = 30
+
+
+def fetch_opening(request: HttpRequest, pk: int) -> Opening:
+    """Return the opening the person may see; 404 on record otherwise."""
+    require(request, "scheduling.view_opening")
+    rows = Opening.objects.select_related("provider", "location", "source", "freed_by__patient", "parent")
+    opening: Opening = fetch_or_404(rows, request.user, pk)
+    return opening
+
+
+@require_safe
+def page_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the whole page."""
+    opening = fetch_opening(request, pk)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"{opening.provider.name} at {opening.location.name}",
+        "subtitle": None,
+        **_live(request, opening),
+    }
+    viewing.record_view(context["patients"])
+    return TemplateResponse(request, "admin/desk/opening.html", context)
+
+
+@require_safe
+def live_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the part that changes while one looks."""
+    context = _live(request, fetch_opening(request, pk))
+    viewing.record_listed(request.user, context["patients"])
+    return TemplateResponse(request, "admin/desk/opening_live.html", context)
+
+
+def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
+    offers = list(
+        Offer.objects.filter(opening=opening)
+        .select_related("patient", "appointment_type", "entry")
+        .order_by("wave", "rank")
+    )
+    verdicts = list(CandidateVerdict.objects.filter(opening=opening).select_related("entry__patient").order_by("rank"))
+    reasons = {row.entry_id: explain.explain_all(row.reasons) for row in verdicts}
+    claims = list(Claim.objects.filter(opening=opening).select_related("patient", "appointment").order_by("-pk"))
+    offered = {offer.entry_id for offer in offers}
+    waiting = [(row, reasons[row.entry_id]) for row in verdicts if row.entry_id not in offered]
+    return {
+        "practice": Practice.objects.filter(pk=1).first() or Practice(),
+        "opening": opening,
+        "zone": opening.location.zone,
+        "state_shown": opening_state(opening),
+        "offers": [(offer, reasons.get(offer.entry_id, "")) for offer in offers],
+        "waiting": waiting,
+        "summary": _summary(opening),
+        "claims": claims,
+        "writebacks": opening.writebacks.select_related("appointment").order_by("-pk"),
+        "opening_messages": Message.objects.filter(opening=opening).select_related("patient").order_by("-pk")[:50],
+        "work": WorkItem.objects.filter(opening=opening, status=WorkItem.Status.OPEN).order_by("urgency"),
+        "remainders": opening.remainders.order_by("start"),
+        "story": story_of(opening),
+        "steps": steps_for(opening, request.user),
+        "can_choose": opening.status in Opening.CLAIMABLE and opening.start > timezone.now(),
+        "minutes": int(opening.duration.total_seconds() // 60),
+        "by_hand": opening.mine_until is not None and opening.mine_until > timezone.now(),
+        "patients": [
+            *(offer.patient for offer in offers),
+            *(row.entry.patient for row, _ in waiting),
+            *(claim.patient for claim in claims),
+        ],
+    }
+
+
+def _summary(opening: Opening) -> list[tuple[str, int]]:
+    """Return the counts per reason of those who were not looked at one by one, the largest first."""
+    row = MatchSummary.objects.filter(opening=opening).first()
+    counts = row.counts if row else {}
+    named = [(str(Reason(code).label) if code in Reason.values else code, int(n)) for code, n in counts.items()]
+    return sorted(named, key=lambda each: -each[1])
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def choose_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Choose whom to give the time: those in line first, then a search among all patients.
+
+    The search is posted and comes back sealed, so that no name stands in an address.
+    """
+    opening = fetch_opening(request, pk)
+    require(request, "scheduling.change_opening")
+    if request.method == "POST":
+        sealed = search.seal(request.POST.get("query", ""))
+        address = reverse("admin:desk_opening_choose", args=[opening.pk])
+        return HttpResponseRedirect(f"{address}?q={sealed}" if sealed else address)
+    query = search.unseal(request.GET.get("q", ""))
+    in_line = list(
+        CandidateVerdict.objects.filter(opening=opening).select_related("entry__patient", "entry__appointment_type")
+    )
+    found = list(search.find(query, Patient.objects.for_user(request.user))[: MOST_FOUND + 1]) if query else []
+    viewing.record_listed(request.user, [*(row.entry.patient for row in in_line), *found])
+    entries = WaitlistEntry.objects.filter(
+        patient__in=found, status__in=(WaitlistEntry.Status.WAITING, WaitlistEntry.Status.PAUSED)
+    ).select_related("appointment_type")
+    context = {
+        **admin.site.each_context(request),
+        "title": "Who gets this time?",
+        "subtitle": None,
+        "opening": opening,
+        "zone": opening.location.zone,
+        "in_line": [(row, explain.explain_all(row.reasons)) for row in in_line],
+        "query": query,
+        "found": [(row, [each for each in entries if each.patient_id == row.pk]) for row in found[:MOST_FOUND]],
+        "has_more": len(found) > MOST_FOUND,
+        "search_help": search.HELP,
+    }
+    return TemplateResponse(request, "admin/desk/opening_choose.html", context)
+
+
+@require_safe
+def why_not_view(request: HttpRequest, pk: int, entry_id: int) -> HttpResponse:
+    """Say why an entry was offered this time or not, by the function that decides about offers."""
+    opening = fetch_opening(request, pk)
+    rows = WaitlistEntry.objects.select_related("patient", "appointment_type")
+    entry: WaitlistEntry = fetch_or_404(rows, request.user, entry_id)
+    verdict, sentence = explain.why_not(opening, entry)
+    viewing.record_view([entry.patient], reason="why not offered")
+    context = {
+        **admin.site.each_context(request),
+        "title": "Why, or why not?",
+        "subtitle": None,
+        "opening": opening,
+        "zone": opening.location.zone,
+        "entry": entry,
+        "verdict": verdict,
+        "sentence": sentence,
+        "reasons": [explain.explain(reason) for reason in verdict.reasons],
+    }
+    return TemplateResponse(request, "admin/desk/opening_why_not.html", context)

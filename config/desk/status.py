@@ -1,0 +1,138 @@
+"""Sync status: how the EHR connections and the carriers fare, what waits, and the switches of a connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from audit.log import record
+from audit.models import AccessRecord
+from config.desk.lines import SystemLine, carrier_line, connection_line, worker_line
+from config.desk.rights import require
+from integrations import switches
+from integrations.models import ApiCall, CarrierState, CodeMapping, Connection, InboundEvent, RefusedCall
+from scheduling.models import Writeback
+from waitlist.models import Message
+
+WINDOW = timedelta(hours=24)
+OPERATE = "integrations.operate_connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much waits in one queue; ``late`` is what should have gone a minute ago. Both link to ``address``."""
+
+    label: str
+    waiting: int
+    late: int
+    dead: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """A connection with its last 24 hours."""
+
+    row: Connection
+    line: SystemLine
+    calls: int
+    failed: int
+    unmapped: int
+
+    @property
+    def success_percent(self) -> int | None:
+        """Share of calls that were answered as hoped, or None without calls."""
+        return round(100 * (self.calls - self.failed) / self.calls) if self.calls else None
+
+
+@require_safe
+def status_view(request: HttpRequest) -> HttpResponse:
+    """Show the whole page; everybody on the staff may look."""
+    now = timezone.now()
+    beat = worker_line(now)
+    context = {
+        **admin.site.each_context(request),
+        "title": "Sync status",
+        "subtitle": None,
+        "connections": [_row(row, now) for row in Connection.objects.select_related("source").order_by("slug")],
+        "carriers": [(row, carrier_line(row, now)) for row in CarrierState.objects.order_by("channel")],
+        "worker": beat,
+        "depths": depths(now),
+        "refused": RefusedCall.objects.filter(day__gte=(now - timedelta(days=7)).date()).order_by("-last_at")[:20],
+        "may_operate": request.user.has_perm(OPERATE),
+    }
+    return TemplateResponse(request, "admin/desk/status.html", context)
+
+
+def _row(row: Connection, now: datetime) -> ConnectionRow:
+    calls = ApiCall.objects.filter(connection=row, at__gte=now - WINDOW).aggregate(
+        all=Count("pk"), failed=Count("pk", filter=~Q(result="ok"))
+    )
+    unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED).count()
+    return ConnectionRow(row, connection_line(row, now), calls["all"], calls["failed"], unmapped)
+
+
+def depths(now: datetime) -> list[Depth]:
+    """Return how full each queue is: events to read, changes to write, messages to send."""
+    late = now - timedelta(minutes=1)
+    queues: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+        ("Events to read", InboundEvent, ("received", "processing")),
+        ("Changes to write", Writeback, ("waiting", "sending", "unknown")),
+        ("Messages to send", Message, ("waiting", "sending", "unknown")),
+    )
+    found = []
+    for label, model, live in queues:
+        counts = model.objects.aggregate(
+            waiting=Count("pk", filter=Q(status__in=live)),
+            late=Count("pk", filter=Q(status__in=live, due_at__lte=late)),
+            dead=Count("pk", filter=Q(status="dead")),
+        )
+        address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        found.append(Depth(label, counts["waiting"], counts["late"], counts["dead"], address))
+    return found
+
+
+@require_POST
+def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
+    """Pause, resume or sync one connection."""
+    require(request, OPERATE)
+    row = Connection.objects.select_related("source").filter(pk=pk).first()
+    if row is None or step not in _STEPS:
+        raise Http404
+    text, action = _STEPS[step](row, timezone.now())
+    if action:
+        record(action, subject=row)
+        messages.success(request, text)
+    else:
+        messages.info(request, text)
+    return HttpResponseRedirect(reverse("admin:desk_status"))
+
+
+def _pause(row: Connection, now: datetime) -> tuple[str, str]:
+    if not switches.pause(row):
+        return f"Nothing changed: {row.source.name} is {row.get_state_display()}.", ""
+    return f"{row.source.name} is paused: nothing is read or written. What arrives is kept.", AccessRecord.Action.PAUSE
+
+
+def _resume(row: Connection, now: datetime) -> tuple[str, str]:
+    if not switches.resume(row, now):
+        return f"Nothing changed: {row.source.name} is {row.get_state_display()}.", ""
+    return f"{row.source.name} goes on. It is read at once, then what waits is written.", AccessRecord.Action.RESUME
+
+
+def _sync(row: Connection, now: datetime) -> tuple[str, str]:
+    if not switches.sync_now(row, now):
+        return f"Nothing changed: {row.source.name} is {row.get_state_display()}. Resume it first.", ""
+    return f"{row.source.name} is read within a few seconds.", AccessRecord.Action.CALL
+
+
+_STEPS = {"pause": _pause, "resume": _resume, "sync": _sync}

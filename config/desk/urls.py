@@ -1,0 +1,34 @@
+"""The addresses of the front desk's own pages; all of them are for staff and live in the admin's namespace."""
+
+from __future__ import annotations
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from config.desk import opening_page, opening_steps, pausing, sandbox_page, status, today
+
+
+def desk_urls(site: AdminSite) -> list[URLPattern]:
+    """Return the pages of ``site``; Django's own come after them."""
+
+    def lists_view(request: HttpRequest) -> HttpResponse:
+        context = {**site.each_context(request), "title": "All lists", "app_list": site.get_app_list(request)}
+        return TemplateResponse(request, "admin/desk/lists.html", context)
+
+    views = (
+        ("today/live/", today.live_view, "desk_today_live"),
+        ("pause/", pausing.pause_view, "desk_pause"),
+        ("resume/", pausing.resume_view, "desk_resume"),
+        ("lists/", lists_view, "desk_lists"),
+        ("openings/<int:pk>/", opening_page.page_view, "desk_opening"),
+        ("openings/<int:pk>/live/", opening_page.live_view, "desk_opening_live"),
+        ("openings/<int:pk>/choose/", opening_page.choose_view, "desk_opening_choose"),
+        ("openings/<int:pk>/why-not/<int:entry_id>/", opening_page.why_not_view, "desk_opening_why_not"),
+        ("openings/<int:pk>/do/<slug:step>/", opening_steps.step_view, "desk_opening_step"),
+        ("status/", status.status_view, "desk_status"),
+        ("status/<int:pk>/<slug:step>/", status.step_view, "desk_status_step"),
+        *sandbox_page.VIEWS,
+    )
+    return [path(route, site.admin_view(view), name=name) for route, view, name in views]

@@ -1,0 +1,53 @@
+"""How staff's templates write states, times and table cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from scheduling.admin import display, search
+
+register = template.Library()
+
+register.simple_tag(display.icon, name="icon")
+register.simple_tag(display.state, name="state")
+register.simple_tag(display.when, name="when")
+register.filter("patient_name", display.patient_name)
+register.filter("relative", display.relative)
+register.filter("unseal", search.unseal)
+
+_CELL = re.compile(r"^<(td|th)\b")
+
+
+@register.simple_tag
+def slot(start: datetime, end: datetime, zone: Any = None) -> str:
+    """Return an appointment's time in ``zone``."""
+    return display.slot(start, end, zone)
+
+
+@register.simple_tag
+def clock(moment: datetime | None, zone: Any = None) -> str:
+    """Return the time of day in ``zone``, to the second."""
+    return display.clock(moment, zone, seconds=True) if moment else ""
+
+
+@register.filter
+def with_headers(cells: Iterable[str], headers: list[dict[str, Any]]) -> list[SafeString]:
+    """Write each column's heading into its cell, where a narrow screen shows it in front of the value."""
+    return [_labelled(str(cell), _heading(header)) for cell, header in zip(cells, headers, strict=False)]
+
+
+def _labelled(cell: str, label: str) -> SafeString:
+    # Only the admin's own tag is touched; what stands in the cell is escaped already.
+    return mark_safe(_CELL.sub(lambda found: f'<{found[1]} data-label="{escape(label)}"', cell))  # noqa: S308
+
+
+def _heading(header: dict[str, Any]) -> str:
+    text = str(header.get("text", ""))
+    return "" if "<" in text else text[:1].upper() + text[1:]

@@ -1,0 +1,116 @@
+"""The connections' settings. Secrets go in and never come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from integrations.models import Connection
+from scheduling.admin.base import ScopedAdmin
+from scheduling.admin.display import link, state, when
+
+
+class ConnectionForm(forms.ModelForm[Connection]):
+    base_url = forms.URLField(max_length=400, assume_scheme="https", help_text="The FHIR base address of the EHR.")
+    token_url = forms.URLField(
+        max_length=400, assume_scheme="https", required=False, help_text="Empty: discovered at the EHR."
+    )
+    new_client_secret = forms.CharField(
+        required=False,
+        strip=True,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Leave it empty to keep the one that is stored. It is never shown.",
+    )
+    new_webhook_secret = forms.CharField(
+        required=False,
+        strip=True,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Is added in front of those that are stored; all of them are accepted while the EHR changes over.",
+    )
+    only_newest_webhook_secret = forms.BooleanField(
+        required=False, help_text="Forget all webhook secrets but the newest, when the EHR has changed over."
+    )
+
+    class Meta:
+        model = Connection
+        exclude = ("client_secret", "webhook_secrets")  # noqa: DJ006  everything but the secrets
+
+    def save(self, commit: bool = True) -> Connection:
+        row = self.instance
+        if self.cleaned_data["new_client_secret"]:
+            row.client_secret = self.cleaned_data["new_client_secret"]
+        secrets = list(row.webhook_secrets or [])
+        if self.cleaned_data["new_webhook_secret"]:
+            secrets.insert(0, self.cleaned_data["new_webhook_secret"])
+        row.webhook_secrets = secrets[:1] if self.cleaned_data["only_newest_webhook_secret"] else secrets
+        saved: Connection = super().save(commit)
+        return saved
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ScopedAdmin):
+    everyones = "A connection serves all locations of its EHR."
+    empty_list_says = "No EHR is connected yet. Press “Add connection”."
+    form = ConnectionForm
+    list_display = ("slug", "source", "kind", "state_shown", "last_heard", "failing", "page")
+    list_select_related = ("source",)
+    fieldsets = (
+        (None, {"fields": ("slug", "source", "kind", "state_shown", "base_url", "token_url")}),
+        ("Signing in", {"fields": ("client_id", "new_client_secret", "scope")}),
+        ("Webhook", {"fields": ("webhook_secrets_kept", "new_webhook_secret", "only_newest_webhook_secret")}),
+        ("Names in the EHR", {"fields": ("identifier_system", "mrn_system")}),
+        (
+            "How it is read",
+            {
+                "fields": (
+                    "poll_minutes",
+                    "poll_overlap_minutes",
+                    "missing_reason",
+                    "silence_minutes",
+                    "settle_seconds",
+                    "capabilities",
+                )
+            },
+        ),
+        ("How it fares", {"fields": ("last_heard", "failing", "loaded_at", "cursor", "last_error")}),
+    )
+    readonly_fields = (
+        "state_shown",
+        "webhook_secrets_kept",
+        "capabilities",
+        "last_heard",
+        "failing",
+        "loaded_at",
+        "cursor",
+        "last_error",
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # The address stands in the EHR's settings, the source in every row that came from it.
+        return (*self.readonly_fields, "slug", "source") if obj else self.readonly_fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="State", ordering="state")
+    def state_shown(self, row: Connection) -> str:
+        return state(row.state, row.get_state_display())
+
+    @admin.display(description="Webhook secrets kept")
+    def webhook_secrets_kept(self, row: Connection) -> str:
+        return str(len(row.webhook_secrets or []))
+
+    @admin.display(description="Last heard", ordering="last_event_at")
+    def last_heard(self, row: Connection) -> str:
+        return when(max((at for at in (row.last_event_at, row.last_poll_at) if at), default=None))
+
+    @admin.display(description="Failing since", ordering="failing_since")
+    def failing(self, row: Connection) -> str:
+        return when(row.failing_since)
+
+    @admin.display(description="")
+    def page(self, row: Connection) -> str:
+        return link("pause, resume, sync", "desk_status")

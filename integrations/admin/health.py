@@ -1,0 +1,62 @@
+"""How carriers and the background work fare, and which alerts went out."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from integrations.models import CarrierState, Heartbeat, StaffAlert
+from scheduling.admin.base import ReadOnlyAdmin
+from scheduling.admin.display import link, state, when
+
+
+@admin.register(CarrierState)
+class CarrierStateAdmin(ReadOnlyAdmin):
+    everyones = "Carriers serve all locations."
+    list_display = ("channel", "success", "failing", "quiet", "inbound", "last_error")
+
+    @admin.display(description="Last success", ordering="last_success_at")
+    def success(self, row: CarrierState) -> str:
+        return when(row.last_success_at)
+
+    @admin.display(description="Failing since", ordering="failing_since")
+    def failing(self, row: CarrierState) -> str:
+        return when(row.failing_since)
+
+    @admin.display(description="Nothing before", ordering="quiet_until")
+    def quiet(self, row: CarrierState) -> str:
+        return when(row.quiet_until)
+
+    @admin.display(description="Inbound read up to", ordering="inbound_seen_at")
+    def inbound(self, row: CarrierState) -> str:
+        return when(row.inbound_seen_at)
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    everyones = "Signs of life of the background work."
+    list_display = ("name", "moment", "late_by_ms")
+
+    @admin.display(description="Last ran", ordering="at")
+    def moment(self, row: Heartbeat) -> str:
+        return when(row.at, seconds=True)
+
+
+@admin.register(StaffAlert)
+class StaffAlertAdmin(ReadOnlyAdmin):
+    everyones = "Alerts name no patient; the work item behind each is shown to those of its location."
+    list_display = ("item", "status_shown", "recipients", "attempts", "sent")
+    list_display_links = None
+    list_select_related = ("work_item",)
+    ordering = ("-pk",)
+
+    @admin.display(description="About")
+    def item(self, row: StaffAlert) -> str:
+        return link(f"work item {row.work_item_id}", "scheduling_workitem_change", row.work_item_id)
+
+    @admin.display(description="State", ordering="status")
+    def status_shown(self, row: StaffAlert) -> str:
+        return state(row.status, row.get_status_display(), "ok" if row.status == "sent" else "")
+
+    @admin.display(description="Sent", ordering="sent_at")
+    def sent(self, row: StaffAlert) -> str:
+        return when(row.sent_at)

@@ -1,0 +1,152 @@
+"""How states and times look on every staff page: the word, its icon, its colour; the distance, then the exact time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.models import Patient
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+#: State to tone; the tone gives icon and colour. Words that mean the same look the same wherever they stand.
+TONES: Final[dict[str, str]] = {
+    **dict.fromkeys(("open", "offering", "sent", "active", "automatic", "eligible"), "accent"),
+    **dict.fromkeys(
+        ("checking", "claimed", "waiting", "sending", "received", "processing", "pending", "proposed", "asked", "new"),
+        "wait",
+    ),
+    **dict.fromkeys(
+        ("filled", "done", "confirmed", "yes", "delivered", "booked", "mapped", "ok", "granted", "fulfilled", "live"),
+        "ok",
+    ),
+    **dict.fromkeys(
+        ("closed", "no", "expired", "withdrawn", "left", "ignored", "too_late", "declined", "cancelled", "released"),
+        "stop",
+    ),
+    **dict.fromkeys(("paused", "held", "by_hand", "mine", "suppressed", "ask_first", "test", "off"), "pause"),
+    **dict.fromkeys(
+        ("dead", "refused", "failed", "unknown", "quarantined", "stopped", "unmapped", "urgent", "revoked", "red"),
+        "danger",
+    ),
+}
+ICONS: Final[dict[str, str]] = {
+    "accent": "dot",
+    "wait": "clock",
+    "ok": "check",
+    "stop": "dash",
+    "pause": "pause",
+    "danger": "alert",
+}
+
+
+def icon(name: str) -> SafeString:
+    """Return one picture of the icon file; it says nothing a word beside it does not."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("desk/icons.svg"),
+        name,
+    )
+
+
+def state(value: str, label: str = "", tone: str = "") -> SafeString:
+    """Return a state as word, icon and colour."""
+    tone = tone or TONES.get(str(value), "stop")
+    return format_html('<span class="state state-{}">{}{}</span>', tone, icon(ICONS[tone]), label or str(value))
+
+
+def relative(moment: datetime, now: datetime | None = None) -> str:
+    """Return the distance to ``moment`` as people say it: "in 42 min", "3 h 10 min ago", "just now"."""
+    seconds = (moment - (now or timezone.now())).total_seconds()
+    distance = abs(seconds)
+    if distance < 1:
+        return "just now"
+    if distance < MINUTE:
+        text = f"{distance:.0f} s"
+    elif distance < HOUR:
+        text = f"{distance / MINUTE:.0f} min"
+    elif distance < DAY:
+        hours, minutes = divmod(round(distance / MINUTE), 60)
+        text = f"{hours} h {minutes} min" if minutes and hours < 12 else f"{hours} h"
+    else:
+        days = round(distance / DAY)
+        text = f"{days} day{'' if days == 1 else 's'}"
+    return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def span(length: timedelta) -> str:
+    """Return a short duration: "0.8 s", "4 min 10 s", "2 h 5 min"."""
+    seconds = length.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min {seconds % MINUTE:.0f} s"
+    return f"{seconds // HOUR:.0f} h {seconds % HOUR // MINUTE:.0f} min"
+
+
+def clock(moment: datetime, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
+    """Return the time of day in ``zone``: "2:05 PM"."""
+    local = timezone.localtime(moment, zone or None)
+    hour = local.hour % 12 or 12
+    return f"{hour}:{local:%M:%S}{local: %p}" if seconds else f"{hour}:{local:%M %p}"
+
+
+def day(moment: datetime, zone: tzinfo | None = None, now: datetime | None = None) -> str:
+    """Return the day in ``zone``: "today", "tomorrow", "Tue Nov 24"."""
+    local = timezone.localtime(moment, zone or None)
+    today = timezone.localtime(now or timezone.now(), zone or None).date()
+    names = {0: "today", 1: "tomorrow", -1: "yesterday"}
+    distance = (local.date() - today).days
+    year = f" {local.year}" if local.year != today.year else ""
+    return names.get(distance) or f"{local:%a %b} {local.day}{year}"
+
+
+def exact(moment: datetime, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
+    """Return day, time and zone without room for doubt: "Tue Nov 24, 2:05 PM EST"."""
+    local = timezone.localtime(moment, zone or None)
+    year = f" {local.year}" if local.year != timezone.now().year else ""
+    return f"{local:%a %b} {local.day}{year}, {clock(moment, zone, seconds=seconds)} {local:%Z}"
+
+
+def when(moment: datetime | None, zone: tzinfo | None = None, *, seconds: bool = False) -> SafeString:
+    """Return the distance to a moment with the exact time on hover and focus; a dash for none."""
+    if moment is None:
+        return format_html('<span class="quiet">{}</span>', "–")
+    return format_html(
+        '<span class="when" tabindex="0"><time datetime="{}">{}</time><span class="exact">{}</span></span>',
+        moment.isoformat(),
+        relative(moment),
+        exact(moment, zone, seconds=seconds),
+    )
+
+
+def slot(start: datetime, end: datetime, zone: tzinfo | None = None) -> str:
+    """Return an appointment's time: "today 2:00 PM – 2:30 PM EST"."""
+    zone_name = f"{timezone.localtime(start, zone or None):%Z}"
+    return f"{day(start, zone)} {clock(start, zone)} – {clock(end, zone)} {zone_name}"
+
+
+def link(text: str, view: str, *args: object, query: str = "") -> SafeString:
+    """Return a link to one of the staff pages by its name ("scheduling_opening_change")."""
+    address = reverse(f"admin:{view}", args=args)
+    return format_html('<a href="{}{}">{}</a>', address, f"?{query}" if query else "", text)
+
+
+def patient_name(patient: Patient | None) -> SafeString:
+    """Return the patient's name as a link to their page; it is one line, whatever stands in it."""
+    if patient is None:
+        return format_html('<span class="quiet">{}</span>', "not known")
+    name = " ".join(patient.full_name.split()) or f"patient {patient.pk} (no name)"
+    return format_html(
+        '<a class="name" href="{}"><bdi>{}</bdi></a>',
+        reverse("admin:scheduling_patient_change", args=[patient.pk]),
+        name,
+    )

@@ -1,0 +1,120 @@
+"""Patients as the EHR knows them, and what the practice itself decides about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
+from scheduling.admin.display import state
+from scheduling.models import ContactPoint, Patient, PatientIdentifier
+
+
+class _EhrOwned(admin.TabularInline[Any, Patient]):
+    """Rows the EHR owns: shown, never changed here."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ContactPointInline(_EhrOwned):
+    model = ContactPoint
+    verbose_name_plural = "phone numbers and e-mail addresses"
+    fields = ("system", "value", "use", "rank", "can_text", "guardian", "valid_from", "valid_until", "state_shown")
+    readonly_fields = ("state_shown",)
+
+    @admin.display(description="State")
+    def state_shown(self, row: ContactPoint) -> str:
+        tone = "ok" if row.state == ContactPoint.State.USABLE else "danger"
+        return state(row.state, row.get_state_display(), tone)
+
+
+class IdentifierInline(_EhrOwned):
+    model = PatientIdentifier
+    verbose_name_plural = "numbers"
+    fields = ("type_code", "value", "system", "source")
+
+
+@admin.register(Patient)
+class PatientAdmin(ScopedAdmin):
+    """The EHR owns name, birth date and contacts; the practice owns ``restricted`` and ``established``."""
+
+    patients_in = ("",)
+    finds_patients = "pk"
+    list_display = ("name", "born", "language", "may_be_offered_shown", "established")
+    list_filter = (
+        "active",
+        "deceased",
+        "restricted",
+        "established",
+        "language",
+        ("locations", ScopedRelatedFilter),
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "born", "spoken", "places", "may_be_offered_shown")}),
+        ("What the practice decides", {"fields": ("restricted", "established")}),
+        ("What the EHR says", {"fields": ("active", "deceased", "replaced_by", "updated_at")}),
+    )
+    readonly_fields = (
+        "name",
+        "born",
+        "spoken",
+        "places",
+        "may_be_offered_shown",
+        "active",
+        "deceased",
+        "replaced_by",
+        "updated_at",
+    )
+    inlines = (ContactPointInline, IdentifierInline)
+    change_form_template = "admin/scheduling/patient/change_form.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).order_by("-pk")
+
+    @admin.display(description="Name")
+    def name(self, row: Patient) -> str:
+        return format_html("<bdi>{}</bdi>", " ".join(row.full_name.split()) or f"patient {row.pk} (no name)")
+
+    @admin.display(description="Born")
+    def born(self, row: Patient) -> str:
+        return f"{row.birth_date:%b} {row.birth_date.day}, {row.birth_date.year}" if row.birth_date else "not known"
+
+    @admin.display(description="Language and time zone")
+    def spoken(self, row: Patient) -> str:
+        return f"{row.language or 'English'}, {row.time_zone or 'the location’s zone'}"
+
+    @admin.display(description="Locations")
+    def places(self, row: Patient) -> str:
+        return ", ".join(place.name for place in row.locations.all()) or "none named: all locations see this patient"
+
+    @admin.display(description="May be offered times")
+    def may_be_offered_shown(self, row: Patient) -> str:
+        if row.may_be_offered:
+            return state("ok", "yes")
+        why = (
+            "deceased"
+            if row.deceased
+            else "replaced by another record"
+            if row.replaced_by_id
+            else "restricted"
+            if row.restricted
+            else "inactive in the EHR"
+        )
+        return state("no", f"no: {why}", "pause")

@@ -1,0 +1,232 @@
+"""What needs a person: the list, who has taken what, and the buttons each kind comes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+
+from scheduling import worklist
+from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
+from scheduling.admin.display import link, patient_name, state, when
+from scheduling.admin.scope import fetch_or_404
+from scheduling.models import WorkItem
+
+
+class OwnerFilter(admin.SimpleListFilter):
+    title = "who has it"
+    parameter_name = "whose"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("mine", "I do"), ("nobody", "nobody yet")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[WorkItem]) -> QuerySet[WorkItem]:
+        if self.value() == "mine":
+            return queryset.filter(owner_id=request.user.pk)
+        if self.value() == "nobody":
+            return queryset.filter(owner__isnull=True)
+        return queryset
+
+
+@admin.register(WorkItem)
+class WorkItemAdmin(ReadOnlyAdmin):
+    """``take``, ``let_go``, ``do`` and ``finish`` are POSTs from the item's page; all rules are the worklist's."""
+
+    patients_in = ("patient",)
+    list_display = ("title", "urgency_shown", "due", "patient_shown", "opening_shown", "owner", "seen", "status_shown")
+    list_filter = ("status", OwnerFilter, "urgency", ("location", ScopedRelatedFilter), "kind")
+    list_select_related = ("patient", "owner", "opening", "location")
+    ordering = ("status", "urgency", F("due_at").asc(nulls_last=True), "pk")
+    search_fields = ("title", "=kind")
+    search_help_text = "A word of the title."
+    actions = ("take_selected",)
+    change_form_template = "admin/scheduling/workitem/change_form.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "advice",
+                    "status_shown",
+                    "urgency_shown",
+                    "due",
+                    "patient_shown",
+                    "opening_shown",
+                    "subject_shown",
+                    "location",
+                    "owner",
+                )
+            },
+        ),
+        ("When", {"fields": ("created", "seen", "done", "done_by", "resolution")}),
+    )
+    readonly_fields = (
+        "status_shown",
+        "urgency_shown",
+        "due",
+        "patient_shown",
+        "opening_shown",
+        "subject_shown",
+        "created",
+        "seen",
+        "done",
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        steps: dict[str, Callable[..., HttpResponse]] = {
+            "take": self.take_view,
+            "let-go": self.let_go_view,
+            "finish": self.finish_view,
+        }
+        own = [
+            path(f"<path:object_id>/{step}/", self.admin_site.admin_view(view), name=f"scheduling_workitem_{name}")
+            for step, view in steps.items()
+            for name in (step.replace("-", "_"),)
+        ]
+        do = path(
+            "<path:object_id>/do/<slug:slug>/", self.admin_site.admin_view(self.do_view), name="scheduling_workitem_do"
+        )
+        return [*own, do, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        item = fetch_or_404(self.get_queryset(request), request.user, object_id)
+        is_open = item.status == WorkItem.Status.OPEN
+        more = {
+            "item": item,
+            "item_actions": worklist.actions_for(item) if is_open else [],
+            "is_open": is_open,
+            "may_work": self._may_work(request),
+            "is_mine": item.owner_id == request.user.pk,
+            "title": item.title,
+            "subtitle": None,
+        }
+        return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
+
+    def _may_work(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("scheduling.change_workitem")
+
+    def _posted(self, request: HttpRequest, object_id: str) -> WorkItem | HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        item: WorkItem = fetch_or_404(self.get_queryset(request), request.user, object_id)
+        if not self._may_work(request):
+            raise PermissionDenied
+        return item
+
+    def take_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Give the item to the person at the screen."""
+        item = self._posted(request, object_id)
+        if isinstance(item, HttpResponse):
+            return item
+        if worklist.take(item, cast(AbstractBaseUser, request.user)):
+            messages.success(request, "This is yours now.")
+        else:
+            messages.warning(request, "Nothing changed: it is finished already, or another person has it.")
+        return _back_to(item)
+
+    def let_go_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Put the item back for others."""
+        item = self._posted(request, object_id)
+        if isinstance(item, HttpResponse):
+            return item
+        if worklist.let_go(item, cast(AbstractBaseUser, request.user)):
+            messages.success(request, "It is nobody's again.")
+        return _back_to(item)
+
+    def finish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Close the item with the person's own words."""
+        item = self._posted(request, object_id)
+        if isinstance(item, HttpResponse):
+            return item
+        note = request.POST.get("note", "").strip()
+        if not note:
+            messages.error(request, "Nothing changed: write in a few words what you did, without the patient's name.")
+            return _back_to(item)
+        if item.status == WorkItem.Status.OPEN and worklist.finish(item, request.user.get_username(), note):
+            messages.success(request, "Finished.")
+            return HttpResponseRedirect(reverse("admin:scheduling_workitem_changelist") + "?status__exact=open")
+        messages.warning(request, "Nothing changed: somebody else finished it.")
+        return _back_to(item)
+
+    def do_view(self, request: HttpRequest, object_id: str, slug: str) -> HttpResponse:
+        """Press one of the item's buttons."""
+        item = self._posted(request, object_id)
+        if isinstance(item, HttpResponse):
+            return item
+        if item.status != WorkItem.Status.OPEN:
+            messages.warning(request, "Nothing changed: somebody else finished it.")
+            return _back_to(item)
+        try:
+            said = worklist.run_action(item, slug, cast(AbstractBaseUser, request.user))
+        except KeyError:
+            messages.error(request, "Nothing changed: this item has no such button any more.")
+            return _back_to(item)
+        messages.success(request, said)
+        return _back_to(item)
+
+    @admin.action(description="Take: these are mine now", permissions=["take"])
+    def take_selected(self, request: HttpRequest, queryset: QuerySet[WorkItem]) -> None:
+        taken = sum(worklist.take(item, cast(AbstractBaseUser, request.user)) for item in queryset)
+        self.message_user(request, f"{taken} of {queryset.count()} are yours now.")
+
+    def has_take_permission(self, request: HttpRequest) -> bool:
+        """Whether the person works on items at all."""
+        return self._may_work(request)
+
+    @admin.display(description="How soon", ordering="urgency")
+    def urgency_shown(self, row: WorkItem) -> str:
+        tone = {WorkItem.Urgency.RED: "danger", WorkItem.Urgency.SOON: "wait"}.get(
+            WorkItem.Urgency(row.urgency), "stop"
+        )
+        return state(str(row.urgency), row.get_urgency_display(), tone)
+
+    @admin.display(description="State", ordering="status")
+    def status_shown(self, row: WorkItem) -> str:
+        tone = "danger" if row.status == WorkItem.Status.OPEN else "ok"
+        return state(row.status, row.get_status_display(), tone)
+
+    @admin.display(description="By when", ordering="due_at")
+    def due(self, row: WorkItem) -> str:
+        return when(row.due_at, row.location.zone if row.location else None)
+
+    @admin.display(description="Patient")
+    def patient_shown(self, row: WorkItem) -> str:
+        return patient_name(row.patient) if row.patient_id else "–"
+
+    @admin.display(description="Opening")
+    def opening_shown(self, row: WorkItem) -> str:
+        return link(f"opening {row.opening_id}", "desk_opening", row.opening_id) if row.opening_id else "–"
+
+    @admin.display(description="About")
+    def subject_shown(self, row: WorkItem) -> str:
+        app, _, model = row.subject_kind.partition(".")
+        if not row.subject_id:
+            return "–"
+        try:
+            return link(f"{model} {row.subject_id}", f"{app}_{model}_change", row.subject_id)
+        except NoReverseMatch:
+            return f"{model} {row.subject_id}"
+
+    @admin.display(description="Times seen", ordering="times_seen")
+    def seen(self, row: WorkItem) -> str:
+        return f"{row.times_seen} ×" if row.times_seen > 1 else "once"
+
+    @admin.display(description="Since", ordering="created_at")
+    def created(self, row: WorkItem) -> str:
+        return when(row.created_at)
+
+    @admin.display(description="Finished", ordering="done_at")
+    def done(self, row: WorkItem) -> str:
+        return when(row.done_at)
+
+
+def _back_to(item: WorkItem) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:scheduling_workitem_change", args=[item.pk]))

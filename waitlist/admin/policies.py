@@ -1,0 +1,31 @@
+"""The numbers of outreach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from scheduling.admin.base import ScopedAdmin
+from scheduling.models import Location
+from waitlist.models import OutreachPolicy
+
+
+@admin.register(OutreachPolicy)
+class OutreachPolicyAdmin(ScopedAdmin):
+    everyones = "Numbers for everybody are everybody's; a location's own are narrowed below."
+    empty_list_says = "No numbers of your own: the defaults apply everywhere."
+    list_display = ("whom", "start_delay_seconds", "cut_off_minutes", "offers_per_day", "quiet_from", "quiet_until")
+    list_select_related = ("location", "appointment_type")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        seen = Location.objects.for_user(request.user).values("pk")
+        return super().get_queryset(request).filter(Q(location__isnull=True) | Q(location__in=seen))
+
+    @admin.display(description="For")
+    def whom(self, row: OutreachPolicy) -> str:
+        where = row.location.name if row.location else "all locations"
+        what = row.appointment_type.name if row.appointment_type else "all types"
+        return f"{what}, {where}"
