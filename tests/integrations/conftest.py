@@ -14,6 +14,7 @@ from integrations.ehr import gateway
 from integrations.models import Connection
 from scheduling.models import Appointment, ExternalId, Location, Opening, Patient, Provider, WorkItem, Writeback
 from tests import factories, fakes
+from tests.fixtures.sandbox import sandbox  # noqa: F401 - a fixture
 from waitlist import claims
 from waitlist.models import Claim
 
