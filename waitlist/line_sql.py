@@ -150,8 +150,8 @@ def _union(rows: list[list[Any]], order: list[Any], limit: int) -> tuple[str, li
     )
     sql = " UNION ALL ".join([part] * len(rows)) + f" ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {limit}"
     parameters: list[Any] = []
-    for looseness, *asked, after_entry in rows:
-        parameters += [looseness, *asked, *order, *([after_entry] if order else [])]
+    for *asked, after_entry in rows:
+        parameters += [*asked, *order, *([after_entry] if order else [])]
     return sql, parameters
 
 

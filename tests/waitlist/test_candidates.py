@@ -1,0 +1,241 @@
+"""Candidates as they are read from the database."""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.utils import timezone
+
+from scheduling.models import Appointment, ContactPoint
+from scheduling.records import Interval
+from tests import factories as make
+from waitlist import candidates, entries
+from waitlist.facts import Booking, MoveUp, Need, Window
+from waitlist.models import Channel, Offer, WaitlistEntry
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def scene():
+    class Scene:
+        place = make.location(make.LOS_ANGELES)
+        provider = make.provider()
+        kind = make.appointment_type(30, minimum_notice_minutes=45)
+
+    make.bookable(Scene.provider, Scene.place, Scene.kind, duration_minutes=40)
+    Scene.opening = make.opening(Scene.provider, Scene.place, minutes=60)
+    return Scene
+
+
+def load_one(scene, entry: WaitlistEntry, now: datetime | None = None):
+    facts = candidates.facts_for(scene.opening, now)
+    return candidates.load([entry.pk], facts)[0]
+
+
+def test_an_opening_knows_what_fits_it(scene) -> None:
+    gone = make.appointment_type(active=False)
+    make.bookable(scene.provider, scene.place, gone)
+    make.bookable(make.provider(), scene.place, make.appointment_type())
+    staff = make.appointment_type(automation="staff_confirm")
+    make.bookable(scene.provider, scene.place, staff, mode="ask_first")
+    make.policy(appointment_type=staff, offers_per_day=1)
+    start, end = scene.opening.start, scene.opening.start + timedelta(minutes=15)
+    scene.opening.slots = [{"id": "s1", "start": start.isoformat(), "end": end.isoformat()}]
+    scene.opening.freed_by = make.appointment(make.patient())
+
+    facts = candidates.facts_for(scene.opening)
+
+    assert [(fit.type_id, fit.duration, fit.automation, fit.mode) for fit in facts.fits] == [
+        (scene.kind.pk, timedelta(minutes=40), "automatic", "automatic"),
+        (staff.pk, timedelta(minutes=30), "staff_confirm", "ask_first"),
+    ]
+    assert facts.fits[0].minimum_notice == timedelta(minutes=45)
+    assert facts.fits[1].policy.offers_per_day == 1
+    assert facts.zone == ZoneInfo(make.LOS_ANGELES)
+    assert facts.slots == (Interval(start, end),)
+    assert facts.books_one_slot is False
+    assert facts.freed_by_patient_id == scene.opening.freed_by.patient_id
+
+
+def test_everything_an_entry_says_is_there(scene) -> None:
+    patient = make.patient(language="es", time_zone="America/Denver", established=False, restricted=True)
+    later = make.appointment(patient, type=scene.kind, start=make.in_days(9))
+    other = make.provider()
+    entry = entries.add(
+        patient,
+        scene.kind,
+        providers=[other],
+        locations=[scene.place],
+        windows=[make.window(3, time(9), time(10))],
+        earliest_date=date(2030, 1, 1),
+        latest_date=date(2030, 2, 1),
+        minimum_notice_minutes=30,
+        needs=[{"need": "interpreter", "notice_minutes": 60}],
+        referral_required=True,
+        referral_valid_until=date(2030, 3, 1),
+        authorization_required=True,
+        authorization_valid_until=date(2030, 4, 1),
+        move_up=later,
+        urgency=1,
+        lost_races=2,
+        silences=1,
+    )
+
+    found = load_one(scene, entry)
+
+    assert (found.entry_id, found.patient_id, found.type_id) == (entry.pk, patient.pk, scene.kind.pk)
+    assert (found.status, found.urgency, found.lost_races, found.silences) == ("waiting", 1, 2, 1)
+    assert (found.providers, found.locations) == (frozenset({other.pk}), frozenset({scene.place.pk}))
+    assert found.windows == (Window(3, time(9), time(10)),)
+    assert (found.earliest_date, found.latest_date) == (date(2030, 1, 1), date(2030, 2, 1))
+    assert (found.notice, found.needs) == (timedelta(minutes=30), (Need("interpreter", timedelta(hours=1)),))
+    assert (found.referral_required, found.referral_valid_until) == (True, date(2030, 3, 1))
+    assert (found.authorization_required, found.authorization_valid_until) == (True, date(2030, 4, 1))
+    assert found.move_up == MoveUp(later.pk, later.start, stands=True)
+    assert found.bookings == (Booking(later.pk, Interval(later.start, later.end), scene.kind.pk),)
+    assert (found.birth_date, found.established, found.restricted) == (date(1980, 1, 1), False, True)
+    assert (found.language, found.time_zone) == ("es", "America/Denver")
+
+
+def test_only_appointments_ahead_that_take_time_are_bookings(scene) -> None:
+    patient = make.patient()
+    now = timezone.now()
+    for status in Appointment.Status:
+        make.appointment(patient, status=status)
+    make.appointment(patient, start=now - timedelta(hours=2))
+    running = make.appointment(patient, start=now - timedelta(minutes=10))
+
+    found = load_one(scene, make.entry(patient, scene.kind), now)
+
+    statuses = Appointment.objects.filter(pk__in=[booking.appointment_id for booking in found.bookings])
+    assert set(statuses.values_list("status", flat=True)) == {
+        "pending",
+        "booked",
+        "arrived",
+        "checked-in",
+        "fulfilled",
+    }
+    assert running.pk in {booking.appointment_id for booking in found.bookings}
+
+
+def test_contacts_come_in_the_order_of_their_rank(scene) -> None:
+    patient = make.patient(phone=None, email=None)
+    last = make.contact(patient, "+12125550190", rank=9)
+    landline = make.contact(patient, "+12125550191", rank=1, can_text=False, consent=False)
+    mail = make.contact(patient, "someone@example.org", rank=2)
+    mobile = make.contact(patient, "+12125550192", rank=2, consent=False)
+
+    found = load_one(scene, make.entry(patient, scene.kind))
+
+    assert [(each.contact_point_id, each.channel, each.consented) for each in found.contacts] == [
+        (landline.pk, "call", False),
+        (mobile.pk, "sms", False),
+        (mail.pk, "email", True),
+        (last.pk, "sms", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": ContactPoint.State.INVALID},
+        {"state": ContactPoint.State.FROZEN},
+        {"use": "old"},
+        {"valid_until": date(2020, 1, 1)},
+        {"valid_from": date(2999, 1, 1)},
+    ],
+)
+def test_contacts_that_are_not_usable_are_left_out(scene, fields) -> None:
+    patient = make.patient(phone=None, email=None)
+    make.contact(patient, "+12125550190", **fields)
+
+    assert load_one(scene, make.entry(patient, scene.kind)).contacts == ()
+
+
+def test_a_stop_from_a_shared_phone_silences_both_patients(scene) -> None:
+    first, second = make.patient(phone="+12125550111"), make.patient(phone="+12125550111")
+    both = [make.entry(first, scene.kind), make.entry(second, scene.kind)]
+    make.consents(first.contact_points.get(system="phone"), "revoked")
+
+    for entry in both:
+        consented = {each.channel: each.consented for each in load_one(scene, entry).contacts}
+        assert consented == {"sms": False, "email": True}
+
+
+def test_consent_to_texts_is_not_consent_to_e_mail(scene) -> None:
+    patient = make.patient(consent=[Channel.SMS])
+
+    found = load_one(scene, make.entry(patient, scene.kind))
+
+    assert {each.channel: each.consented for each in found.contacts} == {"sms": True, "email": False}
+
+
+def test_offers_of_the_last_day_and_week_are_counted(scene) -> None:
+    patient = make.patient()
+    entry = make.entry(patient, scene.kind)
+    now = timezone.now()
+    for age, status in (
+        (timedelta(hours=1), Offer.Status.EXPIRED),
+        (timedelta(hours=23), Offer.Status.WITHDRAWN),
+        (timedelta(hours=25), Offer.Status.NO),
+        (timedelta(days=6), Offer.Status.TOO_LATE),
+        (timedelta(days=8), Offer.Status.EXPIRED),
+        (timedelta(hours=2), Offer.Status.PROPOSED),
+    ):
+        offer = make.offer(make.opening(scene.provider, scene.place, start=make.in_days(20)), entry, status=status)
+        Offer.objects.filter(pk=offer.pk).update(created_at=now - age)
+
+    found = load_one(scene, entry, now)
+
+    assert (found.offers_last_day, found.offers_last_week) == (2, 4)
+    assert (found.has_live_offer, found.offer_here, found.declined_this_time) == (False, "", False)
+
+
+def test_an_open_offer_of_another_time_is_known_however_old(scene) -> None:
+    entry = make.entry(make.patient(), scene.kind)
+    offer = make.offer(make.opening(scene.provider, scene.place, start=make.in_days(20)), entry)
+    Offer.objects.filter(pk=offer.pk).update(created_at=timezone.now() - timedelta(days=30))
+
+    assert load_one(scene, entry).has_live_offer is True
+
+
+def test_the_offer_of_this_opening_is_known_by_its_status(scene) -> None:
+    entry = make.entry(make.patient(), scene.kind)
+    make.offer(scene.opening, entry, status=Offer.Status.TOO_LATE)
+
+    found = load_one(scene, entry)
+
+    assert (found.offer_here, found.has_live_offer) == ("too_late", False)
+
+
+def test_a_no_to_the_same_time_is_remembered_when_it_is_free_again(scene) -> None:
+    entry, elsewhere = make.entry(make.patient(), scene.kind), make.entry(make.patient(), scene.kind)
+    before = make.opening(scene.provider, scene.place, start=scene.opening.start)
+    make.offer(before, entry, status=Offer.Status.NO)
+    with_another = make.opening(make.provider(), scene.place, start=scene.opening.start)
+    make.offer(with_another, elsewhere, status=Offer.Status.NO)
+
+    assert load_one(scene, entry).declined_this_time is True
+    assert load_one(scene, elsewhere).declined_this_time is False
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_entries(scene, django_assert_num_queries) -> None:
+    waiting = [make.entry(make.patient(), scene.kind, windows=[make.window(1)]).pk for _ in range(12)]
+    facts = candidates.facts_for(scene.opening)
+
+    with django_assert_num_queries(8):
+        assert len(candidates.load(waiting[:1], facts)) == 1
+    with django_assert_num_queries(8):
+        loaded = candidates.load(waiting, facts)
+
+    assert [each.entry_id for each in loaded] == waiting
+
+
+def test_entries_that_are_gone_are_left_out_and_the_order_is_kept(scene) -> None:
+    first, second = (make.entry(make.patient(), scene.kind) for _ in range(2))
+    facts = candidates.facts_for(scene.opening)
+
+    loaded = candidates.load([second.pk, 999_999, first.pk], facts)
+
+    assert [each.entry_id for each in loaded] == [second.pk, first.pk]

@@ -1,0 +1,28 @@
+"""What the lines of the consent ledger say together."""
+
+import pytest
+
+from waitlist.ledger import consenting_patients
+
+ANN, BEN = 1, 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "agreed"),
+    [
+        ([], set()),
+        ([(ANN, "granted")], {ANN}),
+        ([(ANN, "granted"), (ANN, "revoked")], set()),
+        # STOP binds the address, whoever shares it, also when the line names nobody.
+        ([(ANN, "granted"), (BEN, "granted"), (ANN, "revoked")], set()),
+        ([(ANN, "granted"), (BEN, "granted"), (None, "revoked")], set()),
+        # START gives back what STOP took, and no more.
+        ([(ANN, "granted"), (None, "revoked"), (None, "granted")], {ANN}),
+        ([(None, "granted")], set()),
+        ([(ANN, "granted"), (None, "revoked"), (None, "revoked"), (None, "granted")], {ANN}),
+        # A new form counts for the patient who signed it.
+        ([(ANN, "granted"), (BEN, "granted"), (None, "revoked"), (BEN, "granted")], {BEN}),
+    ],
+)
+def test_who_agreed(lines, agreed) -> None:
+    assert consenting_patients(lines) == agreed

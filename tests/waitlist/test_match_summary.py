@@ -1,0 +1,122 @@
+"""Counts of those nobody looked at one by one."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests import factories as make
+from waitlist import entries, match_summary
+from waitlist.models import CandidateVerdict, MatchSummary
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def scene():
+    class Scene:
+        place = make.location()
+        provider = make.provider()
+        kind = make.appointment_type()
+
+    make.bookable(Scene.provider, Scene.place, Scene.kind)
+    Scene.opening = make.opening(Scene.provider, Scene.place)
+    return Scene
+
+
+def test_everybody_on_the_list_is_counted_once_by_what_decides(scene) -> None:
+    day = scene.opening.start.astimezone(scene.place.zone).date()
+    off, long_kind = make.appointment_type(), make.appointment_type(90)
+    make.bookable(scene.provider, scene.place, off, mode="off")
+    make.bookable(scene.provider, scene.place, long_kind)
+    urgent_notice = make.appointment_type(minimum_notice_minutes=60 * 24 * 30)
+    make.bookable(scene.provider, scene.place, urgent_notice)
+
+    def wait(kind=None, **fields):
+        return make.entry(make.patient(email=None), kind or scene.kind, **fields)
+
+    for _ in range(3):
+        wait()
+    wait(make.appointment_type())
+    wait(off)
+    wait(long_kind)
+    wait(urgent_notice)
+    wait(providers=[make.provider()], locations=[make.location()])
+    wait(locations=[make.location()])
+    wait(earliest_date=day + timedelta(days=1))
+    wait(latest_date=day - timedelta(days=1))
+    wait(windows=[make.window((day.weekday() + 1) % 7)])
+    wait(minimum_notice_minutes=60 * 24 * 30)
+    wait(needs=[{"need": "escort", "notice_minutes": 60 * 24 * 30}])
+    entries.pause(wait())
+    entries.ask(wait())
+    entries.leave(wait())
+    seen = wait()
+    CandidateVerdict.objects.create(
+        opening=scene.opening, entry=seen, rank=1, eligible=True, computed_at=timezone.now()
+    )
+
+    summary = match_summary.compute(scene.opening)
+
+    assert summary.counts == {
+        "behind": 3,
+        "type": 1,
+        "type_off": 1,
+        "too_short": 1,
+        "cut_off": 1,
+        "provider": 1,
+        "location": 1,
+        "too_early": 1,
+        "too_late": 1,
+        "hours": 1,
+        "notice": 1,
+        "needs_notice": 1,
+        "paused": 1,
+        "asked": 1,
+    }
+    assert MatchSummary.objects.get(opening=scene.opening).counts == summary.counts
+
+
+def test_a_long_list_is_counted_in_ranges(scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match_summary, "RANGE", 3)
+    for _ in range(10):
+        make.entry(make.patient(), scene.kind)
+
+    assert match_summary.compute(scene.opening).counts == {"behind": 10}
+
+
+def test_nobody_on_the_list_gives_no_counts(scene) -> None:
+    assert match_summary.compute(scene.opening).counts == {}
+
+
+def test_a_request_is_done_soon_and_once(scene) -> None:
+    now = timezone.now()
+    match_summary.request(scene.opening, now)
+    match_summary.request(scene.opening, now + timedelta(seconds=1))
+
+    assert match_summary.drain(now + timedelta(seconds=5)) == 0
+    assert match_summary.drain(now + timedelta(seconds=6)) == 1
+    assert match_summary.drain(now + timedelta(hours=1)) == 0
+
+    summary = MatchSummary.objects.get(opening=scene.opening)
+    assert (summary.due_at, summary.computed_at) == (None, now + timedelta(seconds=6))
+
+
+def test_a_new_request_keeps_the_counts_until_they_are_new(scene) -> None:
+    make.entry(make.patient(), scene.kind)
+    match_summary.compute(scene.opening)
+
+    match_summary.request(scene.opening)
+
+    summary = MatchSummary.objects.get(opening=scene.opening)
+    assert summary.counts == {"behind": 1}
+    assert summary.due_at is not None
+
+
+def test_counts_a_dead_worker_left_are_computed_after_its_lease(scene) -> None:
+    now = timezone.now()
+    match_summary.request(scene.opening, now - timedelta(minutes=1))
+    MatchSummary.objects.update(due_at=now + match_summary.LEASE)
+
+    assert match_summary.drain(now + timedelta(minutes=1)) == 0
+    assert match_summary.drain(now + match_summary.LEASE) == 1
