@@ -135,8 +135,8 @@ def _appointment(event: InboundEvent, notice: events.Notice) -> str:
 
 
 def _is_fresh_poll(event: InboundEvent) -> bool:
-    """A poll has just fetched it: asking again would only ask the same."""
-    is_first = event.attempts == 1
+    """A poll has just fetched it: asking again would only ask the same. Not so when it is looked at once more."""
+    is_first = event.attempts == 1 and not event.outcome
     return is_first and event.via == InboundEvent.Via.POLL and timezone.now() - event.received_at < FRESH
 
 

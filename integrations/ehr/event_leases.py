@@ -99,7 +99,7 @@ def retry(event: InboundEvent) -> bool:
     """Take a dead letter or an unreadable event up again, from its first try."""
     now = timezone.now()
     again = InboundEvent.objects.filter(pk=event.pk, status__in=(Status.DEAD, Status.QUARANTINED)).update(
-        status=Status.RECEIVED, due_at=now, received_at=now, attempts=0, done_at=None, error=""
+        status=Status.RECEIVED, due_at=now, attempts=0, done_at=None, error=""
     )
     if again:
         wake("inbox")

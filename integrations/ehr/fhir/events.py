@@ -84,7 +84,10 @@ def keys_of(payload: Any) -> Keys:
         return Keys("", "")
     if payload.get("resourceType") == "Bundle":
         return _bundle_keys(payload)
-    found = next(_of_resource(payload), None)
+    try:
+        found = next(_of_resource(payload), None)
+    except Unreadable:
+        return Keys("", "")  # it is stored all the same, and shown to staff by whoever deals with it
     subject = found.subject_key if found else ""
     kind, external_id = payload.get("resourceType"), payload.get("id")
     version = version_of(payload)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from integrations.ehr.fhir.answers import Answer
@@ -145,7 +145,8 @@ def _server_time(bundle: Json, answer: Answer) -> datetime | None:
             told = instant(written, lambda: None, "time")
         except Unreadable:
             continue
-        if told is not None and (answer.server_time is None or told <= answer.server_time):
+        # A Bundle may be dated by when its contents last changed, never by a later time than its sending.
+        if told is not None and (answer.server_time is None or told < answer.server_time + timedelta(seconds=1)):
             return told
     return answer.server_time.astimezone(UTC) if answer.server_time else None
 
