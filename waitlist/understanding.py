@@ -114,7 +114,8 @@ def understand(text: str, media_count: int = 0) -> Meaning:
     signs = _signs(text)
     plain = _plain(text)
     if not plain and not signs:
-        return Meaning(Intent.UNCLEAR if media_count else Intent.EMPTY)
+        # Letters of a script we do not read are words all the same.
+        return Meaning(Intent.UNCLEAR if media_count or any(map(str.isalnum, text)) else Intent.EMPTY)
     whole = _whole_text(plain)
     if whole is not None:
         return Meaning(whole)

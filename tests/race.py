@@ -1,0 +1,68 @@
+"""Races made to happen: a rival who acts at an exact call, and many who start together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from unittest import mock
+
+from django.db import connection, connections
+from django.utils.module_loading import import_string
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def right_before(target: str, rival: Callable[[], object]) -> Iterator[None]:
+    """Have ``rival`` act once, just before the first call of ``target`` (a dotted name as its caller knows it)."""
+    with _once(target, rival, after=False):
+        yield
+
+
+@contextmanager
+def right_after(target: str, rival: Callable[[], object]) -> Iterator[None]:
+    """Have ``rival`` act once, when the first call of ``target`` has returned and before its caller goes on."""
+    with _once(target, rival, after=True):
+        yield
+
+
+@contextmanager
+def _once(target: str, rival: Callable[[], object], *, after: bool) -> Iterator[None]:
+    real = import_string(target)
+    acted: list[bool] = []
+
+    def raced(*args: Any, **kwargs: Any) -> Any:
+        is_first = not acted
+        acted.append(True)
+        if is_first and not after:
+            rival()
+        result = real(*args, **kwargs)
+        if is_first and after:
+            rival()
+        return result
+
+    with mock.patch(target, raced):
+        yield
+    assert acted, f"{target} was never called: nothing was raced"
+
+
+def together(number: int, act: Callable[[int], Result]) -> list[Result]:
+    """Call ``act`` with 0, 1, … at the same moment, each in a thread with a connection of its own.
+
+    Needs a test whose rows are committed (``transaction=True``). Exceptions are raised here.
+    """
+    starting_line = threading.Barrier(number)
+
+    def run(index: int) -> Result:
+        try:
+            connection.ensure_connection()
+            starting_line.wait(timeout=30)
+            return act(index)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, range(number)))

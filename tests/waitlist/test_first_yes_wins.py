@@ -1,0 +1,483 @@
+"""The first yes wins and everybody else hears the truth; whatever loses has changed nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from scheduling import openings
+from scheduling.models import Appointment, Location, Opening, Provider, WorkItem, Writeback
+from tests import factories, race
+from tests.waitlist.conftest import MORNING, Scene, steps, told
+from waitlist import attention, claims, links, replies
+from waitlist.models import Claim, Message, Offer, Reply
+
+pytestmark = pytest.mark.django_db
+
+
+def everything() -> dict[str, list[Any]]:
+    """What a refused claim must leave as it is."""
+    return {
+        "openings": list(Opening.objects.order_by("pk").values("status", "start", "end", "check_due_at")),
+        "offers": list(Offer.objects.order_by("pk").values("status", "answered_at")),
+        "claims": list(Claim.objects.order_by("pk").values("state", "patient")),
+        "appointments": list(Appointment.objects.order_by("pk").values("status", "start")),
+        "writebacks": list(Writeback.objects.order_by("pk").values("status", "appointment")),
+        "messages": list(Message.objects.order_by("pk").values("kind", "status")),
+        "serials": list(Provider.objects.order_by("pk").values_list("claim_serial", flat=True)),
+    }
+
+
+def test_a_win_is_a_pending_booking_and_no_more(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=10)
+    result = scene.yes(offer)
+    claim = result.claim
+    assert claim is not None
+    assert (result.outcome, result.is_win) == ("won", True)
+    assert (claim.state, claim.channel, claim.offer_id, claim.entry_id) == ("pending", "link", offer.pk, offer.entry_id)
+    assert claim.chase_at == timezone.now() + timedelta(hours=5)  # half of the time that is left
+    appointment = claim.appointment
+    assert (appointment.status, appointment.origin) == ("pending", "waitlist")
+    assert (appointment.start, appointment.end) == (offer.start, offer.end)
+    assert len(appointment.reference or "") == 6
+    assert not set(appointment.reference or "") & set("0O1IL2Z5S8B")
+    assert Opening.objects.get().status == "claimed"
+    assert Writeback.objects.get().status == "waiting"
+    received = Message.objects.get(kind="received")
+    assert (received.initiated, received.due_at) == (False, timezone.now())
+    assert appointment.reference in received.body
+    assert not Message.objects.filter(kind__in=("confirmed", "filled")).exists()
+
+
+def test_a_day_at_most_until_staff_call(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=100)
+    claim = scene.yes(offer).claim
+    assert claim is not None
+    assert claim.chase_at == timezone.now() + timedelta(hours=24)
+
+
+def test_a_second_yes_hears_that_somebody_was_first(scene: Scene) -> None:
+    first, second = scene.offered(2)
+    assert scene.yes(first).outcome == "won"
+    before = everything()
+    result = scene.yes(second)
+    assert (result.outcome, result.claim) == ("taken", None)
+    after = everything()
+    assert after["offers"][1] == {"status": "sent", "answered_at": timezone.now()}
+    assert {**after, "offers": 0} == {**before, "offers": 0}
+    attention.drain()
+    second.refresh_from_db()
+    second.entry.refresh_from_db()
+    assert (second.status, second.entry.lost_races) == ("too_late", 1)
+    assert scene.yes(second).outcome == "taken"
+    attention.drain()
+    second.entry.refresh_from_db()
+    assert second.entry.lost_races == 1
+
+
+def test_a_double_click_is_one_claim(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    first = scene.yes(offer)
+    before = everything()
+    second = scene.yes(offer, channel="sms")
+    assert (second.outcome, second.claim) == ("already_yours", first.claim)
+    assert everything() == before
+    assert first.claim is not None
+    scene.answer(first.claim)
+    again = scene.yes(offer)
+    assert (again.outcome, again.claim) == ("already_yours", first.claim)
+
+
+def test_the_second_device_within_the_same_moment(scene: Scene) -> None:
+    """The other click lands between this one's look and its UPDATE."""
+    (offer,) = scene.offered(1)
+    results: list[claims.ClaimResult] = []
+    with race.right_after("waitlist.claims._reason_at_a_glance", lambda: results.append(scene.yes(offer))):
+        late = scene.yes(offer)
+    assert (results[0].outcome, late.outcome, late.claim) == ("won", "already_yours", results[0].claim)
+    assert Claim.objects.count() == 1
+
+
+def test_another_patient_within_the_same_moment(scene: Scene) -> None:
+    first, second = scene.offered(2)
+    with race.right_after("waitlist.claims._reason_at_a_glance", lambda: scene.yes(first)):
+        late = scene.yes(second)
+    assert (late.outcome, late.claim) == ("taken", None)
+    assert Claim.objects.get().patient_id == first.patient_id
+    second.refresh_from_db()
+    assert second.answered_at is not None
+
+
+def test_after_it_is_filled(scene: Scene) -> None:
+    first, second = scene.offered(2)
+    claim = scene.yes(first).claim
+    assert claim is not None
+    scene.answer(claim)
+    before = everything()
+    assert scene.yes(second).outcome == "filled"
+    assert everything() == before
+
+
+def test_after_it_expired(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=10)
+    scene.pass_time(hours=9)
+    before = everything()
+    assert scene.yes(offer).outcome == "expired"
+    assert everything() == before
+    attention.drain()
+    before = everything()
+    assert scene.yes(offer).outcome == "expired"
+    assert everything() == before
+
+
+def test_expired_between_the_look_and_the_update(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+
+    def run_out() -> None:
+        Offer.objects.filter(pk=offer.pk).update(status="expired")
+
+    with race.right_after("waitlist.claims._reason_at_a_glance", run_out):
+        assert not scene.yes(offer).is_win
+    assert (Opening.objects.get().status, Claim.objects.count(), Appointment.objects.count()) == ("offering", 0, 0)
+
+
+def test_after_it_was_withdrawn(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    openings.close(offer.opening, Opening.Closed.STAFF)
+    attention.drain()
+    before = everything()
+    assert scene.yes(offer).outcome == "withdrawn"
+    assert everything() == before
+
+
+def test_booked_in_the_ehr_by_somebody_else(scene: Scene) -> None:
+    """39: the EHR's own booking closes the opening; the live offers are withdrawn by themselves."""
+    offer, quick = scene.offered(2)
+    other = factories.patient()
+    booked = scene.booked(other, hours=10)
+    openings.give_way(scene.provider.pk, openings.interval_of(offer.opening), booked)
+    assert scene.yes(quick).outcome == "filled"  # before anybody took the offers back
+    attention.drain()
+    offer.refresh_from_db()
+    quick.refresh_from_db()
+    assert (offer.status, offer.withdrawn_reason, quick.status) == ("withdrawn", "taken", "too_late")
+    assert told(offer.patient) == ["offer by sms", "offer by email", "filled by sms", "filled by email"]
+    assert Claim.objects.count() == 0
+
+
+def test_booked_in_the_ehr_but_not_noticed_on_the_opening(scene: Scene) -> None:
+    """The provider's calendar is compared under the provider's lock, whatever the opening says."""
+    (offer,) = scene.offered(1)
+    scene.booked(factories.patient(), hours=10)
+    before = everything()
+    assert scene.yes(offer).outcome == "filled"
+    after = everything()
+    assert (after["claims"], after["appointments"], after["writebacks"], after["serials"]) == (
+        before["claims"],
+        before["appointments"],
+        before["writebacks"],
+        before["serials"],
+    )
+    assert Opening.objects.get().status == "offering"
+    assert Opening.objects.get().check_due_at == timezone.now()  # looked at again at once
+
+
+def test_the_time_was_moved(scene: Scene) -> None:
+    """42: the slot moves between offer and claim."""
+    (offer,) = scene.offered(1)
+    opening = offer.opening
+    Opening.objects.filter(pk=opening.pk).update(start=opening.start + timedelta(minutes=10))
+    before = everything()
+    assert scene.yes(offer).outcome == "changed"
+    assert everything() == before
+    openings.request_attention(opening.pk)
+    attention.drain()
+    offer.refresh_from_db()
+    assert (offer.status, offer.withdrawn_reason) == ("withdrawn", "changed")
+    assert told(offer.patient)[2:] == ["withdrawn by sms", "withdrawn by email"]
+
+
+def test_moved_between_the_look_and_the_update(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+
+    def move() -> None:
+        Opening.objects.update(end=offer.end - timedelta(minutes=5))
+
+    with race.right_after("waitlist.claims._reason_at_a_glance", move):
+        assert scene.yes(offer).outcome == "changed"
+    assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
+
+
+def test_two_overlapping_times_of_one_patient(scene: Scene) -> None:
+    """31: the second is refused and stays as it was."""
+    (offer,) = scene.offered(1)
+    other_provider = factories.provider()
+    factories.bookable(other_provider, scene.location, scene.type)
+    other = factories.opening(other_provider, scene.location, start=offer.start + timedelta(minutes=15))
+    assert scene.yes(offer).outcome == "won"
+    before = everything()
+    result = claims.claim(
+        other,
+        offer.patient,
+        channel="staff",
+        appointment_type=scene.type,
+        start=other.start,
+        end=other.end,
+    )
+    assert result.outcome == "overlaps"
+    assert everything() == before
+
+
+def test_two_overlapping_openings_of_one_provider(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    beside = scene.opening(hours=10.25)
+    assert scene.yes(offer).outcome == "won"
+    someone = factories.patient()
+    result = claims.claim(
+        beside, someone, channel="staff", appointment_type=scene.type, start=beside.start, end=beside.end
+    )
+    assert result.outcome == "filled"
+    assert Claim.objects.count() == 1
+
+
+def test_a_held_opening_is_not_the_patients_to_take(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    openings.hold(offer.opening, Opening.Held.PROVIDER_DAY)
+    before = everything()
+    assert scene.yes(offer).outcome == "held"
+    assert everything() == before
+    with race.right_after("waitlist.claims._reason_at_a_glance", lambda: None):
+        assert claims.staff_confirm(offer.opening, offer.patient).outcome == "won"
+
+
+def test_held_between_the_look_and_the_update(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    with race.right_after(
+        "waitlist.claims._reason_at_a_glance", lambda: openings.hold(offer.opening, Opening.Held.BLOCKED)
+    ):
+        assert scene.yes(offer).outcome == "held"
+    assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
+
+
+@pytest.mark.parametrize("change", [{"deceased": True}, {"active": False}, {"restricted": True}])
+def test_a_record_closed_between_offer_and_answer(scene: Scene, change: dict[str, bool]) -> None:
+    """51: frozen, and to staff."""
+    (offer,) = scene.offered(1)
+    type(offer.patient).objects.filter(pk=offer.patient_id).update(**change)
+    assert scene.yes(offer).outcome == "frozen"
+    offer.refresh_from_db()
+    assert (offer.status, Claim.objects.count(), Opening.objects.get().status) == ("withdrawn", 0, "offering")
+    item = WorkItem.objects.get()
+    assert (item.kind, item.patient_id) == ("patient.frozen", offer.patient_id)
+    assert told(offer.patient) == ["offer by sms", "offer by email"]  # nothing more
+
+
+def test_merged_between_the_look_and_the_update(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    successor = factories.patient()
+
+    def merge() -> None:
+        type(successor).objects.filter(pk=offer.patient_id).update(replaced_by=successor)
+
+    with race.right_after("waitlist.claims._reason_at_a_glance", merge):
+        assert scene.yes(offer).outcome == "frozen"
+    assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
+
+
+def test_staff_on_the_phone_and_the_patient_at_once(scene: Scene) -> None:
+    """40: one of them wins, the other sees who."""
+    first, second = scene.offered(2)
+    assert scene.yes(first).outcome == "won"
+    result = claims.staff_confirm(second.opening, second.patient)
+    assert result.outcome == "taken"
+    assert result.claim is not None
+    assert (result.claim.patient_id, result.claim.channel) == (first.patient_id, "link")
+
+
+def test_staff_first_then_the_same_patient_taps_yes(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    first = claims.staff_confirm(offer.opening, offer.patient)
+    assert first.claim is not None
+    assert (first.outcome, first.claim.offer_id, first.claim.entry_id) == ("won", offer.pk, offer.entry_id)
+    second = scene.yes(offer)
+    assert (second.outcome, second.claim) == ("already_yours", first.claim)
+
+
+def test_staff_take_it_for_somebody_who_was_not_offered_it(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    (entry,) = scene.waiting(1)
+    opening = offer.opening
+    result = claims.staff_confirm(
+        opening, entry.patient, appointment_type=scene.type, start=opening.start, end=opening.end
+    )
+    assert result.claim is not None
+    assert (result.claim.entry_id, result.claim.offer_id, result.claim.channel) == (entry.pk, None, "staff")
+
+
+def test_no_then_yes_while_it_is_free(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    assert claims.decline(Offer.objects.select_related("opening").get(pk=offer.pk), "link")
+    assert not claims.decline(Offer.objects.select_related("opening").get(pk=offer.pk), "link")
+    assert scene.yes(offer).outcome == "won"
+
+
+def test_a_short_booking_leaves_the_rest(scene: Scene) -> None:
+    scene.waiting(1)
+    opening = scene.opening(hours=10, minutes=60)
+    scene.look(opening)
+    offer = opening.offers.get()
+    assert (offer.end - offer.start) == timedelta(minutes=30)
+    scene.yes(offer)
+    rest = Opening.objects.exclude(pk=opening.pk).get()
+    assert (rest.parent_id, rest.start, rest.status) == (opening.pk, offer.end, "open")
+    assert (rest.attention_due_at, rest.offers.count()) == (timezone.now(), 0)
+
+
+def test_a_claim_that_says_nothing_is_refused_loudly(scene: Scene) -> None:
+    opening = scene.opening()
+    with pytest.raises(ValueError, match="names its type, start and end"):
+        claims.claim(opening, factories.patient(), channel="staff")
+
+
+def test_losing_costs_a_look_and_one_update(scene: Scene, django_assert_num_queries: Any) -> None:
+    first, second = scene.offered(2)
+    token = Message.objects.get(offer=second, channel="sms").body.rpartition("/o/")[2].partition("/")[0]
+    scene.yes(first)
+    with django_assert_num_queries(2):
+        found = links.find_offer(token)
+        assert found is not None
+        result = claims.claim(found.offer.opening, found.offer.patient, offer=found.offer, channel="link")
+    assert result.outcome == "taken"
+
+
+# --- many at once, each with a connection of its own ----------------------------------------------------------------------
+def line_up(number: int) -> tuple[Opening, list[Offer]]:
+    """An opening and so many patients who hold a live offer of it."""
+    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
+    opening = factories.opening(provider, location, start=timezone.now() + timedelta(days=2), status="offering")
+    offers = []
+    for index in range(number):
+        person = factories.patient(phone=f"+1212555{100 + index % 100:04d}", email=None)
+        offers.append(factories.offer(opening, factories.entry(person, kind), code=str(10 + index)))
+    return opening, offers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_by_link_and_text_one_winner() -> None:
+    """29, on both databases."""
+    opening, offers = line_up(16)
+    for offer in offers[::2]:
+        contact = offer.patient.contact_points.get()
+        Message.objects.create(
+            kind="offer", channel="sms", patient=offer.patient, offer=offer, opening=opening, address=contact.value,
+            address_index=contact.address_index, body="x", dedupe_key=f"m{offer.pk}", due_at=timezone.now(),
+        )  # fmt: skip
+
+    def say_yes(index: int) -> str:
+        offer = Offer.objects.select_related("opening", "patient", "entry", "appointment_type").get(pk=offers[index].pk)
+        if index % 2:
+            return claims.claim(offer.opening, offer.patient, offer=offer, channel="link").outcome
+        reply = replies.receive("sms", f"in-{index}", offer.patient.contact_points.get().value, "YES")
+        assert replies.handle(reply.pk)
+        reply.refresh_from_db()
+        return "won" if reply.outcome == "claimed" else reply.outcome
+
+    outcomes = race.together(len(offers), say_yes)
+    assert outcomes.count("won") == 1
+    assert set(outcomes) <= {"won", "taken", "too_late"}
+    assert Claim.objects.count() == Appointment.objects.count() == Writeback.objects.count() == 1
+    assert Opening.objects.get().status == "claimed"
+    assert Offer.objects.filter(status="yes").count() == 1
+    attention.drain()
+    assert Offer.objects.filter(status="too_late").count() == 15
+    assert Reply.objects.filter(outcome="new").count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_patient_many_devices_one_claim() -> None:
+    _, (offer,) = line_up(1)
+
+    def tap(_: int) -> tuple[str, int | None]:
+        row = Offer.objects.select_related("opening", "patient", "entry", "appointment_type").get(pk=offer.pk)
+        result = claims.claim(row.opening, row.patient, offer=row, channel="link")
+        return str(result.outcome), result.claim.pk if result.claim else None
+
+    outcomes = race.together(6, tap)
+    assert sorted(outcome for outcome, _ in outcomes) == ["already_yours"] * 5 + ["won"]
+    assert {claim for _, claim in outcomes} == {Claim.objects.get().pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_patient_two_overlapping_openings_at_once() -> None:
+    """Different openings and providers: only the patient's row can tell the two claims apart."""
+    location, kind, person = factories.location(), factories.appointment_type(), factories.patient()
+    start = timezone.now() + timedelta(days=2)
+    times = [factories.opening(factories.provider(), location, start=start + timedelta(minutes=10 * n)) for n in (0, 1)]
+
+    def take(index: int) -> str:
+        opening = Opening.objects.get(pk=times[index].pk)
+        return claims.claim(
+            opening, person, channel="staff", appointment_type=kind, start=opening.start, end=opening.end
+        ).outcome
+
+    assert sorted(race.together(2, take)) == ["overlaps", "won"]
+    assert Claim.objects.count() == 1
+    assert sorted(Opening.objects.values_list("status", flat=True)) == ["claimed", "open"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_provider_two_overlapping_openings_at_once() -> None:
+    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
+    start = timezone.now() + timedelta(days=2)
+    times = [factories.opening(provider, location, start=start + timedelta(minutes=10 * n)) for n in (0, 1)]
+    people = [factories.patient(), factories.patient()]
+
+    def take(index: int) -> str:
+        opening = Opening.objects.get(pk=times[index].pk)
+        return claims.claim(
+            opening, people[index], channel="staff", appointment_type=kind, start=opening.start, end=opening.end
+        ).outcome
+
+    assert sorted(race.together(2, take)) == ["filled", "won"]
+    assert Claim.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_yes_and_no_of_one_patient_at_once_never_wait_for_each_other() -> None:
+    for _ in range(3):
+        _, (offer,) = line_up(1)
+
+        def act(index: int, pk: int = offer.pk) -> bool:
+            row = Offer.objects.select_related("opening", "patient", "entry", "appointment_type").get(pk=pk)
+            if index:
+                return claims.decline(row, "link")
+            return claims.claim(row.opening, row.patient, offer=row, channel="link").is_win
+
+        race.together(2, act)
+        offer.refresh_from_db()
+        won = Claim.objects.filter(offer=offer).count()
+        assert (offer.status, won) in (("yes", 1), ("no", 0))
+
+
+def test_the_database_itself_allows_one_live_claim(scene: Scene) -> None:
+    from django.db import IntegrityError
+
+    first, second = scene.offered(2)
+    claim = scene.yes(first).claim
+    assert claim is not None
+    appointment = scene.booked(second.patient, hours=200)
+    with pytest.raises(IntegrityError):
+        Claim.objects.create(
+            opening=claim.opening, patient=second.patient, appointment=appointment, channel="x", actor="x"
+        )
+
+
+def test_the_scene_is_set_in_office_hours(scene: Scene) -> None:
+    assert timezone.now() == MORNING
+    assert Location.objects.get().zone.key == "America/New_York"
+    assert connection.vendor in ("sqlite", "postgresql")
+    assert steps(scene.opening()) == []

@@ -1,0 +1,135 @@
+"""What people write, and what it means: each text has one stated meaning."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from waitlist.understanding import Intent, Meaning, understand
+
+MEANINGS: dict[str, list[str]] = {
+    "yes": [
+        "YES",
+        "yes!!",
+        "Yes please",
+        "sí",
+        "SI",
+        "Sí, por favor",
+        "y",
+        "👍",
+        "👍🏽",
+        "Yep",
+        "yes thank you",
+        "Claro",
+    ],
+    "no": ["no", "NO", "No thanks", "no gracias", "nope", "👎", "No puedo", "no, sorry, can't make it", "Not now no"],
+    "okay": ["ok", "OK thanks", "Thank you!", "gracias", "thx"],
+    "stop": [
+        "STOP",
+        "stop.",
+        "Stop please",
+        "please stop",
+        "QUIT",
+        "End",
+        "revoke",
+        "OPT OUT",
+        "opt-out",
+        "CANCEL",
+        "Unsubscribe",
+        "stop texting me",
+        "Stop sending me these messages!",
+        "no more texts",
+        "don’t text me",
+        "remove me from your list",
+        "leave me alone",
+        "no me manden mensajes",
+        "no más mensajes",
+        "dejen de escribirme",
+        "ALTO",
+        "no quiero recibir mensajes",
+    ],
+    "start": ["START", "unstop", "Empezar"],
+    "help": ["HELP", "help?", "ayuda"],
+    "urgent": [
+        "chest pain",
+        "yes but I have chest pain",
+        "I can’t breathe",
+        "no puedo respirar",
+        "me duele el pecho",
+        "call 911",
+    ],
+    "wrong_person": [
+        "Wrong number",
+        "wrong number, stop",
+        "número equivocado",
+        "who is this?",
+        "This is not her number",
+    ],
+    "died": [
+        "She died",
+        "my mother passed away last week",
+        "él murió",
+        "mi esposo falleció",
+        "The patient is deceased",
+    ],
+    "empty": ["", "   ", "?!", "\x00", "​"],
+    "unclear": [
+        "Yes but can I come at 3 instead",
+        "yes no",
+        "👍👎",
+        "YES 12 34",
+        "what is this about?",
+        "cancel my appointment",
+        "I did not get your message",
+        "no recibí ningún mensaje",
+        "I can't stop coughing",
+        "Robert'); DROP TABLE replies",
+        "{{7*7}}",
+        "١٢٣",
+        "yes " * 400,
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"), [(text, intent) for intent, texts in MEANINGS.items() for text in texts], ids=repr
+)
+def test_a_text_means_one_thing(text: str, intent: str) -> None:
+    assert understand(text).intent == intent
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("YES 47", Meaning(Intent.YES, "47")),
+        ("yes47", Meaning(Intent.YES, "47")),
+        ("SI 47", Meaning(Intent.YES, "47")),
+        ("sí 47!", Meaning(Intent.YES, "47")),
+        ("47 yes please", Meaning(Intent.YES, "47")),
+        ("YES 7", Meaning(Intent.YES, "7")),
+        ("👍 47", Meaning(Intent.YES, "47")),
+        ("no 47", Meaning(Intent.NO, "47")),
+        ("47", Meaning(Intent.CODE, "47")),
+        ("47 what", Meaning(Intent.UNCLEAR)),
+        ("YES 47000", Meaning(Intent.UNCLEAR)),
+    ],
+)
+def test_a_code_says_which(text: str, meaning: Meaning) -> None:
+    assert understand(text) == meaning
+
+
+def test_a_picture_is_for_a_person() -> None:
+    assert understand("", media_count=1) == Meaning(Intent.UNCLEAR)
+    assert understand("yes", media_count=1) == Meaning(Intent.UNCLEAR)
+    assert understand("STOP", media_count=1) == Meaning(Intent.STOP)
+
+
+def test_sixteen_hundred_characters_are_a_letter() -> None:
+    assert understand("I would like to come but " * 64) == Meaning(Intent.UNCLEAR)
+    assert understand("please please please please please please please please please yes") == Meaning(Intent.UNCLEAR)
+
+
+@given(some.text(max_size=400))
+def test_anything_at_all_means_something(text: str) -> None:
+    assert isinstance(understand(text), Meaning)
