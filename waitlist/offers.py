@@ -104,7 +104,7 @@ def _end_of_gap(opening: Opening, policy: pacing.Policy, now: datetime) -> datet
     """Return when the last wave has had its head start; None when it has, or nobody of it can say yes any more."""
     live = opening.offers.filter(status=Offer.Status.SENT, answered_at__isnull=True, expires_at__gt=now)
     last = live.aggregate(at=Max("created_at"))["at"]
-    if last is None or Claim.objects.filter(opening=opening, settled_at__gt=last).exists():
+    if last is None or Claim.objects.filter(opening=opening, settled_at__gte=last).exists():
         return None
     end = last + pacing.next_wave(opening.start - last, policy).gap
     return end if end > now else None

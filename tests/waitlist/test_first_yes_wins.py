@@ -354,7 +354,7 @@ def test_losing_costs_a_look_and_one_update(scene: Scene, django_assert_num_quer
     assert result.outcome == "taken"
 
 
-# --- many at once, each with a connection of its own ----------------------------------------------------------------------
+# --- many at once, each with a connection of its own ---
 def line_up(number: int) -> tuple[Opening, list[Offer]]:
     """An opening and so many patients who hold a live offer of it."""
     location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()

@@ -167,7 +167,7 @@ def test_verdicts_are_kept_for_those_offered_and_the_next(scene: Scene) -> None:
     assert CandidateVerdict.objects.get(pk=rows[3].pk).wave == 2
 
 
-# --- night --------------------------------------------------------------------------------------------------------------
+# --- night ---
 NINE_PM = datetime(2026, 3, 4, 2, 0, tzinfo=UTC)
 EIGHT_AM = datetime(2026, 3, 4, 13, 0, tzinfo=UTC)
 
@@ -217,7 +217,7 @@ def test_quiet_hours_are_those_of_the_patient(scene: Scene) -> None:
     assert entry.patient_id == offer.patient_id
 
 
-# --- people who cannot be written to, or must not be by a machine ---------------------------------------------------------
+# --- people who cannot be written to, or must not be by a machine ---
 def test_without_text_or_e_mail_staff_call_in_the_same_wave(scene: Scene) -> None:
     (silent,) = scene.waiting(1, patient_consent=())
     (other,) = scene.waiting(1)
@@ -323,7 +323,7 @@ def test_the_link_is_unguessable_and_kept_as_a_hash(scene: Scene) -> None:
     assert links.find_offer("") is None
 
 
-# --- ask first ------------------------------------------------------------------------------------------------------------
+# --- ask first ---
 @pytest.fixture
 def asking(scene: Scene) -> Scene:
     Bookable.objects.update(mode=Bookable.Mode.ASK_FIRST)
