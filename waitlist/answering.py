@@ -240,6 +240,9 @@ def _okay(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
 
 def _the_one(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Offer | None:
     """Return the one offer that is meant, or deal with there being none or several and return None."""
+    # With nothing open, a bare yes answers what we asked last: "do you still want this?"
+    if not meaning.code and not sender.live and _about_staying(reply, sender, meaning, now):
+        return None
     offers = meant(sender, meaning.code, now)
     if len(offers) == 1:
         return offers[0]
@@ -249,7 +252,7 @@ def _the_one(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> O
         with transaction.atomic():
             _say(reply, sender, Message.Kind.ANSWER, now, outcome="no_offer")
             _end(reply, sender, _O.TOO_LATE)
-    elif not _about_staying(reply, sender, meaning, now):
+    else:
         hand_to_staff(reply, sender)
     return None
 

@@ -1,0 +1,181 @@
+"""What falls due is taken up, once, whoever takes it up and whatever fails beside it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from scheduling import guards, openings
+from scheduling.models import Opening, WorkItem
+from tests import factories, race
+from tests.waitlist.conftest import Scene, told
+from waitlist import attention, entries, tasks
+from waitlist.models import Offer
+
+pytestmark = pytest.mark.django_db
+
+
+def test_new_free_time_is_looked_at_after_the_start_delay(scene: Scene) -> None:
+    opening = factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+    assert attention.is_due()
+    tasks.drain_attention()
+    opening.refresh_from_db()
+    assert (opening.attention_due_at, opening.check_due_at) == (None, timezone.now() + timedelta(seconds=30))
+    assert not attention.is_due()
+
+
+def test_a_held_day_takes_its_offers_back_and_going_on_offers_afresh(scene: Scene) -> None:
+    """64: with three cancellations of one day nobody keeps an offer that a sick provider cannot honour."""
+    (offer,) = scene.offered(1)
+    opening = offer.opening
+    openings.hold(opening, Opening.Held.PROVIDER_DAY)
+    guards.ask_about_day(opening, "Several appointments were cancelled")
+    attention.drain()
+    offer.refresh_from_db()
+    assert (offer.status, offer.withdrawn_reason) == ("withdrawn", "held")
+    assert told(offer.patient)[2:] == ["withdrawn by sms", "withdrawn by email"]
+    assert scene.look(opening) == 0
+    guards.release_day(opening)
+    attention.drain()
+    opening.refresh_from_db()
+    assert opening.check_due_at == timezone.now()
+    assert scene.look(opening) == 1
+    offer.refresh_from_db()
+    assert (offer.status, offer.wave) == ("sent", 2)
+    assert told(offer.patient)[4:] == ["offer by sms", "offer by email"]
+
+
+def test_who_leaves_the_list_loses_the_offer_without_a_word(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    entries.leave(offer.entry)
+    attention.drain()
+    offer.refresh_from_db()
+    assert (offer.status, offer.withdrawn_reason) == ("withdrawn", "not_waiting")
+    assert told(offer.patient) == ["offer by sms", "offer by email"]
+
+
+def test_offers_run_out_and_silence_counts_only_where_something_was_sent(scene: Scene) -> None:
+    told_of_it, not_told = scene.offered(2, hours=100)
+    not_told.messages.update(status="suppressed")
+    scene.pass_time(hours=24)
+    assert attention.is_due()
+    attention.drain()
+    for offer in (told_of_it, not_told):
+        offer.refresh_from_db()
+        offer.entry.refresh_from_db()
+    assert (told_of_it.status, told_of_it.entry.silences) == ("expired", 1)
+    assert (not_told.status, not_told.entry.silences) == ("expired", 0)
+
+
+def test_a_yes_that_came_too_late_is_no_silence(scene: Scene) -> None:
+    first, late = scene.offered(2, hours=30)
+    scene.yes(first)
+    scene.yes(late)
+    scene.pass_time(hours=29)
+    attention.drain()
+    late.refresh_from_db()
+    late.entry.refresh_from_db()
+    assert (late.status, late.entry.silences, late.entry.lost_races) == ("too_late", 0, 1)
+
+
+def test_a_yes_in_the_moment_of_expiry_wins(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=100)
+    scene.pass_time(hours=23, minutes=59)
+    soon = timezone.now() + timedelta(minutes=1)
+    with race.right_before("waitlist.withdrawal.move", lambda: scene.yes(offer)):
+        attention.drain(soon)
+    offer.refresh_from_db()
+    offer.entry.refresh_from_db()
+    assert (offer.status, offer.entry.silences) == ("yes", 0)
+
+
+def test_one_failing_opening_does_not_keep_the_others(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = (
+        factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+        for _ in range(2)
+    )
+    real = attention.look_at
+
+    def fails(opening: Opening, now: object) -> None:
+        if opening.pk == bad.pk:
+            raise RuntimeError("made to fail")
+        real(opening, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(attention, "look_at", fails)
+    attention.drain()
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    assert good.check_due_at is not None
+    assert bad.attention_due_at == timezone.now() + timedelta(seconds=30)
+    assert WorkItem.objects.get().kind == "opening.stuck"
+
+
+def test_what_a_dead_worker_had_begun_is_still_due(scene: Scene) -> None:
+    """20: it is taken off the list in the transaction that acts on it."""
+    opening = factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    with pytest.raises(Killed), transaction.atomic(), race.right_before("waitlist.attention.look_at", die):
+        attention.drain()
+    opening.refresh_from_db()
+    assert opening.attention_due_at is not None
+    assert opening.check_due_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_workers_withdraw_once() -> None:
+    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
+    opening = factories.opening(provider, location, status="offering")
+    for _ in range(3):
+        factories.offer(opening, factories.entry(factories.patient(), kind))
+    openings.close(opening, Opening.Closed.TAKEN)
+    race.together(4, lambda _: attention.drain())
+    assert Offer.objects.filter(status="withdrawn", withdrawn_reason="taken").count() == 3
+    assert not attention.is_due()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_workers_count_a_lost_race_once() -> None:
+    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
+    opening = factories.opening(provider, location, status="claimed")
+    entry = factories.entry(factories.patient(), kind)
+    factories.offer(opening, entry, answered_at=timezone.now())
+    race.together(4, lambda _: attention.drain())
+    entry.refresh_from_db()
+    assert (entry.lost_races, Offer.objects.get().status) == (1, "too_late")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_waves_at_once_give_a_patient_one_live_offer() -> None:
+    """Each holds its own opening; the database decides whose offer stands."""
+    import time_machine
+
+    from tests.waitlist.conftest import MORNING
+
+    with time_machine.travel(MORNING, tick=False):
+        location, kind = factories.location(), factories.appointment_type()
+        times = []
+        for hours in (30, 40):
+            provider = factories.provider()
+            factories.bookable(provider, location, kind)
+            opening = factories.opening(provider, location, start=MORNING + timedelta(hours=hours))
+            Opening.objects.filter(pk=opening.pk).update(created_at=MORNING - timedelta(minutes=5))
+            times.append(opening.pk)
+        entry = factories.entry(factories.patient(), kind)
+        from waitlist import offers
+
+        def wave(index: int) -> int:
+            with transaction.atomic():
+                Opening.objects.filter(pk=times[index]).update(checked_at=MORNING)
+                return offers.send_wave(Opening.objects.get(pk=times[index]), MORNING)
+
+        assert sorted(race.together(2, wave)) == [0, 1]
+    assert Offer.objects.get().entry_id == entry.pk

@@ -1,0 +1,143 @@
+"""Whether a message may leave is decided from what is true when it leaves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from scheduling import openings, practice
+from scheduling.models import ContactPoint, Opening, Patient
+from tests import factories
+from tests.waitlist.conftest import Scene
+from waitlist import messages
+from waitlist.messages import Decision
+from waitlist.models import Message, Offer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def text(scene: Scene) -> Message:
+    """An offer's text that waits to be sent, now."""
+    scene.waiting(1, patient_email=None)
+    scene.look(scene.opening(hours=30))
+    return Message.objects.get()
+
+
+def decide(message: Message, **delta: float) -> Decision:
+    row = Message.objects.select_related("opening", "contact_point", "patient", "offer").get(pk=message.pk)
+    return messages.may_send(row, timezone.now() + timedelta(**delta))
+
+
+def test_it_may(text: Message) -> None:
+    assert decide(text) == Decision("send")
+
+
+def test_quiet_hours_begin_while_a_wave_is_going_out(text: Message) -> None:
+    """50: the rest waits, in the patient's zone."""
+    assert decide(text, hours=9, minutes=59).action == "send"
+    evening = decide(text, hours=10)
+    assert (evening.action, evening.until) == ("wait", timezone.now() + timedelta(hours=22))
+    Patient.objects.update(time_zone=factories.LOS_ANGELES)
+    assert decide(text, hours=10).action == "send"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"deceased": True}, "deceased"),
+        ({"active": False}, "inactive"),
+        ({"restricted": True}, "restricted"),
+    ],
+)
+def test_the_patient_changed(text: Message, change: dict[str, Any], reason: str) -> None:
+    Patient.objects.update(**change)
+    assert decide(text) == Decision("suppress", reason=reason)
+
+
+def test_the_record_was_replaced(text: Message) -> None:
+    Patient.objects.filter(pk=text.patient_id).update(replaced_by=factories.patient())
+    assert decide(text) == Decision("suppress", reason="replaced")
+
+
+@pytest.mark.parametrize("state", ["invalid", "frozen"])
+def test_the_address_is_known_to_be_wrong(text: Message, state: str) -> None:
+    ContactPoint.objects.update(state=state)
+    assert decide(text) == Decision("suppress", reason=state)
+
+
+@pytest.mark.parametrize("status", ["withdrawn", "expired", "no", "yes", "too_late"])
+def test_the_offer_is_over(text: Message, status: str) -> None:
+    Offer.objects.update(status=status)
+    assert decide(text) == Decision("suppress", reason="offer_over")
+
+
+def test_its_time_is_over(text: Message) -> None:
+    assert decide(text, hours=24) == Decision("suppress", reason="expired")
+
+
+def test_the_opening_is_closed(text: Message) -> None:
+    Opening.objects.update(status="closed")
+    assert decide(text) == Decision("suppress", reason="opening_over")
+
+
+def test_it_waits_while_a_booking_is_tried_or_a_person_decides(text: Message) -> None:
+    in_a_minute = Decision("wait", until=timezone.now() + timedelta(seconds=60))
+    Opening.objects.update(status="claimed")
+    assert decide(text) == in_a_minute
+    Opening.objects.update(status="offering")
+    openings.hold(Opening.objects.get(), Opening.Held.PROVIDER_DAY)
+    assert decide(text) == in_a_minute
+
+
+def test_pause_keeps_what_we_start_and_lets_answers_go(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.yes(offer)
+    received = Message.objects.get(kind="received")
+    filled = messages.queue(
+        "filled",
+        messages.Address.of(offer.patient.contact_points.get(system="phone")),
+        messages.Subject.of(offer),
+        {},
+        dedupe_key="x",
+    )
+    assert filled is not None
+    practice.pause("ana")
+    assert decide(received).action == "send"
+    assert decide(filled) == Decision("wait", until=timezone.now() + timedelta(seconds=60))
+
+
+def test_a_late_answer_is_not_stopped_by_the_night(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.yes(offer)
+    assert decide(Message.objects.get(kind="received"), hours=12).action == "suppress"  # the visit has begun
+    assert decide(Message.objects.get(kind="received"), hours=9, minutes=59).action == "send"
+
+
+def test_the_receipt_of_an_opt_out_always_goes(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.text(offer.patient, "STOP")
+    receipt = Message.objects.get(kind="stop_receipt")
+    Patient.objects.update(restricted=True)
+    assert decide(receipt, hours=12) == Decision("send")
+
+
+def test_an_answer_to_who_wrote_needs_no_opt_in_and_no_answer_goes_after_stop(scene: Scene) -> None:
+    person = factories.patient(consent=())
+    help_reply = scene.text(person, "HELP")
+    message = Message.objects.get(dedupe_key=f"reply:{help_reply.pk}:help")
+    assert decide(message) == Decision("send")
+    scene.text(person, "STOP")
+    assert decide(message) == Decision("suppress", reason="opted_out")
+
+
+def test_queued_once(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    address = messages.Address.of(offer.patient.contact_points.get(system="phone"))
+    first = messages.queue("filled", address, messages.Subject.of(offer), {}, dedupe_key="once")
+    assert first is not None
+    assert messages.queue("filled", address, messages.Subject.of(offer), {}, dedupe_key="once") is None
+    assert Message.objects.filter(dedupe_key="once").count() == 1

@@ -1,0 +1,359 @@
+"""Texts from patients: each ends with a stated outcome, and none is a guess."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from scheduling.models import ContactPoint, Opening, WorkItem
+from tests import factories, race
+from tests.waitlist.conftest import Scene, told
+from waitlist import attention, consent, entries, messages, replies
+from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply
+
+pytestmark = pytest.mark.django_db
+
+
+def answers(reply: Reply) -> list[str]:
+    """What the reply was answered with, by kind."""
+    return list(Message.objects.filter(dedupe_key__startswith=f"reply:{reply.pk}:").values_list("kind", flat=True))
+
+
+def spoken(reply: Reply) -> str:
+    return Message.objects.get(dedupe_key__startswith=f"reply:{reply.pk}:").body
+
+
+# --- yes and no ---
+@pytest.mark.parametrize(
+    "words", ["YES", "yes!!", "Yes please", "sí", "y", "👍", "SI {code}", "yes{code}", "YES {code}"]
+)
+def test_a_yes_claims(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words.format(code=offer.code))
+    claim = Claim.objects.get()
+    assert (reply.outcome, reply.offer_id, reply.patient_id) == ("claimed", offer.pk, offer.patient_id)
+    assert (claim.channel, claim.actor) == ("sms", f"patient {offer.patient_id}")
+    assert told(offer.patient)[2:] == ["received by sms"]  # one answer, not two
+    assert reply.handled_at == timezone.now()
+
+
+@pytest.mark.parametrize("words", ["no", "No thanks", "no gracias", "NO {code}"])
+def test_a_no_declines(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words.format(code=offer.code))
+    offer.refresh_from_db()
+    assert (reply.outcome, offer.status, Claim.objects.count()) == ("declined", "no", 0)
+    assert answers(reply) == ["answer"]
+
+
+def test_a_wrong_code_is_asked_back(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, "YES 7")
+    assert (reply.outcome, answers(reply), Claim.objects.count()) == ("asked", ["question"], 0)
+    assert f"YES {offer.code}" in spoken(reply)
+
+
+@pytest.mark.parametrize("words", ["", "   ", "what is this?", "yes but later", "x" * 1600])
+def test_what_nobody_understands_goes_to_staff(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    offer.refresh_from_db()
+    item = WorkItem.objects.get()
+    assert (reply.outcome, item.kind, item.subject_id) == ("staff", "reply.unclear", reply.pk)
+    assert (item.patient_id, item.opening_id) == (offer.patient_id, offer.opening_id)
+    assert (offer.status, answers(reply), Claim.objects.count()) == ("sent", [], 0)
+    assert Reply.objects.get().body == words
+
+
+def test_a_photo_goes_to_staff(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, "", media_count=1)
+    assert (reply.outcome, reply.media_count, WorkItem.objects.get().kind) == ("staff", 1, "reply.unclear")
+
+
+def test_thanks_is_no_yes(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    asked = scene.text(offer.patient, "OK thanks")
+    assert (asked.outcome, answers(asked), Claim.objects.count()) == ("asked", ["question"], 0)
+    scene.yes(offer)
+    noted = scene.text(offer.patient, "OK thanks")
+    assert (noted.outcome, answers(noted), WorkItem.objects.count()) == ("noted", [], 0)
+
+
+def test_one_phone_two_patients_a_bare_yes_is_asked_back(scene: Scene) -> None:
+    """46: never guessed; the code decides, and so do bare digits after the question."""
+    phone = "+12125550177"
+    scene.waiting(2, patient_phone=phone, patient_email=None)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    scene.deliver()
+    mother, child = opening.offers.order_by("rank")
+    reply = scene.text(mother.patient, "YES")
+    assert (reply.outcome, reply.patient_id, Claim.objects.count()) == ("asked", None, 0)
+    assert f"YES {mother.code}" in spoken(reply)
+    assert f"YES {child.code}" in spoken(reply)
+    assert scene.text(mother.patient, child.code).outcome == "claimed"
+    assert Claim.objects.get().patient_id == child.patient_id
+
+
+def test_bare_digits_without_a_question_are_asked_back(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    assert scene.text(offer.patient, offer.code).outcome == "asked"
+    assert Claim.objects.count() == 0
+    assert scene.text(offer.patient, offer.code).outcome == "claimed"
+
+
+def test_another_patients_offer_that_just_ended_makes_a_bare_yes_doubtful(scene: Scene) -> None:
+    phone = "+12125550177"
+    first, second = scene.waiting(2, patient_phone=phone, patient_email=None)
+    early, later = scene.opening(hours=1.5), scene.opening(hours=30)
+    factories.policy(offers_per_day=1)
+    Offer.objects.all().delete()
+    entries.pause(second)
+    scene.look(early)
+    scene.deliver()
+    scene.pass_time(minutes=45)
+    attention.drain()
+    entries.resume(second)
+    scene.look(later)
+    scene.deliver()
+    assert list(Offer.objects.order_by("pk").values_list("patient_id", "status")) == [
+        (first.patient_id, "expired"),
+        (second.patient_id, "sent"),
+    ]
+    assert scene.text(second.patient, "yes").outcome == "asked"
+    live = Offer.objects.get(status="sent")
+    assert scene.text(second.patient, f"yes {live.code}").outcome == "claimed"
+
+
+def test_two_patients_of_whom_one_was_asked_is_no_doubt(scene: Scene) -> None:
+    phone = "+12125550177"
+    (offer,) = scene.offered(1, patient_phone=phone)
+    factories.patient(phone=phone)
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
+def test_a_yes_by_text_after_it_is_over(scene: Scene) -> None:
+    first, second = scene.offered(2)
+    claim = scene.yes(first).claim
+    assert claim is not None
+    late = scene.text(second.patient, f"YES {second.code}")
+    assert (late.outcome, answers(late)) == ("too_late", ["answer"])
+    assert "first" in spoken(late)
+    scene.answer(claim)
+    after = scene.text(second.patient, f"YES {second.code}")
+    assert (after.outcome, Claim.objects.count()) == ("too_late", 1)
+    assert "filled" in spoken(after)
+    again = scene.text(first.patient, "YES")
+    assert again.outcome == "claimed"
+    assert claim.appointment.reference in spoken(again)
+
+
+def test_a_yes_after_expiry(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=10)
+    scene.pass_time(hours=9)
+    reply = scene.text(offer.patient, "yes")
+    assert (reply.outcome, Claim.objects.count()) == ("too_late", 0)
+
+
+def test_a_yes_from_a_record_that_was_closed(scene: Scene) -> None:
+    """51: nothing is sent, a person looks."""
+    (offer,) = scene.offered(1)
+    type(offer.patient).objects.filter(pk=offer.patient_id).update(deceased=True)
+    reply = scene.text(offer.patient, "yes")
+    assert (reply.outcome, answers(reply), Claim.objects.count()) == ("staff", [], 0)
+    assert WorkItem.objects.get().kind == "patient.frozen"
+
+
+def test_nothing_was_offered(scene: Scene) -> None:
+    person = factories.patient()
+    assert scene.text(person, "YES").outcome == "staff"
+    coded = scene.text(person, "YES 47")
+    assert (coded.outcome, answers(coded)) == ("too_late", ["answer"])
+
+
+def test_silence_three_times_asks_and_yes_stays(scene: Scene) -> None:
+    (entry,) = scene.waiting(1)
+    for _ in range(3):
+        opening = scene.opening(hours=2)
+        assert scene.look(opening) == 1
+        scene.deliver()
+        scene.pass_time(hours=30)
+        attention.drain()
+    entry.refresh_from_db()
+    assert (entry.silences, entry.status) == (3, "asked")
+    assert Message.objects.filter(kind="still_wanted").count() == 2
+    assert scene.look(scene.opening(hours=30)) == 0
+    reply = scene.text(entry.patient, "yes")
+    entry.refresh_from_db()
+    assert (reply.outcome, entry.status, entry.silences) == ("claimed", "waiting", 0)
+    assert "stay" in spoken(reply)
+
+
+def test_no_to_still_wanted_leaves_the_list(scene: Scene) -> None:
+    (entry,) = scene.waiting(1)
+    entries.ask(entry)
+    reply = scene.text(entry.patient, "no")
+    entry.refresh_from_db()
+    assert (reply.outcome, entry.status) == ("declined", "left")
+
+
+# --- consent ---
+@pytest.mark.parametrize("words", ["STOP", "stop texting me", "CANCEL", "no más mensajes", "Unsubscribe", "opt out"])
+def test_stop_binds_the_number_at_once_with_one_receipt(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    assert (reply.outcome, answers(reply)) == ("opted_out", ["stop_receipt"])
+    phone = offer.patient.contact_points.get(system="phone")
+    assert not consent.allowed(offer.patient, phone, "sms")
+    assert consent.allowed(offer.patient, offer.patient.contact_points.get(system="email"), "email")
+    again = scene.text(offer.patient, "STOP")
+    assert (again.outcome, answers(again)) == ("opted_out", [])
+    assert ConsentRecord.objects.filter(action="revoked").count() == 1
+
+
+def test_stop_is_for_everybody_at_the_number_and_stops_what_is_queued(scene: Scene) -> None:
+    """44: nothing more is sent."""
+    phone = "+12125550177"
+    one, other = scene.waiting(2, patient_phone=phone, patient_email=None)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    assert Message.objects.filter(status="waiting").count() == 2
+    scene.text(one.patient, "STOP")
+    assert Message.objects.filter(status="suppressed", error_code="opted_out").count() == 2
+    assert not consent.ways(other.patient, timezone.now().date())
+    assert [each.kind for each in Message.objects.filter(status="waiting")] == ["stop_receipt"]
+
+
+def test_stop_between_match_and_send(scene: Scene) -> None:
+    """44: decided again at the moment of sending."""
+    (entry,) = scene.waiting(1, patient_email=None)
+    scene.look(scene.opening(hours=10))
+    message = Message.objects.get()
+    assert messages.may_send(message).action == "send"
+    phone = entry.patient.contact_points.get()
+    factories.consents(phone, "revoked")
+    assert messages.may_send(message) == messages.Decision("suppress", reason="no_consent")
+
+
+def test_start_takes_it_back_for_those_who_had_agreed(scene: Scene) -> None:
+    phone = "+12125550177"
+    agreed = factories.patient(phone=phone)
+    never = factories.patient(phone=phone, consent=())
+    scene.text(agreed, "STOP")
+    reply = scene.text(agreed, "START")
+    assert (reply.outcome, answers(reply)) == ("opted_in", ["answer"])
+    day = timezone.now().date()
+    assert [each.system for each in consent.ways(agreed, day)] == ["phone", "email"]
+    assert consent.ways(never, day) == []
+
+
+def test_help_names_the_practice_and_its_phone(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, "HELP")
+    assert (reply.outcome, answers(reply)) == ("helped", ["help"])
+    assert "Elm Street Clinic" in spoken(reply)
+    assert "555-0101" in spoken(reply)
+
+
+def test_a_stranger_may_opt_out_too(scene: Scene) -> None:
+    reply = replies.receive("sms", "in-x", "(212) 555-0188", "stop")
+    replies.handle(reply.pk)
+    reply.refresh_from_db()
+    assert (reply.outcome, reply.patient_id, answers(reply)) == ("opted_out", None, ["stop_receipt"])
+    assert Message.objects.get().address == "+12125550188"
+
+
+# --- for people ---
+@pytest.mark.parametrize("words", ["Wrong number", "número equivocado"])
+def test_a_wrong_number_is_frozen(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    offer.refresh_from_db()
+    assert (reply.outcome, offer.status, offer.withdrawn_reason) == ("wrong_person", "withdrawn", "wrong_person")
+    assert offer.patient.contact_points.get(system="phone").state == ContactPoint.State.FROZEN
+    assert (answers(reply), WorkItem.objects.get().kind) == ([], "reply.wrong_person")
+    offer.entry.refresh_from_db()
+    assert offer.entry.status == "waiting"  # reached by another way, they still wait
+    assert not Message.objects.filter(kind__in=("withdrawn", "filled")).exists()
+
+
+def test_who_is_said_to_have_died_is_offered_nothing_by_any_way(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, "She died last month")
+    offer.entry.refresh_from_db()
+    assert (reply.outcome, offer.entry.status, answers(reply)) == ("wrong_person", "paused", [])
+    assert scene.look(scene.opening(hours=30)) == 0
+
+
+@pytest.mark.parametrize("words", ["I have chest pain", "no puedo respirar", "yes, but chest pain"])
+def test_urgent_words_are_answered_and_top_the_list(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    item = WorkItem.objects.get()
+    assert (reply.outcome, item.kind, item.urgency) == ("urgent", "reply.urgent", 0)
+    assert "911" in spoken(reply)
+    assert Claim.objects.count() == 0
+
+
+# --- stored first, read once ---
+def test_the_same_text_delivered_again_is_one_row(scene: Scene) -> None:
+    first = replies.receive("sms", "in-1", "+12125550188", "yes")
+    second = replies.receive("sms", "in-1", "+12125550188", "yes")
+    assert (first.pk, Reply.objects.count()) == (second.pk, 1)
+
+
+def test_answers_go_at_night_and_in_the_patients_language(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=40, patient_language="es-MX")
+    scene.pass_time(hours=12)
+    reply = scene.text(offer.patient, "no")
+    message = Message.objects.get(dedupe_key__startswith=f"reply:{reply.pk}:")
+    assert (message.initiated, message.due_at, message.language) == (False, timezone.now(), "es")
+    assert messages.may_send(message).action == "send"
+
+
+def test_a_reply_that_fails_is_tried_again_and_then_read_by_a_person(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (offer,) = scene.offered(1)
+    phone = offer.patient.contact_points.get(system="phone").value
+    reply = replies.receive("sms", "in-1", phone, "yes")
+    other = replies.receive("sms", "in-2", phone, "help")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("waitlist.claims.claim", fail)
+    for _ in range(6):
+        attention.drain()
+        scene.pass_time(seconds=31)
+    for row in (reply, other):
+        row.refresh_from_db()
+    assert (reply.outcome, reply.attempts, other.outcome) == ("staff", 6, "helped")
+    assert WorkItem.objects.get().kind == "reply.unclear"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_workers_read_a_reply_once() -> None:
+    person = factories.patient()
+    phone = person.contact_points.get(system="phone").value
+    reply = replies.receive("sms", "in-1", phone, "HELP")
+    handled = race.together(5, lambda _: replies.handle(reply.pk))
+    assert handled.count(True) == 1
+    assert Message.objects.filter(kind="help").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_text_at_the_same_moment_is_one_row() -> None:
+    rows = race.together(5, lambda _: replies.receive("sms", "in-1", "+12125550188", "yes").pk)
+    assert set(rows) == {Reply.objects.get().pk}
+
+
+def test_an_opening_is_untouched_by_all_this(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    for words in ("HELP", "what?", "OK", "START"):
+        scene.text(offer.patient, words)
+    opening = Opening.objects.get()
+    assert (opening.status, opening.held, opening.start - timezone.now()) == ("offering", "", timedelta(hours=10))
