@@ -67,9 +67,9 @@ def patient_page(*methods: str) -> Callable[[View[Parameters]], View[Parameters]
 @patient_page("GET", "HEAD", "POST")
 def offer_page(request: HttpRequest, token: str) -> HttpResponse:
     """Show an offer as it stands, or take the patient's answer and come back to the page."""
-    found = _find(token)
-    if found is None:
-        return _dead_link(request)
+    found = links.find_offer(token)
+    if found is None or not _is_alive(found.offer):
+        return _dead_link(request, is_guess=found is None)
     if request.method == "POST":
         return _answer(request, found)
     return _show(request, found)
@@ -78,11 +78,10 @@ def offer_page(request: HttpRequest, token: str) -> HttpResponse:
 @patient_page("GET", "HEAD")
 def calendar(request: HttpRequest, token: str) -> HttpResponse:
     """Give a confirmed appointment as a calendar file; before that there is none."""
-    found = _find(token)
-    now = timezone.now()
-    standing = standing_of(found.offer, now) if found else None
+    found, now = links.find_offer(token), timezone.now()
+    standing = standing_of(found.offer, now) if found and _is_alive(found.offer) else None
     if found is None or standing is None or standing.claim is None or standing.state != PageState.CONFIRMED:
-        return _dead_link(request)
+        return _dead_link(request, is_guess=found is None)
     _record_view(request, found.offer, "calendar")
     language = _language(request, found.offer)
     location = found.offer.opening.location
@@ -92,12 +91,9 @@ def calendar(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-def _find(token: str) -> Found | None:
-    """Return the offer behind a link; None once its time is past, as for a link that never was."""
-    found = links.find_offer(token)
-    if found is None or found.offer.status == Offer.Status.PROPOSED or found.offer.end <= timezone.now():
-        return None
-    return found
+def _is_alive(offer: Offer) -> bool:
+    """Return whether a link still tells anything: once its time is past it is as dead as one that never was."""
+    return offer.status != Offer.Status.PROPOSED and offer.end > timezone.now()
 
 
 def _show(request: HttpRequest, found: Found, *, problem: str = "") -> HttpResponse:
@@ -135,10 +131,10 @@ def _act(offer: Offer, answer: str) -> None:
             claims.decline(offer, "link")
 
 
-def _dead_link(request: HttpRequest) -> HttpResponse:
+def _dead_link(request: HttpRequest, *, is_guess: bool) -> HttpResponse:
     """One answer for every link that leads nowhere: guessed, mistyped, cut off or long past."""
     language = _asked_for(request) or language_of(translation.get_language_from_request(request))
-    if limits.guesses_too_often(client_address(request)):
+    if is_guess and limits.guesses_too_often(client_address(request)):
         context = content.frame(language) | {"heading": _("Please wait ten minutes")}
         response = _render("waitlist/too_many.html", language, context, status=429)
         response.headers["Retry-After"] = str(limits.WRONG_LINKS_FOR)

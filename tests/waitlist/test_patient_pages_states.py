@@ -1,0 +1,215 @@
+"""Every state of an offer has its page, whose heading says it in a sentence; looking changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from audit.models import AccessRecord
+from scheduling.models import Location, Patient
+from tests import factories
+from tests.waitlist import pages
+from tests.waitlist.conftest import Scene
+from tests.waitlist.pages import STATES, heading, link_of, nobody_has_guessed, text  # noqa: F401
+from waitlist.models import Claim, Offer
+
+pytestmark = pytest.mark.django_db
+EACH = pytest.mark.parametrize(("state", "english", "spanish"), STATES, ids=[each[0].__name__ for each in STATES])
+
+
+@EACH
+def test_the_heading_says_the_state(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer], english: str, spanish: str
+) -> None:
+    path = link_of(state(scene))
+    shown = client.get(path)
+    assert (shown.status_code, heading(shown)) == (200, english)
+    in_spanish = client.get(path, {"lang": "es"})
+    assert (in_spanish.status_code, heading(in_spanish)) == (200, spanish)
+    assert in_spanish.headers["Content-Language"] == "es"
+
+
+@EACH
+def test_opening_a_link_changes_nothing(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer], english: str, spanish: str
+) -> None:
+    offer = state(scene)
+    path = link_of(offer)
+    before = pages.rows()
+    for _ in range(2):
+        client.get(path)
+        client.get(path, {"answer": "yes", "lang": "es"})
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        client.get(f"{path}calendar.ics")
+    assert pages.rows() == before
+    assert AccessRecord.objects.filter(actor_name=f"patient {offer.patient_id}", action="view").count() >= 4
+
+
+@EACH
+def test_a_yes_is_offered_only_where_it_would_be_taken(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer], english: str, spanish: str
+) -> None:
+    offer = state(scene)
+    has_button = 'value="yes"' in client.get(link_of(offer)).content.decode()
+    claims_before = Claim.objects.count()
+    pages.say(offer, "yes")
+    assert (Claim.objects.count() > claims_before) == has_button
+
+
+@EACH
+def test_a_page_names_no_visit_no_patient_and_no_provider(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer], english: str, spanish: str
+) -> None:
+    offer = state(scene)
+    said = client.get(link_of(offer)).content.decode()
+    patient = offer.patient
+    for secret in (patient.given_name, patient.family_name, scene.type.name, scene.provider.name):
+        assert secret not in said
+
+
+def test_the_question_says_what_when_and_where(scene: Scene, client: Client) -> None:
+    Location.objects.update(address="12 Elm Street, Springfield", name="Downtown office")
+    offer = pages.question(scene)
+    shown = client.get(link_of(offer))
+    assert text(shown) == (
+        "Do you want this appointment? "
+        "When Tuesday 3 March, 8:00 in the evening (Eastern time) "
+        "Where Downtown office 12 Elm Street, Springfield "
+        "Please answer by Tuesday 3 March, 7:00 in the evening. We ask other people too. The first person to say yes "
+        "gets the time. Yes, I&#x27;ll take it Not this one"
+    ).replace("&#x27;", "'")
+    body = shown.content.decode()
+    assert '<a class="phone" href="tel:+12125550101">(212) 555-0101</a>' in body
+    assert "<title>Do you want this appointment? - Elm Street Clinic</title>" in body
+    assert "Elm Street Clinic" in body
+
+
+def test_a_location_that_signs_neutrally_is_not_named(scene: Scene, client: Client) -> None:
+    Location.objects.update(signature="EHC", name="Elm Oncology", address="12 Elm Street")
+    body = client.get(link_of(pages.question(scene))).content.decode()
+    assert "Elm Oncology" not in body
+    assert "Elm Street Clinic" not in body
+    assert "EHC" in body
+    assert "12 Elm Street" in body
+
+
+def test_the_provider_is_named_where_the_location_does(scene: Scene, client: Client) -> None:
+    Location.objects.update(names_providers=True)
+    offer = pages.question(scene)
+    assert f"With {scene.provider.name}" in text(client.get(link_of(offer)))
+
+
+def test_a_move_up_says_which_appointment_a_yes_gives_up(scene: Scene, client: Client) -> None:
+    person = factories.patient()
+    later = factories.appointment(
+        person, scene.provider, scene.location, scene.type, start=factories.in_days(0).replace(month=3, day=12, hour=14)
+    )
+    entry = factories.entry(person, scene.type, move_up=later)
+    opening = scene.opening(hours=10)
+    assert scene.look(opening) == 1
+    scene.deliver()
+    offer = Offer.objects.get(entry=entry)
+    path = link_of(offer)
+    kept = "Thursday 12 March, 10:00 in the morning"
+    assert (
+        f"You keep {kept} unless we confirm this one. If we confirm this one, we cancel the other one for you."
+        in text(client.get(path))
+    )
+    pages.say(offer, "yes")
+    assert f"You keep {kept} unless we confirm this one." in text(client.get(path))
+    scene.answer(Claim.objects.get())
+    assert f"We are canceling {kept} for you." in text(client.get(path))
+
+
+def test_the_pending_page_looks_again_by_itself_until_it_is_settled(scene: Scene, client: Client) -> None:
+    offer = pages.received(scene)
+    path = link_of(offer)
+    reference = Claim.objects.get().appointment.reference
+    page = client.get(path)
+    assert '<meta http-equiv="refresh" content="3">' in page.content.decode()
+    assert f"Reference {reference}" in text(page)
+    assert "If you hear nothing by Tuesday 3 March, 3:00 in the afternoon, call us." in text(page)
+    scene.pass_time(minutes=5)
+    assert '<meta http-equiv="refresh" content="15">' in client.get(path).content.decode()
+    scene.pass_time(hours=5)
+    late = client.get(path)
+    assert "http-equiv" not in late.content.decode()
+    assert "Look again" in text(late)
+    scene.answer(Claim.objects.get())
+    settled = client.get(path)
+    assert "http-equiv" not in settled.content.decode()
+    assert f"Reference {reference}" in text(settled)
+
+
+def test_a_confirmed_appointment_comes_as_a_calendar_file(scene: Scene, client: Client) -> None:
+    Location.objects.update(address="12 Elm Street; Springfield")
+    offer = pages.confirmed(scene)
+    path = link_of(offer)
+    assert 'href="calendar.ics?lang=en"' in client.get(path).content.decode()
+    answer = client.get(f"{path}calendar.ics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+    lines = answer.content.decode().split("\r\n")
+    assert "DTSTART:20260304T010000Z" in lines
+    assert "DTEND:20260304T013000Z" in lines
+    assert "SUMMARY:Appointment: Elm Street Clinic" in lines
+    assert r"LOCATION:12 Elm Street\; Springfield" in lines
+    reference = Claim.objects.get().appointment.reference
+    assert f"UID:{reference}@appointments.invalid" in lines
+
+
+@pytest.mark.parametrize("state", [pages.question, pages.received, pages.refused, pages.canceled, pages.filled])
+def test_without_a_confirmation_there_is_no_calendar_file(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer]
+) -> None:
+    answer = client.get(f"{link_of(state(scene))}calendar.ics")
+    assert (answer.status_code, heading(answer)) == (404, "This link does not work")
+
+
+def test_the_patients_language_is_the_first_and_the_link_changes_it(scene: Scene, client: Client) -> None:
+    offer = scene.offered(1, patient_language="es-MX")[0]
+    path = link_of(offer)
+    page = client.get(path)
+    body = page.content.decode()
+    assert '<html lang="es">' in body
+    assert heading(page) == "¿Quiere esta cita?"
+    assert "martes 3 de marzo, a las 8:00 de la noche (hora del Este)" in body
+    assert '<a class="language" href="?lang=en" lang="en" hreflang="en">English</a>' in body
+    assert heading(client.get(path, {"lang": "en"})) == "Do you want this appointment?"
+    assert heading(client.get(path, {"lang": "<script>"})) == "¿Quiere esta cita?"
+
+
+def test_no_state_is_left_without_spanish(scene: Scene, client: Client) -> None:
+    words = {"the", "you", "your", "time", "appointment", "please", "booked", "we"}
+    path = link_of(pages.question(scene))
+    found = set(text(client.get(path, {"lang": "es"})).lower().replace(".", "").split())
+    assert found & words == set()
+
+
+def test_a_test_installation_says_so_on_every_page(scene: Scene, client: Client, settings: object) -> None:
+    path = link_of(pages.question(scene))
+    said = "this page is for practice only. No appointment here is real."
+    settings.INSTALLATION = "test"  # type: ignore[attr-defined]
+    assert said in client.get(path).content.decode()
+    assert said in client.get("/o/unknown/").content.decode()
+    settings.INSTALLATION = "live"  # type: ignore[attr-defined]
+    assert said not in client.get(path).content.decode()
+
+
+def test_after_its_time_a_link_is_as_dead_as_one_that_never_was(scene: Scene, client: Client) -> None:
+    path = link_of(pages.confirmed(scene))
+    scene.pass_time(hours=10, minutes=31)
+    past, guessed = client.get(path), client.get("/o/" + "a" * 32 + "/")
+    assert past.status_code == guessed.status_code == 404
+    assert past.content == guessed.content
+
+
+def test_a_restricted_patient_is_asked_to_call(scene: Scene, client: Client) -> None:
+    offer = pages.call(scene)
+    page = client.get(link_of(offer))
+    assert "We cannot take your answer on this page. Nothing is booked or changed. Call (212) 555-0101" in text(page)
+    assert Patient.objects.get(pk=offer.patient_id).restricted
