@@ -102,8 +102,6 @@ class Transport:
             # Refused before anything was done, so that even a write may be sent again, once.
             token, _ = self._login.renewed_after(serial)
             answer, error = self._attempt(replace(request, headers={**named, "Authorization": f"Bearer {token}"}))
-            if answer is not None and answer.status == 401:
-                pulse.note_refused_login(self.connection.pk, "401 with a new token")
         return self._finish(state, answer, error)
 
     def _present_state(self) -> AccessToken:
@@ -143,6 +141,8 @@ class Transport:
             pulse.note_trouble(self.connection.pk, error.detail or error.code, told)
         elif told is not None:
             pulse.note_trouble(self.connection.pk, error.code, told)
+        elif answer is not None and answer.status == 401:
+            pulse.note_refused_login(self.connection.pk, "The EHR refused a new token.")
         elif answer is not None and answer.status < 500:
             pulse.note_success(self.connection.pk, state.connection)
         raise error

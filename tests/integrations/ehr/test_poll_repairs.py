@@ -209,7 +209,7 @@ def test_a_poll_is_asked_for_when_the_ehr_says_only_that_something_changed(
 def test_an_answer_from_a_lagging_copy_is_repaired(
     sandbox: ehr.Sandbox, booked: Connection, work_inbox: Callable[[], int]
 ) -> None:
-    """The event of version 2 was dealt with, but the EHR still answered with version 1: the poll sees the difference."""
+    """Version 2 was told and dealt with, but the EHR still answered with version 1: the poll sees the difference."""
     from scheduling.models import ExternalId
 
     sandbox.control.post("appointments/b-3/cancel", {"reason_code": "pat"})
