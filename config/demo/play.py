@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
+from urllib.parse import urlencode
 
+import requests
 from django.db import close_old_connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from config.demo.control import SandboxControl
+from integrations.messaging.console.webhook import HEADER, sign
 from integrations.models import Connection, InboundEvent
 from scheduling import mirror
 from scheduling.models import Appointment, ExternalId, Opening, TimelineEntry
-from waitlist import replies
 from waitlist.models import Channel, Claim, Message, Offer
 
 #: The promise is two minutes; what takes longer has failed.
@@ -32,9 +34,12 @@ class DidNotHappen(Exception):
 class Playthrough:
     """One cancellation, from the EHR's front desk to the new booking in the EHR."""
 
-    def __init__(self, connection: Connection, control: SandboxControl, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, connection: Connection, control: SandboxControl, site_url: str, say: Callable[[str], None]
+    ) -> None:
         self._connection = connection
         self._control = control
+        self._site_url = site_url
         self._say = say
         self._started = timezone.now()
 
@@ -94,7 +99,11 @@ class Playthrough:
         text = Message.objects.get(offer=offer, kind=Message.Kind.OFFER, channel=Channel.SMS)
         self._say(f"The first patient's phone shows:\n    {text.body}")
         self._say(f"The patient answers: YES {offer.code}")
-        replies.receive(Channel.SMS, f"demo-{offer.pk}-{time.time_ns()}", text.address, f"YES {offer.code}", 0)
+        fields = {"MessageSid": f"demo-{offer.pk}-{time.time_ns()}", "From": text.address, "Body": f"YES {offer.code}"}
+        body = urlencode(fields).encode()
+        headers = {HEADER: sign(body), "Content-Type": "application/x-www-form-urlencoded"}
+        url = f"{self._site_url}/webhooks/sms/console/inbound/"
+        requests.post(url, data=body, headers=headers, timeout=10).raise_for_status()
 
     def _check_ehr(self, claim: Claim) -> str:
         """Ask the EHR itself, past everything of ours, whether the patient has the time."""

@@ -47,7 +47,9 @@ class Command(BaseCommand):
             connection = setup.connect(sandbox.url, site.url)
             if run:
                 self._play(
-                    Playthrough(connection, SandboxControl(sandbox.url, shared.control_token), self.stdout.write)
+                    Playthrough(
+                        connection, SandboxControl(sandbox.url, shared.control_token), site.url, self.stdout.write
+                    )
                 )
                 return
             self._announce(site)
