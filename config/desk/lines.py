@@ -47,7 +47,9 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
         return SystemLine(name, "pause", "paused", f"A person paused it; {heard_text}.")
     if row.failing_since:
         since = relative(row.failing_since, now).removesuffix(" ago")
-        return SystemLine(name, "danger", "does not answer", f"For {since}. Bookings are kept and written later.")
+        return SystemLine(
+            name, "danger", "does not answer", f"No answer for {since}. Bookings are kept and written later."
+        )
     if heard and (now - heard).total_seconds() > row.silence_minutes * 60:
         return SystemLine(name, "danger", "silent", f"{heard_text.capitalize()}, longer than is usual.")
     if row.loaded_at is None:
@@ -60,7 +62,7 @@ def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
     name = {"sms": "Texts", "email": "E-mail"}.get(row.channel, row.channel)
     if row.failing_since:
         since = relative(row.failing_since, now).removesuffix(" ago")
-        return SystemLine(name, "danger", "not going out", f"For {since}. Messages are kept and sent later.")
+        return SystemLine(name, "danger", "not going out", f"None for {since}. They are kept and sent later.")
     note = f"Last handed over {relative(row.last_success_at, now)}." if row.last_success_at else "Nothing sent yet."
     return SystemLine(name, "ok", "going out", note)
 

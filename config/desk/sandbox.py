@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import requests
 from django.conf import settings
+from django.utils import timezone
 
 TIMEOUT_SECONDS = 5
+#: A long weekend.
+LOOKS_AHEAD = 4
 
 #: Cancellation reasons a person may pick, with what they are for.
 REASONS = (
@@ -71,6 +75,11 @@ class Day:
     zone: str
     lines: list[Line]
 
+    def ahead(self, now: datetime) -> list[Line]:
+        """Return what is not over yet of today, or all of any other day."""
+        is_today = timezone.localdate(now, ZoneInfo(self.zone)) == self.date
+        return [line for line in self.lines if line.end > now or not is_today]
+
 
 def is_there() -> bool:
     """Whether this installation has a sandbox EHR to play with."""
@@ -78,7 +87,19 @@ def is_there() -> bool:
 
 
 def calendar(day: str, location: str) -> Day:
-    """Return a day of the EHR's calendar; "" for today and for the first location."""
+    """Return a day of the EHR's calendar; without one the first that still has something to cancel.
+
+    An empty ``location`` means the EHR's first.
+    """
+    found = _calendar(day, location)
+    for _ in range(0 if day else LOOKS_AHEAD):
+        if any(line.status == "booked" and line.start > timezone.now() for line in found.lines):
+            break
+        found = _calendar((found.date + timedelta(days=1)).isoformat(), found.location_id)
+    return found
+
+
+def _calendar(day: str, location: str) -> Day:
     query = {name: value for name, value in (("date", day), ("location", location)) if value}
     found = _ask("GET", "calendar", params=query)
     place = found["location"]

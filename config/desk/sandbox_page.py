@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from config.desk import sandbox
 from config.desk.rights import require
-from config.desk.story import Step, latest_steps
+from config.desk.story import latest_steps
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import ExternalId, Location, Patient, Provider
@@ -71,14 +71,14 @@ def page_view(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def ehr_view(request: HttpRequest) -> HttpResponse:
-    """The left side alone."""
+    """The left side and the story alone."""
     _guard(request)
     return TemplateResponse(request, "admin/desk/sandbox_ehr.html", _ehr(request))
 
 
 @require_safe
 def people_view(request: HttpRequest) -> HttpResponse:
-    """The right side and the story alone."""
+    """The right side alone."""
     _guard(request)
     return TemplateResponse(request, "admin/desk/sandbox_people.html", _people(request))
 
@@ -96,10 +96,14 @@ def _ehr(request: HttpRequest) -> dict[str, Any]:
         for line in day.lines:
             if line.provider_id:
                 providers[line.provider_id] = names.get(line.provider_id, line.provider)
+    now = timezone.now()
+    lines = day.ahead(now) if day else []
     return {
+        "story": latest_steps(60),
+        "earlier": len(day.lines) - len(lines) if day else 0,
         "day": day,
         "zone": ZoneInfo(day.zone) if day else None,
-        "lines": _named(day.lines) if day else [],
+        "lines": _named(lines),
         "providers": sorted(providers.items(), key=lambda each: each[1]),
         "locations": sorted(_names(ExternalId.Kind.LOCATION, Location).items(), key=lambda each: each[1]),
         "before": day.date - timedelta(days=1) if day else None,
@@ -108,7 +112,6 @@ def _ehr(request: HttpRequest) -> dict[str, Any]:
         "problem": problem,
         "reasons": sandbox.REASONS,
         "fault_kinds": sandbox.FAULTS,
-        "now": timezone.now(),
     }
 
 
@@ -137,8 +140,7 @@ def _named(lines: list[sandbox.Line]) -> list[tuple[sandbox.Line, str, str]]:
 
 
 def _people(request: HttpRequest) -> dict[str, Any]:
-    steps: list[Step] = latest_steps(60)
-    return {"boxes": boxes(request), "story": steps, "sms": Channel.SMS}
+    return {"boxes": boxes(request), "sms": Channel.SMS}
 
 
 def boxes(request: HttpRequest) -> list[Box]:

@@ -89,7 +89,7 @@ def _calls(opening: Opening) -> list[Step]:
 def _call_step(row: ApiCall) -> Step:
     return Step(
         row.at,
-        f"EHR says: {_answer(row)}" if row.system == "ehr" else f"Carrier says: {_answer(row)}",
+        f"{'EHR' if row.system == 'ehr' else 'Carrier'} says: {_answer(row)}",
         row.actor,
         "ehr" if row.system == "ehr" else "phone",
         "accent" if row.result == "ok" else "danger",
@@ -100,7 +100,9 @@ def _call_step(row: ApiCall) -> Step:
 def _answer(call: ApiCall) -> str:
     if call.status is None:
         return f"nothing ({call.result.replace('_', ' ')})"
-    return f"{call.status}" if call.result == "ok" else f"{call.status} ({call.result.replace('_', ' ')})"
+    if call.result != "ok":
+        return f"{call.result.replace('_', ' ')} ({call.status})"
+    return "here it is" if call.method == "GET" else "done"
 
 
 def _events(opening: Opening) -> list[Step]:

@@ -68,6 +68,7 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     patients_in: ClassVar[tuple[str, ...]] = ()
     records_row: ClassVar[bool] = False
     empty_list_says: ClassVar[str] = ""
+    list_title: ClassVar[str] = ""
     finds_patients: ClassVar[str] = ""
 
     list_per_page = 50
@@ -84,8 +85,10 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     ) -> HttpResponse:
         row = self._row_or_404(request, object_id)
         self._refuse_foreign_choices(request)
+        # No name: titles end up in histories and bookmarks.
+        title = {"title": f"{str(self.opts.verbose_name).capitalize()} {row.pk}", "subtitle": None}
         with _refusals_on_record(row):
-            response = super().change_view(request, object_id, form_url, extra_context)
+            response = super().change_view(request, object_id, form_url, {**title, **(extra_context or {})})
         if request.method == "GET" and response.status_code == 200:
             viewing.record_view(self.patients_of(row))
             if self.records_row:
@@ -128,7 +131,8 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         refuse_elsewhere(self.model._default_manager.all(), request.user, selected)
         self._refuse_foreign_filters(request)
-        response = super().changelist_view(request, extra_context)
+        title = {"title": self.list_title or str(self.opts.verbose_name_plural).capitalize(), "subtitle": None}
+        response = super().changelist_view(request, {**title, **(extra_context or {})})
         if self.patients_in and isinstance(response, TemplateResponse):
             shown = response.context_data.get("cl") if response.context_data else None
             rows = getattr(shown, "result_list", ())

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from scheduling.models import Patient
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+NARROW = "\u00a0"
 
 #: State to tone; the tone gives icon and colour. Words that mean the same look the same wherever they stand.
 TONES: Final[dict[str, str]] = {
@@ -129,9 +130,12 @@ def when(moment: datetime | None, zone: tzinfo | None = None, *, seconds: bool =
 
 
 def slot(start: datetime, end: datetime, zone: tzinfo | None = None) -> str:
-    """Return an appointment's time: "today 2:00 PM – 2:30 PM EST"."""
-    zone_name = f"{timezone.localtime(start, zone or None):%Z}"
-    return f"{day(start, zone)} {clock(start, zone)} – {clock(end, zone)} {zone_name}"
+    """Return an appointment's time, the hours never broken over lines: "today 2:00–2:30 PM EST"."""
+    first, last = clock(start, zone), clock(end, zone)
+    if first[-2:] == last[-2:]:
+        first = first[:-3]
+    hours = f"{first}–{last} {timezone.localtime(start, zone or None):%Z}"
+    return f"{day(start, zone)} {hours.replace(' ', NARROW)}"
 
 
 def link(text: str, view: str, *args: object, query: str = "") -> SafeString:

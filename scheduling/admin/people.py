@@ -63,7 +63,7 @@ class PatientAdmin(ScopedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "born", "spoken", "places", "may_be_offered_shown")}),
         ("What the practice decides", {"fields": ("restricted", "established")}),
-        ("What the EHR says", {"fields": ("active", "deceased", "replaced_by", "updated_at")}),
+        ("What the EHR says", {"fields": ("standing", "replaced_by", "updated_at")}),
     )
     readonly_fields = (
         "name",
@@ -71,8 +71,7 @@ class PatientAdmin(ScopedAdmin):
         "spoken",
         "places",
         "may_be_offered_shown",
-        "active",
-        "deceased",
+        "standing",
         "replaced_by",
         "updated_at",
     )
@@ -118,3 +117,7 @@ class PatientAdmin(ScopedAdmin):
             else "inactive in the EHR"
         )
         return state("no", f"no: {why}", "pause")
+
+    @admin.display(description="Record")
+    def standing(self, row: Patient) -> str:
+        return f"{'active' if row.active else 'inactive'}{', deceased' if row.deceased else ''}"

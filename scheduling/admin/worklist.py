@@ -39,6 +39,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
     """``take``, ``let_go``, ``do`` and ``finish`` are POSTs from the item's page; all rules are the worklist's."""
 
     patients_in = ("patient",)
+    list_title = "Needs you"
+    empty_list_says = "Nothing has needed a person yet. What the machine cannot decide comes here."
     list_display = ("title", "urgency_shown", "due", "patient_shown", "opening_shown", "owner", "seen", "status_shown")
     list_filter = ("status", OwnerFilter, "urgency", ("location", ScopedRelatedFilter), "kind")
     list_select_related = ("patient", "owner", "opening", "location")

@@ -31,6 +31,7 @@ class WaitlistEntryAdmin(ScopedAdmin):
 
     patients_in = ("patient",)
     finds_patients = "patient"
+    list_title = "Waitlist"
     empty_list_says = "Nobody is on the waitlist. Press “Add waitlist entry” to put somebody on it."
     list_display = (
         "patient_shown",
@@ -207,7 +208,7 @@ class WaitlistEntryAdmin(ScopedAdmin):
         parts = [part for part in (who, where, _days(row), "moves up" if row.move_up_id else "") if part]
         return " · ".join(parts) or "anybody, anywhere, any time"
 
-    @admin.display(description="Too late before", ordering="lost_races")
+    @admin.display(description="Too late", ordering="lost_races")
     def lost(self, row: WaitlistEntry) -> str:
         return f"{row.lost_races} ×" if row.lost_races else "–"
 
