@@ -63,7 +63,7 @@ def judge(facts: OpeningFacts, candidate: Candidate) -> Verdict:
     failed = [
         *_about_the_person(candidate),
         *_about_the_line(facts, candidate),
-        *_about_the_type(facts, fit),
+        *_about_the_type(fit),
         *_about_the_place(facts, candidate),
     ]
     place: Interval | None = None
@@ -146,14 +146,11 @@ def _about_the_place(facts: OpeningFacts, candidate: Candidate) -> Iterator[Reas
         yield Reason.LOCATION
 
 
-def _about_the_type(facts: OpeningFacts, fit: Fit | None) -> Iterator[Reason]:
+def _about_the_type(fit: Fit | None) -> Iterator[Reason]:
     if fit is None:
         yield Reason.TYPE
-        return
-    if not fit.is_on:
+    elif not fit.is_on:
         yield Reason.TYPE_OFF
-    if facts.now > cut_off(facts.end - fit.duration, fit.policy, fit.minimum_notice):
-        yield Reason.CUT_OFF
 
 
 def _place(facts: OpeningFacts, fit: Fit, candidate: Candidate) -> tuple[Interval | None, list[Reason]]:

@@ -114,13 +114,16 @@ def _reason(facts: OpeningFacts) -> Case:
         When(~Q(appointment_type_id__in=[fit.type_id for fit in facts.fits]), then=Value(Reason.TYPE.value)),
     ]
     whens += [
-        When(appointment_type_id=fit.type_id, then=Value(trouble.value))
-        for fit in facts.fits
-        if (trouble := _trouble(facts, fit))
+        When(appointment_type_id=fit.type_id, then=Value(Reason.TYPE_OFF.value)) for fit in facts.fits if not fit.is_on
     ]
     whens += [
         When(~_key(provider_key__in=(facts.provider_id, MatchKey.ANY)), then=Value(Reason.PROVIDER.value)),
         When(~_key(location_key__in=(facts.location_id, MatchKey.ANY)), then=Value(Reason.LOCATION.value)),
+    ]
+    whens += [
+        When(appointment_type_id=fit.type_id, then=Value(trouble.value))
+        for fit in facts.fits
+        if (trouble := _trouble(facts, fit))
     ]
     by_type: dict[int, list[Branch]] = {}
     for branch in branches_of(facts):
@@ -131,9 +134,7 @@ def _reason(facts: OpeningFacts) -> Case:
 
 
 def _trouble(facts: OpeningFacts, fit: Fit) -> Reason | None:
-    """Return why nobody of a type can have the opening, None when somebody could."""
-    if not fit.is_on:
-        return Reason.TYPE_OFF
+    """Return why no time in the opening can be booked for a type, None when one can."""
     if not placements(facts, fit.duration):
         return Reason.TOO_SHORT
     return None if any(branch.type_id == fit.type_id for branch in branches_of(facts)) else Reason.CUT_OFF

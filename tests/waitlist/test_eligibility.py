@@ -176,6 +176,26 @@ def test_somebody_turning_18_on_the_day_is_an_adult() -> None:
     assert judge(FACTS, somebody(birth_date=date(2008, 6, 2))).reasons == (Reason.SUITS,)
 
 
+@pytest.mark.parametrize(
+    ("born", "reason", "channels"),
+    [
+        (date(2014, 6, 3), Reason.MINOR, 1),
+        (date(2014, 6, 2), Reason.TEENAGER, 0),
+        (date(2008, 6, 3), Reason.TEENAGER, 0),
+    ],
+)
+def test_teenagers_are_nobodys_texts(born, reason, channels) -> None:
+    guardian = replace(SMS, contact_point_id=3, guardian=True)
+    verdict = judge(FACTS, somebody(birth_date=born, contacts=(SMS, guardian)))
+
+    assert (verdict.eligible, verdict.needs_staff, verdict.reasons) == (True, True, (reason,))
+    assert len(verdict.channels) == channels
+
+
+def test_a_teenager_needs_no_guardian_on_record() -> None:
+    assert judge(FACTS, somebody(birth_date=date(2014, 6, 2))).reasons == (Reason.TEENAGER,)
+
+
 def test_a_child_is_reached_through_a_guardian_only() -> None:
     guardian = replace(SMS, contact_point_id=3, guardian=True)
     verdict = judge(FACTS, somebody(birth_date=date(2016, 1, 1), contacts=(SMS, guardian, EMAIL)))
