@@ -195,7 +195,10 @@ def _patient_gone(event: InboundEvent, external_id: str) -> str:
 def _described(event: InboundEvent, notice: events.Notice) -> str:
     kind: Kind = "provider" if notice.subject == "provider" else "location"
     event_leases.keep(event)
-    mirroring.fetch_and_apply(_gateway(event), event.connection.source, kind, notice.external_id)
+    try:
+        mirroring.fetch_and_apply(_gateway(event), event.connection.source, kind, notice.external_id)
+    except mirroring.ReferenceMissing:
+        return f"the EHR no longer has this {kind}"
     return f"{kind} brought up to date"
 
 

@@ -49,7 +49,7 @@ def patient_record(resource: Json, base_url: str, mrn_system: str = "", fallback
         version=version_of(resource, fallback_version),
         given_name=_given(name),
         family_name=_family(name),
-        preferred_name=_nickname(resource),
+        preferred_name=_preferred(resource, name),
         birth_date=born,
         language=_language(resource),
         active=not is_false(resource.get("active")),
@@ -127,9 +127,14 @@ def _words(value: Any) -> list[str]:
     return [word for word in (text(each, 200) for each in values) if word]
 
 
-def _nickname(resource: Json) -> str:
-    names = (name for name in items(resource, "name") if name.get("use") == "nickname")
-    return next((" ".join(_words(name.get("given"))) or text(name.get("text")) for name in names), "")[:200]
+def _preferred(resource: Json, official: Json) -> str:
+    """Return the given name the person is called by, where it is not the official one."""
+    others = [name for name in items(resource, "name") if name is not official]
+    for use in ("usual", "nickname"):
+        called = (_given(name) for name in others if name.get("use") == use)
+        if found := next((name for name in called if name), ""):
+            return found[:200]
+    return ""
 
 
 def _display(name: Json) -> str:

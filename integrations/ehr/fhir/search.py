@@ -53,14 +53,14 @@ def resources(transport: Transport, resource_type: str, parameters: Parameters) 
     """Yield every resource of a search; raises Malformed at the first entry that is none."""
     for page in bundles(transport, resource_type, parameters):
         if page.strange:
-            raise Malformed("The EHR's search result has an entry that is no resource.")
+            raise Malformed("The EHR's search result has an entry that was not asked for.")
         yield from page.resources
 
 
 def read_page(page: Found, kind: str, parse: Callable[[Json], Record]) -> Page:
     """Return the page with each resource parsed; those that cannot be read are set aside."""
     records: list[Record] = []
-    aside = [_aside(kind, item, "it is not a resource") for item in page.strange]
+    aside = [_aside(kind, item, f"it is not of type {kind}") for item in page.strange]
     for resource in page.resources:
         try:
             records.append(guarded(parse, resource))
@@ -73,7 +73,7 @@ def compare_page(page: Found, kind: str) -> Page:
     """Return the page as ids, versions and bodies, without reading more of it."""
     versions: dict[str, str] = {}
     by_id: dict[str, Json] = {}
-    aside = [_aside(kind, item, "it is not a resource") for item in page.strange]
+    aside = [_aside(kind, item, f"it is not of type {kind}") for item in page.strange]
     for resource in page.resources:
         try:
             external_id = resource_id(resource)
@@ -110,8 +110,10 @@ def guarded(parse: Callable[[Json], T], resource: Json) -> T:
 
 
 def _found(bundle: Json, resource_type: str, answer: Answer) -> Found:
-    if bundle["resourceType"] != "Bundle" or not isinstance(bundle.get("entry", []), list):
-        raise Malformed("The answer to a search is not a Bundle.")
+    if bundle["resourceType"] != "Bundle" or bundle.get("type") != "searchset":
+        raise Malformed("The answer to a search is not a search result.")
+    if not isinstance(bundle.get("entry", []), list):
+        raise Malformed("The entries of a search result are not a list.")
     kept: list[Json] = []
     strange: list[Any] = []
     for entry in bundle.get("entry", []):
@@ -125,6 +127,8 @@ def _found(bundle: Json, resource_type: str, answer: Answer) -> Found:
             kept.append(resource)
         elif resource.get("resourceType") == "OperationOutcome":
             _refuse_incomplete(resource)
+        elif mode in (None, "match"):
+            strange.append(resource)
     return Found(kept, strange, answer, _server_time(bundle, answer))
 
 
@@ -163,4 +167,6 @@ def _aside(kind: str, item: Any, why: str) -> Quarantined:
     name = item.get("id") if isinstance(item, dict) else None
     if name is None and isinstance(item, dict) and isinstance(item.get("fullUrl"), str):
         name = item["fullUrl"].rpartition("/")[2]
+    if isinstance(item, dict) and isinstance(item.get("resourceType"), str):
+        kind = item["resourceType"][:60]
     return Quarantined(f"{kind}/{str(name)[:80]}" if name else kind, why, json.dumps(item).encode())

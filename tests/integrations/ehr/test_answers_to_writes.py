@@ -1,4 +1,4 @@
-"""What an EHR answers to a booking: booked, refused for a named reason, or unknown. Never taken for more than it says."""
+"""What an EHR answers to a booking: booked, refused for a named reason, or unknown; never taken for more."""
 
 from __future__ import annotations
 
