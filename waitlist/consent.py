@@ -71,17 +71,17 @@ def ways(patient: Patient, day: date) -> list[ContactPoint]:
 
 
 def every_way(patients: Iterable[Patient], day: date) -> dict[int, list[ContactPoint]]:
-    """Return :func:`ways` of many patients, in five queries."""
+    """Return :func:`ways` of many patients, in two queries."""
     people = {patient.pk: patient for patient in patients}
-    agreed = {channel: consented_addresses(channel, people) for channel in (Channel.SMS, Channel.EMAIL)}
+    contacts = list(ContactPoint.objects.filter(patient_id__in=people).order_by("rank", "pk"))
+    agreed = _consenting_by_channel({contact.address_index for contact in contacts})
     found: dict[int, dict[str, ContactPoint]] = {pk: {} for pk in people}
-    for contact in ContactPoint.objects.filter(patient_id__in=people).order_by("rank", "pk"):
+    for contact in contacts:
         channel = channel_of(contact)
-        if contact.address_index not in agreed[Channel(channel)].get(contact.patient_id, ()):
-            continue
-        if suits(contact, people[contact.patient_id], day):
+        consenting = agreed.get((channel, contact.address_index), set())
+        if contact.patient_id in consenting and suits(contact, people[contact.patient_id], day):
             found[contact.patient_id].setdefault(channel, contact)
-    return {pk: list(by_channel.values()) for pk, by_channel in found.items()}
+    return {pk: [by_channel[each] for each in Channel if each in by_channel] for pk, by_channel in found.items()}
 
 
 def suits(contact: ContactPoint, patient: Patient, day: date) -> bool:
@@ -159,11 +159,16 @@ def restore_address(channel: str, address_index: str, *, source: str) -> Consent
 
 
 def _consenting(channel: str, address_indexes: Iterable[str]) -> dict[str, set[int]]:
-    lines: dict[str, list[Line]] = defaultdict(list)
-    rows = ConsentRecord.objects.filter(channel=channel, address_index__in=list(address_indexes)).order_by("pk")
-    for index, patient_id, action in rows.values_list("address_index", "patient_id", "action"):
-        lines[index].append((patient_id, action))
-    return defaultdict(set, {index: consenting_patients(each) for index, each in lines.items()})
+    found = _consenting_by_channel(address_indexes)
+    return defaultdict(set, {index: agreed for (each, index), agreed in found.items() if each == channel})
+
+
+def _consenting_by_channel(address_indexes: Iterable[str]) -> dict[tuple[str, str], set[int]]:
+    lines: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    rows = ConsentRecord.objects.filter(address_index__in=list(address_indexes)).order_by("pk")
+    for channel, index, patient_id, action in rows.values_list("channel", "address_index", "patient_id", "action"):
+        lines[channel, index].append((patient_id, action))
+    return {key: consenting_patients(each) for key, each in lines.items()}
 
 
 def _who() -> str:

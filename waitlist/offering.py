@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from auditlog.models import LogEntry
 from django.db import IntegrityError, transaction
 
-from scheduling.models import ContactPoint, Opening, WorkItem
+from audit.log import record_changes
+from scheduling.models import ContactPoint, Opening, Practice, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
 from waitlist import consent, links, messages, pacing
@@ -52,6 +54,7 @@ class Wave:
     opening: Opening
     facts: OpeningFacts
     number: int
+    house: Practice | None = None
     ways: dict[int, list[ContactPoint]] = field(default_factory=dict)
     used_codes: dict[str, set[str]] = field(default_factory=dict)
     sent: int = 0
@@ -59,6 +62,7 @@ class Wave:
 
     def prepare(self, entries: Iterable[WaitlistEntry]) -> None:
         """Read how the patients may be reached and which codes their addresses have seen lately."""
+        self.house = Practice.current()
         day = self.facts.now.astimezone(self.facts.zone).date()
         self.ways = consent.every_way((entry.patient for entry in entries), day)
         indexes = [contact.address_index for contacts in self.ways.values() for contact in contacts]
@@ -98,56 +102,86 @@ def _leaves_at(wave: Wave, plan: Plan, contact: ContactPoint) -> datetime:
     return pacing.send_at(channel, wave.facts.now, subject.zone, plan.fit.policy, cut_off_at)
 
 
-def propose(wave: Wave, plan: Plan) -> Offer | None:
-    """Note an offer that a person has to send; None when the patient had one of this opening that stands."""
-    return _store(wave, plan, Offer.Status.PROPOSED, [], links.make_token())
+@dataclass(slots=True)
+class Draft:
+    """An offer in the making: ``offer`` is unsaved, or the patient's earlier one of this opening."""
+
+    plan: Plan
+    contacts: list[ContactPoint]
+    tokens: links.Tokens
+    offer: Offer
 
 
-def make(wave: Wave, plan: Plan, contacts: list[ContactPoint]) -> Offer | None:
-    """Make the offer and put its messages, or a call task, in the same transaction.
+def make(wave: Wave, plans: Sequence[tuple[Plan, list[ContactPoint]]], status: str) -> list[Offer]:
+    """Store offers, sent or proposed, and put what is sent on the outbox or the call list; return those stored.
 
-    None when the database says no: the patient has another live offer, or had one of this opening that stands.
+    The database may say no to one: its patient has another live offer, or had one of this opening that stands.
     """
-    tokens = links.make_token()
-    offer = _store(wave, plan, Offer.Status.SENT, contacts, tokens)
-    if offer is not None:
-        _reach(wave, plan, offer, contacts, tokens)
-    return offer
+    drafts = _drafts(wave, plans, status)
+    stored = _insert([draft for draft in drafts if draft.offer.pk is None])
+    for draft in (draft for draft in drafts if draft.offer.pk is not None and draft not in stored):
+        if draft.offer.status in OFFERED_AFRESH and _offer_again(wave, draft, status):
+            stored.append(draft)
+    if status == Offer.Status.SENT:
+        _reach(wave, stored)
+    return [draft.offer for draft in stored]
 
 
 def send_proposed(wave: Wave, plan: Plan, offer: Offer, contacts: list[ContactPoint]) -> bool:
     """A person said "send": make the proposal a live offer. False when the patient has another one by now."""
-    tokens = links.make_token()
-    try:
-        with transaction.atomic():
-            if not move(offer, Offer.Status.SENT, **_values(wave, plan, contacts, tokens)):
-                return False
-    except IntegrityError:
+    draft = Draft(plan, contacts, links.make_token(), offer)
+    if not _offer_again(wave, draft, Offer.Status.SENT):
         return False
-    _reach(wave, plan, offer, contacts, tokens)
+    _reach(wave, [draft])
     return True
 
 
-def _store(wave: Wave, plan: Plan, status: str, contacts: list[ContactPoint], tokens: links.Tokens) -> Offer | None:
-    values = _values(wave, plan, contacts, tokens, is_sent=status == Offer.Status.SENT)
+def _drafts(wave: Wave, plans: Sequence[tuple[Plan, list[ContactPoint]]], status: str) -> list[Draft]:
     # Somebody who was too late or whose offer was withdrawn has a row for this opening already: it starts afresh.
-    earlier = Offer.objects.filter(opening=wave.opening, patient_id=plan.entry.patient_id).first()
+    patients = [plan.entry.patient_id for plan, _ in plans]
+    earlier = {offer.patient_id: offer for offer in wave.opening.offers.filter(patient__in=patients)}
+    drafts = []
+    for plan, contacts in plans:
+        tokens = links.make_token()
+        offer = earlier.get(plan.entry.patient_id)
+        if offer is None:
+            values = _values(wave, plan, contacts, tokens, is_sent=status == Offer.Status.SENT)
+            offer = Offer(opening=wave.opening, patient=plan.entry.patient, status=status, **values)
+        drafts.append(Draft(plan, contacts, tokens, offer))
+    return drafts
+
+
+def _insert(drafts: list[Draft]) -> list[Draft]:
+    """Insert new offers at once; one by one when the database refuses one of them."""
+    for group in (drafts, *([draft] for draft in drafts)):
+        try:
+            with transaction.atomic():
+                Offer.objects.bulk_create([draft.offer for draft in group])
+        except IntegrityError:
+            for draft in group:
+                draft.offer.pk = None
+            continue
+        created = [(draft.offer, {"status": ("", draft.offer.status)}) for draft in group]
+        record_changes(created, action=LogEntry.Action.CREATE)
+        if group is drafts:
+            break
+    return [draft for draft in drafts if draft.offer.pk is not None]
+
+
+def _offer_again(wave: Wave, draft: Draft, status: str) -> bool:
+    is_sent = status == Offer.Status.SENT
+    values = _values(wave, draft.plan, draft.contacts, draft.tokens, is_sent=is_sent)
     try:
         with transaction.atomic():
-            if earlier is None:
-                fixed = {"opening": wave.opening, "patient": plan.entry.patient, "status": status}
-                return Offer.objects.create(**fixed, **values)
-            again = earlier.status in OFFERED_AFRESH and move(earlier, status, **values)
+            stored = move(draft.offer, status, **values)
     except IntegrityError:
-        return None
-    if not again:
-        return None
-    earlier.opening = wave.opening
-    return earlier
+        return False
+    draft.offer.opening, draft.offer.patient = wave.opening, draft.plan.entry.patient
+    return stored
 
 
 def _values(
-    wave: Wave, plan: Plan, contacts: list[ContactPoint], tokens: links.Tokens, *, is_sent: bool = True
+    wave: Wave, plan: Plan, contacts: list[ContactPoint], tokens: links.Tokens, *, is_sent: bool
 ) -> dict[str, Any]:
     entry, now = plan.entry, wave.facts.now
     leaves_at = min((_leaves_at(wave, plan, contact) for contact in contacts), default=now)
@@ -171,31 +205,31 @@ def _values(
     }
 
 
-def _reach(wave: Wave, plan: Plan, offer: Offer, contacts: list[ContactPoint], tokens: links.Tokens) -> None:
-    if not contacts:
-        ask_for_call(offer, plan.needs_a_person)
-        wave.calls += 1
-        return
-    for contact in contacts:
-        send(offer, contact, tokens, due_at=_leaves_at(wave, plan, contact), now=wave.facts.now)
-    wave.sent += 1
+def _reach(wave: Wave, drafts: Sequence[Draft]) -> None:
+    """Put each offer's messages on the outbox, or its call on the worklist."""
+    composed = []
+    for draft in drafts:
+        if draft.contacts:
+            composed += [_message(wave, draft, contact) for contact in draft.contacts]
+            wave.sent += 1
+        else:
+            ask_for_call(draft.offer, draft.plan.needs_a_person)
+            wave.calls += 1
+    messages.queue_new(composed)
 
 
-def send(
-    offer: Offer, contact: ContactPoint, tokens: links.Tokens, *, due_at: datetime, now: datetime
-) -> Message | None:
-    """Put the offer's message to one address on the outbox."""
-    address = messages.Address.of(contact)
-    token = tokens.email if address.channel == Channel.EMAIL else tokens.text
-    return messages.queue(
+def _message(wave: Wave, draft: Draft, contact: ContactPoint) -> Message:
+    offer, address = draft.offer, messages.Address.of(contact)
+    token = draft.tokens.email if address.channel == Channel.EMAIL else draft.tokens.text
+    return messages.compose(
         Message.Kind.OFFER,
         address,
-        messages.Subject.of(offer),
+        messages.Subject.of(offer, house=wave.house, policy=draft.plan.fit.policy),
         {"link": links.address_of(token), "keep": kept_until_confirmed(offer)},
         dedupe_key=f"offer:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
-        due_at=due_at,
+        due_at=_leaves_at(wave, draft.plan, contact),
         expires_at=offer.expires_at,
-        now=now,
+        now=wave.facts.now,
     )
 
 

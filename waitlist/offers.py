@@ -45,15 +45,18 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
     if wait_until is not None:
         openings.request_check(opening.pk, wait_until)
         return 0
-    out = opening.offers.filter(status=Offer.Status.SENT).count()
-    pace = pacing.next_wave(
-        facts.start - now, policy, acceptance=acceptance_rate(facts.location_id, now), waiting_answers=out
-    )
+    pace = _pace(opening, facts, policy)
     wave = offering.Wave(opening, facts, opening.waves_sent + 1)
     if not _send_proposed(wave):
         _offer_to_the_next(wave, pace.size)
     _see_to_the_next(wave, now + pace.gap, policy, cut_off_at)
     return wave.sent + wave.calls
+
+
+def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy) -> pacing.Wave:
+    rate = acceptance_rate(facts.location_id, facts.now)
+    out = opening.offers.filter(status=Offer.Status.SENT).count() if rate is not None else 0
+    return pacing.next_wave(facts.start - facts.now, policy, acceptance=rate, waiting_answers=out)
 
 
 def _policy(facts: OpeningFacts) -> pacing.Policy:
@@ -102,6 +105,8 @@ def _staggered(opening: Opening, morning: datetime) -> datetime:
 
 def _end_of_gap(opening: Opening, policy: pacing.Policy, now: datetime) -> datetime | None:
     """Return when the last wave has had its head start; None when it has, or nobody of it can say yes any more."""
+    if not opening.waves_sent:
+        return None
     live = opening.offers.filter(status=Offer.Status.SENT, answered_at__isnull=True, expires_at__gt=now)
     last = live.aggregate(at=Max("created_at"))["at"]
     if last is None or Claim.objects.filter(opening=opening, settled_at__gte=last).exists():
@@ -161,19 +166,21 @@ def _plan(wave: offering.Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
 
 
 def _make(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
+    """Make the first ``size`` offers that can be made; where the database refuses one, the next in line gets it."""
+    within_reach = [(plan, contacts) for plan in plans if (contacts := offering.reachable(wave, plan)) is not None]
     offered: list[int] = []
-    for plan in plans:
-        if len(offered) == size:
-            break
-        contacts = offering.reachable(wave, plan)
-        if contacts is not None and offering.make(wave, plan, contacts) is not None:
-            offered.append(plan.entry.pk)
+    while within_reach and len(offered) < size:
+        missing = size - len(offered)
+        made = offering.make(wave, within_reach[:missing], Offer.Status.SENT)
+        offered += [offer.entry_id for offer in made]
+        within_reach = within_reach[missing:]
     return offered
 
 
 def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
     """Note whom the machine would offer it to, and have a person decide."""
-    proposed = [plan.entry.pk for plan in plans[:size] if offering.propose(wave, plan) is not None]
+    made = offering.make(wave, [(plan, []) for plan in plans[:size]], Offer.Status.PROPOSED)
+    proposed = [offer.entry_id for offer in made]
     if not proposed:
         return []
     openings.hold(wave.opening, Opening.Held.ASK_FIRST)
@@ -193,7 +200,9 @@ def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]
 
 def _keep_verdicts(wave: offering.Wave, ranked: Iterable[Ranked], offered: Sequence[int]) -> None:
     """Keep why these were offered it, or why not; what was kept about earlier waves stays."""
-    before = set(wave.opening.verdicts.filter(wave__gt=0).values_list("entry_id", flat=True)) - set(offered)
+    before: set[int] = set()
+    if wave.opening.waves_sent:
+        before = set(wave.opening.verdicts.filter(wave__gt=0).values_list("entry_id", flat=True)) - set(offered)
     CandidateVerdict.objects.bulk_create(
         [
             CandidateVerdict(

@@ -13,7 +13,7 @@ from audit.context import Actor, acting_as, correlated
 from scheduling.models import ContactPoint
 from scheduling.patients import address_index, normalise_phone
 from scheduling.wake import wake
-from waitlist import answering
+from waitlist import answering, escalating, senders
 from waitlist.models import Channel, Reply
 from waitlist.understanding import understand
 
@@ -78,11 +78,11 @@ def handle(reply_id: int, now: datetime | None = None) -> bool:
     if not leased:
         return False
     reply = Reply.objects.get(pk=reply_id)
-    sender = answering.sender_of(reply)
+    sender = senders.sender_of(reply)
     with correlated(), acting_as(_actor(sender)):
         try:
             if reply.attempts > MOST_ATTEMPTS:
-                answering.hand_to_staff(reply, sender)
+                escalating.hand_to_staff(reply, sender)
             else:
                 answering.answer(reply, sender, understand(reply.body, reply.media_count), now)
         except Exception as error:
@@ -91,7 +91,7 @@ def handle(reply_id: int, now: datetime | None = None) -> bool:
     return True
 
 
-def _actor(sender: answering.Sender) -> Actor:
+def _actor(sender: senders.Sender) -> Actor:
     if len(sender.patients) == 1:
         return Actor.for_patient(sender.patients[0].pk)
     return Actor.for_service("text from a shared or unknown number")

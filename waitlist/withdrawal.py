@@ -8,13 +8,14 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from scheduling.models import Opening
+from audit.log import record_changes
+from scheduling.models import Opening, Practice, WorkItem
 from scheduling.transitions import move
-from scheduling.worklist import finish_for
+from scheduling.worklist import finish, finish_for
 from waitlist import consent, entries, messages
 from waitlist.models import Message, Offer
 from waitlist.offering import call_key
-from waitlist.policies import policy_for
+from waitlist.policies import policies_for, policy_for
 
 #: Why an offer is taken back, where the patient reads "the time has been filled".
 FILLED = frozenset({"filled", "taken"})
@@ -34,42 +35,63 @@ def withdraw(opening: Opening, reason: str, now: datetime | None = None, *, only
     Messages that have not left are stopped. Who may have read theirs is told, outside quiet hours.
     """
     now = now or timezone.now()
-    rows = opening.offers.filter(only or Q(), status__in=OUT)
-    withdrawn = 0
-    for offer in rows.select_related("patient", "entry", "opening__location", "opening__provider"):
-        # Nobody needs to hear that an offer's time is over: they knew until when it stood.
-        withdrawn += _expire_one(offer, now) if reason == "cut_off" else _withdraw_one(offer, reason, now)
-    if only is None:
-        finish_for(ask_first_key(opening.pk), "No longer needed.")
-    return withdrawn
-
-
-def _withdraw_one(offer: Offer, reason: str, now: datetime) -> bool:
     with transaction.atomic():
-        if offer.answered_at is not None:  # said yes too late; they heard so when they did
-            return _end_late(offer)
-        was_proposed = offer.status == Offer.Status.PROPOSED
-        if not move(offer, Offer.Status.WITHDRAWN, withdrawn_reason=reason[:40]):
-            return False
-        finish_for(call_key(offer), "The time is no longer offered.")
-        told = [] if was_proposed else messages.take_back(offer, "withdrawn")
-        if reason not in SILENT:
-            tell_it_is_over(offer, told, Message.Kind.FILLED if reason in FILLED else Message.Kind.WITHDRAWN, now)
-    return True
+        rows = opening.offers.select_for_update(of=("self",)).filter(only or Q(), status__in=OUT).order_by("pk")
+        out = list(rows.select_related("patient", "entry", "opening__location", "opening__provider"))
+        # Who said yes too late heard so when they did; whose time is over knew until when it stood.
+        late = [offer for offer in out if offer.answered_at is not None]
+        over = [offer for offer in out if offer.answered_at is None]
+        ended = sum(_end_late(offer) for offer in late)
+        if reason == "cut_off":
+            ended += sum(_expire_one(offer, now) for offer in over)
+        elif over:
+            ended += _take_back(opening, over, reason, now)
+        if only is None:
+            finish_for(ask_first_key(opening.pk), "No longer needed.")
+    return ended
 
 
-def tell_it_is_over(offer: Offer, told: list[Message], kind: str, now: datetime) -> None:
-    """Write where the offer was written."""
-    for address in messages.addresses_of(told):
-        messages.queue(
-            kind,
-            address,
-            messages.Subject.of(offer),
-            {},
-            dedupe_key=f"over:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
-            expires_at=offer.start,
-            now=now,
-        )
+def _take_back(opening: Opening, offers: list[Offer], reason: str, now: datetime) -> int:
+    """Withdraw locked offers in a few statements, however many there are, and tell who may have read theirs."""
+    keys = [offer.pk for offer in offers]
+    Offer.objects.filter(pk__in=keys).update(status=Offer.Status.WITHDRAWN, withdrawn_reason=reason[:40])
+    record_changes(
+        [
+            (offer, {"status": (offer.status, Offer.Status.WITHDRAWN), "withdrawn_reason": ("", reason)})
+            for offer in offers
+        ]
+    )
+    for item in WorkItem.objects.filter(dedupe_key__in=map(call_key, offers), status=WorkItem.Status.OPEN):
+        finish(item, "system", "The time is no longer offered.")
+    sent = [offer for offer in offers if offer.status == Offer.Status.SENT]
+    told = messages.take_back(sent, "withdrawn")
+    if reason not in SILENT and told:
+        _tell_it_is_over(opening, [offer for offer in sent if offer.pk in told], told, reason, now)
+    return len(offers)
+
+
+def _tell_it_is_over(
+    opening: Opening, offers: list[Offer], told: dict[int, list[messages.Address]], reason: str, now: datetime
+) -> None:
+    """Write where the offers were written."""
+    kind = Message.Kind.FILLED if reason in FILLED else Message.Kind.WITHDRAWN
+    house = Practice.current()
+    policies = policies_for(opening.location_id, [offer.appointment_type_id for offer in offers])
+    messages.queue_new(
+        [
+            messages.compose(
+                kind,
+                address,
+                messages.Subject.of(offer, house=house, policy=policies[offer.appointment_type_id]),
+                {},
+                dedupe_key=f"over:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
+                expires_at=offer.start,
+                now=now,
+            )
+            for offer in offers
+            for address in told[offer.pk]
+        ]
+    )
 
 
 def mark_late(offer: Offer, now: datetime) -> None:
@@ -88,7 +110,7 @@ def _end_late(offer: Offer) -> bool:
     with transaction.atomic():
         if not move(offer, Offer.Status.TOO_LATE, where=Q(answered_at__isnull=False)):
             return False
-        messages.take_back(offer, "answered")
+        messages.take_back([offer], "answered")
         entries.bump_lost_race(offer.entry_id)
         entries.heard_from(offer.entry_id)
         finish_for(call_key(offer), "The patient said yes, too late.")
@@ -109,7 +131,7 @@ def _expire_one(offer: Offer, now: datetime) -> bool:
         # A yes may come in at this very moment: the UPDATE decides.
         if not move(offer, Offer.Status.EXPIRED, where=Q(answered_at__isnull=True)):
             return False
-        messages.take_back(offer, "expired")
+        messages.take_back([offer], "expired")
         finish_for(call_key(offer), "The offer has ended.")
         if was_told:
             _count_silence(offer, now)

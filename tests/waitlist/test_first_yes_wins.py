@@ -96,7 +96,7 @@ def test_the_second_device_within_the_same_moment(scene: Scene) -> None:
     """The other click lands between this one's look and its UPDATE."""
     (offer,) = scene.offered(1)
     results: list[claims.ClaimResult] = []
-    with race.right_after("waitlist.claims._reason_at_a_glance", lambda: results.append(scene.yes(offer))):
+    with race.right_after("waitlist.claims.reason_at_a_glance", lambda: results.append(scene.yes(offer))):
         late = scene.yes(offer)
     assert (results[0].outcome, late.outcome, late.claim) == ("won", "already_yours", results[0].claim)
     assert Claim.objects.count() == 1
@@ -104,7 +104,7 @@ def test_the_second_device_within_the_same_moment(scene: Scene) -> None:
 
 def test_another_patient_within_the_same_moment(scene: Scene) -> None:
     first, second = scene.offered(2)
-    with race.right_after("waitlist.claims._reason_at_a_glance", lambda: scene.yes(first)):
+    with race.right_after("waitlist.claims.reason_at_a_glance", lambda: scene.yes(first)):
         late = scene.yes(second)
     assert (late.outcome, late.claim) == ("taken", None)
     assert Claim.objects.get().patient_id == first.patient_id
@@ -140,7 +140,7 @@ def test_expired_between_the_look_and_the_update(scene: Scene) -> None:
     def run_out() -> None:
         Offer.objects.filter(pk=offer.pk).update(status="expired")
 
-    with race.right_after("waitlist.claims._reason_at_a_glance", run_out):
+    with race.right_after("waitlist.claims.reason_at_a_glance", run_out):
         assert not scene.yes(offer).is_win
     assert (Opening.objects.get().status, Claim.objects.count(), Appointment.objects.count()) == ("offering", 0, 0)
 
@@ -207,7 +207,7 @@ def test_moved_between_the_look_and_the_update(scene: Scene) -> None:
     def move() -> None:
         Opening.objects.update(end=offer.end - timedelta(minutes=5))
 
-    with race.right_after("waitlist.claims._reason_at_a_glance", move):
+    with race.right_after("waitlist.claims.reason_at_a_glance", move):
         assert scene.yes(offer).outcome == "changed"
     assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
 
@@ -250,14 +250,14 @@ def test_a_held_opening_is_not_the_patients_to_take(scene: Scene) -> None:
     before = everything()
     assert scene.yes(offer).outcome == "held"
     assert everything() == before
-    with race.right_after("waitlist.claims._reason_at_a_glance", lambda: None):
+    with race.right_after("waitlist.claims.reason_at_a_glance", lambda: None):
         assert claims.staff_confirm(offer.opening, offer.patient).outcome == "won"
 
 
 def test_held_between_the_look_and_the_update(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     with race.right_after(
-        "waitlist.claims._reason_at_a_glance", lambda: openings.hold(offer.opening, Opening.Held.BLOCKED)
+        "waitlist.claims.reason_at_a_glance", lambda: openings.hold(offer.opening, Opening.Held.BLOCKED)
     ):
         assert scene.yes(offer).outcome == "held"
     assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
@@ -283,7 +283,7 @@ def test_merged_between_the_look_and_the_update(scene: Scene) -> None:
     def merge() -> None:
         type(successor).objects.filter(pk=offer.patient_id).update(replaced_by=successor)
 
-    with race.right_after("waitlist.claims._reason_at_a_glance", merge):
+    with race.right_after("waitlist.claims.reason_at_a_glance", merge):
         assert scene.yes(offer).outcome == "frozen"
     assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
 

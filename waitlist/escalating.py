@@ -1,0 +1,89 @@
+"""Texts that a person must see: urgent words, the wrong person, and what nobody understands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from scheduling.models import ContactPoint, WorkItem
+from scheduling.worklist import ask_staff
+from waitlist import claims, consent, entries
+from waitlist.models import Message, Reply, WaitlistEntry
+from waitlist.reply_endings import end, say
+from waitlist.senders import Sender
+from waitlist.understanding import Intent, Meaning
+
+_O = Reply.Outcome
+WAITS = (WaitlistEntry.Status.WAITING, WaitlistEntry.Status.ASKED)
+
+
+def urgent(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
+    with transaction.atomic():
+        say(reply, sender, Message.Kind.ANSWER, now, outcome="urgent")
+        _ask(
+            reply,
+            sender,
+            "reply.urgent",
+            "URGENT words in a patient's text: call now",
+            advice="They were told that nobody watches this number and to call 911. Read the thread and call.",
+            urgency=WorkItem.Urgency.RED,
+        )
+        end(reply, sender, _O.URGENT)
+
+
+def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
+    """The contact reaches somebody else, or the patient has died: nothing more goes there, calls included."""
+    with transaction.atomic():
+        for contact in ContactPoint.objects.filter(address_index=reply.address_index).select_for_update():
+            contact.state = ContactPoint.State.FROZEN
+            contact.save(update_fields=["state"])
+        consent.suppress_address(reply.channel, reply.address_index, "frozen")
+        for offer in sender.live:
+            claims.take_back(offer, "wrong_person", now)
+        if meaning.intent == Intent.DIED:
+            _pause(sender)
+        _ask(
+            reply,
+            sender,
+            "reply.wrong_person",
+            "A text says that a number reaches the wrong person, or that the patient has died",
+            advice="Nothing more is sent there, and offers sent there were taken back. Check the record in the EHR.",
+        )
+        end(reply, sender, _O.WRONG_PERSON)
+
+
+def _pause(sender: Sender) -> None:
+    """Offer nothing to anybody at the number, by no channel, until a person has looked."""
+    for entry in WaitlistEntry.objects.filter(patient__in=sender.patients, status__in=WAITS):
+        entries.pause(entry)
+
+
+def hand_to_staff(reply: Reply, sender: Sender) -> None:
+    """A person reads what the machine does not understand."""
+    with transaction.atomic():
+        _ask(
+            reply,
+            sender,
+            "reply.unclear",
+            "A patient's text needs a person to read it",
+            advice="Nothing was changed and no answer was sent. Read the thread, then call or act on the offer.",
+        )
+        end(reply, sender, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None)
+
+
+def _ask(
+    reply: Reply, sender: Sender, kind: str, title: str, *, advice: str, urgency: int = WorkItem.Urgency.SOON
+) -> WorkItem:
+    latest = sender.offers[0] if sender.offers else None
+    return ask_staff(
+        kind,
+        title,
+        advice=advice,
+        dedupe_key=f"{kind}:{reply.pk}",
+        urgency=urgency,
+        subject=reply,
+        opening=latest.opening if latest else None,
+        patient=sender.subject.patient,
+        location=sender.location,
+    )

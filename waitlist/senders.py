@@ -1,0 +1,84 @@
+"""Who may have sent a text, and which offers it may be about. Never a guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from scheduling.models import ContactPoint, Location, Patient
+from waitlist import messages
+from waitlist.models import Message, Offer, Reply
+
+#: A reply without a code is about offers of this last while.
+MEMORY = timedelta(days=7)
+#: Another patient's offer to the same number that ended so lately could be what a bare yes is about.
+DOUBT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who may have written: everybody reached at the address, and the offers sent there lately, newest first."""
+
+    address: messages.Address
+    patients: list[Patient]
+    offers: list[Offer]
+
+    @property
+    def live(self) -> list[Offer]:
+        """The offers a yes could still be about."""
+        return [offer for offer in self.offers if offer.status == Offer.Status.SENT and offer.answered_at is None]
+
+    @property
+    def subject(self) -> messages.Subject:
+        """What an answer is about when it is about no offer."""
+        patient = self.patients[0] if len(self.patients) == 1 else None
+        known = [offer.patient for offer in self.offers] or self.patients
+        return messages.Subject(patient, self.location, speaks=known[0].language if known else "")
+
+    @property
+    def location(self) -> Location | None:
+        """The place of the latest offer: its signature and phone are what the sender knows us by."""
+        return self.offers[0].opening.location if self.offers else None
+
+
+def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
+    """Return who may have sent ``reply``."""
+    system = ContactPoint.System.EMAIL if reply.channel == "email" else ContactPoint.System.PHONE
+    contacts = list(
+        ContactPoint.objects.filter(system=system, address_index=reply.address_index).select_related("patient")
+    )
+    contact = contacts[0] if len(contacts) == 1 else None
+    since = (now or timezone.now()) - MEMORY
+    sent = Message.objects.filter(
+        kind=Message.Kind.OFFER, channel=reply.channel, address_index=reply.address_index, created_at__gte=since
+    )
+    rows = Offer.objects.filter(pk__in=sent.values("offer_id")).order_by("-created_at", "-pk")
+    rows = rows.select_related("opening__location", "opening__provider", "patient", "entry", "appointment_type")
+    address = messages.Address(reply.channel, reply.address, reply.address_index, contact)
+    return Sender(address, [each.patient for each in contacts], list(rows))
+
+
+def meant(sender: Sender, code: str, now: datetime) -> list[Offer]:
+    """Return the offers a yes or no may be about: one when it can only mean one thing, never a guess.
+
+    With a code those of that code, a live one before all others. Without, the live ones, and those of other patients
+    at the number that ended so lately that they could be meant; where nothing is live, the latest.
+    """
+    if code:
+        named = [offer for offer in sender.offers if offer.code == code]
+        return [offer for offer in named if offer in sender.live] or named[:1]
+    live = sender.live
+    if not live:
+        people = {offer.patient_id for offer in sender.offers}
+        return sender.offers[:1] if len(people) == 1 else sender.offers
+    known = {offer.patient_id for offer in live}
+    lately = [
+        offer
+        for offer in sender.offers
+        if offer.patient_id not in known
+        and offer.status in (Offer.Status.EXPIRED, Offer.Status.WITHDRAWN)
+        and offer.created_at >= now - DOUBT
+    ]
+    return live + lately

@@ -1,0 +1,93 @@
+"""Whether a message may leave, decided at the moment of sending from what is true then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from django.utils import timezone
+
+from scheduling import practice
+from scheduling.models import ContactPoint, Opening
+from waitlist import consent
+from waitlist.models import Message, Offer
+from waitlist.subjects import Subject, due_time
+
+#: Kinds that answer a message from the very address: they need no opt-in, only no opt-out.
+TO_WHO_WROTE = (Message.Kind.HELP, Message.Kind.QUESTION, Message.Kind.ANSWER)
+#: A held or paused message is looked at again after so long.
+LOOK_AGAIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with a message now: send it, wait ``until``, or suppress it because of ``reason``."""
+
+    action: Literal["send", "wait", "suppress"]
+    until: datetime | None = None
+    reason: str = ""
+
+
+SEND = Decision("send")
+
+
+def may_send(message: Message, now: datetime | None = None) -> Decision:
+    """Decide at the moment of sending, from what is true now: consent, the patient, the offer, the hour."""
+    now = now or timezone.now()
+    if message.kind == Message.Kind.STOP_RECEIPT:
+        return SEND
+    reason = _against_the_person(message, now) or _against_the_address(message) or _against_the_time(message, now)
+    if reason:
+        return Decision("suppress", reason=reason)
+    if not message.initiated:
+        return SEND
+    if practice.is_paused() or _is_held(message):
+        return Decision("wait", until=now + LOOK_AGAIN)
+    type_id = message.offer.appointment_type_id if message.offer else None
+    subject = Subject(message.patient, message.location, type_id=type_id)
+    due = due_time(message.channel, subject, now, message.expires_at)
+    return SEND if due <= now else Decision("wait", until=due)
+
+
+def _against_the_person(message: Message, now: datetime) -> str:
+    patient = message.patient
+    if patient is None:
+        return ""
+    if patient.deceased:
+        return "deceased"
+    if patient.replaced_by_id is not None:
+        return "replaced"
+    if patient.restricted:
+        return "restricted"
+    # What answers the patient's own message is owed to them, whatever the record says.
+    return "inactive" if not patient.active and message.initiated else ""
+
+
+def _against_the_address(message: Message) -> str:
+    contact = message.contact_point
+    if contact is not None and contact.state != ContactPoint.State.USABLE:
+        return contact.state
+    if message.kind not in TO_WHO_WROTE:
+        agreed = consent.consenting_at(message.channel, message.address_index)
+        return "" if message.patient_id in agreed else "no_consent"
+    return "opted_out" if consent.is_revoked(message.channel, message.address_index) else ""
+
+
+def _against_the_time(message: Message, now: datetime) -> str:
+    if message.expires_at is not None and message.expires_at <= now:
+        return "expired"
+    if message.kind != Message.Kind.OFFER or message.offer is None:
+        return ""
+    if message.offer.status != Offer.Status.SENT or message.offer.expires_at <= now:
+        return "offer_over"
+    opening = message.opening
+    return "opening_over" if opening is not None and opening.status not in Opening.LIVE else ""
+
+
+def _is_held(message: Message) -> bool:
+    """An offer waits while a person decides about its opening, or while somebody's claim is being booked."""
+    opening = message.opening
+    if message.kind != Message.Kind.OFFER or opening is None:
+        return False
+    return bool(opening.held) or opening.status == Opening.Status.CLAIMED
