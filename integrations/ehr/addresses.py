@@ -19,9 +19,10 @@ from integrations.ehr.gateway import Refused, Unavailable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Documentation and cloud ranges that ``ipaddress`` counts as public or that translate to private ones.
+#: Addresses of IPv4 in the clothes of IPv6.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
+#: Where clouds keep their metadata although not every Python counts these as private.
+_SHARED = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("192.0.0.0/24"))
 
 
 def allowed_addresses(host: str, port: int, seconds: float) -> list[str]:
@@ -50,7 +51,7 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    elif parsed in _SHARED:
+    elif any(parsed in network for network in _SHARED):
         return False
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 

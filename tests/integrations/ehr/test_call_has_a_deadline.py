@@ -1,0 +1,115 @@
+"""A call ends in time and within bounds, however the EHR behaves; and it is never made inside a transaction."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import transaction
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from integrations.ehr.fhir import exchange
+from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.gateway import Malformed, OutcomeUnknown, Unavailable
+from integrations.models import AccessToken, ApiCall, Connection
+from tests import factories
+
+
+@contextmanager
+def trickling(head: bytes, drop: bytes) -> Iterator[int]:
+    """A server that sends ``head`` and then ``drop`` again and again, a little at a time. Yields its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopping = threading.Event()
+
+    def serve() -> None:
+        while not stopping.is_set():
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(65536)
+                try:
+                    client.sendall(head)
+                    while not stopping.wait(0.05):
+                        client.sendall(drop)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        stopping.set()
+        listener.close()
+        thread.join(2)
+
+
+def connection_to(port: int) -> Connection:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    row = factories.connection(base_url=f"http://127.0.0.1:{port}/fhir", token_url=f"http://127.0.0.1:{port}/token")
+    AccessToken.objects.create(connection=row, value="token", expires_at=timezone.now() + timedelta(hours=1))
+    return row
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"{"),
+        (b"", b""),
+    ],
+    ids=["headers drip", "the body drips", "nothing comes"],
+)
+def test_a_server_that_trickles_does_not_hold_a_worker(head: bytes, drop: bytes) -> None:
+    with trickling(head, drop) as port:
+        connection = connection_to(port)
+        for call, error in (
+            (lambda: Transport(connection, seconds=0.5).read("Location/elm"), Unavailable),
+            (lambda: Transport(connection, seconds=0.5).write("POST", "Appointment", {}), OutcomeUnknown),
+        ):
+            Connection.objects.update(quiet_until=None)
+            began = time.monotonic()
+            with pytest.raises(error):
+                call()
+            assert time.monotonic() - began < 3
+
+
+@pytest.mark.django_db
+def test_an_answer_without_end_is_cut_off(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "LARGEST_ANSWER", 100_000)
+    bomb = gzip.compress(b"[" * 10_000_000)
+
+    def answer(request: Request) -> Response:
+        return Response(bomb, headers={"Content-Encoding": "gzip"})
+
+    httpserver.expect_request("/fhir/Location/elm").respond_with_handler(answer)
+    with pytest.raises(Malformed):
+        Transport(connection_to(httpserver.port)).read("Location/elm")
+
+
+@pytest.mark.django_db
+def test_a_compressed_answer_is_read(httpserver: HTTPServer) -> None:
+    body = gzip.compress(b'{"resourceType": "Location", "id": "elm"}')
+    httpserver.expect_request("/fhir/Location/elm").respond_with_data(body, headers={"Content-Encoding": "gzip"})
+    assert Transport(connection_to(httpserver.port)).read("Location/elm").resource()["id"] == "elm"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_call_is_made_inside_a_transaction(httpserver: HTTPServer) -> None:
+    connection = connection_to(httpserver.port)
+    with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
+        Transport(connection).read("Location/elm")
+    assert httpserver.log == []
+    assert not ApiCall.objects.exists()
