@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,10 @@ from scheduling.wake import wake
 
 logger = logging.getLogger(__name__)
 
+#: Threads of one process that may wait for an EHR together. An EHR that hangs must leave room for everything else;
+#: a process that runs one task at a time never gets near it.
+AT_THE_EHR = threading.BoundedSemaphore(4)
+EHR_TOPICS = frozenset({"inbox", "checks", "writebacks", "polls"})
 #: A task ends after this long, so that a worker can be stopped; whatever is left is found by the next one.
 LONGEST_SECONDS = 25.0
 
@@ -20,8 +25,20 @@ def drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], object
     """Call ``work`` with each id that ``due`` lists until it lists none that was not tried; return how many.
 
     Each row is claimed by ``work`` itself, so any number of workers can drain one topic together; when there is
-    more than one row to do, another worker is called. A row whose work fails leaves the others alone.
+    more than one row to do, another worker is called. A row whose work fails leaves the others alone. Where too many
+    threads of this process wait for an EHR already, nothing is done: the next sweep calls again.
     """
+    if topic not in EHR_TOPICS:
+        return _drain(topic, due, work)
+    if not AT_THE_EHR.acquire(blocking=False):
+        return 0
+    try:
+        return _drain(topic, due, work)
+    finally:
+        AT_THE_EHR.release()
+
+
+def _drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], object]) -> int:
     stop_at = time.monotonic() + LONGEST_SECONDS
     tried: set[int] = set()
     done = 0

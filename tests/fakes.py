@@ -21,8 +21,8 @@ class FakeEhr:
     """An EHR without slots: a provider's time is free where no live appointment lies.
 
     ``fail(method, error, ...)`` makes the next calls of a method raise; ``after`` lets the call take effect first, as
-    when an answer is lost. ``before(method, act)`` runs something at the very moment of a call. ``calls`` is what was
-    asked, in order.
+    when an answer is lost. ``before(method, act)`` runs something at the very moment of a call, ``behind(method, act)``
+    when its answer is on its way. ``calls`` is what was asked, in order.
     """
 
     capabilities: Capabilities = field(
@@ -46,6 +46,7 @@ class FakeEhr:
         self._ids = itertools.count(1)
         self._failures: list[tuple[str, GatewayError, bool]] = []
         self._acts: list[tuple[str, Callable[[], Any]]] = []
+        self._acts_behind: list[tuple[str, Callable[[], Any]]] = []
 
     # What a test says
 
@@ -54,6 +55,9 @@ class FakeEhr:
 
     def before(self, method: str, act: Callable[[], Any]) -> None:
         self._acts.append((method, act))
+
+    def behind(self, method: str, act: Callable[[], Any]) -> None:
+        self._acts_behind.append((method, act))
 
     def put(self, **fields: Any) -> AppointmentRecord:
         """Hold an appointment that somebody made in the EHR itself."""
@@ -161,18 +165,23 @@ class _Call:
 
     def __enter__(self) -> None:
         self._ehr.calls.append(self._method)
-        for index, (method, act) in enumerate(self._ehr._acts):
-            if method == self._method:
-                del self._ehr._acts[index]
-                act()
-                break
+        self._act(self._ehr._acts)
         self._failure = self._next_failure()
         if self._failure is not None and not self._failure[1]:
             raise self._failure[0]
 
     def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._act(self._ehr._acts_behind)
         if kind is None and self._failure is not None:
             raise self._failure[0]
+
+    def _act(self, acts: list[tuple[str, Callable[[], Any]]]) -> None:
+        for index, (method, act) in enumerate(acts):
+            if method == self._method:
+                del acts[index]
+                act()
+                return
 
     def _next_failure(self) -> tuple[GatewayError, bool] | None:
         for index, (method, error, after) in enumerate(self._ehr._failures):

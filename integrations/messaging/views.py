@@ -45,7 +45,7 @@ def _answered(request: HttpRequest, channel: str, store: Callable[[ModuleType, H
     if channel not in WEBHOOKS or channel != settings.SMS_CHANNEL:
         raise Http404
     webhook = WEBHOOKS[channel]
-    if int(request.headers.get("Content-Length") or 0) > MOST_BYTES:
+    if len(request.body) > MOST_BYTES:
         return _refused("too_large", 413, f"The call is larger than {MOST_BYTES} bytes. Nothing was stored.")
     if not webhook.is_genuine(request):
         return _refused("signature", 401, "The signature is missing or wrong. Nothing was stored.")

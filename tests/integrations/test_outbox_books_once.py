@@ -58,7 +58,7 @@ def test_a_worker_that_was_overtaken_does_not_create(booking: Booking) -> None:
         booking.pass_time(60)
         booking.process()
 
-    booking.clinic.ehr.before("availability", overtake)
+    booking.clinic.ehr.behind("availability", overtake)
     booking.process()
     assert booking.clinic.ehr.calls.count("create") == 1
     assert_booked_once(booking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -104,6 +105,22 @@ def test_a_single_row_calls_nobody(woken: list[str], django_capture_on_commit_ca
     with django_capture_on_commit_callbacks(execute=True):
         assert draining.drain("writebacks", lambda: list(left), lambda _: bool(left.clear()) or True) == 1
     assert woken == []
+
+
+def test_an_ehr_that_hangs_leaves_room_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(draining, "AT_THE_EHR", room)
+    done: list[str] = []
+
+    def while_one_waits(_: int) -> bool:
+        done.append("writebacks")
+        assert draining.drain("checks", lambda: [1], lambda _: bool(done.append("checks"))) == 0
+        draining.drain("messages", lambda: [1], lambda _: bool(done.append("messages")))
+        return True
+
+    assert draining.drain("writebacks", lambda: [1], while_one_waits) == 1
+    assert done == ["writebacks", "messages"]
+    assert room.acquire(blocking=False), "the room is given back"
 
 
 def test_a_drain_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -9,6 +11,7 @@ from integrations.messaging.gateway import DeliveryReport, Incoming, Trouble
 from integrations.messaging.twilio import codes, signature
 
 HEADER = "X-Twilio-Signature"
+SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def is_genuine(request: HttpRequest) -> bool:
@@ -27,7 +30,7 @@ def read_incoming(request: HttpRequest) -> Incoming | None:
     """Return the patient's text, or None when the call holds none."""
     form = request.POST
     carrier_id = form.get("MessageSid") or form.get("SmsSid") or ""
-    if not carrier_id or not form.get("From"):
+    if not SID.fullmatch(carrier_id) or not form.get("From"):
         return None
     media = form.get("NumMedia", "0")
     return Incoming(carrier_id, form["From"], form.get("Body", ""), int(media) if media.isdecimal() else 0)
@@ -37,7 +40,7 @@ def read_report(request: HttpRequest) -> DeliveryReport | None:
     """Return what became of one of our texts, or None when the call says nothing about one."""
     state = request.POST.get("MessageStatus", "")
     carrier_id = request.POST.get("MessageSid", "")
-    if not state or not carrier_id:
+    if not state or not SID.fullmatch(carrier_id):
         return None
     reference = request.GET.get("ref", "")
     if state == "delivered":

@@ -140,10 +140,10 @@ def test_report_before_the_answer_settles_it(carrier: CarrierClient, phone: Cont
 
 
 def test_a_strangers_reference_settles_nothing(carrier: CarrierClient, phone: ContactPoint) -> None:
-    message = message_to(phone)
-    assert not delivery.take_report(delivery.DeliveryReport(f"{message.pk}-0123456789abcdef", "SM1", "delivered"))
+    message = message_to(phone, status=Status.SENT, carrier_id="SM1")
+    assert not delivery.take_report(delivery.DeliveryReport(f"{message.pk}-0123456789abcdef", "SM2", "delivered"))
     message.refresh_from_db()
-    assert (message.status, message.carrier_id) == (Status.WAITING, "")
+    assert (message.status, message.carrier_id) == (Status.SENT, "SM1")
 
 
 def test_busy_carrier_is_obeyed_by_all(carrier: CarrierClient, phone: ContactPoint) -> None:

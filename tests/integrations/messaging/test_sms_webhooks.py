@@ -148,11 +148,16 @@ def test_report_about_a_text_of_somebody_else_is_taken_and_changes_nothing(clien
 def test_texts_sent_while_we_were_down_are_fetched(carrier: CarrierClient) -> None:
     assert catch_up.fetch_missed() == 0, "the first run only notes the time"
     missed = carrier.patient_texts(ROBIN, "YES 47", deliver=False)
+    began = CarrierState.objects.get().inbound_seen_at
     CarrierState.objects.update(inbound_due_at=None)
     assert catch_up.fetch_missed() == 1
     reply = Reply.objects.get()
     assert (reply.carrier_id, reply.address, reply.body) == (missed["sid"], ROBIN, "YES 47")
     assert catch_up.fetch_missed() == 0, "not due again yet"
+    state = CarrierState.objects.get()
+    assert began is not None
+    assert state.inbound_seen_at is not None
+    assert state.inbound_seen_at > began
     CarrierState.objects.update(inbound_due_at=None)
     catch_up.fetch_missed()
     assert Reply.objects.count() == 1
