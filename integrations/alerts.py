@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.log import record_change
@@ -53,17 +53,20 @@ def send(alert_id: int, now: datetime | None = None) -> bool:
     """Send one alert to everybody it concerns; False when another worker has it."""
     now = now or timezone.now()
     waiting = StaffAlert.objects.filter(pk=alert_id, status=StaffAlert.Status.WAITING, due_at__lte=now)
-    # The due time is the lease: a worker that dies with it leaves it due again.
-    if not waiting.update(due_at=now + LEASE):
+    # The due time is the lease: a worker that dies with it leaves it due again, with the try counted.
+    if not waiting.update(due_at=now + LEASE, attempts=F("attempts") + 1):
         return False
     alert = StaffAlert.objects.select_related("work_item__location").get(pk=alert_id)
     if alert.work_item.status == WorkItem.Status.DONE:
         _finish(alert, StaffAlert.Status.SENT, 0)
         return True
+    if alert.attempts > len(WAITS):
+        _finish(alert, StaffAlert.Status.DEAD, 0)
+        return True
     try:
         reached = _send_to_all(alert)
-    except MessagingError as error:
-        _try_later(alert, error, now)
+    except MessagingError:
+        StaffAlert.objects.filter(pk=alert.pk).update(due_at=now + WAITS[alert.attempts - 1])
     else:
         _finish(alert, StaffAlert.Status.SENT, reached)
     return True
@@ -110,13 +113,6 @@ def _body(item: WorkItem) -> str:
         f"Open the worklist: {settings.PUBLIC_BASE_URL}/admin/\n"
         f"This installation is {settings.INSTALLATION}.\n"
     )
-
-
-def _try_later(alert: StaffAlert, error: MessagingError, now: datetime) -> None:
-    if alert.attempts >= len(WAITS):
-        _finish(alert, StaffAlert.Status.DEAD, 0)
-        return
-    StaffAlert.objects.filter(pk=alert.pk).update(due_at=now + WAITS[alert.attempts], attempts=alert.attempts + 1)
 
 
 def _finish(alert: StaffAlert, status: str, reached: int) -> None:

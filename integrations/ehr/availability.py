@@ -6,6 +6,7 @@ that no offer rests on a look that was not stored.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -23,6 +24,8 @@ from scheduling.records import Freshness
 from scheduling.story import tell
 from scheduling.worklist import ask_staff, finish_for
 from waitlist import offers
+
+logger = logging.getLogger(__name__)
 
 #: A worker that died with an opening is replaced after this long.
 LEASE = timedelta(seconds=25)
@@ -62,8 +65,28 @@ def look(opening_id: int, now: datetime | None = None) -> bool:
         elif not outage.answers(connection, now):
             _look_later(opening, connection, None)
         else:
-            _ask(opening, connection)
+            _look_safely(opening, connection)
     return True
+
+
+def _look_safely(opening: Opening, connection: Connection) -> None:
+    try:
+        _ask(opening, connection)
+    except Exception as error:
+        # A fault of ours at one opening: staff know, it is tried again, and the others go on.
+        logger.exception("the look at opening %s failed: %s", opening.pk, type(error).__name__)
+        _set_due(opening, timezone.now() + STRANGE_ANSWER_WAIT)
+        ask_staff(
+            "opening.stuck",
+            "The machine fails at one opening",
+            advice="It is tried again every 30 seconds and the others go on. Fill this time by hand or close it, "
+            "and tell whoever runs the system.",
+            dedupe_key=f"opening.stuck:{opening.pk}",
+            urgency=WorkItem.Urgency.RED,
+            opening=opening,
+            subject=opening,
+            due_at=opening.start,
+        )
 
 
 def _ask(opening: Opening, connection: Connection) -> None:

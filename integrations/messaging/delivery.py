@@ -8,6 +8,7 @@ person decides. Nothing is sent twice on a guess.
 from __future__ import annotations
 
 import hashlib
+import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -24,7 +25,6 @@ from integrations.messaging.gateway import (
     CarrierBusy,
     CarrierDown,
     CarrierRefusesUs,
-    DeliveryReport,
     HandoverUnknown,
     MessageRejected,
     MessagingError,
@@ -34,9 +34,11 @@ from integrations.messaging.gateway import (
 )
 from scheduling import practice
 from scheduling.story import tell
-from scheduling.transitions import allows, move
+from scheduling.transitions import move
 from waitlist import messages
 from waitlist.models import Message
+
+logger = logging.getLogger(__name__)
 
 Status = Message.Status
 
@@ -70,15 +72,24 @@ def send(message_id: int, now: datetime | None = None) -> bool:
     now = now or timezone.now()
     message = Message.objects.select_related("opening", "contact_point", "patient", "offer").get(pk=message_id)
     with correlated(message.correlation_id or None):
-        if message.status == Status.SENDING:
-            lapsed = Q(lease_until__lte=now)
-            if not move(message, Status.UNKNOWN, where=lapsed, due_at=now, error_code="worker_lost"):
-                return False
-        if message.due_at > now:
+        try:
+            return _take_up(message, now)
+        except Exception as error:
+            # A fault of ours: what may have been sent is asked for, the tries are counted, the others go on.
+            logger.exception("message %s failed: %s", message_id, type(error).__name__)
+            return failures.stumbled(message_id, _most_tries())
+
+
+def _take_up(message: Message, now: datetime) -> bool:
+    if message.status == Status.SENDING:
+        lapsed = Q(lease_until__lte=now)
+        if not move(message, Status.UNKNOWN, where=lapsed, due_at=now, error_code="worker_lost"):
             return False
-        if message.status == Status.UNKNOWN:
-            return _resolve(message, now)
-        return message.status == Status.WAITING and _send_if_allowed(message, now)
+    if message.due_at > now:
+        return False
+    if message.status == Status.UNKNOWN:
+        return _resolve(message, now)
+    return message.status == Status.WAITING and _send_if_allowed(message, now)
 
 
 def reference_of(message: Message) -> str:
@@ -125,7 +136,7 @@ def _keep_here(message: Message, carrier: Carrier, now: datetime) -> bool:
     """The message stays in this database, so sending it is one transaction and no answer can be lost."""
     with transaction.atomic():
         sending = move(message, Status.SENDING, where=Q(due_at__lte=now), attempts=message.attempts + 1)
-        return sending and _sent(message, carrier.send(_outgoing(message)))
+        return sending and mark_sent(message, carrier.send(_outgoing(message)))
 
 
 def _hand_over(message: Message, carrier: Carrier, now: datetime) -> bool:
@@ -144,7 +155,7 @@ def _hand_over(message: Message, carrier: Carrier, now: datetime) -> bool:
     except MessagingError as error:
         _take_error(message, error)
     else:
-        _sent(message, carrier_id)
+        mark_sent(message, carrier_id)
     return True
 
 
@@ -159,7 +170,8 @@ def _outgoing(message: Message) -> Outgoing:
     )
 
 
-def _sent(message: Message, carrier_id: str) -> bool:
+def mark_sent(message: Message, carrier_id: str) -> bool:
+    """The carrier has it; False when that was known before."""
     with transaction.atomic():
         moved = move(
             message,
@@ -237,7 +249,7 @@ def _resolve(message: Message, now: datetime) -> bool:
         mine.update(due_at=timezone.now() + calls.DOWN_WAIT)
         return True
     if found is not None:
-        return _sent(message, found)
+        return mark_sent(message, found)
     return _absent(message, now)
 
 
@@ -253,41 +265,3 @@ def _absent(message: Message, now: datetime) -> bool:
         Message.objects.filter(pk=message.pk, status=Status.UNKNOWN).update(due_at=proven_at)
         return True
     return move(message, Status.WAITING, due_at=now, lease_until=None)
-
-
-def take_report(report: DeliveryReport) -> bool:
-    """Take in what the carrier says became of a message; False when it is none of ours or no news.
-
-    Reports come late, twice, out of order, and before the answer to the hand-over they are about.
-    """
-    message = _reported(report)
-    if message is None:
-        return False
-    with correlated(message.correlation_id or None):
-        if report.outcome == "under_way":
-            return message.status in (Status.SENDING, Status.UNKNOWN) and _sent(message, report.carrier_id)
-        if report.outcome == "delivered":
-            return _delivered(message, report)
-        return failures.take_report(message, report)
-
-
-def _reported(report: DeliveryReport) -> Message | None:
-    number, _, _ = report.reference.partition("-")
-    if number.isdecimal() and len(number) < 19:
-        message = (
-            Message.objects.select_related("opening", "contact_point", "patient", "offer")
-            .filter(pk=int(number))
-            .first()
-        )
-        if message is not None and reference_of(message) == report.reference:
-            return message
-    rows = Message.objects.select_related("opening", "contact_point", "patient", "offer")
-    return rows.filter(carrier_id=report.carrier_id).exclude(carrier_id="").first()
-
-
-def _delivered(message: Message, report: DeliveryReport) -> bool:
-    if message.status in (Status.SENDING, Status.UNKNOWN):
-        _sent(message, report.carrier_id)
-    if not allows(Message, "status", message.status, Status.DELIVERED):
-        return False
-    return move(message, Status.DELIVERED, error_code="")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import transaction
+from django.utils import timezone
 
 from audit.log import record_change
 from integrations.messaging.gateway import DeliveryReport
@@ -26,6 +29,8 @@ MUST_BE_HEARD = frozenset(
         Message.Kind.QUESTION,
     }
 )
+#: How long a message that our own code failed at is left alone.
+SETBACK = timedelta(seconds=30)
 #: Reasons that stand against this address only: another way to the patient may be open.
 ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen"})
 
@@ -74,6 +79,26 @@ def cannot_tell(message: Message) -> bool:
             "Its answer was lost, and it was not sent again so that nobody gets it twice. Call the patient to be sure.",
         )
     return True
+
+
+def stumbled(message_id: int, most_tries: int) -> bool:
+    """Our own code failed at this message: it is tried again a little later, and comes to rest as a dead letter."""
+    message = Message.objects.select_related("opening", "patient", "location").get(pk=message_id)
+    if message.status == Status.SENDING:
+        move(message, Status.UNKNOWN, due_at=timezone.now() + SETBACK, error_code="our_fault")
+        return True
+    if message.status not in (Status.WAITING, Status.UNKNOWN):
+        return False
+    if message.attempts < most_tries:
+        rows = Message.objects.filter(pk=message.pk, status=message.status)
+        rows.update(due_at=timezone.now() + SETBACK, attempts=message.attempts + 1, error_code="our_fault")
+        return True
+    with transaction.atomic():
+        dead = move(message, Status.DEAD, error_code="our_fault", lease_until=None)
+        if dead:
+            advice = "The machine fails at it. Call the patient, and tell whoever runs the system."
+            _ask_to_call(message, "message.dead", "A message could not be sent", advice)
+    return dead
 
 
 def not_told(message: Message, reason: str) -> None:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from audit.context import correlated, service
 from integrations import refusals
-from integrations.messaging import delivery
+from integrations.messaging import reports
 from integrations.messaging.console import webhook as console
 from integrations.messaging.twilio import webhook as twilio
 from waitlist import replies
@@ -67,7 +67,7 @@ def _store_report(webhook: ModuleType, request: HttpRequest) -> bool:
     report = webhook.read_report(request)
     if report is None:
         return False
-    delivery.take_report(report)
+    reports.take_report(report)
     return True
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from integrations import draining
 from integrations.ehr import availability, pulse
 from integrations.ehr.gateway import Malformed, Rejected, Throttled, Unavailable
 from scheduling import openings, practice
@@ -46,9 +47,7 @@ def test_free_time_is_offered_in_the_same_transaction(clinic: Clinic, opening: O
 
 
 def test_taken_time_is_closed_and_nobody_is_offered_it(clinic: Clinic, opening: Opening) -> None:
-    clinic.ehr.put(
-        patient_id="pat-x", provider_id="prov-1", location_id="loc-1", start=opening.start, end=opening.end
-    )
+    clinic.ehr.put(patient_id="pat-x", provider_id="prov-1", location_id="loc-1", start=opening.start, end=opening.end)
     availability.look(opening.pk)
     after = now_of(opening)
     assert (after.status, after.closed_reason) == (Opening.Status.CLOSED, Opening.Closed.TAKEN)
@@ -121,3 +120,26 @@ def test_the_ehr_is_asked_outside_any_transaction(clinic: Clinic, opening: Openi
     clinic.ehr.before("availability", lambda: inside.append(connection.in_atomic_block))
     availability.look(opening.pk)
     assert inside == [False]
+
+
+def test_a_fault_of_ours_at_one_opening_leaves_the_others_alone(
+    clinic: Clinic, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = clinic.opening(start=factories.in_days(6), checked_at=None)
+    openings.request_check(other.pk, timezone.now())
+    factories.entry(clinic.patient(), clinic.type)
+    send_wave = availability.offers.send_wave
+
+    def failing(row: Opening, now: Any) -> int:
+        if row.pk == opening.pk:
+            raise ZeroDivisionError
+        return send_wave(row, now)
+
+    monkeypatch.setattr(availability.offers, "send_wave", failing)
+    draining.drain("checks", availability.due, availability.look)
+    assert now_of(other).status == Opening.Status.OFFERING
+    after = now_of(opening)
+    assert (after.status, after.checked_at) == (Opening.Status.OPEN, None), "the look was not stored without its wave"
+    assert after.check_due_at is not None
+    assert after.check_due_at > timezone.now()
+    assert open_items() == ["opening.stuck"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integrations.messaging import delivery
+from integrations.messaging import delivery, reports
 from integrations.messaging.gateway import DeliveryReport
 from scheduling.models import ContactPoint, Patient, WorkItem
 from tests import factories
@@ -118,8 +118,8 @@ def test_undelivered_report_of_a_landline(carrier: CarrierClient, patient: Patie
     delivery.send(message.pk)
     message.refresh_from_db()
     report = DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "address", "twilio_30006")
-    assert delivery.take_report(report)
-    assert not delivery.take_report(report), "the same report again changes nothing"
+    assert reports.take_report(report)
+    assert not reports.take_report(report), "the same report again changes nothing"
     assert [(channel, status) for channel, _, status in told(patient)] == [
         ("sms", Status.FAILED),
         ("sms", Status.WAITING),
@@ -133,7 +133,7 @@ def test_unreachable_phone_is_tried_elsewhere_and_stays_usable(carrier: CarrierC
     message = message_to(contact)
     delivery.send(message.pk)
     message.refresh_from_db()
-    delivery.take_report(DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "other", "30003"))
+    reports.take_report(DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "other", "30003"))
     contact.refresh_from_db()
     assert contact.state == ContactPoint.State.USABLE
     assert told(patient)[1:] == [("sms", SECOND, Status.WAITING)]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integrations.messaging import delivery
+from integrations.messaging import delivery, reports
+from integrations.messaging.gateway import DeliveryReport
 from integrations.models import ApiCall, CarrierState
 from scheduling.models import ContactPoint, TimelineEntry, WorkItem
 from tests import factories
@@ -132,16 +133,16 @@ def test_report_before_the_answer_settles_it(carrier: CarrierClient, phone: Cont
     message = message_to(phone)
     delivery.send(message.pk)
     [taken] = carrier.messages()
-    report = delivery.DeliveryReport(delivery.reference_of(message), taken["sid"], "delivered")
-    assert delivery.take_report(report)
+    report = DeliveryReport(delivery.reference_of(message), taken["sid"], "delivered")
+    assert reports.take_report(report)
     message.refresh_from_db()
     assert (message.status, message.carrier_id) == (Status.DELIVERED, taken["sid"])
-    assert not delivery.take_report(report)
+    assert not reports.take_report(report)
 
 
 def test_a_strangers_reference_settles_nothing(carrier: CarrierClient, phone: ContactPoint) -> None:
     message = message_to(phone, status=Status.SENT, carrier_id="SM1")
-    assert not delivery.take_report(delivery.DeliveryReport(f"{message.pk}-0123456789abcdef", "SM2", "delivered"))
+    assert not reports.take_report(DeliveryReport(f"{message.pk}-0123456789abcdef", "SM2", "delivered"))
     message.refresh_from_db()
     assert (message.status, message.carrier_id) == (Status.SENT, "SM1")
 
@@ -231,3 +232,27 @@ def test_the_story_has_no_address(carrier: CarrierClient, phone: ContactPoint) -
     entry = TimelineEntry.objects.get(kind="message.sent")
     assert entry.summary == "Text sent: confirmed."
     assert phone.value not in str(entry.data)
+
+
+def test_a_fault_of_ours_comes_to_rest_and_leaves_the_others_alone(
+    carrier: CarrierClient, phone: ContactPoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison, sound = message_to(phone, dedupe_key="poison"), message_to(phone, dedupe_key="sound")
+    may_send = delivery.messages.may_send
+
+    def failing(message: Message, now: Any) -> Any:
+        if message.pk == poison.pk:
+            raise ZeroDivisionError
+        return may_send(message, now)
+
+    monkeypatch.setattr(delivery.messages, "may_send", failing)
+    for _ in range(10):
+        for message_id in delivery.due():
+            delivery.send(message_id)
+        lapse(poison, 60)
+    poison.refresh_from_db()
+    sound.refresh_from_db()
+    assert sound.status == Status.SENT
+    assert (poison.status, poison.attempts) == (Status.DEAD, 5)
+    assert WorkItem.objects.get().kind == "message.dead"
+    assert len(carrier.messages()) == 1

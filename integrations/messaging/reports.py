@@ -1,0 +1,50 @@
+"""What carriers report about messages they took."""
+
+from __future__ import annotations
+
+from audit.context import correlated
+from integrations.messaging import failures
+from integrations.messaging.delivery import mark_sent, reference_of
+from integrations.messaging.gateway import DeliveryReport
+from scheduling.transitions import allows, move
+from waitlist.models import Message
+
+Status = Message.Status
+
+
+def take_report(report: DeliveryReport) -> bool:
+    """Take in what the carrier says became of a message; False when it is none of ours or no news.
+
+    Reports come late, twice, out of order, and before the answer to the hand-over they are about.
+    """
+    message = _reported(report)
+    if message is None:
+        return False
+    with correlated(message.correlation_id or None):
+        if report.outcome == "under_way":
+            return message.status in (Status.SENDING, Status.UNKNOWN) and mark_sent(message, report.carrier_id)
+        if report.outcome == "delivered":
+            return _delivered(message, report)
+        return failures.take_report(message, report)
+
+
+def _reported(report: DeliveryReport) -> Message | None:
+    number, _, _ = report.reference.partition("-")
+    if number.isdecimal() and len(number) < 19:
+        message = (
+            Message.objects.select_related("opening", "contact_point", "patient", "offer")
+            .filter(pk=int(number))
+            .first()
+        )
+        if message is not None and reference_of(message) == report.reference:
+            return message
+    rows = Message.objects.select_related("opening", "contact_point", "patient", "offer")
+    return rows.filter(carrier_id=report.carrier_id).exclude(carrier_id="").first()
+
+
+def _delivered(message: Message, report: DeliveryReport) -> bool:
+    if message.status in (Status.SENDING, Status.UNKNOWN):
+        mark_sent(message, report.carrier_id)
+    if not allows(Message, "status", message.status, Status.DELIVERED):
+        return False
+    return move(message, Status.DELIVERED, error_code="")
