@@ -60,6 +60,7 @@ def patients_named(opening: Opening, user: Any, values: Values) -> list[Patient]
 
 def told_before_booking(opening: Opening, user: Any, values: Values) -> list[str]:
     """Say who gets which message when the time is booked for this patient."""
+    _refuse_unless_free(opening)
     patient, entry = _patient(user, values), _entry(user, values)
     sentences = [
         f"{patient.full_name} gets this time; the EHR is asked to book it now.",
@@ -83,6 +84,7 @@ def _others(opening: Opening) -> str:
 
 def book(opening: Opening, user: Any, values: Values) -> str:
     """Claim the opening for the patient and return what was done; raises :class:`NotBookable` with who has it."""
+    _refuse_unless_free(opening)
     patient, entry = _patient(user, values), _entry(user, values)
     choice = next((each for each in choices(opening, user, values) if each.chosen), None)
     if choice is None:
@@ -94,6 +96,15 @@ def book(opening: Opening, user: Any, values: Values) -> str:
         who = f" {result.claim.patient.full_name} has it." if result.claim else ""
         raise NotBookable(f"Nothing was booked: {result.outcome.label}.{who} The patient was told nothing.")
     return f"Received for {slot(choice.start, choice.end, opening.location.zone)}. It is confirmed when the EHR has it."
+
+
+def _refuse_unless_free(opening: Opening) -> None:
+    if opening.status in Opening.CLAIMABLE:
+        return
+    live = (Claim.State.PENDING, Claim.State.CONFIRMED)
+    claim = Claim.objects.filter(opening=opening, state__in=live).select_related("patient").first()
+    who = f" {claim.patient.full_name} has it." if claim else ""
+    raise NotBookable(f"Nothing was booked: this opening is {opening.get_status_display()} now.{who}")
 
 
 def told_before_sending(opening: Opening) -> list[str]:
@@ -137,8 +148,8 @@ def decline(opening: Opening, values: Values) -> str:
 def told_before_releasing(opening: Opening) -> list[str]:
     """Say what giving a claim back does."""
     return [
-        *(f"{claim.patient.full_name} is told that the time could not be booked." for claim in _pending(opening)),
-        "If the EHR has the booking by then, it stays there until somebody cancels it in the EHR.",
+        *(f"{claim.patient.full_name} does not get this time. Tell them yourself." for claim in _pending(opening)),
+        "It works only while nothing was written to the EHR; after that the booking is cancelled there.",
         "The time is offered again after a fresh look at the EHR.",
     ]
 
@@ -148,7 +159,9 @@ def release(opening: Opening) -> str:
     for claim in _pending(opening):
         if claims.release(claim, "staff"):
             return "Released. The time is offered again after a fresh look at the EHR."
-    raise NotBookable("Nothing changed: there is no claim under way any more.")
+    raise NotBookable(
+        "Nothing changed: the EHR may have this booking already. Wait for its answer, then cancel it in the EHR."
+    )
 
 
 def _pending(opening: Opening) -> list[Claim]:

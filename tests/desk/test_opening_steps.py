@@ -1,0 +1,247 @@
+"""What a person can do about an opening: it says first who is told what, then does it, and refuses plainly."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.models import Opening, WorkItem, Writeback
+from scheduling.worklist import ask_staff
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import said, text_of
+from waitlist.models import Claim, Message, Offer
+
+
+def step(opening: Opening, name: str) -> str:
+    return f"/admin/openings/{opening.pk}/do/{name}/"
+
+
+def buttons(client: Client, opening: Opening) -> list[str]:
+    return [each.slug for each in client.get(f"/admin/openings/{opening.pk}/").context["steps"]]
+
+
+def test_hold_and_go_on(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    assert buttons(dana, opening) == ["mine", "hold", "close"]
+    assert "nobody can claim it, until you go on" in said(dana, dana.post(step(opening, "hold")))
+    opening.refresh_from_db()
+    assert opening.held == Opening.Held.PROVIDER_DAY
+    assert buttons(dana, opening) == ["mine", "go-on", "close"]
+    assert "Going on: the EHR is asked whether the time is still free" in said(dana, dana.post(step(opening, "go-on")))
+    opening.refresh_from_db()
+    assert opening.held == Opening.Held.NO
+
+
+def test_mine_is_for_one_and_can_be_given_back(dana: Client, maria: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering")
+    assert said(dana, dana.post(step(opening, "mine"))).startswith("Yours for 10 minutes")
+    assert said(maria, maria.post(step(opening, "mine"))) == "Nothing changed: dana is filling this time by hand."
+    opening.refresh_from_db()
+    assert opening.mine_by == "dana"
+    assert "give-back" not in buttons(maria, opening)
+    before = opening.mine_until
+    dana.post(step(opening, "mine"))
+    opening.refresh_from_db()
+    assert before is not None
+    assert opening.mine_until is not None
+    assert opening.mine_until > before
+    assert said(dana, dana.post(step(opening, "give-back"))).startswith("Given back")
+    opening.refresh_from_db()
+    assert (opening.mine_by, opening.mine_until) == ("", None)
+
+
+def test_closing_says_first_who_is_told_and_can_be_undone(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    factories.offer(opening, practice.entry())
+    words = text_of(dana.get(step(opening, "close")))
+    assert (
+        "The opening closes and no more offers go out. 1 patient holds an offer and is told that this time is no "
+        "longer free; a late YES gets the same answer." in words
+    )
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.OFFERING
+    assert said(dana, dana.post(step(opening, "close"))).startswith("Closed. As long as the time has not come")
+    opening.refresh_from_db()
+    assert (opening.status, opening.closed_reason) == ("closed", "staff")
+    assert buttons(dana, opening) == ["reopen"]
+    assert said(dana, dana.post(step(opening, "reopen"))).startswith("Open again")
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.OPEN
+
+
+def test_a_step_that_came_too_late_changes_nothing(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="filled")
+    for name in ("hold", "close", "mine", "send", "release", "reopen"):
+        assert said(dana, dana.post(step(opening, name))) == "Nothing changed: this opening is filled now."
+    opening.refresh_from_db()
+    assert (opening.status, opening.held, opening.mine_by) == ("filled", "", "")
+
+
+def test_an_unknown_step_is_not_found(dana: Client, practice: Practice) -> None:
+    assert dana.post(step(practice.opening(), "explode")).status_code == 404
+
+
+def test_proposed_offers_go_out_by_one_button(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(held="ask_first")
+    factories.offer(opening, practice.entry(), status="proposed")
+    ask_staff("opening.ask_first", "Go ahead?", dedupe_key=f"opening.ask_first:{opening.pk}", opening=opening)
+    assert buttons(dana, opening) == ["send", "mine", "close"]
+    words = text_of(dana.get(step(opening, "send")))
+    assert "The EHR is asked once more whether the time is free. Robin Alvarez is offered tomorrow" in words
+    assert said(dana, dana.post(step(opening, "send"))).startswith("The offers go out now")
+    opening.refresh_from_db()
+    assert opening.held == Opening.Held.NO
+    assert opening.attention_due_at is not None
+    assert WorkItem.objects.get().status == WorkItem.Status.DONE
+    assert said(dana, dana.post(step(opening, "send"))) == "Nothing changed: this opening is open now."
+
+
+def test_somebody_who_may_only_look_finds_no_buttons(ira: Client, people: object, practice: Practice) -> None:
+    from scheduling.models import LocationAccess
+
+    LocationAccess.objects.create(user=people["ira"], location=practice.riverside)  # type: ignore[index]
+    opening = practice.opening()
+    assert buttons(ira, opening) == []
+    assert ira.post(step(opening, "close")).status_code == 403
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.OPEN
+
+
+# --- booking for a patient on the phone --------------------------------------------------------------------------------
+
+
+def choice_of(client: Client, opening: Opening, query: str) -> str:
+    key: str = client.get(f"{step(opening, 'confirm')}?{query}").context["choices"][0].key
+    return key
+
+
+def test_booking_says_who_is_told_and_claims(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    entry = practice.entry()
+    factories.offer(opening, practice.entry(factories.patient()), rank=1)
+    words = text_of(dana.get(f"{step(opening, 'confirm')}?entry={entry.pk}"))
+    assert "Robin Alvarez gets this time; the EHR is asked to book it now." in words
+    assert "Robin Alvarez is told “received, not yet confirmed”, then “confirmed” with a booking reference" in words
+    assert "1 other patient holds an offer: once the booking is confirmed they are told the time is filled." in words
+    assert not Claim.objects.exists()
+    key = choice_of(dana, opening, f"entry={entry.pk}")
+    response = dana.post(step(opening, "confirm"), {"entry": entry.pk, "patient": "", "choice": key})
+    assert said(dana, response).startswith("Received for tomorrow")
+    claim = Claim.objects.get()
+    assert (claim.patient, claim.entry, claim.channel, claim.actor) == (practice.patient, entry, "staff", "dana")
+    assert Writeback.objects.get().appointment == claim.appointment
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.CLAIMED
+
+
+def test_a_patient_who_is_not_on_the_list_can_be_booked(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    query = f"patient={practice.patient.pk}"
+    key = choice_of(dana, opening, query)
+    response = dana.post(step(opening, "confirm"), {"patient": practice.patient.pk, "choice": key})
+    assert said(dana, response).startswith("Received for")
+    assert Claim.objects.get().appointment.appointment_type == practice.followup
+
+
+def test_a_race_lost_on_the_phone_says_who_has_it(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    other = factories.patient(given_name="Faster", family_name="Finger", locations=[practice.riverside])
+    key = choice_of(dana, opening, f"patient={other.pk}")
+    dana.post(step(opening, "confirm"), {"patient": other.pk, "choice": key})
+    response = dana.post(step(opening, "confirm"), {"patient": practice.patient.pk, "choice": key})
+    assert said(dana, response) == "Nothing was booked: this opening is claimed now. Faster Finger has it."
+    assert Claim.objects.get().patient == other
+    assert not Message.objects.filter(patient=practice.patient).exists()
+
+
+def test_a_visit_that_does_not_fit_is_not_booked(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    bad = f"{practice.followup.pk}@{(opening.start + timedelta(minutes=20)).isoformat()}"
+    for choice in ("", bad, "999@x"):
+        response = dana.post(step(opening, "confirm"), {"patient": practice.patient.pk, "choice": choice})
+        assert said(dana, response) == "Nothing was booked: choose a kind of visit that fits into this time."
+    assert not Claim.objects.exists()
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.OPEN
+
+
+def test_where_nothing_fits_the_page_says_so(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(minutes=10)
+    words = text_of(dana.get(f"{step(opening, 'confirm')}?patient={practice.patient.pk}"))
+    assert "No kind of visit fits into this time with this provider here." in words
+
+
+def test_choosing_shows_the_line_and_finds_anybody_by_name(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    address = f"/admin/openings/{opening.pk}/choose/"
+    assert "Nobody has been ranked for this time yet." in text_of(dana.get(address))
+    entry = practice.entry()
+    response = dana.post(address, {"query": "rob alv"})
+    assert response.status_code == 302
+    assert "rob" not in response.url.lower().partition("?q=")[0]  # type: ignore[attr-defined]
+    assert response.url.startswith(f"{address}?q=gAAAA")  # type: ignore[attr-defined]
+    words = text_of(dana.get(response.url))  # type: ignore[attr-defined]
+    assert "Robin Alvarez Jan 1, 1980 Follow-up Book for Follow-up" in words
+    page = dana.get(response.url).content.decode()  # type: ignore[attr-defined]
+    assert f"do/confirm/?entry={entry.pk}" in page
+    assert 'value="rob alv"' in page
+
+
+@pytest.mark.parametrize("query", ["", "zzz", "Elsewhere"])
+def test_nobody_is_found_by_nothing_or_at_another_location(dana: Client, practice: Practice, query: str) -> None:
+    response = dana.post(f"/admin/openings/{practice.opening().pk}/choose/", {"query": query})
+    words = text_of(dana.get(response.url))  # type: ignore[attr-defined]
+    assert ("No patient matches." in words) == bool(query)
+    assert "Thea" not in words
+
+
+# --- a no on the phone, and a claim given back ---------------------------------------------------------------------------
+
+
+def test_a_no_on_the_phone(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    offer = factories.offer(opening, practice.entry())
+    words = text_of(dana.get(f"{step(opening, 'decline')}?offer={offer.pk}"))
+    assert "Robin Alvarez is not offered this time again; they keep their place on the waitlist." in words
+    response = dana.post(step(opening, "decline"), {"offer": offer.pk})
+    assert said(dana, response) == "Noted: this patient does not get this time."
+    offer.refresh_from_db()
+    assert offer.status == Offer.Status.NO
+    again = dana.post(step(opening, "decline"), {"offer": offer.pk})
+    assert said(dana, again) == "Nothing changed: this offer was answered or had ended before."
+
+
+def test_an_offer_of_another_opening_is_not_found(dana: Client, practice: Practice) -> None:
+    offer = factories.offer(practice.opening(status="offering"), practice.entry())
+    other = practice.opening(start=timezone.now() + timedelta(days=3))
+    assert dana.post(step(other, "decline"), {"offer": offer.pk}).status_code == 404
+    offer.refresh_from_db()
+    assert offer.status == Offer.Status.SENT
+
+
+def test_releasing_a_claim_before_it_is_written(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    key = choice_of(dana, opening, f"patient={practice.patient.pk}")
+    dana.post(step(opening, "confirm"), {"patient": practice.patient.pk, "choice": key})
+    assert buttons(dana, opening) == ["release"]
+    response = dana.post(step(opening, "release"))
+    assert said(dana, response) == "Released. The time is offered again after a fresh look at the EHR."
+    assert Claim.objects.get().state == Claim.State.RELEASED
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.OPEN
+
+
+def test_a_claim_that_is_being_written_is_not_released(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    key = choice_of(dana, opening, f"patient={practice.patient.pk}")
+    dana.post(step(opening, "confirm"), {"patient": practice.patient.pk, "choice": key})
+    Writeback.objects.update(status="sending", sent_at=timezone.now())
+    message = said(dana, dana.post(step(opening, "release")))
+    assert message == (
+        "Nothing changed: the EHR may have this booking already. Wait for its answer, then cancel it in the EHR."
+    )
+    assert Claim.objects.get().state == Claim.State.PENDING
