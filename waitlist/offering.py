@@ -49,7 +49,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Wave:
-    """The offers of one wave in the making: shared knowledge, so that each offer costs few queries."""
+    """The offers of one wave in the making: shared knowledge, so that each offer costs few queries.
+
+    ``asleep``: entries that suit but could only be told when it is too late.
+    """
 
     opening: Opening
     facts: OpeningFacts
@@ -57,6 +60,7 @@ class Wave:
     house: Practice | None = None
     ways: dict[int, list[ContactPoint]] = field(default_factory=dict)
     used_codes: dict[str, set[str]] = field(default_factory=dict)
+    asleep: set[int] = field(default_factory=set)
     sent: int = 0
     calls: int = 0
 

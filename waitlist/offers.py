@@ -20,6 +20,7 @@ from waitlist.models import CandidateVerdict, Claim, MatchSummary, Offer, Waitli
 from waitlist.offering import Plan
 from waitlist.policies import acceptance_rate, policy_for
 from waitlist.ranking import Ranked
+from waitlist.reasons import Reason
 from waitlist.withdrawal import ask_first_key, end_late, expire, withdraw
 
 __all__ = ["end_late", "expire", "send_wave", "why_not", "withdraw"]
@@ -167,7 +168,9 @@ def _plan(wave: offering.Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
 
 def _make(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
     """Make the first ``size`` offers that can be made; where the database refuses one, the next in line gets it."""
-    within_reach = [(plan, contacts) for plan in plans if (contacts := offering.reachable(wave, plan)) is not None]
+    ways = {plan.entry.pk: offering.reachable(wave, plan) for plan in plans}
+    wave.asleep = {entry_id for entry_id, contacts in ways.items() if contacts is None}
+    within_reach = [(plan, contacts) for plan in plans if (contacts := ways[plan.entry.pk]) is not None]
     offered: list[int] = []
     while within_reach and len(offered) < size:
         missing = size - len(offered)
@@ -209,8 +212,8 @@ def _keep_verdicts(wave: offering.Wave, ranked: Iterable[Ranked], offered: Seque
                 opening=wave.opening,
                 entry_id=each.entry_id,
                 rank=each.rank,
-                eligible=each.verdict.eligible,
-                reasons=each.verdict.codes,
+                eligible=each.verdict.eligible and each.entry_id not in wave.asleep,
+                reasons=[Reason.QUIET.value] if each.entry_id in wave.asleep else each.verdict.codes,
                 wave=wave.number if each.entry_id in offered else 0,
                 computed_at=wave.facts.now,
             )

@@ -43,6 +43,7 @@ class Reason(TextChoices):
     # Limits and ways to reach them
     LIVE_OFFER = "live_offer", "has another offer open"
     CAPS = "caps", "had enough offers lately"
+    QUIET = "quiet", "asleep until it is too late"
     NO_CONTACT = "no_contact", "no way to reach them"
     NO_GUARDIAN = "no_guardian", "no guardian's contact"
     SAME_PATIENT = "same_patient", "ahead with another entry"

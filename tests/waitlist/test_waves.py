@@ -196,6 +196,7 @@ def test_a_gap_that_ends_at_night_waits_for_the_morning(scene: Scene) -> None:
 def test_when_the_cut_off_comes_first_e_mail_goes_at_night_and_texts_do_not(scene: Scene) -> None:
     (both,) = scene.waiting(1)
     (text_only,) = scene.waiting(1, patient_email=None)
+    (by_phone,) = scene.waiting(1, patient_consent=())
     scene.clock.move_to(NINE_PM)
     opening = scene.opening(hours=8)
     assert scene.look(opening) == 1
@@ -204,6 +205,9 @@ def test_when_the_cut_off_comes_first_e_mail_goes_at_night_and_texts_do_not(scen
     assert told(both.patient) == ["offer by email"]
     assert Message.objects.get().due_at == NINE_PM
     assert told(text_only.patient) == []
+    for asleep in (text_only, by_phone):
+        verdict = CandidateVerdict.objects.get(entry=asleep)
+        assert (verdict.eligible, verdict.reasons, verdict.wave) == (False, ["quiet"], 0)
 
 
 def test_quiet_hours_are_those_of_the_patient(scene: Scene) -> None:
