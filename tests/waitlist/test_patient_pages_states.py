@@ -192,7 +192,7 @@ def test_no_state_is_left_without_spanish(scene: Scene, client: Client) -> None:
 
 def test_a_test_installation_says_so_on_every_page(scene: Scene, client: Client, settings: object) -> None:
     path = link_of(pages.question(scene))
-    said = "this page is for practice only. No appointment here is real."
+    said = "this page is for trying out. No appointment here is real."
     settings.INSTALLATION = "test"  # type: ignore[attr-defined]
     assert said in client.get(path).content.decode()
     assert said in client.get("/o/unknown/").content.decode()

@@ -1,0 +1,141 @@
+"""The patients' pages in Chromium: from the link to "confirmed" on a phone without scripts, and how each page looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from scheduling.models import Location
+from tests.browser.conftest import SCHEMES, WIDTHS, Opener, hold_still, keep_picture
+from tests.browser.measures import problems, sizes
+from tests.waitlist import pages
+from tests.waitlist.conftest import Scene
+from tests.waitlist.pages import STATES, link_of
+from waitlist.models import Claim, Offer
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+RECEIVED = "We have your answer. It is not confirmed yet."
+
+
+def test_yes_on_a_phone_without_scripts_until_it_is_confirmed(scene: Scene, opened: Opener) -> None:
+    Location.objects.update(address="12 Elm Street, Springfield")
+    offer = pages.question(scene)
+    page = opened(link_of(offer))
+    expect(page.locator("h1")).to_have_text("Do you want this appointment?")
+    assert Claim.objects.count() == 0
+    page.get_by_role("button", name="Yes, I'll take it").click()
+    expect(page.locator("h1")).to_have_text(RECEIVED)
+    claim = Claim.objects.get()
+    expect(page.locator(".reference")).to_have_text(claim.appointment.reference or "")
+    scene.answer(claim)
+    # Nobody presses anything: the page looks again by itself.
+    expect(page.locator("h1")).to_have_text("You have this appointment", timeout=15_000)
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Put it in my calendar").click()
+    assert started.value.suggested_filename == "appointment.ics"
+    page.go_back()
+    page.reload()
+    expect(page.locator("h1")).to_have_text("You have this appointment")
+    assert Claim.objects.count() == 1
+
+
+def test_no_on_a_phone_without_scripts(scene: Scene, opened: Opener) -> None:
+    offer = pages.question(scene)
+    page = opened(link_of(offer))
+    page.get_by_role("button", name="Not this one").click()
+    expect(page.locator("h1")).to_have_text("You said no to this time")
+    assert Offer.objects.get(pk=offer.pk).status == "no"
+
+
+def test_a_scanner_that_opens_the_link_and_runs_scripts_claims_nothing(scene: Scene, opened: Opener) -> None:
+    offer = pages.question(scene)
+    before = pages.rows()
+    for channel in ("sms", "email"):
+        page = opened(link_of(offer, channel), scripts=True)
+        page.wait_for_load_state("networkidle")
+        for link in page.locator("a[href^='?']").all():
+            page.goto(page.url.partition("?")[0] + str(link.get_attribute("href")))
+    assert pages.rows() == before
+
+
+def test_the_enter_key_in_the_year_answers_nothing(scene: Scene, opened: Opener) -> None:
+    offer = pages.question(scene)
+    page = opened(link_of(offer, "email"))
+    year = page.get_by_label("What year was the patient born?")
+    year.fill("1980")
+    year.press("Enter")
+    expect(page.locator("h1")).to_have_text("Do you want this appointment?")
+    assert Claim.objects.count() == 0
+    page.get_by_role("button", name="Yes, I'll take it").click()
+    expect(page.locator("h1")).to_have_text(RECEIVED)
+
+
+def test_a_wrong_year_is_said_on_top_and_at_the_field(scene: Scene, opened: Opener) -> None:
+    offer = pages.question(scene)
+    page = opened(link_of(offer, "email"))
+    page.get_by_label("What year was the patient born?").fill("1950")
+    page.get_by_role("button", name="Yes, I'll take it").click()
+    summary = page.get_by_role("alert")
+    expect(summary).to_contain_text("There is a problem")
+    summary.get_by_role("link").click()
+    expect(page.get_by_label("What year was the patient born?")).to_be_focused()
+    keep_picture(page, "wrong-year-390-light")
+    assert Claim.objects.count() == 0
+
+
+def test_the_two_answers_have_the_same_size(scene: Scene, opened: Opener) -> None:
+    path = link_of(pages.question(scene))
+    for language in ("en", "es"):
+        for width in (320, *WIDTHS):
+            found = sizes(opened(f"{path}?lang={language}", width=width), ".answers button")
+            assert len(found) == 2
+            assert len(set(found)) == 1
+
+
+def test_each_page_is_readable_at_every_width_by_day_and_by_night(scene: Scene, opened: Opener, state: Any) -> None:
+    Location.objects.update(name="Downtown office", address="12 Elm Street, Suite 300, Springfield")
+    offer = state(scene)
+    for language in ("en", "es"):
+        page = hold_still(opened(f"{link_of(offer)}?lang={language}", scripts=True))
+        for width in (320, *WIDTHS):
+            page.set_viewport_size({"width": width, "height": 844})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                assert problems(page) == [], f"{language} {width} {scheme}"
+                keep_picture(page, f"{state.__name__}-{language}-{width}-{scheme}")
+
+
+def test_the_longest_names_fit(scene: Scene, opened: Opener) -> None:
+    scene.provider.name = "Dr. " + "Wolfeschlegelsteinhausenbergerdorff" * 5
+    scene.provider.save()
+    Location.objects.update(name="W" * 200, address="M" * 300, names_providers=True)
+    offer = pages.question(scene)
+    for path in (link_of(offer), link_of(offer, "email")):
+        page = opened(path, scripts=True)
+        for width in (320, *WIDTHS):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert problems(page) == [], width
+            keep_picture(page, f"longest-{len(path)}-{width}")
+
+
+def test_a_dead_link_is_readable_too(scene: Scene, opened: Opener) -> None:
+    for scheme in SCHEMES:
+        page = opened("/o/" + "a" * 32 + "/", scheme=scheme, scripts=True)
+        assert problems(page) == []
+        keep_picture(page, f"dead-link-390-{scheme}")
+
+
+def test_it_all_weighs_little(scene: Scene, opened: Opener, live_server: Any) -> None:
+    page = opened("/healthz")
+    weights: dict[str, int] = {}
+    page.on("response", lambda answer: weights.update({answer.url: len(answer.body())}))
+    page.goto(f"{live_server.url}{link_of(pages.question(scene))}", wait_until="networkidle")
+    assert all(url.startswith(live_server.url) for url in weights)
+    assert sum(weights.values()) < 50_000
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "state" in metafunc.fixturenames:
+        metafunc.parametrize("state", [each[0] for each in STATES], ids=[each[0].__name__ for each in STATES])
