@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling.models import ContactPoint
@@ -47,7 +47,8 @@ def _same_news(message: Message) -> QuerySet[Message]:
     if message.offer is not None:
         # An offer made again tells something new, in messages of its own.
         return rows.filter(offer=message.offer, created_at__gte=message.offer.created_at)
-    return rows.filter(dedupe_key__startswith=f"{_root(message)}{MARK}")
+    root = _root(message)
+    return rows.filter(Q(dedupe_key=root) | Q(dedupe_key__startswith=f"{root}{MARK}"))
 
 
 def _next_addresses(message: Message, now: datetime) -> list[ContactPoint]:
