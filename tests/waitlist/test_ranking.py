@@ -117,6 +117,23 @@ def test_keys_that_cannot_suit_are_not_read(scene) -> None:
     assert [place.entry_id for place in ranking.line(facts)] == [suits.pk]
 
 
+def test_bounds_that_are_just_met_are_read(scene) -> None:
+    start = scene.opening.start.astimezone(scene.place.zone)
+    end = scene.opening.end.astimezone(scene.place.zone)
+    hours = make.window(start.weekday(), start.time(), end.time())
+    wait(
+        scene,
+        windows=[hours],
+        earliest_date=start.date(),
+        latest_date=start.date(),
+        minimum_notice_minutes=60,
+    )
+    last_moment = scene.opening.start - timedelta(hours=1)
+
+    assert len(list(ranking.line(candidates.facts_for(scene.opening, last_moment)))) == 1
+    assert list(ranking.line(candidates.facts_for(scene.opening, last_moment + timedelta(seconds=1)))) == []
+
+
 @pytest.mark.parametrize(
     "change", [{"mode": "off"}, {"duration_minutes": 31}, {"appointment_type__minimum_notice_minutes": 60 * 24 * 9}]
 )
