@@ -2,12 +2,13 @@
 
 A request must not wait for a broker that is slow, full or silent, and a burst of a thousand rows should start a worker
 once, not a thousand times. So a wake-up only marks its topic; one background thread per process publishes what is
-marked, at most every :data:`PAUSE_SECONDS` per topic, and a failure to publish is forgotten.
+marked, each topic at once and then at most every :data:`PAUSE_SECONDS`, and a failure to publish is forgotten.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -18,8 +19,9 @@ from django.db import transaction
 
 logger = logging.getLogger(__name__)
 
-#: Shortest time between two publications of one topic by one process.
-PAUSE_SECONDS = 0.02
+#: Shortest time between two publications of one topic by one process. A worker that was woken goes on until nothing
+#: is due, so of a burst only what comes just after that waits for so long.
+PAUSE_SECONDS = 0.05
 
 
 class _Publisher:
@@ -39,15 +41,24 @@ class _Publisher:
             self._changed.notify()
 
     def _run(self) -> None:
+        published_at: dict[str, float] = {}
         while True:
-            with self._changed:
-                while not self._marked:
-                    self._changed.wait()
-                topics = list(self._marked)
-                self._marked.clear()
-            for topic in topics:
+            for topic in self._next(published_at):
+                published_at[topic] = time.monotonic()
                 self._publish(topic)
-            time.sleep(PAUSE_SECONDS)
+
+    def _next(self, published_at: dict[str, float]) -> list[str]:
+        """Wait for marked topics that did not have their publication just now, unmark and return them."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                waits = {topic: published_at.get(topic, -math.inf) + PAUSE_SECONDS - now for topic in self._marked}
+                due = [topic for topic, seconds in waits.items() if seconds <= 0]
+                if due:
+                    for topic in due:
+                        del self._marked[topic]
+                    return due
+                self._changed.wait(min(waits.values(), default=None))
 
     def _publish(self, topic: str) -> None:
         try:
