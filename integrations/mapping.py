@@ -122,7 +122,7 @@ def _ask(row: CodeMapping) -> None:
     }[Domain(row.domain)]
     ask_staff(
         f"mapping.{row.domain}",
-        f"The EHR uses a code for an {Domain(row.domain).label} that is not mapped",
+        f"A code of the EHR is not mapped yet: {Domain(row.domain).label}",
         advice=f"{consequence} Say under Code mappings what it means; it then holds for all.",
         dedupe_key=_dedupe_key(row),
         subject=row,
