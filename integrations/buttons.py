@@ -6,6 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
 from integrations import by_hand, outcomes
+from integrations.models import Connection
 from scheduling import openings
 from scheduling.models import Opening, WorkItem, Writeback
 from scheduling.worklist import Action, register_action
@@ -28,6 +29,9 @@ def _entered(item: WorkItem, user: AbstractBaseUser) -> str:
     row = _writeback(item)
     Writeback.objects.filter(pk=row.pk, status=Writeback.Status.BY_HAND).update(due_at=timezone.now())
     row.refresh_from_db()
+    if row.status == Writeback.Status.BY_HAND and not Connection.objects.filter(source_id=row.source_id).exists():
+        outcomes.taken_at_their_word(row)
+        return "Noted. The patient is told."
     if row.status == Writeback.Status.BY_HAND:
         by_hand.look(row)
         row.refresh_from_db()

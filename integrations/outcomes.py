@@ -58,6 +58,18 @@ def booked(row: Writeback, record: AppointmentRecord, fetched_at: datetime, summ
     return True
 
 
+def taken_at_their_word(row: Writeback) -> bool:
+    """Staff say that they have entered it, and there is no connection by which the EHR could be asked."""
+    with transaction.atomic():
+        if not writebacks.mark_done(row):
+            return False
+        said_by = current_actor().name
+        tell(row.opening, "writeback.by_word", f"Entered in the EHR, says {said_by}.", writeback_id=row.pk)
+        _clear_work(row)
+        claims.settle(row, Outcome("done"))
+    return True
+
+
 def adopt(row: Writeback, record: AppointmentRecord, fetched_at: datetime) -> None:
     """Make our pending appointment the mirror of ``record``.
 

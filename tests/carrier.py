@@ -184,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def list_messages(self, query: dict[str, str]) -> None:
         with self.carrier.lock:
-            found = [message for message in reversed(self.carrier.messages)]
+            found = list(reversed(self.carrier.messages))
         for name in ("To", "From"):
             if name in query:
                 found = [message for message in found if message[name.lower()] == query[name]]

@@ -13,7 +13,7 @@ from integrations.ehr import availability
 from integrations.ehr.gateway import Rejected
 from integrations.messaging import failures
 from scheduling import openings
-from scheduling.models import Opening, Source, WorkItem, Writeback
+from scheduling.models import Appointment, Opening, Source, WorkItem, Writeback
 from scheduling.worklist import run_action
 from tests import factories
 from tests.integrations.conftest import Booking, Clinic, say_yes
@@ -74,6 +74,18 @@ def test_entered_by_hand_is_looked_at(clinic: Clinic, clerk: User, shown: bool) 
     else:
         assert "does not show it yet" in said
         assert booking.state == Claim.State.PENDING
+
+
+def test_entered_where_no_ehr_can_be_asked(clinic: Clinic, clerk: User) -> None:
+    Source.objects.filter(pk=clinic.connection.source_id).update(writable=False)
+    booking = say_yes(clinic)
+    clinic.connection.delete()
+    booking.process()
+    assert press("writeback.by_hand", "entered", clerk) == "Noted. The patient is told."
+    assert booking.status == Writeback.Status.DONE
+    assert booking.state == Claim.State.CONFIRMED
+    assert booking.appointment.status == Appointment.Status.BOOKED
+    assert "writeback.by_word" in booking.story
 
 
 def test_a_message_that_may_have_arrived(clerk: User, settings: Any) -> None:
