@@ -18,6 +18,8 @@ from django.conf import settings
 from waitlist.models import Offer
 
 SECRET_BYTES = 24
+#: Decrypting who the patient is costs more than looking up a late answer does, and hardly any page asks.
+_NOT_NEEDED = tuple(f"patient__{name}" for name in ("given_name", "family_name", "preferred_name", "birth_date"))
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -55,7 +57,7 @@ def find_offer(token: str) -> Found | None:
     if not _SHAPE.fullmatch(token):
         return None
     by_text, by_email = _hash(email_token(token)), _hash(token)
-    rows = Offer.objects.select_related("opening__location", "opening__provider", "patient", "appointment_type")
+    rows = Offer.objects.select_related("opening", "patient", "appointment_type").defer(*_NOT_NEEDED)
     offer = rows.filter(token_hash__in=(by_text, by_email)).first()
     return Found(offer, offer.token_hash == by_email) if offer is not None else None
 
