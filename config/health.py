@@ -5,6 +5,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from integrations.health import readiness
+
 
 @never_cache
 @require_safe
@@ -16,10 +18,14 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """The process can do its work: the database answers. 503 takes it out of the balancer until it does."""
+    """The process can do its work: the database answers. 503 takes it out of the balancer until it does.
+
+    It also says how the background work fares, which makes no web process unready: rows wait.
+    """
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+        background = readiness()
     except DatabaseError:
         return JsonResponse({"status": "unavailable", "database": "unreachable"}, status=503)
-    return JsonResponse({"status": "ok", "database": "ok"})
+    return JsonResponse({"status": "ok", "database": "ok", **background})

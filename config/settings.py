@@ -232,6 +232,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep": {"task": "integrations.tasks.sweep", "schedule": 1.0, "options": {"expires": 2.0}},
     "poll": {"task": "integrations.tasks.poll_connections", "schedule": 15.0, "options": {"expires": 15.0}},
     "seal": {"task": "audit.tasks.seal", "schedule": 30.0, "options": {"expires": 30.0}},
+    "expire": {"task": "waitlist.tasks.expire_entries", "schedule": 900.0, "options": {"expires": 900.0}},
     "watch": {"task": "integrations.tasks.watch", "schedule": 60.0, "options": {"expires": 60.0}},
 }
 # What `scheduling.wake` starts for each topic; the layers on the right never name a task of the layers on their left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -129,6 +130,8 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
             fetched_at=fetched_at,
         )
     _note_location(appointment)
+    if appointment.patient_id and appointment.status in Appointment.SEEN:
+        note_seen([appointment.patient_id])
     after = _Occupancy.of(appointment)
     if after.interval is not None and appointment.provider_id:
         openings.give_way(appointment.provider_id, after.interval, appointment)
@@ -139,6 +142,11 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
         before = _booked_then(appointment)
     opened = _open(appointment, before, record.version, record.reason_verdict)
     return Applied(appointment, "updated" if external else "created", opened)
+
+
+def note_seen(patient_ids: Iterable[int]) -> None:
+    """Patients who were seen here are no new patients any more."""
+    Patient.objects.filter(pk__in=list(patient_ids), established=False).update(established=True)
 
 
 def _note_location(appointment: Appointment) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from scheduling.appointments import set_plain_columns
+from scheduling.appointments import note_seen, set_plain_columns
 from scheduling.models import Appointment, AppointmentType, ExternalId, Patient, Source
 from scheduling.records import AppointmentRecord
 
@@ -89,6 +89,7 @@ def _insert(
         ],
         batch_size=1000,
     )
+    note_seen({row.patient_id for row in rows if row.patient_id and row.status in Appointment.SEEN})
     through = Patient.locations.through
     pairs = {(row.patient_id, row.location_id) for row in rows if row.patient_id and row.location_id}
     through.objects.bulk_create(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit.context import service
-from waitlist import attention
+from waitlist import attention, entries
 
 
 @shared_task(ignore_result=True)
@@ -13,4 +13,12 @@ from waitlist import attention
 def drain_attention() -> None:
     """Take up what fell due for the waitlist until nothing is left."""
     while attention.drain():
+        pass
+
+
+@shared_task(ignore_result=True)
+@service("worker: waitlist")
+def expire_entries() -> None:
+    """Take entries off the list whose latest date is over."""
+    while entries.expire():
         pass

@@ -11,7 +11,6 @@ import scheduling.models.practice
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,385 +19,916 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Location',
+            name="Location",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('signature', models.CharField(blank=True, help_text="How texts from here are signed. Empty: the practice's name.", max_length=60)),
-                ('time_zone', models.CharField(max_length=64, validators=[scheduling.models.practice.validate_time_zone])),
-                ('phone', models.CharField(blank=True, max_length=40)),
-                ('address', models.CharField(blank=True, max_length=300)),
-                ('names_providers', models.BooleanField(default=False, help_text='Off: texts and e-mails do not say who the visit is with.', verbose_name='names providers in messages')),
-                ('active', models.BooleanField(default=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "signature",
+                    models.CharField(
+                        blank=True,
+                        help_text="How texts from here are signed. Empty: the practice's name.",
+                        max_length=60,
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(max_length=64, validators=[scheduling.models.practice.validate_time_zone]),
+                ),
+                ("phone", models.CharField(blank=True, max_length=40)),
+                ("address", models.CharField(blank=True, max_length=300)),
+                (
+                    "names_providers",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Off: texts and e-mails do not say who the visit is with.",
+                        verbose_name="names providers in messages",
+                    ),
+                ),
+                ("active", models.BooleanField(default=True)),
             ],
             options={
-                'ordering': ('name',),
-                'permissions': (('see_all_locations', 'Can see the rows of all locations'),),
+                "ordering": ("name",),
+                "permissions": (("see_all_locations", "Can see the rows of all locations"),),
             },
         ),
         migrations.CreateModel(
-            name='Provider',
+            name="Provider",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('npi', models.CharField(blank=True, max_length=10, verbose_name='NPI')),
-                ('active', models.BooleanField(default=True)),
-                ('claim_serial', models.PositiveIntegerField(default=0, editable=False, help_text="Counts claims on this provider's time; updating it is the claim's lock.")),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200)),
+                ("npi", models.CharField(blank=True, max_length=10, verbose_name="NPI")),
+                ("active", models.BooleanField(default=True)),
+                (
+                    "claim_serial",
+                    models.PositiveIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="Counts claims on this provider's time; updating it is the claim's lock.",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('name',),
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='Source',
+            name="Source",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('writable', models.BooleanField(default=True, help_text='Off: bookings go to staff, who enter them in the EHR by hand.')),
-                ('books_one_slot', models.BooleanField(default=False, help_text='On: the EHR books exactly one slot at a time, so only times that fit one are offered.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "writable",
+                    models.BooleanField(
+                        default=True, help_text="Off: bookings go to staff, who enter them in the EHR by hand."
+                    ),
+                ),
+                (
+                    "books_one_slot",
+                    models.BooleanField(
+                        default=False,
+                        help_text="On: the EHR books exactly one slot at a time, so only times that fit one are offered.",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='AppointmentType',
+            name="AppointmentType",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('duration_minutes', models.PositiveSmallIntegerField()),
-                ('automation', models.CharField(choices=[('automatic', 'automatic'), ('staff_confirm', 'staff confirm each booking'), ('never', 'never offered')], default='automatic', max_length=20)),
-                ('minimum_notice_minutes', models.PositiveIntegerField(default=60, help_text='Time is not offered for this type when it starts sooner than this.')),
-                ('active', models.BooleanField(default=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                ("duration_minutes", models.PositiveSmallIntegerField()),
+                (
+                    "automation",
+                    models.CharField(
+                        choices=[
+                            ("automatic", "automatic"),
+                            ("staff_confirm", "staff confirm each booking"),
+                            ("never", "never offered"),
+                        ],
+                        default="automatic",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "minimum_notice_minutes",
+                    models.PositiveIntegerField(
+                        default=60, help_text="Time is not offered for this type when it starts sooner than this."
+                    ),
+                ),
+                ("active", models.BooleanField(default=True)),
             ],
             options={
-                'ordering': ('name',),
-                'constraints': [models.CheckConstraint(condition=models.Q(('duration_minutes__gt', 0)), name='type_duration_positive')],
+                "ordering": ("name",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("duration_minutes__gt", 0)), name="type_duration_positive"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Patient',
+            name="Patient",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('given_name', audit.fields.EncryptedTextField(blank=True)),
-                ('family_name', audit.fields.EncryptedTextField(blank=True)),
-                ('preferred_name', audit.fields.EncryptedTextField(blank=True)),
-                ('birth_date', audit.fields.EncryptedDateField(blank=True, null=True)),
-                ('family_index', models.CharField(blank=True, db_index=True, editable=False, max_length=64)),
-                ('birth_date_index', models.CharField(blank=True, db_index=True, editable=False, max_length=64)),
-                ('language', models.CharField(blank=True, help_text='Language tag such as en or es; empty: English.', max_length=12)),
-                ('time_zone', models.CharField(blank=True, help_text="Empty: the location's zone.", max_length=64)),
-                ('active', models.BooleanField(default=True)),
-                ('deceased', models.BooleanField(default=False)),
-                ('restricted', models.BooleanField(default=False, help_text='No message of any kind, calls included.')),
-                ('established', models.BooleanField(default=False, help_text='Has been seen here before.')),
-                ('claim_serial', models.PositiveIntegerField(default=0, editable=False, help_text="Counts this patient's claims; updating it is the claim's lock.")),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('locations', models.ManyToManyField(blank=True, related_name='patients', to='scheduling.location')),
-                ('replaced_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replaces', to='scheduling.patient')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("given_name", audit.fields.EncryptedTextField(blank=True)),
+                ("family_name", audit.fields.EncryptedTextField(blank=True)),
+                ("preferred_name", audit.fields.EncryptedTextField(blank=True)),
+                ("birth_date", audit.fields.EncryptedDateField(blank=True, null=True)),
+                ("family_index", models.CharField(blank=True, db_index=True, editable=False, max_length=64)),
+                ("birth_date_index", models.CharField(blank=True, db_index=True, editable=False, max_length=64)),
+                (
+                    "language",
+                    models.CharField(
+                        blank=True, help_text="Language tag such as en or es; empty: English.", max_length=12
+                    ),
+                ),
+                ("time_zone", models.CharField(blank=True, help_text="Empty: the location's zone.", max_length=64)),
+                ("active", models.BooleanField(default=True)),
+                ("deceased", models.BooleanField(default=False)),
+                ("restricted", models.BooleanField(default=False, help_text="No message of any kind, calls included.")),
+                ("established", models.BooleanField(default=False, help_text="Has been seen here before.")),
+                (
+                    "claim_serial",
+                    models.PositiveIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="Counts this patient's claims; updating it is the claim's lock.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("locations", models.ManyToManyField(blank=True, related_name="patients", to="scheduling.location")),
+                (
+                    "replaced_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="replaces",
+                        to="scheduling.patient",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Appointment',
+            name="Appointment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('proposed', 'proposed'), ('pending', 'pending'), ('booked', 'booked'), ('arrived', 'arrived'), ('checked-in', 'checked in'), ('fulfilled', 'fulfilled'), ('cancelled', 'cancelled'), ('noshow', 'no-show'), ('entered-in-error', 'entered in error'), ('waitlist', "on the EHR's waitlist"), ('unknown', 'unknown')], max_length=20)),
-                ('start', models.DateTimeField(blank=True, null=True)),
-                ('end', models.DateTimeField(blank=True, null=True)),
-                ('status_code', models.CharField(blank=True, help_text='The status as received.', max_length=60)),
-                ('type_system', models.CharField(blank=True, max_length=255)),
-                ('type_code', models.CharField(blank=True, max_length=120)),
-                ('type_display', models.CharField(blank=True, max_length=200)),
-                ('reason_system', models.CharField(blank=True, max_length=255)),
-                ('reason_code', models.CharField(blank=True, max_length=120)),
-                ('slot_ids', models.JSONField(blank=True, default=list, help_text="The EHR's slot ids, as last seen with it.")),
-                ('origin', models.CharField(choices=[('ehr', 'the EHR'), ('waitlist', 'the waitlist')], default='ehr', max_length=10)),
-                ('reference', models.CharField(blank=True, max_length=12, null=True, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('appointment_type', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='appointments', to='scheduling.appointmenttype')),
-                ('location', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='appointments', to='scheduling.location')),
-                ('patient', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='appointments', to='scheduling.patient')),
-                ('provider', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='appointments', to='scheduling.provider')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='appointments', to='scheduling.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "proposed"),
+                            ("pending", "pending"),
+                            ("booked", "booked"),
+                            ("arrived", "arrived"),
+                            ("checked-in", "checked in"),
+                            ("fulfilled", "fulfilled"),
+                            ("cancelled", "cancelled"),
+                            ("noshow", "no-show"),
+                            ("entered-in-error", "entered in error"),
+                            ("waitlist", "on the EHR's waitlist"),
+                            ("unknown", "unknown"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("start", models.DateTimeField(blank=True, null=True)),
+                ("end", models.DateTimeField(blank=True, null=True)),
+                ("status_code", models.CharField(blank=True, help_text="The status as received.", max_length=60)),
+                ("type_system", models.CharField(blank=True, max_length=255)),
+                ("type_code", models.CharField(blank=True, max_length=120)),
+                ("type_display", models.CharField(blank=True, max_length=200)),
+                ("reason_system", models.CharField(blank=True, max_length=255)),
+                ("reason_code", models.CharField(blank=True, max_length=120)),
+                (
+                    "slot_ids",
+                    models.JSONField(blank=True, default=list, help_text="The EHR's slot ids, as last seen with it."),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("ehr", "the EHR"), ("waitlist", "the waitlist")], default="ehr", max_length=10
+                    ),
+                ),
+                ("reference", models.CharField(blank=True, max_length=12, null=True, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="appointments",
+                        to="scheduling.appointmenttype",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="appointments",
+                        to="scheduling.location",
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="appointments",
+                        to="scheduling.patient",
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="appointments",
+                        to="scheduling.provider",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="appointments", to="scheduling.source"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Practice',
+            name="Practice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(default='Our practice', max_length=120)),
-                ('phone', models.CharField(blank=True, help_text='The number a person answers; it stands on every page.', max_length=40)),
-                ('time_zone', models.CharField(default='America/New_York', max_length=64, validators=[scheduling.models.practice.validate_time_zone])),
-                ('paused_at', models.DateTimeField(blank=True, null=True)),
-                ('paused_by', models.CharField(blank=True, max_length=150)),
-                ('pause_reason', models.CharField(blank=True, max_length=200)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(default="Our practice", max_length=120)),
+                (
+                    "phone",
+                    models.CharField(
+                        blank=True, help_text="The number a person answers; it stands on every page.", max_length=40
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default="America/New_York",
+                        max_length=64,
+                        validators=[scheduling.models.practice.validate_time_zone],
+                    ),
+                ),
+                ("paused_at", models.DateTimeField(blank=True, null=True)),
+                ("paused_by", models.CharField(blank=True, max_length=150)),
+                ("pause_reason", models.CharField(blank=True, max_length=200)),
             ],
             options={
-                'verbose_name_plural': 'practice',
-                'constraints': [models.CheckConstraint(condition=models.Q(('pk', 1)), name='practice_is_one_row')],
+                "verbose_name_plural": "practice",
+                "constraints": [models.CheckConstraint(condition=models.Q(("pk", 1)), name="practice_is_one_row")],
             },
         ),
         migrations.CreateModel(
-            name='Opening',
+            name="Opening",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('start', models.DateTimeField()),
-                ('end', models.DateTimeField()),
-                ('status', models.CharField(choices=[('open', 'open'), ('checking', 'checking'), ('offering', 'offering'), ('claimed', 'claimed'), ('filled', 'filled'), ('closed', 'closed')], default='open', max_length=10)),
-                ('held', models.CharField(blank=True, choices=[('', 'not held'), ('provider_day', 'several cancellations of this day: is the provider out?'), ('blocked', 'a block lies over this day'), ('reason', 'the cancellation reason is not mapped'), ('ask_first', 'a person decides before offers go out'), ('ehr_silent', 'the EHR does not answer')], default='', max_length=20)),
-                ('closed_reason', models.CharField(blank=True, choices=[('', ''), ('taken', 'the time was booked in the EHR'), ('restored', 'the appointment was un-cancelled'), ('blocked', 'the time was blocked'), ('cut_off', 'too close to its start'), ('unfillable', 'nobody on the list could take it'), ('staff', 'closed by staff'), ('merged', 'joined with the opening beside it'), ('split', 'replaced by what remained of it')], default='', max_length=20)),
-                ('origin_key', models.CharField(max_length=255, unique=True)),
-                ('depth', models.PositiveSmallIntegerField(default=0, help_text='How many move-ups led to this opening.')),
-                ('slots', models.JSONField(blank=True, default=list, help_text='Free EHR slots at the last look: [{"id", "start", "end"}], times in ISO 8601 UTC.')),
-                ('check_due_at', models.DateTimeField(blank=True, null=True)),
-                ('check_lease_until', models.DateTimeField(blank=True, null=True)),
-                ('checked_at', models.DateTimeField(blank=True, null=True)),
-                ('attention_due_at', models.DateTimeField(blank=True, null=True)),
-                ('waves_sent', models.PositiveSmallIntegerField(default=0)),
-                ('mine_by', models.CharField(blank=True, help_text='The clerk who is filling this slot by hand.', max_length=150)),
-                ('mine_until', models.DateTimeField(blank=True, null=True)),
-                ('correlation_id', models.CharField(blank=True, max_length=32)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('freed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='openings', to='scheduling.appointment')),
-                ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='openings', to='scheduling.location')),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='remainders', to='scheduling.opening')),
-                ('provider', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='openings', to='scheduling.provider')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='openings', to='scheduling.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("start", models.DateTimeField()),
+                ("end", models.DateTimeField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "open"),
+                            ("checking", "checking"),
+                            ("offering", "offering"),
+                            ("claimed", "claimed"),
+                            ("filled", "filled"),
+                            ("closed", "closed"),
+                        ],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "held",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "not held"),
+                            ("provider_day", "several cancellations of this day: is the provider out?"),
+                            ("blocked", "a block lies over this day"),
+                            ("reason", "the cancellation reason is not mapped"),
+                            ("ask_first", "a person decides before offers go out"),
+                            ("ehr_silent", "the EHR does not answer"),
+                        ],
+                        default="",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "closed_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", ""),
+                            ("taken", "the time was booked in the EHR"),
+                            ("restored", "the appointment was un-cancelled"),
+                            ("blocked", "the time was blocked"),
+                            ("cut_off", "too close to its start"),
+                            ("unfillable", "nobody on the list could take it"),
+                            ("staff", "closed by staff"),
+                            ("merged", "joined with the opening beside it"),
+                            ("split", "replaced by what remained of it"),
+                        ],
+                        default="",
+                        max_length=20,
+                    ),
+                ),
+                ("origin_key", models.CharField(max_length=255, unique=True)),
+                (
+                    "depth",
+                    models.PositiveSmallIntegerField(default=0, help_text="How many move-ups led to this opening."),
+                ),
+                (
+                    "slots",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text='Free EHR slots at the last look: [{"id", "start", "end"}], times in ISO 8601 UTC.',
+                    ),
+                ),
+                ("check_due_at", models.DateTimeField(blank=True, null=True)),
+                ("check_lease_until", models.DateTimeField(blank=True, null=True)),
+                ("checked_at", models.DateTimeField(blank=True, null=True)),
+                ("attention_due_at", models.DateTimeField(blank=True, null=True)),
+                ("waves_sent", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "mine_by",
+                    models.CharField(
+                        blank=True, help_text="The clerk who is filling this slot by hand.", max_length=150
+                    ),
+                ),
+                ("mine_until", models.DateTimeField(blank=True, null=True)),
+                ("correlation_id", models.CharField(blank=True, max_length=32)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "freed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="openings",
+                        to="scheduling.appointment",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="openings", to="scheduling.location"
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="remainders",
+                        to="scheduling.opening",
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="openings", to="scheduling.provider"
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="openings", to="scheduling.source"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ExternalId',
+            name="ExternalId",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('patient', 'Patient'), ('provider', 'Provider'), ('location', 'Location'), ('appointment', 'Appointment'), ('appointment_type', 'Appointment Type'), ('schedule', 'Schedule'), ('block', 'Block')], max_length=20)),
-                ('value', models.CharField(max_length=255)),
-                ('version', models.CharField(blank=True, max_length=120)),
-                ('object_id', models.BigIntegerField()),
-                ('seen_at', models.DateTimeField(blank=True, null=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='external_ids', to='scheduling.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("patient", "Patient"),
+                            ("provider", "Provider"),
+                            ("location", "Location"),
+                            ("appointment", "Appointment"),
+                            ("appointment_type", "Appointment Type"),
+                            ("schedule", "Schedule"),
+                            ("block", "Block"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("value", models.CharField(max_length=255)),
+                ("version", models.CharField(blank=True, max_length=120)),
+                ("object_id", models.BigIntegerField()),
+                ("seen_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="external_ids", to="scheduling.source"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TimelineEntry',
+            name="TimelineEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('kind', models.CharField(help_text='Dotted name of the step, such as opening.opened or offer.sent.', max_length=60)),
-                ('summary', models.CharField(max_length=300)),
-                ('data', models.JSONField(blank=True, default=dict, help_text='Ids and figures; no patient data.')),
-                ('actor', models.CharField(max_length=150)),
-                ('correlation_id', models.CharField(blank=True, max_length=32)),
-                ('opening', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='timeline', to='scheduling.opening')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                (
+                    "kind",
+                    models.CharField(
+                        help_text="Dotted name of the step, such as opening.opened or offer.sent.", max_length=60
+                    ),
+                ),
+                ("summary", models.CharField(max_length=300)),
+                ("data", models.JSONField(blank=True, default=dict, help_text="Ids and figures; no patient data.")),
+                ("actor", models.CharField(max_length=150)),
+                ("correlation_id", models.CharField(blank=True, max_length=32)),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="timeline",
+                        to="scheduling.opening",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'timeline entries',
-                'ordering': ('at', 'pk'),
+                "verbose_name_plural": "timeline entries",
+                "ordering": ("at", "pk"),
             },
         ),
         migrations.CreateModel(
-            name='WorkItem',
+            name="WorkItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(help_text='Dotted name, such as opening.provider_day or writeback.dead.', max_length=60)),
-                ('dedupe_key', models.CharField(max_length=200)),
-                ('title', models.CharField(help_text='What happened, in front desk words, without patient data.', max_length=200)),
-                ('advice', models.CharField(blank=True, help_text='What is safe, and what to do.', max_length=400)),
-                ('urgency', models.PositiveSmallIntegerField(choices=[(0, 'now'), (1, 'today'), (2, 'when there is time')], default=1)),
-                ('status', models.CharField(choices=[('open', 'needs you'), ('done', 'done')], default='open', max_length=10)),
-                ('subject_kind', models.CharField(blank=True, help_text='Model label such as scheduling.writeback.', max_length=60)),
-                ('subject_id', models.BigIntegerField(blank=True, null=True)),
-                ('due_at', models.DateTimeField(blank=True, null=True)),
-                ('times_seen', models.PositiveIntegerField(default=1)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('done_at', models.DateTimeField(blank=True, null=True)),
-                ('done_by', models.CharField(blank=True, max_length=150)),
-                ('resolution', models.CharField(blank=True, max_length=300)),
-                ('location', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='work_items', to='scheduling.location')),
-                ('opening', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='work_items', to='scheduling.opening')),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='work_items', to=settings.AUTH_USER_MODEL)),
-                ('patient', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='work_items', to='scheduling.patient')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        help_text="Dotted name, such as opening.provider_day or writeback.dead.", max_length=60
+                    ),
+                ),
+                ("dedupe_key", models.CharField(max_length=200)),
+                (
+                    "title",
+                    models.CharField(
+                        help_text="What happened, in front desk words, without patient data.", max_length=200
+                    ),
+                ),
+                ("advice", models.CharField(blank=True, help_text="What is safe, and what to do.", max_length=400)),
+                (
+                    "urgency",
+                    models.PositiveSmallIntegerField(
+                        choices=[(0, "now"), (1, "today"), (2, "when there is time")], default=1
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(choices=[("open", "needs you"), ("done", "done")], default="open", max_length=10),
+                ),
+                (
+                    "subject_kind",
+                    models.CharField(blank=True, help_text="Model label such as scheduling.writeback.", max_length=60),
+                ),
+                ("subject_id", models.BigIntegerField(blank=True, null=True)),
+                ("due_at", models.DateTimeField(blank=True, null=True)),
+                ("times_seen", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("done_at", models.DateTimeField(blank=True, null=True)),
+                ("done_by", models.CharField(blank=True, max_length=150)),
+                ("resolution", models.CharField(blank=True, max_length=300)),
+                (
+                    "location",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="work_items",
+                        to="scheduling.location",
+                    ),
+                ),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="work_items",
+                        to="scheduling.opening",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="work_items",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="work_items",
+                        to="scheduling.patient",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Writeback',
+            name="Writeback",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('create', 'book'), ('cancel', 'cancel')], max_length=10)),
-                ('key', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('slots', models.JSONField(blank=True, default=list, help_text='Ids of every EHR slot the booking consumes.')),
-                ('status', models.CharField(choices=[('waiting', 'waiting to send'), ('sending', 'sending'), ('unknown', 'unknown'), ('by_hand', 'entered by staff'), ('done', 'done'), ('refused', 'refused'), ('dead', 'dead letter')], default='waiting', max_length=10)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('due_at', models.DateTimeField()),
-                ('sent_at', models.DateTimeField(blank=True, help_text='When the last call that may have had an effect began.', null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('deadline_at', models.DateTimeField(help_text='Never written after this: the start of the appointment.')),
-                ('error_code', models.CharField(blank=True, max_length=60)),
-                ('error_detail', models.CharField(blank=True, help_text='For staff; holds no patient data.', max_length=300)),
-                ('correlation_id', models.CharField(blank=True, max_length=32)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('appointment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='writebacks', to='scheduling.appointment')),
-                ('opening', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='writebacks', to='scheduling.opening')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='writebacks', to='scheduling.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(choices=[("create", "book"), ("cancel", "cancel")], max_length=10)),
+                ("key", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "slots",
+                    models.JSONField(blank=True, default=list, help_text="Ids of every EHR slot the booking consumes."),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting to send"),
+                            ("sending", "sending"),
+                            ("unknown", "unknown"),
+                            ("by_hand", "entered by staff"),
+                            ("done", "done"),
+                            ("refused", "refused"),
+                            ("dead", "dead letter"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("due_at", models.DateTimeField()),
+                (
+                    "sent_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When the last call that may have had an effect began.", null=True
+                    ),
+                ),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "deadline_at",
+                    models.DateTimeField(help_text="Never written after this: the start of the appointment."),
+                ),
+                ("error_code", models.CharField(blank=True, max_length=60)),
+                (
+                    "error_detail",
+                    models.CharField(blank=True, help_text="For staff; holds no patient data.", max_length=300),
+                ),
+                ("correlation_id", models.CharField(blank=True, max_length=32)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "appointment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="writebacks",
+                        to="scheduling.appointment",
+                    ),
+                ),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="writebacks",
+                        to="scheduling.opening",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="writebacks", to="scheduling.source"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LocationAccess',
+            name="LocationAccess",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('location', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='staff_access', to='scheduling.location')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='location_access', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "location",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="staff_access",
+                        to="scheduling.location",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="location_access",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'location access',
-                'verbose_name_plural': 'location access',
-                'constraints': [models.UniqueConstraint(fields=('user', 'location'), name='location_access_once')],
+                "verbose_name": "location access",
+                "verbose_name_plural": "location access",
+                "constraints": [models.UniqueConstraint(fields=("user", "location"), name="location_access_once")],
             },
         ),
         migrations.CreateModel(
-            name='ContactPoint',
+            name="ContactPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('system', models.CharField(choices=[('phone', 'phone'), ('email', 'e-mail')], max_length=10)),
-                ('value', audit.fields.EncryptedTextField(help_text='E.164 for a valid phone, lower case for an e-mail address, else as received.')),
-                ('address_index', models.CharField(db_index=True, editable=False, max_length=64)),
-                ('use', models.CharField(blank=True, help_text='mobile, home, work, old, temp, or empty.', max_length=20)),
-                ('rank', models.PositiveSmallIntegerField(default=99, help_text='Lower is preferred.')),
-                ('can_text', models.BooleanField(default=False, help_text='A number that can receive texts: mobile, or not known to be a landline.')),
-                ('valid_from', models.DateField(blank=True, null=True)),
-                ('valid_until', models.DateField(blank=True, null=True)),
-                ('guardian', models.BooleanField(default=False, help_text='Belongs to a parent or guardian, with consent of its own.')),
-                ('state', models.CharField(choices=[('usable', 'usable'), ('invalid', 'invalid'), ('frozen', 'reached the wrong person')], default='usable', max_length=10)),
-                ('patient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contact_points', to='scheduling.patient')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("system", models.CharField(choices=[("phone", "phone"), ("email", "e-mail")], max_length=10)),
+                (
+                    "value",
+                    audit.fields.EncryptedTextField(
+                        help_text="E.164 for a valid phone, lower case for an e-mail address, else as received."
+                    ),
+                ),
+                ("address_index", models.CharField(db_index=True, editable=False, max_length=64)),
+                (
+                    "use",
+                    models.CharField(blank=True, help_text="mobile, home, work, old, temp, or empty.", max_length=20),
+                ),
+                ("rank", models.PositiveSmallIntegerField(default=99, help_text="Lower is preferred.")),
+                (
+                    "can_text",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A number that can receive texts: mobile, or not known to be a landline.",
+                    ),
+                ),
+                ("valid_from", models.DateField(blank=True, null=True)),
+                ("valid_until", models.DateField(blank=True, null=True)),
+                (
+                    "guardian",
+                    models.BooleanField(
+                        default=False, help_text="Belongs to a parent or guardian, with consent of its own."
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("usable", "usable"), ("invalid", "invalid"), ("frozen", "reached the wrong person")],
+                        default="usable",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="contact_points",
+                        to="scheduling.patient",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('patient', 'rank', 'pk'),
-                'constraints': [models.UniqueConstraint(fields=('patient', 'system', 'address_index'), name='contact_point_once')],
+                "ordering": ("patient", "rank", "pk"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("patient", "system", "address_index"), name="contact_point_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PatientSearchToken',
+            name="PatientSearchToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token', models.CharField(max_length=32)),
-                ('patient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='search_tokens', to='scheduling.patient')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token", models.CharField(max_length=32)),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="search_tokens",
+                        to="scheduling.patient",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('token', 'patient'), name='search_token_once')],
+                "constraints": [models.UniqueConstraint(fields=("token", "patient"), name="search_token_once")],
             },
         ),
         migrations.CreateModel(
-            name='Bookable',
+            name="Bookable",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('duration_minutes', models.PositiveSmallIntegerField()),
-                ('mode', models.CharField(choices=[('automatic', 'automatic'), ('ask_first', 'ask first'), ('off', 'off')], default='ask_first', help_text='Ask first: the machine proposes and a person sends with one click.', max_length=20)),
-                ('appointment_type', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bookables', to='scheduling.appointmenttype')),
-                ('location', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bookables', to='scheduling.location')),
-                ('provider', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bookables', to='scheduling.provider')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("duration_minutes", models.PositiveSmallIntegerField()),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("automatic", "automatic"), ("ask_first", "ask first"), ("off", "off")],
+                        default="ask_first",
+                        help_text="Ask first: the machine proposes and a person sends with one click.",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="bookables",
+                        to="scheduling.appointmenttype",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="bookables", to="scheduling.location"
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="bookables", to="scheduling.provider"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('provider', 'location', 'appointment_type'), name='bookable_once'), models.CheckConstraint(condition=models.Q(('duration_minutes__gt', 0)), name='bookable_duration_positive')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider", "location", "appointment_type"), name="bookable_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("duration_minutes__gt", 0)), name="bookable_duration_positive"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Block',
+            name="Block",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('start', models.DateTimeField()),
-                ('end', models.DateTimeField()),
-                ('reason', models.CharField(blank=True, max_length=120)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('location', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='blocks', to='scheduling.location')),
-                ('provider', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='blocks', to='scheduling.provider')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("start", models.DateTimeField()),
+                ("end", models.DateTimeField()),
+                ("reason", models.CharField(blank=True, max_length=120)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "location",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="blocks",
+                        to="scheduling.location",
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="blocks", to="scheduling.provider"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['provider', 'start'], name='block_by_provider')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('end__gt', models.F('start'))), name='block_end_after_start')],
+                "indexes": [models.Index(fields=["provider", "start"], name="block_by_provider")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("end__gt", models.F("start"))), name="block_end_after_start"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PatientIdentifier',
+            name="PatientIdentifier",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('system', models.CharField(max_length=255)),
-                ('type_code', models.CharField(blank=True, help_text='MR for a medical record number.', max_length=40)),
-                ('value', audit.fields.EncryptedTextField()),
-                ('value_index', models.CharField(editable=False, max_length=64)),
-                ('patient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='identifiers', to='scheduling.patient')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='scheduling.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("system", models.CharField(max_length=255)),
+                ("type_code", models.CharField(blank=True, help_text="MR for a medical record number.", max_length=40)),
+                ("value", audit.fields.EncryptedTextField()),
+                ("value_index", models.CharField(editable=False, max_length=64)),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="identifiers", to="scheduling.patient"
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="scheduling.source"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('source', 'system', 'value_index'), name='patient_identifier_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("source", "system", "value_index"), name="patient_identifier_once")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='opening',
-            index=models.Index(condition=models.Q(('check_due_at__isnull', False)), fields=['check_due_at'], name='opening_check_due'),
+            model_name="opening",
+            index=models.Index(
+                condition=models.Q(("check_due_at__isnull", False)), fields=["check_due_at"], name="opening_check_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='opening',
-            index=models.Index(condition=models.Q(('attention_due_at__isnull', False)), fields=['attention_due_at'], name='opening_attention_due'),
+            model_name="opening",
+            index=models.Index(
+                condition=models.Q(("attention_due_at__isnull", False)),
+                fields=["attention_due_at"],
+                name="opening_attention_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='opening',
-            index=models.Index(fields=['provider', 'start'], name='opening_by_provider'),
+            model_name="opening",
+            index=models.Index(fields=["provider", "start"], name="opening_by_provider"),
         ),
         migrations.AddIndex(
-            model_name='opening',
-            index=models.Index(fields=['status', 'start'], name='opening_by_status'),
+            model_name="opening",
+            index=models.Index(fields=["status", "start"], name="opening_by_status"),
         ),
         migrations.AddConstraint(
-            model_name='opening',
-            constraint=models.CheckConstraint(condition=models.Q(('end__gt', models.F('start'))), name='opening_end_after_start'),
+            model_name="opening",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("end__gt", models.F("start"))), name="opening_end_after_start"
+            ),
         ),
         migrations.AddIndex(
-            model_name='externalid',
-            index=models.Index(fields=['kind', 'object_id'], name='external_id_by_object'),
+            model_name="externalid",
+            index=models.Index(fields=["kind", "object_id"], name="external_id_by_object"),
         ),
         migrations.AddConstraint(
-            model_name='externalid',
-            constraint=models.UniqueConstraint(fields=('source', 'kind', 'value'), name='external_id_once'),
+            model_name="externalid",
+            constraint=models.UniqueConstraint(fields=("source", "kind", "value"), name="external_id_once"),
         ),
         migrations.AddIndex(
-            model_name='appointment',
-            index=models.Index(fields=['provider', 'start'], name='appointment_by_provider'),
+            model_name="appointment",
+            index=models.Index(fields=["provider", "start"], name="appointment_by_provider"),
         ),
         migrations.AddIndex(
-            model_name='appointment',
-            index=models.Index(fields=['patient', 'start'], name='appointment_by_patient'),
+            model_name="appointment",
+            index=models.Index(fields=["patient", "start"], name="appointment_by_patient"),
         ),
         migrations.AddIndex(
-            model_name='appointment',
-            index=models.Index(fields=['location', 'start'], name='appointment_by_location'),
+            model_name="appointment",
+            index=models.Index(fields=["location", "start"], name="appointment_by_location"),
         ),
         migrations.AddConstraint(
-            model_name='appointment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('end__isnull', True), ('start__isnull', True)), models.Q(('end__gt', models.F('start')), ('end__isnull', False), ('start__isnull', False)), _connector='OR'), name='appointment_end_after_start'),
+            model_name="appointment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("end__isnull", True), ("start__isnull", True)),
+                    models.Q(("end__gt", models.F("start")), ("end__isnull", False), ("start__isnull", False)),
+                    _connector="OR",
+                ),
+                name="appointment_end_after_start",
+            ),
         ),
         migrations.AddIndex(
-            model_name='timelineentry',
-            index=models.Index(fields=['opening', 'at'], name='timeline_by_opening'),
+            model_name="timelineentry",
+            index=models.Index(fields=["opening", "at"], name="timeline_by_opening"),
         ),
         migrations.AddIndex(
-            model_name='workitem',
-            index=models.Index(fields=['status', 'urgency', 'due_at'], name='work_item_queue'),
+            model_name="workitem",
+            index=models.Index(fields=["status", "urgency", "due_at"], name="work_item_queue"),
         ),
         migrations.AddConstraint(
-            model_name='workitem',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'open')), fields=('dedupe_key',), name='one_open_item_per_key'),
+            model_name="workitem",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "open")), fields=("dedupe_key",), name="one_open_item_per_key"
+            ),
         ),
         migrations.AddIndex(
-            model_name='writeback',
-            index=models.Index(condition=models.Q(('status__in', ('waiting', 'sending', 'unknown'))), fields=['due_at'], name='writeback_due'),
+            model_name="writeback",
+            index=models.Index(
+                condition=models.Q(("status__in", ("waiting", "sending", "unknown"))),
+                fields=["due_at"],
+                name="writeback_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='writeback',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ('waiting', 'sending', 'unknown', 'by_hand'))), fields=('appointment',), name='one_live_writeback_per_appointment'),
+            model_name="writeback",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ("waiting", "sending", "unknown", "by_hand"))),
+                fields=("appointment",),
+                name="one_live_writeback_per_appointment",
+            ),
         ),
     ]

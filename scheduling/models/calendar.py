@@ -38,6 +38,8 @@ class Appointment(ScopedModel):
 
     #: Statuses that take up the provider's and the patient's time.
     OCCUPYING = (Status.PENDING, Status.BOOKED, Status.ARRIVED, Status.CHECKED_IN, Status.FULFILLED)
+    #: Statuses by which a patient was seen here.
+    SEEN = (Status.ARRIVED, Status.CHECKED_IN, Status.FULFILLED)
     #: Statuses after which the time is nobody's any more. A no-show frees nothing.
     FREEING = (Status.CANCELLED, Status.ENTERED_IN_ERROR)
 

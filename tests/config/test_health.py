@@ -14,7 +14,10 @@ def test_liveness_asks_nothing_of_anybody(client: Client) -> None:
 @pytest.mark.django_db
 def test_readiness_is_a_working_database(client: Client) -> None:
     response = client.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"status": "ok", "database": "ok"})
+    assert (response.status_code, response.json()) == (
+        200,
+        {"status": "ok", "database": "ok", "sweep": "not seen yet"},
+    )
 
 
 @pytest.mark.django_db

@@ -167,3 +167,15 @@ def test_an_opening_with_offers_keeps_its_time(clinic: Clinic) -> None:
         (first.start, first.end, "offering"),
         (second.start, second.end, "open"),
     ]
+
+
+def test_a_patient_who_was_seen_is_no_new_patient(clinic: Clinic) -> None:
+    clinic.patient.established = False
+    clinic.patient.save()
+    record = clinic.record()
+    clinic.apply(record)
+    clinic.patient.refresh_from_db()
+    assert not clinic.patient.established
+    clinic.apply(replace(record, version="2", status="fulfilled"))
+    clinic.patient.refresh_from_db()
+    assert clinic.patient.established
