@@ -1,0 +1,70 @@
+"""The EHR tells of our own booking or cancellation before it has answered the call: it is ours, and nothing new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+
+from integrations import tasks
+from integrations.models import InboundEvent
+from scheduling.models import Appointment, Opening, Writeback
+from tests.faults.people import offer_of, tap, told
+from tests.flows.clinic import Clinic
+from tests.race import right_after
+from waitlist.models import Claim, Offer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def hears_of_it() -> None:
+    """What a webhook in that moment would do: the change is stored, and a worker fetches it at once."""
+    from integrations.models import Connection
+
+    Connection.objects.update(poll_due_at=timezone.now())
+    tasks.poll_connections()
+    tasks.drain_inbox()
+
+
+def assert_it_is_one(clinic: Clinic) -> None:
+    (booked,) = clinic.bookings_at(0)
+    assert clinic.patient_of(booked) == "waiting-1"
+    assert Claim.objects.get().state == "confirmed"
+    assert Writeback.objects.get().status == "done"
+    assert Opening.objects.get().status == "filled"
+    mine = Appointment.objects.get(start=clinic.start_of(0), status__in=Appointment.OCCUPYING)
+    assert (mine.patient, mine.origin) == (clinic.patient("waiting-1"), "waitlist")
+    assert clinic.appointment(booked["id"]) == mine
+    assert told(clinic, 1) == ["offer", "received", "confirmed"]
+    assert told(clinic, 2) == ["offer", "filled"]
+
+
+@pytest.mark.parametrize("answer_is_lost", [False, True])
+def test_our_booking_is_adopted(
+    offering: Clinic, pump: Callable[[], None], clock: object, answer_is_lost: bool
+) -> None:
+    if answer_is_lost:
+        offering.fault("reset-after-commit", method="POST", path="Appointment")
+        tap(offer_of(offering, 1))
+        pump()
+        hears_of_it()
+        for _ in range(3):
+            clock.shift(30)  # type: ignore[attr-defined]
+            pump()
+    else:
+        tap(offer_of(offering, 1))
+        with right_after("integrations.ehr.fhir.adapter._stored", hears_of_it):
+            pump()
+    assert_it_is_one(offering)
+    assert Opening.objects.count() == 1
+    assert not Offer.objects.exclude(status__in=("yes", "withdrawn")).exists()
+
+
+def test_news_after_the_answer_changes_nothing(offering: Clinic, pump: Callable[[], None]) -> None:
+    tap(offer_of(offering, 1))
+    pump()
+    hears_of_it()
+    pump()
+    assert_it_is_one(offering)
+    assert not InboundEvent.objects.filter(status__in=("dead", "quarantined")).exists()

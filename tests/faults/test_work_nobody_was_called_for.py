@@ -1,0 +1,73 @@
+"""A process that dies between commit and wake-up: the sweep starts the work, at every hop of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from integrations import sweep, tasks
+from integrations.models import Connection
+from tests.faults.people import offer_of, tap, told
+from tests.flows.clinic import Clinic
+from waitlist import tasks as waitlist_tasks
+from waitlist.models import Claim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORKERS: dict[str, Callable[[], None]] = {
+    "inbox": tasks.drain_inbox,
+    "attention": waitlist_tasks.drain_attention,
+    "checks": tasks.drain_checks,
+    "writebacks": tasks.drain_writebacks,
+    "messages": tasks.drain_messages,
+}
+WAKERS = ("integrations.ehr.intake.wake", "scheduling.openings.wake", "waitlist.claims.wake", "waitlist.messages.wake")
+
+
+@pytest.fixture
+def only_the_sweep_wakes() -> Callable[[], list[str]]:
+    """Every wake-up of the product is lost but the sweep's; runs what the sweep wakes and returns its topics."""
+
+    def run() -> list[str]:
+        woken: list[str] = []
+        with mock.patch.object(sweep, "wake", woken.append):
+            for _ in range(30):
+                before = len(woken)
+                sweep.sweep()
+                for topic in woken[before:]:
+                    WORKERS[topic]()
+                if len(woken) == before:
+                    return woken
+        raise AssertionError("the loop does not come to rest")
+
+    with mock.patch("scheduling.wake._Publisher.mark"):
+        yield run
+
+
+def test_every_waker_marks_the_publisher() -> None:
+    """Else the test below would not lose what it says it loses."""
+    from scheduling.wake import wake
+
+    assert all(import_string(waker) is wake for waker in WAKERS)
+
+
+def test_the_loop_ends_on_the_sweep_alone(clinic: Clinic, only_the_sweep_wakes: Callable[[], list[str]]) -> None:
+    clinic.cancel(1)
+    Connection.objects.update(poll_due_at=timezone.now())
+    tasks.poll_connections()
+    woken = only_the_sweep_wakes()
+    assert woken[0] == "inbox"
+    assert {"attention", "checks", "messages"} <= set(woken)
+
+    tap(offer_of(clinic, 1))
+    assert "writebacks" in only_the_sweep_wakes()
+
+    assert Claim.objects.get().state == "confirmed"
+    assert told(clinic, 1) == ["offer", "received", "confirmed"]
+    assert told(clinic, 2) == ["offer", "filled"]
+    (booked,) = clinic.bookings_at(0)
+    assert clinic.patient_of(booked) == "waiting-1"
