@@ -93,55 +93,58 @@ def apply_absence(source: Source, external_id: str, fetched_at: datetime) -> App
 def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:
     external = mirror.known(source, ExternalId.Kind.APPOINTMENT, record.external_id)
     if external is None:
-        own = writebacks.own_booking(source, record)
-        if own is not None:
-            mirror.name(
-                source,
-                ExternalId.Kind.APPOINTMENT,
-                record.external_id,
-                own.pk,
-                version=record.version,
-                fetched_at=fetched_at,
-            )
-            writebacks.look_again(own)
-            return Applied(own, "own")
-        appointment = Appointment(source=source)
-    else:
-        appointment = Appointment.objects.get(pk=external.object_id)
-        unchanged = bool(record.version) and external.version == record.version
-        if not mirror.accept(external, record.version, fetched_at):
-            return Applied(appointment, "stale")
-        if unchanged:
-            return Applied(appointment, "unchanged")
-        if writebacks.booking_in_flight(appointment):
-            # The answer to our own create is still to come; the outbox reads it back and decides.
-            writebacks.look_again(appointment)
-            return Applied(appointment, "own")
-    before = _Occupancy.of(appointment) if external else _Occupancy(None, None, None)
+        return _meet(source, record, fetched_at, opens)
+    held = external.version
+    if not mirror.accept(external, record.version, fetched_at):
+        return Applied(Appointment.objects.get(pk=external.object_id), "stale")
+    # Read only now: the accepted version has locked the name, so nobody else changes the row under us.
+    appointment = Appointment.objects.get(pk=external.object_id)
+    if record.version and record.version == held:
+        return Applied(appointment, "unchanged")
+    if writebacks.booking_in_flight(appointment):
+        # The answer to our own create is still to come; the outbox reads it back and decides.
+        writebacks.look_again(appointment)
+        return Applied(appointment, "own")
+    before = _Occupancy.of(appointment)
+    _store(appointment, source, record)
+    opened = _open(appointment, before, record.version, record.reason_verdict) if opens else ()
+    return Applied(appointment, "updated", opened)
+
+
+def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:
+    """Mirror an appointment heard of for the first time, unless it is the one we have just asked for."""
+    own = writebacks.own_booking(source, record)
+    appointment = own or Appointment(source=source)
+    if own is None:
+        _store(appointment, source, record)
+    mirror.name(
+        source,
+        ExternalId.Kind.APPOINTMENT,
+        record.external_id,
+        appointment.pk,
+        version=record.version,
+        fetched_at=fetched_at,
+    )
+    if own is not None:
+        writebacks.look_again(own)
+        return Applied(own, "own")
+    opened: tuple[Opening, ...] = ()
+    if opens and appointment.status == Appointment.Status.CANCELLED:
+        # It was booked and cancelled between two looks.
+        opened = _open(appointment, _booked_then(appointment), record.version, record.reason_verdict)
+    return Applied(appointment, "created", opened)
+
+
+def _store(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
+    """Take the record's state over, with everything that follows from it but openings."""
     fill(appointment, source, record)
     appointment.save()
-    if external is None:
-        mirror.name(
-            source,
-            ExternalId.Kind.APPOINTMENT,
-            record.external_id,
-            appointment.pk,
-            version=record.version,
-            fetched_at=fetched_at,
-        )
     _note_location(appointment)
     if appointment.patient_id and appointment.status in Appointment.SEEN:
         note_seen([appointment.patient_id])
-    after = _Occupancy.of(appointment)
-    if after.interval is not None and appointment.provider_id:
-        openings.give_way(appointment.provider_id, after.interval, appointment)
-    if not opens:
-        return Applied(appointment, "updated" if external else "created")
-    if external is None and appointment.status == Appointment.Status.CANCELLED:
-        # First heard of when it was cancelled already: booked and cancelled between two looks.
-        before = _booked_then(appointment)
-    opened = _open(appointment, before, record.version, record.reason_verdict)
-    return Applied(appointment, "updated" if external else "created", opened)
+    taken = _Occupancy.of(appointment)
+    if taken.interval is not None and appointment.provider_id:
+        openings.give_way(appointment.provider_id, taken.interval, appointment)
 
 
 def note_seen(patient_ids: Iterable[int]) -> None:
