@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponseBase
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
@@ -34,16 +35,28 @@ class DeskSite(AdminSite):
         return [*desk_urls(self), *super().get_urls()]
 
     def admin_view(self, view: AnyView, cacheable: bool = False) -> AnyView:
-        """Show and read times in the practice's zone; a location's own pages name their zone themselves."""
+        """Show and read times in the practice's zone, and say to staff in staff's words what is not there for them.
+
+        A location's own pages name their zone themselves.
+        """
 
         def in_practice_zone(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             with timezone.override(_practice_zone()):
-                response = view(request, *args, **kwargs)
+                try:
+                    response = view(request, *args, **kwargs)
+                except (Http404, PermissionDenied) as refusal:
+                    response = self._refused(request, refusal)
                 if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
                     response.render()
             return response
 
         return super().admin_view(cast(AnyView, update_wrapper(in_practice_zone, view)), cacheable)
+
+    def _refused(self, request: HttpRequest, refusal: Exception) -> TemplateResponse:
+        status = 404 if isinstance(refusal, Http404) else 403
+        title = "This page is not here" if status == 404 else "You may not do this"
+        context = {**self.each_context(request), "title": title, "subtitle": None}
+        return TemplateResponse(request, f"admin/{status}.html", context, status=status)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from config.desk.today import today_view  # noqa: PLC0415

@@ -35,6 +35,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_workitem",
             "change_workitem",
             "view_timelineentry",
+            "view_source",
         ),
         "waitlist": (
             "view_waitlistentry",

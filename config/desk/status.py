@@ -29,13 +29,17 @@ OPERATE = "integrations.operate_connection"
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much waits in one queue; ``late`` is what should have gone a minute ago. Both link to ``address``."""
+    """How much waits in one queue; ``late`` is what should have gone a minute ago.
+
+    ``address`` is the list, for those who have ``permission``.
+    """
 
     label: str
     waiting: int
     late: int
     dead: int
     address: str
+    permission: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def status_view(request: HttpRequest) -> HttpResponse:
         "connections": [_row(row, now) for row in Connection.objects.select_related("source").order_by("slug")],
         "carriers": [(row, carrier_line(row, now)) for row in CarrierState.objects.order_by("channel")],
         "worker": beat,
-        "depths": depths(now),
+        "depths": [(depth, request.user.has_perm(depth.permission)) for depth in depths(now)],
         "refused": RefusedCall.objects.filter(day__gte=(now - timedelta(days=7)).date()).order_by("-last_at")[:20],
         "may_operate": request.user.has_perm(OPERATE),
     }
@@ -97,7 +101,8 @@ def depths(now: datetime) -> list[Depth]:
             dead=Count("pk", filter=Q(status="dead")),
         )
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-        found.append(Depth(label, counts["waiting"], counts["late"], counts["dead"], address))
+        permission = f"{model._meta.app_label}.view_{model._meta.model_name}"
+        found.append(Depth(label, counts["waiting"], counts["late"], counts["dead"], address, permission))
     return found
 
 

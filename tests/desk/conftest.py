@@ -16,7 +16,16 @@ from django.utils import timezone
 from audit.encryption import prefix_tokens
 from config.desk.groups import FRONT_DESK, INTEGRATION_ADMIN, keep_groups
 from integrations.models import Connection
-from scheduling.models import AppointmentType, Location, LocationAccess, Opening, Patient, PatientSearchToken, Provider, Source
+from scheduling.models import (
+    AppointmentType,
+    Location,
+    LocationAccess,
+    Opening,
+    Patient,
+    PatientSearchToken,
+    Provider,
+    Source,
+)
 from tests import factories
 from waitlist.models import WaitlistEntry
 

@@ -21,7 +21,9 @@ def test_an_empty_day_says_what_to_do_next(dana: Client) -> None:
     words = text_of(dana.get("/admin/"))
     assert "No open time right now. As soon as an appointment is cancelled in the EHR, its time appears here" in words
     assert "Nothing needs you. What the machine cannot decide comes here, the most urgent first." in words
-    assert "0 openings live 0 waiting 0 need you 0 replies for staff 0 bookings not written 0 messages not sent" in words
+    assert (
+        "0 openings live 0 waiting 0 need you 0 replies for staff 0 bookings not written 0 messages not sent" in words
+    )
 
 
 def test_an_opening_shows_its_offers_and_who_is_first(dana: Client, practice: Practice) -> None:

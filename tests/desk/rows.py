@@ -1,0 +1,85 @@
+"""One row of every model that staff can look at, all of them at one location."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Model
+from django.utils import timezone
+
+from scheduling.models import (
+    Appointment,
+    Block,
+    Bookable,
+    Location,
+    Opening,
+    Patient,
+    TimelineEntry,
+    WorkItem,
+    Writeback,
+)
+from tests import factories
+from tests.desk.conftest import Practice
+from waitlist.models import (
+    CandidateVerdict,
+    Claim,
+    ConsentRecord,
+    Message,
+    Offer,
+    OutreachPolicy,
+    Reply,
+    WaitlistEntry,
+)
+
+
+def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[Model], Any]:
+    """Return one row of each model that belongs to a location, all of them at ``place`` and about ``patient``."""
+    now = timezone.now()
+    opening = practice.opening(place, status="offering", waves_sent=1)
+    appointment = factories.appointment(patient, practice.chen, place, practice.followup, start=now + timedelta(days=2))
+    entry = practice.entry(patient, locations=[place])
+    offer = factories.offer(opening, entry)
+    contact = patient.contact_points.all()[0]
+    common = {"address": contact.value, "address_index": contact.address_index, "location": place, "patient": patient}
+    found: list[Model] = [
+        place,
+        patient,
+        opening,
+        appointment,
+        entry,
+        offer,
+        Bookable.objects.get(location=place),
+        Block.objects.create(provider=practice.chen, location=place, start=now, end=now + timedelta(hours=1)),
+        Writeback.objects.create(
+            kind="create",
+            appointment=appointment,
+            opening=opening,
+            source=practice.source,
+            status="dead",
+            due_at=now,
+            deadline_at=now,
+        ),
+        TimelineEntry.objects.create(opening=opening, at=now, kind="wave.sent", summary="Wave 1.", actor="test"),
+        WorkItem.objects.create(kind="test", dedupe_key=f"w{place.pk}", title="Look", location=place, patient=patient),
+        Claim.objects.create(
+            opening=opening, patient=patient, appointment=appointment, channel="staff", actor="test", state="refused"
+        ),
+        CandidateVerdict.objects.create(opening=opening, entry=entry, rank=1, eligible=True, computed_at=now),
+        Message.objects.create(
+            kind="offer",
+            channel="sms",
+            body="The words.",
+            dedupe_key=f"m{place.pk}",
+            due_at=now,
+            status="dead",
+            **common,
+        ),
+        Reply.objects.create(carrier_id=f"r{place.pk}", body="YES please", received_at=now, outcome="staff", **common),
+        ConsentRecord.objects.filter(patient=patient).first(),  # type: ignore[list-item]
+        OutreachPolicy.objects.create(location=place),
+    ]
+    return {type(row): row for row in found}
+
+
+__all__ = ["Appointment", "Offer", "Opening", "WaitlistEntry", "rows_at"]

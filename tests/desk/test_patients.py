@@ -1,0 +1,126 @@
+"""Patients: found by what one has in hand, never by a name in an address; consent recorded; every look on record."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from django.test import Client
+
+from scheduling.admin import search
+from scheduling.models import Patient
+from tests import factories
+from tests.desk.conftest import Practice, can_be_found
+from tests.desk.pages import records, said, text_of
+from waitlist import consent
+from waitlist.models import ConsentRecord
+
+LIST = "/admin/scheduling/patient/"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "rob",
+        "ROB ALV",
+        "alvarez robin",
+        "+12015550147",
+        "(201) 555-0147",
+        "Robin.A@Example.org",
+        "3/14/1979",
+        "1979-03-14",
+    ],
+)
+def test_a_patient_is_found_by_what_one_has_in_hand(dana: Client, practice: Practice, query: str) -> None:
+    person = factories.patient(
+        given_name="Robin",
+        family_name="Alvarez",
+        birth_date=date(1979, 3, 14),
+        phone="+12015550147",
+        email="robin.a@example.org",
+        locations=[practice.riverside],
+    )
+    can_be_found(person)
+    answer = dana.post(LIST + "search/", {"query": query})
+    assert answer.status_code == 302
+    assert answer.url.startswith(LIST + "?q=gAAAA")  # type: ignore[attr-defined]
+    shown = dana.get(answer.url).context["cl"].result_list  # type: ignore[attr-defined]
+    assert person in shown
+    assert practice.their_patient not in shown
+
+
+def test_the_sealed_query_reads_back_and_nothing_else_does() -> None:
+    assert search.unseal(search.seal("  Ñandú ")) == "Ñandú"
+    for text in ("", "x", "gAAAA", "ñ", "'; DROP TABLE"):
+        assert search.unseal(text) == ""
+
+
+def test_a_made_up_sealed_query_shows_the_whole_list(dana: Client, practice: Practice) -> None:
+    assert list(dana.get(LIST + "?q=gAAAAnonsense").context["cl"].result_list) == [practice.patient]
+
+
+def test_the_search_keeps_the_filters(dana: Client, practice: Practice) -> None:
+    answer = dana.post(LIST + "search/?active__exact=1&q=old", {"query": "rob"})
+    assert answer.url.startswith(LIST + "?active__exact=1&q=gAAAA")  # type: ignore[attr-defined]
+    answer = dana.post(LIST + "search/?active__exact=1", {"query": ""})
+    assert answer.url == LIST + "?active__exact=1"  # type: ignore[attr-defined]
+
+
+def test_the_page_shows_what_the_ehr_says_and_is_on_record(dana: Client, practice: Practice) -> None:
+    words = text_of(dana.get(f"{LIST}{practice.patient.pk}/change/"))
+    assert "Name: Robin Alvarez Born: Jan 1, 1980" in words
+    assert "May be offered times: yes" in words
+    assert practice.patient.contact_points.all()[0].value in words
+    assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+
+
+def test_the_practice_restricts_a_patient_and_the_ehrs_part_stays(dana: Client, practice: Practice) -> None:
+    forms = {
+        "restricted": "on",
+        "established": "on",
+        "family_name": "Forged",
+        "active": "",
+        **{
+            f"{prefix}-{name}": 0
+            for prefix in ("contact_points", "identifiers")
+            for name in ("TOTAL_FORMS", "INITIAL_FORMS")
+        },
+    }
+    dana.post(f"{LIST}{practice.patient.pk}/change/", forms)
+    row = Patient.objects.get(pk=practice.patient.pk)
+    assert (row.restricted, row.family_name, row.active) == (True, "Alvarez", True)
+    assert "no: restricted" in text_of(dana.get(f"{LIST}{row.pk}/change/"))
+
+
+def test_consent_is_recorded_and_taken_back(dana: Client, practice: Practice) -> None:
+    person = factories.patient(consent=(), email=None, locations=[practice.riverside])
+    contact = person.contact_points.get()
+    path = f"/admin/waitlist/consentrecord/add/?patient={person.pk}"
+    assert contact.value in text_of(dana.get(path))
+    form = {"contact_point": contact.pk, "action": "granted", "source": "spoken", "wording_version": "script 2"}
+    assert said(dana, dana.post(path, form)) == "Recorded. It counts from now on."
+    row = ConsentRecord.objects.get(patient=person)
+    assert (row.action, row.source, row.recorded_by, row.wording_version) == ("granted", "spoken", "dana", "script 2")
+    assert consent.allowed(person, contact, "sms")
+    dana.post(path, {**form, "action": "revoked"})
+    assert not consent.allowed(person, contact, "sms")
+
+
+def test_consent_is_not_recorded_for_another_patients_address(dana: Client, practice: Practice) -> None:
+    before = ConsentRecord.objects.count()
+    other = factories.patient(locations=[practice.riverside], consent=()).contact_points.all()[0]
+    form = {"contact_point": other.pk, "action": "granted", "source": "spoken"}
+    path = f"/admin/waitlist/consentrecord/add/?patient={practice.patient.pk}"
+    assert "Select a valid choice." in text_of(dana.post(path, form))
+    assert ConsentRecord.objects.count() == before
+
+
+def test_the_ledger_itself_never_changes(maria: Client, practice: Practice) -> None:
+    row = ConsentRecord.objects.first()
+    assert row is not None
+    page = f"/admin/waitlist/consentrecord/{row.pk}/"
+    assert maria.post(page + "change/", {"action": "revoked"}).status_code == 403
+    assert maria.post(page + "delete/", {"post": "yes"}).status_code == 403
+    assert maria.get("/admin/waitlist/consentrecord/add/").status_code == 403
+    row.refresh_from_db()
+    assert row.action == "granted"

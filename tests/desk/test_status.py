@@ -1,0 +1,140 @@
+"""Sync status and the connections' settings: how they fare, the switches, what codes mean, secrets that never come out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from integrations.models import ApiCall, CarrierState, CodeMapping, Connection, Heartbeat
+from scheduling.worklist import ask_staff
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, said, text_of
+
+PAGE = "/admin/status/"
+
+
+def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    for result in ("ok", "ok", "ok", "unavailable"):
+        ApiCall.objects.create(
+            connection=practice.connection,
+            system="ehr",
+            at=now,
+            actor="w",
+            method="GET",
+            resource="Slot",
+            duration_ms=5,
+            result=result,
+        )
+    CarrierState.objects.create(channel="sms", failing_since=now - timedelta(minutes=7))
+    Heartbeat.objects.create(name="sweep", at=now - timedelta(minutes=2))
+    words = text_of(dana.get(PAGE))
+    assert "The EHR connected" in words
+    assert "Calls in 24 hours 4, 75 % answered as hoped" in words
+    assert "Texts not going out None for 7 min. They are kept and sent later." in words
+    assert "Background work stands still Last sign of life 2 min ago. Call IT." in words
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"state": "paused"}, "paused A person paused it"),
+        ({"state": "stopped"}, "stopped The EHR refused our login. Nothing is read or written."),
+        ({"failing_since": 40}, "does not answer No answer for 40 min."),
+        ({"last_event_at": 600}, "silent Last heard 10 h ago, longer than is usual."),
+        ({"loaded_at": None}, "loading The calendar is not loaded yet"),
+    ],
+)
+def test_each_trouble_has_its_word(dana: Client, practice: Practice, fields: dict[str, object], word: str) -> None:
+    for name, value in fields.items():
+        moment = timezone.now() - timedelta(minutes=value) if isinstance(value, int) else value
+        setattr(practice.connection, name, moment)
+    practice.connection.save()
+    assert word in text_of(dana.get(PAGE))
+
+
+def test_pause_resume_and_sync(ira: Client, practice: Practice) -> None:
+    path = f"{PAGE}{practice.connection.pk}/"
+    assert said(ira, ira.post(path + "sync/")) == "The EHR is read within a few seconds."
+    assert said(ira, ira.post(path + "pause/")) == (
+        "The EHR is paused: nothing is read or written. What arrives is kept."
+    )
+    practice.connection.refresh_from_db()
+    assert practice.connection.state == Connection.State.PAUSED
+    assert said(ira, ira.post(path + "pause/")) == "Nothing changed: The EHR is paused."
+    assert said(ira, ira.post(path + "sync/")) == "Nothing changed: The EHR is paused. Resume it first."
+    assert said(ira, ira.post(path + "resume/")).startswith("The EHR goes on.")
+    practice.connection.refresh_from_db()
+    assert practice.connection.state == Connection.State.ACTIVE
+    assert practice.connection.poll_due_at is not None
+    subject = ("integrations.connection", str(practice.connection.pk))
+    assert (records("pause"), records("resume"), records("call")) == ([subject], [subject], [subject])
+
+
+def test_a_stopped_connection_is_resumed_after_its_login_was_mended(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(state="stopped", failing_since=timezone.now(), last_error="invalid_client")
+    ira.post(f"{PAGE}{practice.connection.pk}/resume/")
+    row = Connection.objects.get()
+    assert (row.state, row.failing_since, row.last_error) == ("active", None, "")
+
+
+@pytest.mark.parametrize("step", ["pause", "resume", "sync"])
+def test_the_front_desk_looks_but_does_not_switch(dana: Client, practice: Practice, step: str) -> None:
+    path = f"{PAGE}{practice.connection.pk}/{step}/"
+    assert dana.post(path).status_code == 403
+    assert dana.get(path).status_code == 405
+    assert "Sync now" not in text_of(dana.get(PAGE))
+    practice.connection.refresh_from_db()
+    assert (practice.connection.state, practice.connection.poll_due_at) == ("active", None)
+
+
+def test_secrets_go_in_and_never_come_out(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(client_secret="hush-hush", webhook_secrets=["old-secret"])
+    path = f"/admin/integrations/connection/{practice.connection.pk}/change/"
+    page = ira.get(path)
+    assert b"hush-hush" not in page.content
+    assert b"old-secret" not in page.content
+    form = {
+        name: value if value is not None else ""
+        for name, value in page.context["adminform"].form.initial.items()
+        if name in page.context["adminform"].form.fields
+    }
+    assert ira.post(path, {**form, "new_webhook_secret": "newest"}).status_code == 302
+    row = Connection.objects.get()
+    assert (row.client_secret, row.webhook_secrets) == ("hush-hush", ["newest", "old-secret"])
+    ira.post(path, {**form, "new_client_secret": "changed", "only_newest_webhook_secret": "on"})
+    row = Connection.objects.get()
+    assert (row.client_secret, row.webhook_secrets, row.slug) == ("changed", ["newest"], "sandbox")
+
+
+def test_unmapped_codes_stand_on_top_and_mapping_one_closes_its_work_item(ira: Client, practice: Practice) -> None:
+    CodeMapping.objects.create(
+        connection=practice.connection, domain="reason", code="pat", target="rebookable", state="mapped"
+    )
+    row = CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9", display="Went home")
+    item = ask_staff("mapping.reason", "A code is not mapped", dedupe_key=f"mapping:{row.pk}", subject=row)
+    listed = ira.get("/admin/integrations/codemapping/").context["cl"].result_list
+    assert [each.code for each in listed] == ["x-9", "pat"]
+    path = f"/admin/integrations/codemapping/{row.pk}/change/"
+    words = text_of(ira.get(path))
+    assert "Choose what it means staff decide each time the time is not offered the time may be offered" in words
+    assert "This field is required." in text_of(ira.post(path, {"target": ""}))
+    assert "Select a valid choice." in text_of(ira.post(path, {"target": "booked"}))
+    row.refresh_from_db()
+    assert row.state == CodeMapping.State.UNMAPPED
+    assert ira.post(path, {"target": "not_rebookable"}).status_code == 302
+    row.refresh_from_db()
+    item.refresh_from_db()
+    assert (row.state, row.target, item.status, item.done_by) == ("mapped", "not_rebookable", "done", "ira")
+
+
+def test_a_type_code_is_mapped_to_one_of_our_types(ira: Client, practice: Practice) -> None:
+    row = CodeMapping.objects.create(connection=practice.connection, domain="type", code="FUP")
+    path = f"/admin/integrations/codemapping/{row.pk}/change/"
+    assert "Follow-up" in text_of(ira.get(path))
+    ira.post(path, {"target": practice.followup.code})
+    row.refresh_from_db()
+    assert row.target == practice.followup.code

@@ -1,0 +1,213 @@
+"""Putting somebody on the waitlist, changing what they ask for, pausing and removing them."""
+
+from __future__ import annotations
+
+from datetime import date, time, timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.utils import timezone
+
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, said, text_of
+from waitlist.admin.hours import read_hours, write_hours
+from waitlist.models import EntryWindow, MatchKey, WaitlistEntry
+
+LIST = "/admin/waitlist/waitlistentry/"
+
+
+def form(practice: Practice, **fields: object) -> dict[str, object]:
+    return {
+        "appointment_type": practice.followup.pk,
+        "urgency": 1,
+        "minimum_notice_minutes": 120,
+        "earliest_date": "",
+        "latest_date": "",
+        **fields,
+    }
+
+
+def test_adding_begins_with_finding_the_patient(dana: Client, practice: Practice) -> None:
+    assert "Who wants to wait?" in text_of(dana.get(LIST + "add/"))
+    answer = dana.post(LIST + "add/", {"query": "alv"})
+    assert answer.status_code == 302
+    assert "alv" not in answer.url  # type: ignore[attr-defined]
+    words = text_of(dana.get(answer.url))  # type: ignore[attr-defined]
+    assert "Robin Alvarez Jan 1, 1980 Choose" in words
+    assert records("list") == [("scheduling.patient", str(practice.patient.pk))]
+
+
+def test_an_entry_is_added_with_all_it_asks_for(dana: Client, practice: Practice) -> None:
+    later = factories.appointment(
+        practice.patient,
+        practice.chen,
+        practice.riverside,
+        practice.followup,
+        start=timezone.now() + timedelta(days=20),
+    )
+    path = f"{LIST}add/?patient={practice.patient.pk}"
+    assert "Follow-up" in text_of(dana.get(path))
+    answer = dana.post(
+        path,
+        form(
+            practice,
+            providers=[practice.chen.pk],
+            locations=[practice.riverside.pk],
+            earliest_date="2031-03-03",
+            latest_date="2031-04-04",
+            move_up=later.pk,
+            hours_0="8-12, 1:30pm-5pm",
+            hours_2="all day",
+            need_interpreter="24",
+            referral_required="on",
+            referral_valid_until="2031-06-01",
+            note="Prefers mornings",
+        ),
+    )
+    assert said(dana, answer) == "Saved. The line is up to date."
+    entry = WaitlistEntry.objects.get()
+    assert (entry.patient, entry.urgency, entry.added_by) == (practice.patient, 1, "dana")
+    assert list(entry.providers.all()) == [practice.chen]
+    assert list(entry.locations.all()) == [practice.riverside]
+    assert (entry.earliest_date, entry.latest_date) == (date(2031, 3, 3), date(2031, 4, 4))
+    assert entry.move_up == later
+    assert entry.needs == [{"need": "interpreter", "notice_minutes": 1440}]
+    assert [(each.weekday, each.start, each.end) for each in entry.windows.all()] == [
+        (0, time(8), time(12)),
+        (0, time(13, 30), time(17)),
+        (2, time(0), time(23, 59)),
+    ]
+    assert MatchKey.objects.filter(entry=entry).exists()
+    page = dana.get(f"{LIST}{entry.pk}/change/").content.decode()
+    assert 'value="8am-12pm, 1:30pm-5pm"' in page
+    assert 'value="all day"' in page
+
+
+def test_a_second_entry_for_the_same_visit_is_refused_in_words(dana: Client, practice: Practice) -> None:
+    practice.entry()
+    words = text_of(dana.post(f"{LIST}add/?patient={practice.patient.pk}", form(practice)))
+    assert (
+        "The patient is on the waitlist for this type of visit already. Nothing was changed. "
+        "Open that entry and change what it asks for." in words
+    )
+    assert WaitlistEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"appointment_type": ""}, "This field is required."),
+        ({"earliest_date": "2031-04-04", "latest_date": "2031-03-03"}, "This lies before the earliest date."),
+        ({"earliest_date": "someday"}, "Enter a valid date."),
+        ({"hours_1": "late"}, "Write hours such as 8-12 or 1:30pm-5pm, several with commas, or: all day."),
+        ({"hours_1": "12-8am"}, "These hours end before they begin."),
+        ({"minimum_notice_minutes": "-5"}, "Ensure this value is greater than or equal to 0."),
+        ({"need_fasting": "much"}, "Enter a whole number."),
+        ({"note": "x" * 301}, "Ensure this value has at most 300 characters"),
+    ],
+)
+def test_each_mistake_is_named_and_nothing_is_saved(
+    dana: Client, practice: Practice, fields: dict[str, str], complaint: str
+) -> None:
+    words = text_of(dana.post(f"{LIST}add/?patient={practice.patient.pk}", form(practice, **fields)))
+    assert "Nothing was saved. Correct what is marked below." in words
+    assert complaint in words
+    assert not WaitlistEntry.objects.exists()
+
+
+def test_changing_keeps_what_is_not_on_the_form(dana: Client, practice: Practice) -> None:
+    entry = practice.entry(needs=[{"need": "service dog", "notice_minutes": 60}], joined_at=timezone.now())
+    answer = dana.post(f"{LIST}{entry.pk}/change/", form(practice, urgency=0, need_transport="2"))
+    assert said(dana, answer) == "Saved. The line is up to date."
+    changed = WaitlistEntry.objects.get()
+    assert changed.urgency == 0
+    assert changed.joined_at == entry.joined_at
+    assert changed.needs == [
+        {"need": "transport", "notice_minutes": 120},
+        {"need": "service dog", "notice_minutes": 60},
+    ]
+
+
+def test_another_patients_appointment_cannot_be_moved_up(dana: Client, practice: Practice) -> None:
+    other = factories.patient(locations=[practice.riverside])
+    theirs = factories.appointment(other, practice.chen, practice.riverside, practice.followup)
+    words = text_of(dana.post(f"{LIST}add/?patient={practice.patient.pk}", form(practice, move_up=theirs.pk)))
+    assert "Select a valid choice." in words
+    assert not WaitlistEntry.objects.exists()
+
+
+def test_pause_resume_and_remove(dana: Client, practice: Practice) -> None:
+    entry = practice.entry()
+    path = f"{LIST}{entry.pk}/"
+    assert said(dana, dana.post(path + "step/pause/")).startswith("Paused: nothing is offered until you resume.")
+    assert WaitlistEntry.objects.get().status == "paused"
+    assert not MatchKey.objects.exists()
+    assert said(dana, dana.post(path + "step/pause/")) == "Nothing changed: this entry is paused now."
+    assert said(dana, dana.post(path + "step/resume/")) == "Waiting again, at the old place in line."
+    assert MatchKey.objects.exists()
+    assert said(dana, dana.post(path + "step/remove/")).startswith("Off the list. The patient is not told")
+    assert WaitlistEntry.objects.get().status == "left"
+    assert said(dana, dana.post(path + "step/resume/")) == "Nothing changed: this entry is left the list now."
+    assert said(dana, dana.post(path + "step/explode/")).startswith("Nothing changed")
+    assert dana.get(path + "step/pause/").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("action", "says", "statuses"),
+    [
+        ("pause_selected", "1 paused. 1 left as they were.", ["paused", "paused"]),
+        ("resume_selected", "1 waiting again. 1 left as they were.", ["waiting", "waiting"]),
+        ("remove_selected", "2 off the list.", ["left", "left"]),
+    ],
+)
+def test_several_at_once(dana: Client, practice: Practice, action: str, says: str, statuses: list[str]) -> None:
+    from waitlist import entries
+
+    waiting, paused = practice.entry(), practice.entry(factories.patient(locations=[practice.riverside]))
+    entries.pause(paused)
+    chosen = {"action": action, "_selected_action": [waiting.pk, paused.pk]}
+    assert said(dana, dana.post(LIST, chosen)) == says
+    assert [WaitlistEntry.objects.get(pk=row.pk).status for row in (waiting, paused)] == statuses
+
+
+def test_the_list_shows_what_each_wants_and_is_on_record(dana: Client, practice: Practice) -> None:
+    practice.entry(providers=[practice.chen], windows=[factories.window(0, time(8), time(12))], lost_races=2)
+    words = text_of(dana.get(LIST))
+    assert "Robin Alvarez Follow-up routine waiting Dr. Mei Chen · Mon 8am-12pm 2 × just now" in words
+    assert records("list") == [("scheduling.patient", str(practice.patient.pk))]
+
+
+def test_nobody_deletes_an_entry(maria: Client, practice: Practice) -> None:
+    entry = practice.entry()
+    assert maria.post(f"{LIST}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert WaitlistEntry.objects.filter(pk=entry.pk).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("", []),
+        ("8-12", [(time(8), time(12))]),
+        ("8:15-9:45", [(time(8, 15), time(9, 45))]),
+        ("9 - 5", [(time(9), time(17))]),
+        ("1-5", [(time(13), time(17))]),
+        ("1am-2am", [(time(1), time(2))]),
+        ("12pm–1pm", [(time(12), time(13))]),
+        ("8am to noon", None),
+        ("0830-1000", [(time(8, 30), time(10))]),
+        ("8-24", [(time(8), time(23, 59))]),
+        ("All Day", [(time(0), time(23, 59))]),
+        ("8-12,13-17", [(time(8), time(12)), (time(13), time(17))]),
+        ("8-12, 11-13", None),
+        ("25-26", None),
+    ],
+)
+def test_hours_are_read_as_people_write_them(text: str, spans: list[tuple[time, time]] | None) -> None:
+    if spans is None:
+        with pytest.raises(ValidationError):
+            read_hours(text)
+    else:
+        assert read_hours(text) == spans
+        assert read_hours(write_hours([EntryWindow(weekday=0, start=a, end=b) for a, b in spans])) == spans

@@ -1,0 +1,109 @@
+"""Needs you: take an item, press its button, or finish it with a note."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from scheduling import worklist
+from scheduling.models import Opening, WorkItem
+from tests.desk.conftest import Practice
+from tests.desk.pages import said, text_of
+
+LIST = "/admin/scheduling/workitem/"
+
+
+@pytest.fixture
+def item(practice: Practice) -> WorkItem:
+    opening = practice.opening(held="reason")
+    return worklist.ask_staff(
+        "opening.reason",
+        "A reason is not mapped",
+        advice="Nobody was offered it.",
+        dedupe_key="k",
+        opening=opening,
+        subject=opening,
+    )
+
+
+def page(item: WorkItem, step: str = "change") -> str:
+    return f"{LIST}{item.pk}/{step}/"
+
+
+def test_the_page_says_what_each_button_does_before_it_is_pressed(dana: Client, item: WorkItem) -> None:
+    words = text_of(dana.get(page(item)))
+    assert "Offer this time The waitlist is offered this time." in words
+    assert "Do not offer The opening closes; nobody is told." in words
+    assert "Or say what you did, without the patient’s name: Finish Take it: mine now" in words
+    assert f"opening {item.opening_id}" in words
+
+
+def test_a_button_does_it_and_closes_the_item_with_what_came_of_it(dana: Client, item: WorkItem) -> None:
+    assert said(dana, dana.post(page(item, "do/close"))) == "The time is not offered."
+    item.refresh_from_db()
+    assert (item.status, item.done_by, item.resolution) == ("done", "dana", "The time is not offered.")
+    assert Opening.objects.get().closed_reason == "staff"
+    assert said(dana, dana.post(page(item, "do/offer"))) == "Nothing changed: somebody else finished it."
+    assert Opening.objects.get().status == Opening.Status.CLOSED
+
+
+def test_an_unknown_button_changes_nothing(dana: Client, item: WorkItem) -> None:
+    assert said(dana, dana.post(page(item, "do/vanish"))) == ("Nothing changed: this item has no such button any more.")
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.OPEN
+
+
+def test_taking_and_putting_back(dana: Client, maria: Client, item: WorkItem) -> None:
+    assert said(dana, dana.post(page(item, "take"))) == "This is yours now."
+    assert text_of(dana.get(LIST + "?whose=mine")).count("A reason is not mapped") == 1
+    assert maria.get(LIST + "?whose=mine").context["cl"].result_count == 0
+    assert "Take it over from dana" in text_of(maria.get(page(item)))
+    maria.post(page(item, "take"))
+    item.refresh_from_db()
+    assert item.owner is not None
+    assert item.owner.get_username() == "maria"
+    dana.post(page(item, "let-go"))  # not dana's any more
+    item.refresh_from_db()
+    assert item.owner is not None
+    assert said(maria, maria.post(page(item, "let-go"))) == "It is nobody's again."
+    item.refresh_from_db()
+    assert item.owner is None
+    assert maria.get(LIST + "?whose=nobody").context["cl"].result_count == 1
+
+
+def test_finishing_needs_a_word_on_what_was_done(dana: Client, item: WorkItem) -> None:
+    assert said(dana, dana.post(page(item, "finish"), {"note": "  "})).startswith(
+        "Nothing changed: write in a few words"
+    )
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.OPEN
+    response = dana.post(page(item, "finish"), {"note": "Called the provider."})
+    assert response.url == LIST + "?status__exact=open"  # type: ignore[attr-defined]
+    item.refresh_from_db()
+    assert (item.status, item.resolution, item.done_by) == ("done", "Called the provider.", "dana")
+    assert said(dana, dana.post(page(item, "finish"), {"note": "Again."})).startswith("Nothing changed")
+
+
+def test_several_can_be_taken_at_once(dana: Client, item: WorkItem, practice: Practice) -> None:
+    other = worklist.ask_staff("x", "Another", dedupe_key="o", location=practice.riverside)
+    done = worklist.ask_staff("x", "Over", dedupe_key="d", location=practice.riverside)
+    worklist.finish(done, "dana", "done")
+    chosen = {"action": "take_selected", "_selected_action": [item.pk, other.pk, done.pk]}
+    assert said(dana, dana.post(LIST, chosen)) == "2 of 3 are yours now."
+    assert WorkItem.objects.filter(owner__username="dana").count() == 2
+
+
+@pytest.mark.parametrize("step", ["take", "let-go", "finish", "do/close"])
+def test_looking_does_nothing(dana: Client, item: WorkItem, step: str) -> None:
+    assert dana.get(page(item, step)).status_code == 405
+    item.refresh_from_db()
+    assert (item.status, item.owner) == ("open", None)
+
+
+def test_taking_is_in_the_audit_trail(dana: Client, item: WorkItem) -> None:
+    from auditlog.models import LogEntry
+
+    dana.post(page(item, "take"))
+    entry = LogEntry.objects.get_for_object(item).filter(changes__has_key="owner").latest("pk")
+    assert entry.actor is not None
+    assert entry.actor.get_username() == "dana"
