@@ -32,6 +32,7 @@ __all__ = [
     "ask",
     "bulk_add",
     "bump_lost_race",
+    "bump_lost_races",
     "change",
     "count_silence",
     "expire",
@@ -164,12 +165,16 @@ def expire(now: datetime | None = None, limit: int = 500) -> int:
 
 def bump_lost_race(entry_id: int) -> None:
     """The patient said yes too late: next time they are ahead of those who never did."""
+    bump_lost_races([entry_id])
+
+
+def bump_lost_races(entry_ids: Sequence[int]) -> None:
+    """:func:`bump_lost_race` for many entries, in a few statements."""
     with transaction.atomic():
-        if not WaitlistEntry.objects.filter(pk=entry_id).update(lost_races=F("lost_races") + 1):
-            return
-        row = WaitlistEntry.objects.get(pk=entry_id)
-        MatchKey.objects.filter(entry_id=entry_id).update(races_won_by_others=-row.lost_races)
-        record_change(row, {"lost_races": (row.lost_races - 1, row.lost_races)})
+        waiting = WaitlistEntry.objects.filter(pk__in=entry_ids)
+        waiting.update(lost_races=F("lost_races") + 1)
+        MatchKey.objects.filter(entry_id__in=entry_ids).update(races_won_by_others=F("races_won_by_others") - 1)
+        record_changes([(row, {"lost_races": (row.lost_races - 1, row.lost_races)}) for row in waiting.all()])
 
 
 def count_silence(entry_id: int) -> int:
@@ -178,9 +183,9 @@ def count_silence(entry_id: int) -> int:
     return WaitlistEntry.objects.filter(pk=entry_id).values_list("silences", flat=True).first() or 0
 
 
-def heard_from(entry_id: int) -> None:
-    """The patient answered, whatever they said: silences count from nought again."""
-    WaitlistEntry.objects.filter(pk=entry_id).exclude(silences=0).update(silences=0)
+def heard_from(*entry_ids: int) -> None:
+    """The patients answered, whatever they said: silences count from nought again."""
+    WaitlistEntry.objects.filter(pk__in=entry_ids).exclude(silences=0).update(silences=0)
 
 
 def bulk_add(drafts: Sequence[Draft]) -> list[WaitlistEntry]:

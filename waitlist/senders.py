@@ -49,6 +49,8 @@ def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
     contacts = list(
         ContactPoint.objects.filter(system=system, address_index=reply.address_index).select_related("patient")
     )
+    # A number the EHR has given up for one patient may be another one's by now.
+    contacts = [contact for contact in contacts if contact.use != "old"] or contacts
     contact = contacts[0] if len(contacts) == 1 else None
     since = (now or timezone.now()) - MEMORY
     sent = Message.objects.filter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -12,6 +12,9 @@ from scheduling.worklist import ask_staff
 from waitlist import consent, messages
 from waitlist.calendar_file import calendar_file
 from waitlist.models import Claim, Message
+
+#: "It could not be booked" is worth sending until so long after the visit would have ended.
+REFUSAL_STANDS = timedelta(hours=2)
 
 
 def subject_of(claim: Claim) -> messages.Subject:
@@ -73,10 +76,18 @@ def _queue(claim: Claim, kind: str, address: messages.Address, now: datetime) ->
         describe(claim),
         dedupe_key=f"claim:{claim.pk}:{kind}:{address.channel}:{address.index[:24]}",
         initiated=False,
-        expires_at=claim.appointment.start,
+        expires_at=_pointless_after(claim, kind),
         attachment=attachment,
         now=now,
     )
+
+
+def _pointless_after(claim: Claim, kind: str) -> datetime | None:
+    """A booking given up only when its time had come must still be heard of: the patient may be on the way."""
+    appointment = claim.appointment
+    if kind == Message.Kind.REFUSED and appointment.end is not None:
+        return appointment.end + REFUSAL_STANDS
+    return appointment.start
 
 
 _CALLS = {

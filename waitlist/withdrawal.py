@@ -41,7 +41,8 @@ def withdraw(opening: Opening, reason: str, now: datetime | None = None, *, only
         # Who said yes too late heard so when they did; whose time is over knew until when it stood.
         late = [offer for offer in out if offer.answered_at is not None]
         over = [offer for offer in out if offer.answered_at is None]
-        ended = sum(_end_late(offer) for offer in late)
+        ended = len(late)
+        _end_late(late)
         if reason == "cut_off":
             ended += sum(_expire_one(offer, now) for offer in over)
         elif over:
@@ -61,8 +62,7 @@ def _take_back(opening: Opening, offers: list[Offer], reason: str, now: datetime
             for offer in offers
         ]
     )
-    for item in WorkItem.objects.filter(dedupe_key__in=map(call_key, offers), status=WorkItem.Status.OPEN):
-        finish(item, "system", "The time is no longer offered.")
+    _finish_calls(offers, "The time is no longer offered.")
     sent = [offer for offer in offers if offer.status == Offer.Status.SENT]
     told = messages.take_back(sent, "withdrawn")
     if reason not in SILENT and told:
@@ -100,21 +100,31 @@ def mark_late(offer: Offer, now: datetime) -> None:
     live.update(answered_at=now)
 
 
-def end_late(limit: int = 200) -> int:
+def end_late(limit: int = 500) -> int:
     """Give those who said yes too late their better place in line; return how many."""
-    rows = Offer.objects.filter(status=Offer.Status.SENT, answered_at__isnull=False).order_by("answered_at")
-    return sum(_end_late(offer) for offer in rows[:limit])
-
-
-def _end_late(offer: Offer) -> bool:
     with transaction.atomic():
-        if not move(offer, Offer.Status.TOO_LATE, where=Q(answered_at__isnull=False)):
-            return False
-        messages.take_back([offer], "answered")
-        entries.bump_lost_race(offer.entry_id)
-        entries.heard_from(offer.entry_id)
-        finish_for(call_key(offer), "The patient said yes, too late.")
-    return True
+        rows = Offer.objects.select_for_update(of=("self",), skip_locked=True).order_by("answered_at")
+        late = list(rows.filter(status=Offer.Status.SENT, answered_at__isnull=False)[:limit])
+        _end_late(late)
+    return len(late)
+
+
+def _end_late(offers: list[Offer]) -> None:
+    """End locked offers in a few statements, however many there are."""
+    if not offers:
+        return
+    Offer.objects.filter(pk__in=[offer.pk for offer in offers]).update(status=Offer.Status.TOO_LATE)
+    record_changes([(offer, {"status": (offer.status, Offer.Status.TOO_LATE)}) for offer in offers])
+    messages.take_back(offers, "answered")
+    entry_ids = [offer.entry_id for offer in offers]
+    entries.bump_lost_races(entry_ids)
+    entries.heard_from(*entry_ids)
+    _finish_calls(offers, "The patient said yes, too late.")
+
+
+def _finish_calls(offers: list[Offer], resolution: str) -> None:
+    for item in WorkItem.objects.filter(dedupe_key__in=map(call_key, offers), status=WorkItem.Status.OPEN):
+        finish(item, "system", resolution)
 
 
 def expire(now: datetime | None = None, limit: int = 200) -> int:

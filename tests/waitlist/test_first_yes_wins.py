@@ -10,11 +10,11 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling import openings
-from scheduling.models import Appointment, Location, Opening, Provider, WorkItem, Writeback
+from scheduling.models import Appointment, Location, Opening, Patient, Provider, WorkItem, Writeback
 from tests import factories, race
 from tests.waitlist.conftest import MORNING, Scene, steps, told
-from waitlist import attention, claims, links, replies
-from waitlist.models import Claim, Message, Offer, Reply
+from waitlist import attention, claims, links, messages, replies
+from waitlist.models import Claim, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -366,35 +366,71 @@ def line_up(number: int) -> tuple[Opening, list[Offer]]:
     return opening, offers
 
 
-@pytest.mark.django_db(transaction=True)
-def test_many_at_once_by_link_and_text_one_winner() -> None:
-    """29, on both databases."""
-    opening, offers = line_up(16)
-    for offer in offers[::2]:
-        contact = offer.patient.contact_points.get()
-        Message.objects.create(
-            kind="offer", channel="sms", patient=offer.patient, offer=offer, opening=opening, address=contact.value,
-            address_index=contact.address_index, body="x", dedupe_key=f"m{offer.pk}", due_at=timezone.now(),
-        )  # fmt: skip
+def crowd(number: int, texting: int) -> tuple[Opening, list[Offer]]:
+    """An opening offered to so many patients, the first ``texting`` of them by text; stored in bulk."""
+    location, kind = factories.location(), factories.appointment_type()
+    opening = factories.opening(factories.provider(), location, start=timezone.now() + timedelta(days=2))
+    Opening.objects.filter(pk=opening.pk).update(status="offering")
+    people = Patient.objects.bulk_create([Patient(given_name="Robin", established=True) for _ in range(number)])
+    waiting = WaitlistEntry.objects.bulk_create(
+        [WaitlistEntry(patient=each, appointment_type=kind, joined_at=timezone.now()) for each in people]
+    )
+    offers = Offer.objects.bulk_create(
+        [
+            Offer(
+                opening=opening,
+                entry=entry,
+                patient=entry.patient,
+                appointment_type=kind,
+                start=opening.start,
+                end=opening.end,
+                wave=1,
+                rank=rank,
+                code=str(rank),
+                token_hash=f"{rank:064d}",
+                expires_at=timezone.now() + timedelta(hours=1),
+            )
+            for rank, entry in enumerate(waiting, start=1)
+        ]
+    )
+    for offer in offers[:texting]:
+        contact = factories.contact(offer.patient, f"+1212555{100 + offer.rank:04d}")
+        address = messages.Address.of(contact)
+        messages.queue("offer", address, messages.Subject.of(offer), {}, dedupe_key=f"offer:{offer.pk}")
+    return opening, offers
 
-    def say_yes(index: int) -> str:
-        offer = Offer.objects.select_related("opening", "patient", "entry", "appointment_type").get(pk=offers[index].pk)
-        if index % 2:
-            return claims.claim(offer.opening, offer.patient, offer=offer, channel="link").outcome
-        reply = replies.receive("sms", f"in-{index}", offer.patient.contact_points.get().value, "YES")
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thousand_at_once_by_link_and_text_one_winner() -> None:
+    """29: sixteen workers take a thousand answers, one in twenty of them a text."""
+    texting, workers = 50, 16
+    opening, offers = crowd(1000, texting)
+
+    def say_yes(offer: Offer) -> str:
+        row = Offer.objects.select_related("opening", "patient", "appointment_type").get(pk=offer.pk)
+        if offer.rank > texting:
+            return str(claims.claim(row.opening, row.patient, offer=row, channel="link").outcome)
+        reply = replies.receive("sms", f"in-{offer.rank}", row.patient.contact_points.get().value, f"YES {row.code}")
         assert replies.handle(reply.pk)
         reply.refresh_from_db()
         return "won" if reply.outcome == "claimed" else reply.outcome
 
-    outcomes = race.together(len(offers), say_yes)
+    outcomes = [
+        outcome
+        for each in race.together(workers, lambda n: [say_yes(o) for o in offers[n::workers]])
+        for outcome in each
+    ]
     assert outcomes.count("won") == 1
     assert set(outcomes) <= {"won", "taken", "too_late"}
+    assert (len(outcomes), outcomes.count("too_late") >= texting - 1) == (1000, True)
     assert Claim.objects.count() == Appointment.objects.count() == Writeback.objects.count() == 1
-    assert Opening.objects.get().status == "claimed"
+    assert Opening.objects.get(pk=opening.pk).status == "claimed"
     assert Offer.objects.filter(status="yes").count() == 1
-    attention.drain()
-    assert Offer.objects.filter(status="too_late").count() == 15
-    assert Reply.objects.filter(outcome="new").count() == 0
+    assert Offer.objects.filter(status="sent", answered_at__isnull=True).count() == 0
+    while attention.drain():
+        pass
+    assert Offer.objects.filter(status="too_late").count() == 999
+    assert WaitlistEntry.objects.filter(lost_races=1).count() == 999
 
 
 @pytest.mark.django_db(transaction=True)

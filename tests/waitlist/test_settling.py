@@ -14,7 +14,7 @@ from scheduling.records import AppointmentRecord
 from scheduling.writebacks import Outcome
 from tests import factories
 from tests.waitlist.conftest import Scene, steps, told
-from waitlist import attention, claims
+from waitlist import attention, claims, messages
 from waitlist.models import Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -109,6 +109,16 @@ def test_refused_because_it_is_taken_closes_the_opening(scene: Scene) -> None:
     other.refresh_from_db()
     assert (other.status, other.withdrawn_reason) == ("withdrawn", "taken")
     assert told(other.patient)[2:] == ["filled by sms", "filled by email"]
+
+
+def test_given_up_when_its_time_had_come_is_still_told(scene: Scene) -> None:
+    """35: the EHR was down until the visit would have begun."""
+    (offer,) = scene.offered(1, hours=3)
+    claim = won(scene, offer)
+    scene.pass_time(hours=3, minutes=1)
+    scene.answer(claim, "refused", code="too_late")
+    text = Message.objects.get(kind="refused", channel="sms")
+    assert (messages.may_send(text).action, text.expires_at) == ("send", offer.end + timedelta(hours=2))
 
 
 @pytest.mark.parametrize("result", ["unknown", "held", "dead"])
