@@ -52,11 +52,16 @@ def email_token(text_token: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text_token.encode()).digest()).decode().rstrip("=")
 
 
+def stored_hash(text_token: str) -> str:
+    """Return what the database keeps for the token that went by text."""
+    return _hash(email_token(text_token))
+
+
 def find_offer(token: str) -> Found | None:
     """Return the offer of a link with its opening, patient and type, or None: one answer for all wrong tokens."""
     if not _SHAPE.fullmatch(token):
         return None
-    by_text, by_email = _hash(email_token(token)), _hash(token)
+    by_text, by_email = stored_hash(token), _hash(token)
     rows = Offer.objects.select_related("opening", "patient", "appointment_type").defer(*_NOT_NEEDED)
     offer = rows.filter(token_hash__in=(by_text, by_email)).first()
     return Found(offer, offer.token_hash == by_email) if offer is not None else None

@@ -23,7 +23,7 @@ from waitlist import claims, links
 from waitlist.calendar_file import calendar_file
 from waitlist.links import Found
 from waitlist.models import Offer
-from waitlist.pages import birth_year, content, limits
+from waitlist.pages import birth_year, content, late, limits
 from waitlist.pages.birth_year import Check
 from waitlist.pages.states import PageState, Standing, standing_of
 from waitlist.wording import LANGUAGES, language_of
@@ -67,6 +67,9 @@ def patient_page(*methods: str) -> Callable[[View[Parameters]], View[Parameters]
 @patient_page("GET", "HEAD", "POST")
 def offer_page(request: HttpRequest, token: str) -> HttpResponse:
     """Show an offer as it stands, or take the patient's answer and come back to the page."""
+    says_yes = request.method == "POST" and request.POST.get("answer") == YES
+    if says_yes and late.note_late_yes(token, timezone.now()):
+        return _back_to_the_page(request)
     found = links.find_offer(token)
     if found is None or not _is_alive(found.offer):
         return _dead_link(request, is_guess=found is None)
@@ -104,12 +107,16 @@ def _show(request: HttpRequest, found: Found, *, problem: str = "") -> HttpRespo
     _record_view(request, offer, standing.state)
     language = _language(request, offer)
     context = content.describe(found, standing, language, now)
-    context |= {"heading": standing.state.label, "problem": problem, "asks_birth_year": found.asks_birth_year}
+    context |= {
+        "heading": standing.state.label,
+        "problem": problem if standing.can_say_yes else "",
+        "asks_birth_year": found.asks_birth_year,
+    }
     return _render(f"waitlist/{standing.state}.html", language, context)
 
 
 def _answer(request: HttpRequest, found: Found) -> HttpResponse:
-    """Take a yes or a no. Renders nothing for those who are too late: a thousand may answer within a second."""
+    """Take a yes or a no and come back to the page; one that needs the right birth year first says so."""
     answer = request.POST.get("answer", "")
     if answer in (YES, NO):
         checked = birth_year.check(found, request.POST.get("birth_year", ""))
@@ -117,9 +124,15 @@ def _answer(request: HttpRequest, found: Found) -> HttpResponse:
             return _show(request, found, problem=checked)
         if checked == Check.RIGHT:
             _act(found.offer, answer)
-    # The page says what is true now; loading it again, or going back to it, sends nothing a second time.
+    return _back_to_the_page(request)
+
+
+def _back_to_the_page(request: HttpRequest) -> HttpResponse:
+    """The page says what is true now; loading it again, or going back to it, sends nothing a second time."""
     response = HttpResponse(status=303)
-    response.headers["Location"] = _here(request)
+    # Without its host, whatever the request calls it, and in the language it is read in.
+    language = _asked_for(request)
+    response.headers["Location"] = f"{request.path}?lang={language}" if language else request.path
     return response
 
 
@@ -168,9 +181,3 @@ def _language(request: HttpRequest, offer: Offer) -> str:
 def _asked_for(request: HttpRequest) -> str:
     wanted = request.GET.get("lang", "")
     return wanted if wanted in LANGUAGES else ""
-
-
-def _here(request: HttpRequest) -> str:
-    """Return this page's address without its host, whatever the request calls it, in the language it is read in."""
-    wanted = _asked_for(request)
-    return f"{request.path}?lang={wanted}" if wanted else request.path

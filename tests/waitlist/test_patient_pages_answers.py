@@ -8,14 +8,19 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from audit.models import AccessRecord
 from scheduling.models import Appointment, Opening, Patient, Writeback
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, link_of, nobody_has_guessed, say, text  # noqa: F401
+from waitlist import claims
+from waitlist.links import find_offer
 from waitlist.models import Claim, Offer
 from waitlist.pages import limits
+from waitlist.pages.late import note_late_yes
+from waitlist.withdrawal import end_late
 
 pytestmark = pytest.mark.django_db
 RECEIVED = "We have your answer. It is not confirmed yet."
@@ -111,13 +116,47 @@ def test_a_second_yes_while_the_booking_is_pending(scene: Scene, client: Client)
     )
 
 
-def test_a_late_yes_costs_the_server_little(scene: Scene, client: Client) -> None:
+def test_a_late_yes_costs_the_server_one_statement(scene: Scene, client: Client) -> None:
     offer = pages.first(scene)
     path = link_of(offer)
     with CaptureQueriesContext(connection) as queries:
         answer = client.post(path, {"answer": "yes"})
     assert (answer.status_code, answer.content, answer.templates) == (303, b"", [])
-    assert len(queries) == 2, [query["sql"] for query in queries]
+    assert len(queries) == 1
+    offer.refresh_from_db()
+    assert (offer.status, offer.answered_at) == ("sent", timezone.now())
+    assert end_late() == 1
+    offer.refresh_from_db()
+    assert (offer.status, offer.entry.lost_races) == ("too_late", 1)
+
+
+@pytest.mark.parametrize("state", [each[0] for each in pages.STATES], ids=lambda state: state.__name__)
+def test_the_one_statement_does_what_a_claim_does_or_nothing(scene: Scene, state: Any) -> None:
+    offer = state(scene)
+    token = link_of(offer).split("/")[2]
+    found = find_offer(token)
+    assert found is not None
+    before = pages.rows()
+    noted = note_late_yes(token, timezone.now())
+    by_statement = pages.rows()
+    if not noted:
+        assert by_statement == before
+    Offer.objects.filter(pk=offer.pk).update(answered_at=found.offer.answered_at)
+    assert pages.rows() == before
+    assert noted == (state is pages.first)
+    if noted:
+        result = claims.claim(found.offer.opening, found.offer.patient, offer=found.offer, channel="link")
+        assert (result.outcome, pages.rows()) == ("taken", by_statement)
+
+
+def test_a_link_from_an_e_mail_never_takes_the_short_way(scene: Scene) -> None:
+    offer = pages.first(scene)
+    before = pages.rows()
+    assert not note_late_yes(link_of(offer, "email").split("/")[2], timezone.now())
+    page = say(offer, "yes", "email", birth_year="1999")
+    assert (page.status_code, heading(page)) == (200, "Someone answered first")
+    assert "Error" not in page.content.decode()
+    assert pages.rows() == before
 
 
 @pytest.mark.parametrize("fields", [{}, {"answer": ""}, {"answer": "YES please"}, {"answer": "cancel"}, {"yes": "1"}])

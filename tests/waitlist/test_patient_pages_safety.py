@@ -207,7 +207,7 @@ def test_hostile_names_are_shown_as_text(scene: Scene, client: Client, name: str
 
 def test_marks_that_turn_writing_around_are_taken_out(scene: Scene, client: Client) -> None:
     Location.objects.update(names_providers=True)
-    scene.provider.name = "Dr. \u202eneh\u2066C\x00 \x1b[31m"
+    scene.provider.name = "Dr. \u202eneh\u2066C\x07 \x1b[31m"
     scene.provider.save()
     offer = pages.question(scene)
     assert "<bdi>Dr. neh C [31m</bdi>" in client.get(link_of(offer)).content.decode()

@@ -9,9 +9,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduling.models import Appointment, Opening
-from scheduling.records import Interval
+from scheduling.models import Appointment
 from waitlist.models import Claim, Offer
+from waitlist.winning import Outcome, Wish, reason_at_a_glance
 
 
 class PageState(models.TextChoices):
@@ -48,16 +48,20 @@ _OF_CLAIM = {
     Claim.State.REFUSED: PageState.REFUSED,
     Claim.State.RELEASED: PageState.CANCELED,
 }
-_OVER = {
-    Offer.Status.YES: PageState.REFUSED,
-    Offer.Status.TOO_LATE: PageState.FIRST,
-    Offer.Status.WITHDRAWN: PageState.WITHDRAWN,
-    Offer.Status.EXPIRED: PageState.EXPIRED,
+_OF_OUTCOME = {
+    Outcome.TAKEN: PageState.FIRST,
+    Outcome.FILLED: PageState.FILLED,
+    Outcome.EXPIRED: PageState.EXPIRED,
+    Outcome.WITHDRAWN: PageState.WITHDRAWN,
+    Outcome.CHANGED: PageState.CHANGED,
+    Outcome.REFUSED: PageState.REFUSED,
+    Outcome.HELD: PageState.HELD,
+    Outcome.FROZEN: PageState.CALL,
 }
 
 
 def standing_of(offer: Offer, now: datetime) -> Standing:
-    """Return how the offer stands for its patient; a yes is offered only where :func:`claims.claim` would try it.
+    """Return how the offer stands for its patient; a yes is offered only where a claim would try it.
 
     The patient's own booking comes first, then what became of the time, then what became of the offer.
     """
@@ -66,7 +70,7 @@ def standing_of(offer: Offer, now: datetime) -> Standing:
         # A confirmed booking that was canceled in the EHR since is not an appointment any more.
         gone = claim.state == Claim.State.CONFIRMED and claim.appointment.status in Appointment.FREEING
         return Standing(PageState.CANCELED if gone else _OF_CLAIM[Claim.State(claim.state)], claim)
-    state = PageState.CALL if not offer.patient.may_be_offered else _lost(offer, now) or _conflict(offer)
+    state = _lost(offer, now) or _conflict(offer)
     if offer.status == Offer.Status.NO:
         return Standing(PageState.DECLINED, can_say_yes=state is None)
     return Standing(state or PageState.QUESTION, can_say_yes=state is None)
@@ -84,22 +88,10 @@ def _own_claim(offer: Offer) -> Claim | None:
 
 
 def _lost(offer: Offer, now: datetime) -> PageState | None:
-    """Return why a yes would be lost, by the same tests in the same order as a claim."""
-    opening = offer.opening
-    if opening.status == Opening.Status.CLAIMED:
-        return PageState.FIRST
-    if opening.status == Opening.Status.FILLED:
-        return PageState.FILLED
-    if opening.status == Opening.Status.CLOSED:
-        return PageState.FILLED if opening.closed_reason == Opening.Closed.TAKEN else PageState.WITHDRAWN
-    if not Interval(opening.start, opening.end).covers(Interval(offer.start, offer.end)):
-        return PageState.CHANGED
-    if offer.start <= now:
-        return PageState.EXPIRED
-    if opening.held:
-        return PageState.HELD
-    over = _OVER.get(Offer.Status(offer.status))
-    return over or (PageState.EXPIRED if offer.expires_at <= now else None)
+    """Return why a yes would be lost at a glance, by the claim's own rule."""
+    wish = Wish(offer.opening, offer.patient, offer, None, offer.appointment_type, offer.start, offer.end, "link", now)
+    outcome = reason_at_a_glance(wish)
+    return None if outcome is None else _OF_OUTCOME[outcome]
 
 
 def _conflict(offer: Offer) -> PageState | None:
