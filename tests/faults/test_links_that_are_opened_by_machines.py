@@ -1,0 +1,102 @@
+"""Mail scanners and previewers open every link, strangers try links of their own: nothing is claimed, nothing told."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+
+import pytest
+import requests
+from django.test import Client
+from pytest_django.live_server_helper import LiveServer
+
+from scheduling.models import Writeback
+from tests.flows.clinic import Clinic
+from tests.waitlist.pages import rows
+from waitlist import links
+from waitlist.models import Claim, Message, Offer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LINK = re.compile(r"https?://[^/\s]+(/\S*)")
+HREF = re.compile(r'(?:href|src|action)="(/[^"]*)"')
+
+
+def links_sent() -> list[str]:
+    """The path of every link in every message."""
+    return [path for body in Message.objects.values_list("body", flat=True) for path in LINK.findall(body)]
+
+
+def test_every_link_by_get_and_head_and_whatever_its_page_links_to(offering: Clinic, live_server: LiveServer) -> None:
+    sent = links_sent()
+    assert len(sent) >= 4, "two patients, by text and by e-mail"
+    before = rows()
+    for path in sent:
+        assert requests.head(f"{live_server.url}{path}", timeout=10).status_code == 200
+        page = requests.get(f"{live_server.url}{path}", timeout=10)
+        assert page.status_code == 200
+        for further in set(HREF.findall(page.text)):
+            requests.get(f"{live_server.url}{further}", timeout=10)
+            requests.head(f"{live_server.url}{further}", timeout=10)
+    after = rows()
+    assert {name for name in before if before[name] != after[name]} <= {"auditlog.LogEntry"}
+    assert not Claim.objects.exists()
+    assert set(Offer.objects.values_list("status", flat=True)) == {"sent"}
+
+
+@pytest.mark.browser
+def test_a_scanner_that_runs_scripts_claims_nothing(offering: Clinic, live_server: LiveServer) -> None:
+    from playwright.sync_api import sync_playwright
+
+    paths = links_sent()
+    seen: list[str] = []
+
+    def visit() -> None:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            for path in paths:
+                page = browser.new_page()
+                page.goto(f"{live_server.url}{path}", wait_until="networkidle")
+                seen.append(page.locator("h1").inner_text())
+            browser.close()
+
+    _in_a_thread(visit)
+    assert len(seen) == len(paths)
+    assert not Claim.objects.exists()
+    assert not Writeback.objects.exists()
+    assert set(Offer.objects.values_list("status", flat=True)) == {"sent"}
+
+
+def _in_a_thread(act: Callable[[], None]) -> None:
+    """Playwright runs an event loop, in whose thread Django would refuse its database."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(act).result()
+
+
+def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clinic) -> None:
+    tokens = [path.split("/o/")[1].strip("/") for path in links_sent()]
+    assert len(set(tokens)) == len(tokens) >= 4
+    kept = str(list(Offer.objects.values()))
+    for token in tokens:
+        assert len(token) * 6 >= 128, "each character carries six bits"
+        assert token not in kept
+        assert links.find_offer(token) is not None
+    token = tokens[0]
+
+    guesses = [token[:-1], token[::-1], secrets.token_urlsafe(24), "x"]
+    answers = {(answer.status_code, answer.content) for answer in (Client().get(f"/o/{guess}/") for guess in guesses)}
+    assert len(answers) == 1
+    assert next(iter(answers))[0] == 404
+
+
+def test_who_guesses_on_is_slowed_down_and_patients_are_not(offering: Clinic) -> None:
+    statuses = [
+        Client(REMOTE_ADDR="203.0.113.9").get(f"/o/{secrets.token_urlsafe(24)}/").status_code for _ in range(80)
+    ]
+    assert statuses[0] == 404
+    assert statuses[-1] == 429
+    for path in links_sent():
+        assert Client(REMOTE_ADDR="203.0.113.10").get(path).status_code == 200
