@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.template import Context, Engine, Template, TemplateDoesNotExist
+from django.template import Context, Engine, Template
 
 from waitlist.times import say, say_phone, say_short
 
@@ -122,13 +122,3 @@ def _first_of(language: str, names: list[str]) -> Template:
 def _engine() -> Engine:
     # An engine of its own: these are texts, in which "<" and "&" are letters, and they need no context processors.
     return Engine(dirs=[str(settings.BASE_DIR / "templates" / "messages")], autoescape=False)
-
-
-def is_written(kind: str, channel: str, language: str, outcome: str = "") -> bool:
-    """Return whether a message of this kind has words of its own in the language."""
-    name = f"{kind}.{outcome}.{channel}.txt" if outcome else f"{kind}.{channel}.txt"
-    try:
-        _engine().get_template(f"{language}/{name}")
-    except TemplateDoesNotExist:
-        return False
-    return True
