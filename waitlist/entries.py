@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.context import current_actor
-from audit.log import record_change, record_changes
+from audit.log import record_changes
 from scheduling import openings
 from scheduling.models import AppointmentType, Location, Patient, Provider
 from scheduling.transitions import move, register

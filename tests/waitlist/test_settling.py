@@ -14,7 +14,7 @@ from scheduling.records import AppointmentRecord
 from scheduling.writebacks import Outcome
 from tests import factories
 from tests.waitlist.conftest import Scene, steps, told
-from waitlist import attention, claims, messages
+from waitlist import attention, claims, messages, settlement
 from waitlist.models import Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +146,14 @@ def test_who_waits_too_long_is_called_once(scene: Scene) -> None:
     scene.answer(claim)
     item.refresh_from_db()
     assert item.status == "done"
+
+
+def test_two_workers_chase_a_claim_once(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=10)
+    claim = won(scene, offer)
+    seen_by_both = [Claim.objects.select_related("opening", "appointment", "patient").get(pk=claim.pk) for _ in "ab"]
+    assert [settlement.chase(row) for row in seen_by_both] == [True, False]
+    assert (WorkItem.objects.get().times_seen, steps(claim.opening).count("claim.chased")) == (1, 1)
 
 
 def test_a_winner_who_sent_stop_is_told_by_e_mail(scene: Scene) -> None:
