@@ -158,19 +158,21 @@ def register_model(
     """Has django-auditlog log each change of the model; encrypted and index fields are masked by themselves.
 
     ``exclude`` names fields that change all the time and matter to nobody; ``updated_at`` is among them already.
-    Binary fields are left out too: django-auditlog reads them as UTF-8 and fails on anything else.
+    Binary fields are left out too: django-auditlog reads them as UTF-8 and fails on anything else. So are other
+    models' relations to this one, which it would query for each new row, to note nothing of it.
     """
     known = {field.name for field in model._meta.get_fields()}
     for name in (*mask_fields, *exclude, *m2m_fields):
         if name not in known:
             raise ValueError(f"{model._meta.label} has no field '{name}' to mask, exclude or log.")
     binary = {field.name for field in model._meta.concrete_fields if isinstance(field, models.BinaryField)}
+    relations = {field.name for field in model._meta.get_fields() if field.auto_created and not field.concrete}
     if auditlog.contains(model):
         auditlog.unregister(model)
     auditlog.register(
         model,
         mask_fields=sorted(masked_fields(model) | set(mask_fields)),
         mask_callable="audit.log.mask",
-        exclude_fields=sorted((VOLATILE_FIELDS & known) | binary | set(exclude)),
+        exclude_fields=sorted((VOLATILE_FIELDS & known) | binary | relations | set(exclude)),
         m2m_fields=set(m2m_fields),
     )
