@@ -161,7 +161,8 @@ def record_check(opening: Opening, freshness: Freshness) -> bool:
     if not locked.update(checked_at=freshness.asked_at, check_due_at=None, check_lease_until=None):
         Opening.objects.filter(pk=opening.pk).update(check_due_at=None, check_lease_until=None)
         return False
-    opening.refresh_from_db()
+    # With what the offers that follow want to know of it.
+    opening.refresh_from_db(from_queryset=Opening.objects.select_related("provider", "location", "source", "freed_by"))
     whole = interval_of(opening)
     taken = _our_pending_times(opening)
     free = [piece for offered in sorted(freshness.free) for piece in _within(offered, whole).minus(taken)]
@@ -174,8 +175,8 @@ def record_check(opening: Opening, freshness: Freshness) -> bool:
         for slot in freshness.slots
         if slot.free and free[0].covers(slot.interval)
     ]
-    Opening.objects.filter(pk=opening.pk).update(start=free[0].start, end=free[0].end, slots=slots)
-    opening.refresh_from_db()
+    opening.start, opening.end, opening.slots = free[0].start, free[0].end, slots
+    Opening.objects.filter(pk=opening.pk).update(start=opening.start, end=opening.end, slots=slots)
     if opening.status == Opening.Status.OPEN:
         move(opening, Opening.Status.CHECKING)
     if free != [whole]:

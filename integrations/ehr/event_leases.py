@@ -21,6 +21,8 @@ Status = InboundEvent.Status
 
 #: Renewed before each call to the EHR, so longer than any one of them.
 LEASE = timedelta(seconds=20)
+#: With so much of it left a call can begin: more than its deadline, which the transport keeps.
+LONG_ENOUGH = timedelta(seconds=18)
 #: Another event about the same appointment is being worked on: look again after this.
 BUSY_WAIT = timedelta(milliseconds=300)
 
@@ -72,10 +74,12 @@ def lease(event_id: int, now: datetime | None = None) -> InboundEvent | None:
 
 
 def keep(event: InboundEvent) -> None:
-    """Renew the lease before a call to the EHR."""
-    until = timezone.now() + LEASE
-    _mine(event).update(lease_until=until)
-    event.lease_until = until
+    """Renew the lease before a call to the EHR, unless it was taken or renewed just now."""
+    now = timezone.now()
+    if event.lease_until is not None and event.lease_until - now >= LONG_ENOUGH:
+        return
+    _mine(event).update(lease_until=now + LEASE)
+    event.lease_until = now + LEASE
 
 
 def finish(event: InboundEvent, status: str, outcome: str, *, error: str = "") -> bool:
