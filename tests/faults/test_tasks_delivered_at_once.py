@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 
 from integrations import sweep, tasks
-from integrations.models import Connection
+from integrations.ehr import inbox
+from integrations.models import Connection, InboundEvent
 from scheduling.models import Appointment, Opening, Writeback
 from tests.faults.people import offer_of, tap, told
 from tests.flows.clinic import Clinic
@@ -57,3 +58,21 @@ def test_each_step_of_the_loop_has_one_effect(clinic: Clinic) -> None:
     assert told(clinic, 1, "email") == ["offer", "confirmed"]
     sent = [each for each in clinic.control.get("log", limit=2000)["requests"] if each["method"] == "POST"]
     assert len([each for each in sent if each["path"].endswith("/Appointment")]) == 1
+
+
+def test_one_worker_deals_with_an_event(clinic: Clinic) -> None:
+    body = b'{"resourceType": "Appointment", "id": "booking-1"}'
+    inbox.receive(clinic.connection, via="webhook", body=body)
+    (event,) = InboundEvent.objects.filter(subject_key="Appointment/booking-1", via="webhook")
+    before = len(reads(clinic))
+    outcomes = together(3, lambda _: inbox.process(event.pk))
+    assert len([each for each in outcomes if each is not None]) == 1
+    assert len(reads(clinic)) == before + 1
+    event.refresh_from_db()
+    assert (event.status, event.attempts) == ("done", 1)
+
+
+def reads(clinic: Clinic) -> list[str]:
+    """How the EHR was asked for the appointment so far."""
+    log = clinic.control.get("log", limit=2000)["requests"]
+    return [each["path"] for each in log if each["path"].endswith("/Appointment/booking-1")]
