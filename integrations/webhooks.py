@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.db import connection as database
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from integrations import refusals, signatures
+from integrations import known_senders, refusals, signatures
 from integrations.ehr import intake
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
@@ -23,8 +21,6 @@ from integrations.safe_json import NotJson, read_json
 #: Senders name a deleted resource in a header and send an empty object.
 DELETED = ("X-Deleted-Resource", "X-Medplum-Deleted-Resource")
 _UNKNOWN = "unknown"
-_FIND = f"SELECT id, webhook_secrets FROM {Connection._meta.db_table} WHERE slug = %s"  # noqa: S608 - our own name
-_SECRETS = Connection._meta.get_field("webhook_secrets")
 
 
 class Refused(Exception):
@@ -61,7 +57,7 @@ def take(request: HttpRequest, slug: str, named: str) -> intake.Receipt:
     connection: Connection | None = None
     try:
         body = _read_body(request)
-        connection = _connection(slug)
+        connection = known_senders.sender(slug)
         event_id = _verified(request.headers, body, connection)
         if connection is None:  # never verified without secrets; said once more for the reader and the type
             raise Refused(HTTPStatus.UNAUTHORIZED, "unknown_connection", "")
@@ -78,21 +74,6 @@ def take(request: HttpRequest, slug: str, named: str) -> intake.Receipt:
         event_id=event_id,
         subject_key=_subject(request.headers, payload, named),
     )
-
-
-def _connection(slug: str) -> Connection | None:
-    """Return the connection with its secrets as they are now, and nothing else of it."""
-    # By hand, because building the query costs as much as storing the event does.
-    with database.cursor() as cursor:
-        cursor.execute(_FIND, [slug])
-        row = cursor.fetchone()
-    return Connection(pk=row[0], slug=slug, webhook_secrets=list(_opened(row[1]))) if row else None
-
-
-@lru_cache(maxsize=64)
-def _opened(stored: str) -> tuple[str, ...]:
-    """Decrypt the column of secrets; the same text always holds the same ones."""
-    return tuple(_SECRETS.from_db_value(stored, None, database))
 
 
 def _read_body(request: HttpRequest) -> bytes:

@@ -34,6 +34,8 @@ class _Publisher:
 
     def mark(self, topic: str) -> None:
         with self._changed:
+            if topic in self._marked and self._process_id == os.getpid():
+                return  # of a burst only the first mark wakes the thread
             self._marked[topic] = None
             if self._process_id != os.getpid():  # a fork leaves its parent's threads behind
                 self._process_id = os.getpid()
