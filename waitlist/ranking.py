@@ -24,6 +24,7 @@ __all__ = ["Place", "Ranked", "line", "rank_key", "top"]
 
 PAGE = 64
 LARGEST_PAGE = 512
+FEW = 8
 RankKey = tuple[int, bool, int, datetime | None, int, int]
 
 
@@ -109,7 +110,8 @@ def _once_per_patient(ranked: Ranked, suited: set[int]) -> Ranked:
 
 def _judged(facts: OpeningFacts, expected: int) -> Iterator[Ranked]:
     """Yield the line with verdicts, loading candidates in batches that grow while nobody suits."""
-    rank, size = 0, max(1, min(expected, LARGEST_PAGE))
+    # A few more than are looked for, since most lines have somebody near their head who does not suit.
+    rank, size = 0, max(1, min(expected + max(FEW, expected // 4), LARGEST_PAGE))
     places = line_sql.walk(facts, None, page=size)
     while batch := list(islice(places, size)):
         for candidate in candidates.load([place.entry_id for place in batch], facts):
