@@ -131,7 +131,7 @@ def test_a_resolver_that_says_nothing_does_not_hold_the_call(monkeypatch: pytest
     import threading
 
     never = threading.Event()
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *a, **k: [] if never.wait(5) else [])
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *a, **k: [][: never.wait(5)])
     with pytest.raises(Unavailable):
         addresses.resolve("slow.example.org", 443, 0.05)
     never.set()
