@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db.models import Max, Q
 from django.utils import timezone
@@ -27,6 +28,8 @@ __all__ = ["end_late", "expire", "send_wave", "why_not", "withdraw"]
 
 #: A look at the EHR is worth so much.
 FRESH_FOR = timedelta(seconds=60)
+#: So many more than the wave's size are at hand, should the database refuse an offer.
+SPARE = 8
 #: Openings that waited for the morning start spread over this time.
 STAGGER = timedelta(minutes=5)
 
@@ -147,6 +150,8 @@ def _send_proposed(wave: offering.Wave) -> bool:
 def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
     ranked = ranking.top(wave.opening, size, facts=wave.facts)
     suited = [each for each in ranked if each.verdict.eligible]
+    if not _somebody_sleeps(wave.facts, suited):
+        suited = suited[: size + SPARE]  # all can be told at once: the others' addresses are not asked for
     rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up")
     entries = rows.in_bulk([each.entry_id for each in suited])
     plans = [_plan(wave, each, entries[each.entry_id]) for each in suited if each.entry_id in entries]
@@ -156,6 +161,14 @@ def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
     else:
         offered = _make(wave, plans, size)
     _keep_verdicts(wave, ranked, offered)
+
+
+def _somebody_sleeps(facts: OpeningFacts, suited: Iterable[Ranked]) -> bool:
+    """Return whether it is night, by the clock of anybody who suits."""
+    clocks = {(each.candidate.time_zone, facts.fit(each.verdict.type_id)) for each in suited}
+    return any(
+        pacing.is_quiet(facts.now, ZoneInfo(zone) if zone else facts.zone, fit.policy) for zone, fit in clocks if fit
+    )
 
 
 def _plan(wave: offering.Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
