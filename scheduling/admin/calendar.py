@@ -20,7 +20,7 @@ class OpeningAdmin(ReadOnlyAdmin):
 
     list_display = ("time", "provider", "location", "status_shown", "start_in", "waves_sent", "created")
     list_display_links = ("time",)
-    list_filter = ("status", "held", "closed_reason", ("location", ScopedRelatedFilter), "provider")
+    list_filter = ("status", "held", ("location", ScopedRelatedFilter), "provider")
     list_select_related = ("provider", "location")
     ordering = ("-start",)
     date_hierarchy = "start"

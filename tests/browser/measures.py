@@ -42,8 +42,10 @@ _SCRIPT = """() => {
     const alone = !element.closest('.problem');
     if (alone && (box.height < %(target)s || box.width < %(target)s))
       problems.push(`${name}: ${box.width} by ${box.height}`);
-    if (element.tagName === 'INPUT' && !element.labels.length) problems.push(`${name}: no label`);
-    if (element.tagName !== 'INPUT' && !element.textContent.trim()) problems.push(`${name}: no name`);
+    const titled = element.getAttribute('aria-label') || element.title || element.querySelector('[title]') ||
+      (element.type === 'submit' && element.value);
+    if (element.tagName === 'INPUT' && !element.labels.length && !titled) problems.push(`${name}: no label`);
+    if (element.tagName !== 'INPUT' && !element.textContent.trim() && !titled) problems.push(`${name}: no name`);
   }
   const count = (selector) => document.querySelectorAll(selector).length;
   for (const one of ['h1', 'main', 'header', 'title']) if (count(one) !== 1) problems.push(`${count(one)} of ${one}`);
@@ -60,9 +62,9 @@ _SCRIPT = """() => {
 }"""
 
 
-def problems(page: Page) -> list[str]:
+def problems(page: Page, *, contrast: float = CONTRAST, text: float = TEXT, target: float = TARGET) -> list[str]:
     """Return what is wrong with a page that runs scripts, in words; empty is good."""
-    script = _SCRIPT % {"contrast": CONTRAST, "text": TEXT, "target": TARGET}
+    script = _SCRIPT % {"contrast": contrast, "text": text, "target": target}
     found: list[str] = page.evaluate(script)
     return found
 

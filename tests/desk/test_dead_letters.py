@@ -73,7 +73,7 @@ def event(practice: Practice, status: str, number: int = 1) -> InboundEvent:
     )
 
 
-# --- bookings -----------------------------------------------------------------------------------------------------------
+# --- bookings -------------------------------------------------------------------------------------------------------
 
 
 def test_a_dead_booking_says_why_and_is_sent_again(dana: Client, practice: Practice) -> None:
@@ -107,7 +107,7 @@ def test_several_bookings_at_once(dana: Client, practice: Practice) -> None:
     assert [Writeback.objects.get(pk=row.pk).status for row in rows] == ["waiting", "waiting", "refused"]
 
 
-# --- messages -----------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------------------------
 
 
 def test_the_words_stand_only_on_the_messages_own_page_which_is_on_record(dana: Client, practice: Practice) -> None:
@@ -151,7 +151,7 @@ def test_several_messages_at_once(dana: Client, practice: Practice) -> None:
     assert [Message.objects.get(pk=row.pk).status for row in rows] == ["waiting", "sent"]
 
 
-# --- events -------------------------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_is_shown_raw_on_demand_and_that_is_on_record(ira: Client, practice: Practice) -> None:

@@ -90,7 +90,7 @@ def test_those_who_run_the_connections_meet_no_closed_door(ira: Client, practice
 
 
 def test_hostile_names_are_shown_as_text(maria: Client, practice: Practice) -> None:
-    name = "<script>alert(1)</script>{{7*7}}‮" + "x" * 300
+    name = "<script>alert(1)</script>{{7*7}}\u202e" + "x" * 300
     Patient.objects.filter(pk=practice.patient.pk).update(family_name=name)
     opening = practice.opening(status="offering", waves_sent=1)
     factories.offer(opening, practice.entry())

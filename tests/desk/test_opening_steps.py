@@ -111,7 +111,7 @@ def test_somebody_who_may_only_look_finds_no_buttons(ira: Client, people: object
     assert opening.status == Opening.Status.OPEN
 
 
-# --- booking for a patient on the phone --------------------------------------------------------------------------------
+# --- booking for a patient on the phone -----------------------------------------------------------------------------
 
 
 def choice_of(client: Client, opening: Opening, query: str) -> str:
@@ -199,7 +199,7 @@ def test_nobody_is_found_by_nothing_or_at_another_location(dana: Client, practic
     assert "Thea" not in words
 
 
-# --- a no on the phone, and a claim given back ---------------------------------------------------------------------------
+# --- a no on the phone, and a claim given back ----------------------------------------------------------------------
 
 
 def test_a_no_on_the_phone(dana: Client, practice: Practice) -> None:

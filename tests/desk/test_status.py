@@ -1,4 +1,4 @@
-"""Sync status and the connections' settings: how they fare, the switches, what codes mean, secrets that never come out."""
+"""Sync status and the connections' settings: how they fare, switches, what codes mean, secrets that stay inside."""
 
 from __future__ import annotations
 

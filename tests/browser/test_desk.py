@@ -1,0 +1,190 @@
+"""Staff pages in Chromium: they fit, they can be read, they obey the security policy, and they keep themselves new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
+from pytest_httpserver import HTTPServer
+
+from scheduling import worklist
+from scheduling.models import Opening
+from tests import factories
+from tests.browser import measures
+from tests.browser.conftest import SCHEMES, WIDTHS, keep_picture
+from tests.desk.conftest import Practice, people, practice
+from tests.desk.test_every_page import fill
+from tests.desk.test_sandbox_page import DAY, message
+
+__all__ = ["people", "practice"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PAGES = {
+    "today": "/admin/",
+    "opening": "/admin/openings/1/",
+    "needs-you": "/admin/scheduling/workitem/?status__exact=open",
+    "item": "/admin/scheduling/workitem/1/change/",
+    "waitlist": "/admin/waitlist/waitlistentry/",
+    "entry": "/admin/waitlist/waitlistentry/1/change/",
+    "find-patient": "/admin/waitlist/waitlistentry/add/",
+    "status": "/admin/status/",
+    "dead-letter": "/admin/scheduling/writeback/1/change/",
+    "messages": "/admin/waitlist/message/",
+    "reply": "/admin/waitlist/reply/1/change/",
+    "patient": "/admin/scheduling/patient/1/change/",
+    "events": "/admin/integrations/inboundevent/",
+    "lists": "/admin/lists/",
+}
+#: What staff pages keep to: WCAG AA contrast, small print still of 12 pixels.
+LIMITS = {"contrast": 4.5, "text": 12.0, "target": 0.0}
+LONG = "Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh-Cholmondeley"
+
+SignedIn = Callable[[str], Page]
+
+
+@pytest.fixture
+def staff_page(chromium: Browser, live_server: Any, people: dict[str, User]) -> Iterator[SignedIn]:
+    """Open a path as Maria, and fail at the end when the browser complained about anything."""
+    contexts, complaints = [], []
+
+    def open_path(path: str) -> Page:
+        context = chromium.new_context(viewport={"width": 1280, "height": WIDTHS[1280]}, reduced_motion="reduce")
+        contexts.append(context)
+        client = Client()
+        client.force_login(people["maria"], backend="django.contrib.auth.backends.ModelBackend")
+        name = django_settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{live_server.url}{path}")
+        return page
+
+    yield open_path
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits_and_can_be_read(staff_page: SignedIn, practice: Practice, name: str) -> None:
+    practice.patient.family_name = LONG
+    practice.patient.save()
+    practice.chen.name = f"Dr. Chukwuemeka {LONG}"
+    practice.chen.save()
+    fill(practice)
+    path = PAGES[name]
+    page = staff_page(path.replace("/1/", f"/{pk_for(path)}/") if "/1/" in path else path)
+    found = {}
+    for scheme in SCHEMES:
+        for width, height in WIDTHS.items():
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.set_viewport_size({"width": width, "height": height})
+            keep_picture(page, f"desk-{name}-{width}-{scheme}")
+            found[width, scheme] = measures.problems(page, **LIMITS)
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+def pk_for(path: str) -> int:
+    """Return the key of the first row of the model that an address names; rows' keys differ from run to run."""
+    from django.apps import apps
+
+    parts = path.strip("/").split("/")
+    model = Opening if parts[1] == "openings" else apps.get_model(parts[1], parts[2])
+    return int(model._base_manager.order_by("pk").values_list("pk", flat=True)[0])
+
+
+def test_today_shows_a_new_opening_by_itself_and_says_so(staff_page: SignedIn, practice: Practice) -> None:
+    page = staff_page("/admin/")
+    expect(page.locator("#today-live")).to_contain_text("No open time right now.")
+    with transaction.atomic():
+        opening = practice.opening(status="offering")
+    expect(page.locator(f"#opening-{opening.pk}")).to_be_visible(timeout=15_000)
+    expect(page.locator("#today-status")).to_have_text("1 opening live, 0 need you.")
+
+
+def test_the_focus_stays_where_it_was_when_the_page_renews_itself(staff_page: SignedIn, practice: Practice) -> None:
+    opening = practice.opening(status="offering")
+    page = staff_page("/admin/")
+    page.locator(f"#opening-{opening.pk}").focus()
+    worklist.ask_staff("x", "Something new", dedupe_key="x", location=practice.riverside)
+    expect(page.locator("#today-live")).to_contain_text("Something new", timeout=15_000)
+    assert page.evaluate("document.activeElement.id") == f"opening-{opening.pk}"
+
+
+def test_nothing_jumps_while_somebody_types(
+    staff_page: SignedIn, practice: Practice, httpserver: HTTPServer, settings: Any
+) -> None:
+    settings.SANDBOX_CONTROL_URL = httpserver.url_for("")
+    httpserver.expect_request("/_sandbox/calendar").respond_with_json(DAY)
+    httpserver.expect_request("/_sandbox/faults").respond_with_json({"faults": []})
+    message(practice)
+    page = staff_page("/admin/sandbox/?date=2031-03-04")
+    box = page.locator("input[name=body]")
+    box.fill("YES 4")
+    message(practice, body="A newer text.")
+    calls = []
+    page.on("request", lambda request: calls.append(request.url))
+    with page.expect_response(lambda answer: "/sandbox/ehr/" in answer.url, timeout=15_000):
+        pass  # the other half of the page went on, so this half has had its turn too
+    with page.expect_response(lambda answer: "/sandbox/ehr/" in answer.url, timeout=15_000):
+        pass
+    assert not [url for url in calls if "/sandbox/people/" in url]
+    expect(box).to_have_value("YES 4")
+    expect(page.get_by_text("A newer text.")).to_have_count(0)
+    box.fill("")
+    box.blur()
+    expect(page.get_by_text("A newer text.")).to_be_visible(timeout=15_000)
+
+
+def test_a_part_that_gets_no_answer_says_so_and_recovers(staff_page: SignedIn, practice: Practice) -> None:
+    page = staff_page("/admin/")
+    page.route("**/today/live/", lambda route: route.fulfill(status=200, body="<p>back</p>"))
+    page.evaluate("() => { window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('down')); }")
+    notice = page.locator("#live-notice")
+    expect(notice).to_have_text(
+        "No answer from the server. What you see may be out of date; it tries again by itself.", timeout=15_000
+    )
+    page.evaluate("() => { window.fetch = window.real; }")
+    expect(page.locator("#today-live")).to_have_text("back", timeout=30_000)
+    expect(notice).to_be_hidden()
+
+
+def test_the_exact_time_shows_on_keyboard_focus(staff_page: SignedIn, practice: Practice) -> None:
+    practice.opening(status="offering", start=timezone.now() + timedelta(minutes=42))
+    page = staff_page("/admin/")
+    moment = page.locator("#today-live .when").first
+    expect(moment.locator(".exact")).to_be_hidden()
+    moment.focus()
+    expect(moment.locator(".exact")).to_be_visible()
+
+
+def test_an_opening_is_closed_with_the_keyboard_alone(staff_page: SignedIn, practice: Practice) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    factories.offer(opening, practice.entry())
+    page = staff_page(f"/admin/openings/{opening.pk}/")
+    page.locator("#step-close").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Close: do not offer this time")
+    page.get_by_role("button", name="Close: do not offer this time").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("Closed.")
+    opening.refresh_from_db()
+    assert opening.status == Opening.Status.CLOSED
+
+
+def test_the_theme_switch_works_under_the_policy(staff_page: SignedIn, practice: Practice) -> None:
+    page = staff_page("/admin/")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#header .theme-toggle").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
