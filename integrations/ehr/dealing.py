@@ -121,8 +121,9 @@ def _appointment(event: InboundEvent, notice: events.Notice) -> str:
         if found is None:
             return "the EHR has no appointment with this identifier"
         return _told(mirroring.apply(gateway, source, found, fetched_at, opens=_opens(event)))
-    if _is_fresh_poll(event):
-        record: Record = gateway.read("appointment", _payload(event))
+    payload = _payload(event)
+    if _is_fresh_poll(event) and payload.keys() > {"resourceType", "id"}:
+        record: Record = gateway.read("appointment", payload)
         fetched_at = event.received_at
     else:
         try:
