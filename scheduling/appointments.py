@@ -66,10 +66,12 @@ def apply_appointment(
             return _apply(source, record, fetched_at, opens)
 
 
-def apply_absence(source: Source, external_id: str, fetched_at: datetime) -> Applied | None:
+def apply_absence(
+    source: Source, external_id: str, fetched_at: datetime, *, verdict: str = "missing"
+) -> Applied | None:
     """The EHR no longer has the appointment (deleted, 404, 410): treat it as entered in error.
 
-    Returns None when we never knew it.
+    ``verdict`` says what a cancellation without a reason means. Returns None when we never knew the appointment.
     """
     external = mirror.known(source, ExternalId.Kind.APPOINTMENT, external_id)
     if external is None:
@@ -87,7 +89,7 @@ def apply_absence(source: Source, external_id: str, fetched_at: datetime) -> App
         appointment.status = Appointment.Status.ENTERED_IN_ERROR
         appointment.status_code = "deleted"
         appointment.save(update_fields=["status", "status_code", "updated_at"])
-        return Applied(appointment, "updated", _open(appointment, before, "deleted", "missing"))
+        return Applied(appointment, "updated", _open(appointment, before, "deleted", verdict))
 
 
 def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:

@@ -16,6 +16,7 @@ from integrations.ehr import event_leases, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
+from integrations.mapping import CodeBook
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 from scheduling import mirror, openings
@@ -129,7 +130,8 @@ def _appointment(event: InboundEvent, notice: events.Notice) -> str:
         try:
             record = gateway.fetch("appointment", notice.external_id)
         except NotFound:
-            return _gone(apply_absence(source, notice.external_id, fetched_at))
+            verdict = CodeBook(event.connection).reason("", "", "")  # a deletion gives no reason
+            return _gone(apply_absence(source, notice.external_id, fetched_at, verdict=verdict))
     if not isinstance(record, AppointmentRecord):
         raise Unreadable("it is not an appointment")
     return _told(mirroring.apply(gateway, source, record, fetched_at, opens=_opens(event)))

@@ -82,6 +82,14 @@ def test_a_deleted_appointment_opens_its_time(clinic: Clinic) -> None:
     assert apply_absence(clinic.source, "never-heard-of", timezone.now()) is None
 
 
+def test_a_deletion_opens_nothing_where_missing_reasons_do_not(clinic: Clinic) -> None:
+    clinic.apply(clinic.record())
+    applied = apply_absence(clinic.source, "a1", timezone.now(), verdict="not_rebookable")
+    assert applied is not None
+    assert applied.appointment.status == "entered-in-error"
+    assert not Opening.objects.exists()
+
+
 def test_a_rescheduled_appointment_frees_only_the_old_time(clinic: Clinic) -> None:
     record = clinic.record()
     assert record.start

@@ -73,7 +73,7 @@ MEANINGS: dict[str, list[str]] = {
         "mi esposo falleció",
         "The patient is deceased",
     ],
-    "empty": ["", "   ", "?!", "\x00", "​"],
+    "empty": ["", "   ", "?!", "\x00", "\u200b"],
     "unclear": [
         "Yes but can I come at 3 instead",
         "yes no",

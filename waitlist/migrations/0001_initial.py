@@ -9,294 +9,782 @@ import audit.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('scheduling', '0001_initial'),
+        ("scheduling", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='MatchSummary',
+            name="MatchSummary",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('counts', models.JSONField(default=dict, help_text='Reason code to number of entries.')),
-                ('computed_at', models.DateTimeField(null=True)),
-                ('due_at', models.DateTimeField(null=True)),
-                ('opening', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='match_summary', to='scheduling.opening')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("counts", models.JSONField(default=dict, help_text="Reason code to number of entries.")),
+                ("computed_at", models.DateTimeField(null=True)),
+                ("due_at", models.DateTimeField(null=True)),
+                (
+                    "opening",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="match_summary",
+                        to="scheduling.opening",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'match summaries',
+                "verbose_name_plural": "match summaries",
             },
         ),
         migrations.CreateModel(
-            name='WaitlistEntry',
+            name="WaitlistEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('waiting', 'waiting'), ('paused', 'paused'), ('asked', 'asked: still want this?'), ('booked', 'booked'), ('left', 'left the list'), ('expired', 'expired')], default='waiting', max_length=10)),
-                ('urgency', models.PositiveSmallIntegerField(choices=[(0, 'urgent'), (1, 'soon'), (2, 'routine')], default=2)),
-                ('earliest_date', models.DateField(blank=True, null=True)),
-                ('latest_date', models.DateField(blank=True, null=True)),
-                ('minimum_notice_minutes', models.PositiveIntegerField(default=120, help_text='How long before the start the patient must know.')),
-                ('needs', models.JSONField(blank=True, default=list, help_text='What must be arranged, with its own notice: [{"need": "interpreter", "notice_minutes": 1440}].')),
-                ('referral_required', models.BooleanField(default=False)),
-                ('referral_valid_until', models.DateField(blank=True, null=True)),
-                ('authorization_required', models.BooleanField(default=False)),
-                ('authorization_valid_until', models.DateField(blank=True, null=True)),
-                ('lost_races', models.PositiveSmallIntegerField(default=0, help_text='How often the patient said yes too late.')),
-                ('silences', models.PositiveSmallIntegerField(default=0, help_text='Offers in a row without an answer.')),
-                ('joined_at', models.DateTimeField()),
-                ('note', models.CharField(blank=True, help_text='For staff. No diagnosis.', max_length=300)),
-                ('added_by', models.CharField(blank=True, max_length=150)),
-                ('left_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('appointment_type', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='waitlist_entries', to='scheduling.appointmenttype')),
-                ('locations', models.ManyToManyField(blank=True, related_name='waitlist_entries', to='scheduling.location')),
-                ('move_up', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='move_up_entries', to='scheduling.appointment', verbose_name='appointment to move up')),
-                ('patient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='waitlist_entries', to='scheduling.patient')),
-                ('providers', models.ManyToManyField(blank=True, related_name='waitlist_entries', to='scheduling.provider')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("paused", "paused"),
+                            ("asked", "asked: still want this?"),
+                            ("booked", "booked"),
+                            ("left", "left the list"),
+                            ("expired", "expired"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "urgency",
+                    models.PositiveSmallIntegerField(choices=[(0, "urgent"), (1, "soon"), (2, "routine")], default=2),
+                ),
+                ("earliest_date", models.DateField(blank=True, null=True)),
+                ("latest_date", models.DateField(blank=True, null=True)),
+                (
+                    "minimum_notice_minutes",
+                    models.PositiveIntegerField(
+                        default=120, help_text="How long before the start the patient must know."
+                    ),
+                ),
+                (
+                    "needs",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text='What must be arranged, with its own notice: [{"need": "interpreter", "notice_minutes": 1440}].',
+                    ),
+                ),
+                ("referral_required", models.BooleanField(default=False)),
+                ("referral_valid_until", models.DateField(blank=True, null=True)),
+                ("authorization_required", models.BooleanField(default=False)),
+                ("authorization_valid_until", models.DateField(blank=True, null=True)),
+                (
+                    "lost_races",
+                    models.PositiveSmallIntegerField(default=0, help_text="How often the patient said yes too late."),
+                ),
+                (
+                    "silences",
+                    models.PositiveSmallIntegerField(default=0, help_text="Offers in a row without an answer."),
+                ),
+                ("joined_at", models.DateTimeField()),
+                ("note", models.CharField(blank=True, help_text="For staff. No diagnosis.", max_length=300)),
+                ("added_by", models.CharField(blank=True, max_length=150)),
+                ("left_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="waitlist_entries",
+                        to="scheduling.appointmenttype",
+                    ),
+                ),
+                (
+                    "locations",
+                    models.ManyToManyField(blank=True, related_name="waitlist_entries", to="scheduling.location"),
+                ),
+                (
+                    "move_up",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="move_up_entries",
+                        to="scheduling.appointment",
+                        verbose_name="appointment to move up",
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="waitlist_entries",
+                        to="scheduling.patient",
+                    ),
+                ),
+                (
+                    "providers",
+                    models.ManyToManyField(blank=True, related_name="waitlist_entries", to="scheduling.provider"),
+                ),
             ],
             options={
-                'verbose_name_plural': 'waitlist entries',
+                "verbose_name_plural": "waitlist entries",
             },
         ),
         migrations.CreateModel(
-            name='Offer',
+            name="Offer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('start', models.DateTimeField()),
-                ('end', models.DateTimeField()),
-                ('status', models.CharField(choices=[('proposed', 'proposed'), ('sent', 'sent'), ('yes', 'yes'), ('no', 'no'), ('too_late', 'too late'), ('expired', 'expired'), ('withdrawn', 'withdrawn')], default='sent', max_length=10)),
-                ('wave', models.PositiveSmallIntegerField()),
-                ('rank', models.PositiveIntegerField()),
-                ('code', models.CharField(help_text='Digits; tells this offer apart from others to the same number.', max_length=4)),
-                ('token_hash', models.CharField(max_length=64, unique=True)),
-                ('asks_birth_year', models.BooleanField(default=False, help_text='The link went by e-mail.')),
-                ('expires_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('answered_at', models.DateTimeField(blank=True, null=True)),
-                ('withdrawn_reason', models.CharField(blank=True, max_length=40)),
-                ('appointment_type', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='scheduling.appointmenttype')),
-                ('move_up', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='scheduling.appointment')),
-                ('opening', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='offers', to='scheduling.opening')),
-                ('patient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='offers', to='scheduling.patient')),
-                ('entry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='offers', to='waitlist.waitlistentry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("start", models.DateTimeField()),
+                ("end", models.DateTimeField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "proposed"),
+                            ("sent", "sent"),
+                            ("yes", "yes"),
+                            ("no", "no"),
+                            ("too_late", "too late"),
+                            ("expired", "expired"),
+                            ("withdrawn", "withdrawn"),
+                        ],
+                        default="sent",
+                        max_length=10,
+                    ),
+                ),
+                ("wave", models.PositiveSmallIntegerField()),
+                ("rank", models.PositiveIntegerField()),
+                (
+                    "code",
+                    models.CharField(
+                        help_text="Digits; tells this offer apart from others to the same number.", max_length=4
+                    ),
+                ),
+                ("token_hash", models.CharField(max_length=64, unique=True)),
+                ("asks_birth_year", models.BooleanField(default=False, help_text="The link went by e-mail.")),
+                ("expires_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("answered_at", models.DateTimeField(blank=True, null=True)),
+                ("withdrawn_reason", models.CharField(blank=True, max_length=40)),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="scheduling.appointmenttype"
+                    ),
+                ),
+                (
+                    "move_up",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="scheduling.appointment",
+                    ),
+                ),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="offers", to="scheduling.opening"
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="offers", to="scheduling.patient"
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="offers", to="waitlist.waitlistentry"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='MatchKey',
+            name="MatchKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider_key', models.BigIntegerField(default=0)),
-                ('location_key', models.BigIntegerField(default=0)),
-                ('weekday_key', models.PositiveSmallIntegerField(default=7)),
-                ('urgency', models.PositiveSmallIntegerField()),
-                ('moving_up', models.BooleanField()),
-                ('races_won_by_others', models.SmallIntegerField(help_text='Minus the lost races: ascending order is the rank.')),
-                ('joined_at', models.DateTimeField()),
-                ('earliest_date', models.DateField(null=True)),
-                ('latest_date', models.DateField(null=True)),
-                ('notice_minutes', models.PositiveIntegerField(help_text='The longest notice of the patient and of what they need.')),
-                ('from_minute', models.PositiveSmallIntegerField(default=0)),
-                ('until_minute', models.PositiveSmallIntegerField(default=1440)),
-                ('appointment_type', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='scheduling.appointmenttype')),
-                ('entry', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='match_keys', to='waitlist.waitlistentry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("provider_key", models.BigIntegerField(default=0)),
+                ("location_key", models.BigIntegerField(default=0)),
+                ("weekday_key", models.PositiveSmallIntegerField(default=7)),
+                ("urgency", models.PositiveSmallIntegerField()),
+                ("moving_up", models.BooleanField()),
+                (
+                    "races_won_by_others",
+                    models.SmallIntegerField(help_text="Minus the lost races: ascending order is the rank."),
+                ),
+                ("joined_at", models.DateTimeField()),
+                ("earliest_date", models.DateField(null=True)),
+                ("latest_date", models.DateField(null=True)),
+                (
+                    "notice_minutes",
+                    models.PositiveIntegerField(help_text="The longest notice of the patient and of what they need."),
+                ),
+                ("from_minute", models.PositiveSmallIntegerField(default=0)),
+                ("until_minute", models.PositiveSmallIntegerField(default=1440)),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="scheduling.appointmenttype",
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="match_keys",
+                        to="waitlist.waitlistentry",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='EntryWindow',
+            name="EntryWindow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('weekday', models.PositiveSmallIntegerField(choices=[(0, 'Monday'), (1, 'Tuesday'), (2, 'Wednesday'), (3, 'Thursday'), (4, 'Friday'), (5, 'Saturday'), (6, 'Sunday')])),
-                ('start', models.TimeField(default=datetime.time(0, 0))),
-                ('end', models.TimeField(default=datetime.time(23, 59))),
-                ('entry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='windows', to='waitlist.waitlistentry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "weekday",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (0, "Monday"),
+                            (1, "Tuesday"),
+                            (2, "Wednesday"),
+                            (3, "Thursday"),
+                            (4, "Friday"),
+                            (5, "Saturday"),
+                            (6, "Sunday"),
+                        ]
+                    ),
+                ),
+                ("start", models.TimeField(default=datetime.time(0, 0))),
+                ("end", models.TimeField(default=datetime.time(23, 59))),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="windows", to="waitlist.waitlistentry"
+                    ),
+                ),
             ],
             options={
-                'ordering': ('weekday', 'start'),
+                "ordering": ("weekday", "start"),
             },
         ),
         migrations.CreateModel(
-            name='Claim',
+            name="Claim",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('pending', 'received, not yet confirmed'), ('confirmed', 'confirmed'), ('refused', 'refused by the EHR'), ('released', 'released')], default='pending', max_length=10)),
-                ('channel', models.CharField(help_text='link, sms or staff.', max_length=10)),
-                ('actor', models.CharField(max_length=150)),
-                ('refused_because', models.CharField(blank=True, max_length=60)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('chase_at', models.DateTimeField(blank=True, help_text='Unconfirmed by then, staff call the patient.', null=True)),
-                ('appointment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='claim', to='scheduling.appointment')),
-                ('opening', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='claims', to='scheduling.opening')),
-                ('patient', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='claims', to='scheduling.patient')),
-                ('offer', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='claim', to='waitlist.offer')),
-                ('entry', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='claims', to='waitlist.waitlistentry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "received, not yet confirmed"),
+                            ("confirmed", "confirmed"),
+                            ("refused", "refused by the EHR"),
+                            ("released", "released"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("channel", models.CharField(help_text="link, sms or staff.", max_length=10)),
+                ("actor", models.CharField(max_length=150)),
+                ("refused_because", models.CharField(blank=True, max_length=60)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "chase_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Unconfirmed by then, staff call the patient.", null=True
+                    ),
+                ),
+                (
+                    "appointment",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="claim", to="scheduling.appointment"
+                    ),
+                ),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="claims", to="scheduling.opening"
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="claims", to="scheduling.patient"
+                    ),
+                ),
+                (
+                    "offer",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="claim",
+                        to="waitlist.offer",
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="claims",
+                        to="waitlist.waitlistentry",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CandidateVerdict',
+            name="CandidateVerdict",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('rank', models.PositiveIntegerField()),
-                ('eligible', models.BooleanField()),
-                ('reasons', models.JSONField(default=list, help_text='Codes of waitlist.eligibility.Reason, the deciding one first.')),
-                ('wave', models.PositiveSmallIntegerField(default=0, help_text='The wave in which it was offered; 0: not offered.')),
-                ('computed_at', models.DateTimeField()),
-                ('opening', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='verdicts', to='scheduling.opening')),
-                ('entry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='verdicts', to='waitlist.waitlistentry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("rank", models.PositiveIntegerField()),
+                ("eligible", models.BooleanField()),
+                (
+                    "reasons",
+                    models.JSONField(
+                        default=list, help_text="Codes of waitlist.eligibility.Reason, the deciding one first."
+                    ),
+                ),
+                (
+                    "wave",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="The wave in which it was offered; 0: not offered."
+                    ),
+                ),
+                ("computed_at", models.DateTimeField()),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="verdicts", to="scheduling.opening"
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="verdicts",
+                        to="waitlist.waitlistentry",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('opening', 'rank'),
+                "ordering": ("opening", "rank"),
             },
         ),
         migrations.CreateModel(
-            name='ConsentRecord',
+            name="ConsentRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(choices=[('sms', 'text'), ('email', 'e-mail')], max_length=10)),
-                ('address_index', models.CharField(db_index=True, max_length=64)),
-                ('action', models.CharField(choices=[('granted', 'given'), ('revoked', 'taken back')], max_length=10)),
-                ('wording_version', models.CharField(blank=True, max_length=40)),
-                ('source', models.CharField(choices=[('form', 'paper or web form'), ('spoken', 'spoken, to staff'), ('ehr', 'the EHR'), ('reply', "the patient's own message"), ('staff', 'recorded by staff'), ('demo', 'made up for the demo')], max_length=10)),
-                ('recorded_by', models.CharField(max_length=150)),
-                ('at', models.DateTimeField()),
-                ('patient', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='consent_records', to='scheduling.patient')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("channel", models.CharField(choices=[("sms", "text"), ("email", "e-mail")], max_length=10)),
+                ("address_index", models.CharField(db_index=True, max_length=64)),
+                ("action", models.CharField(choices=[("granted", "given"), ("revoked", "taken back")], max_length=10)),
+                ("wording_version", models.CharField(blank=True, max_length=40)),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("form", "paper or web form"),
+                            ("spoken", "spoken, to staff"),
+                            ("ehr", "the EHR"),
+                            ("reply", "the patient's own message"),
+                            ("staff", "recorded by staff"),
+                            ("demo", "made up for the demo"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("recorded_by", models.CharField(max_length=150)),
+                ("at", models.DateTimeField()),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="consent_records",
+                        to="scheduling.patient",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['channel', 'address_index', 'id'], name='consent_by_address')],
+                "indexes": [models.Index(fields=["channel", "address_index", "id"], name="consent_by_address")],
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('offer', 'offer'), ('received', 'received, not yet confirmed'), ('confirmed', 'confirmed'), ('filled', 'filled'), ('refused', 'could not be booked'), ('withdrawn', 'withdrawn'), ('still_wanted', 'still want this?'), ('stop_receipt', 'opt-out receipt'), ('help', 'help'), ('question', 'question back'), ('answer', 'answer')], max_length=20)),
-                ('channel', models.CharField(choices=[('sms', 'text'), ('email', 'e-mail')], max_length=10)),
-                ('initiated', models.BooleanField(default=True)),
-                ('address', audit.fields.EncryptedTextField()),
-                ('address_index', models.CharField(db_index=True, max_length=64)),
-                ('language', models.CharField(default='en', max_length=12)),
-                ('subject', audit.fields.EncryptedTextField(blank=True)),
-                ('body', audit.fields.EncryptedTextField()),
-                ('attachment', audit.fields.EncryptedTextField(blank=True, help_text='An iCalendar file, for e-mail.')),
-                ('status', models.CharField(choices=[('waiting', 'waiting to send'), ('sending', 'sending'), ('unknown', 'unknown'), ('sent', 'sent'), ('delivered', 'delivered'), ('failed', 'failed'), ('suppressed', 'not sent'), ('dead', 'dead letter')], default='waiting', max_length=10)),
-                ('dedupe_key', models.CharField(max_length=120, unique=True)),
-                ('due_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(blank=True, help_text='Pointless after this: not sent any more.', null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('carrier_id', models.CharField(blank=True, max_length=120)),
-                ('error_code', models.CharField(blank=True, max_length=60)),
-                ('correlation_id', models.CharField(blank=True, max_length=32)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('contact_point', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='messages', to='scheduling.contactpoint')),
-                ('location', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='messages', to='scheduling.location')),
-                ('opening', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='messages', to='scheduling.opening')),
-                ('patient', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='messages', to='scheduling.patient')),
-                ('offer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='messages', to='waitlist.offer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("offer", "offer"),
+                            ("received", "received, not yet confirmed"),
+                            ("confirmed", "confirmed"),
+                            ("filled", "filled"),
+                            ("refused", "could not be booked"),
+                            ("withdrawn", "withdrawn"),
+                            ("still_wanted", "still want this?"),
+                            ("stop_receipt", "opt-out receipt"),
+                            ("help", "help"),
+                            ("question", "question back"),
+                            ("answer", "answer"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("channel", models.CharField(choices=[("sms", "text"), ("email", "e-mail")], max_length=10)),
+                ("initiated", models.BooleanField(default=True)),
+                ("address", audit.fields.EncryptedTextField()),
+                ("address_index", models.CharField(db_index=True, max_length=64)),
+                ("language", models.CharField(default="en", max_length=12)),
+                ("subject", audit.fields.EncryptedTextField(blank=True)),
+                ("body", audit.fields.EncryptedTextField()),
+                ("attachment", audit.fields.EncryptedTextField(blank=True, help_text="An iCalendar file, for e-mail.")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting to send"),
+                            ("sending", "sending"),
+                            ("unknown", "unknown"),
+                            ("sent", "sent"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                            ("suppressed", "not sent"),
+                            ("dead", "dead letter"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("dedupe_key", models.CharField(max_length=120, unique=True)),
+                ("due_at", models.DateTimeField()),
+                (
+                    "expires_at",
+                    models.DateTimeField(blank=True, help_text="Pointless after this: not sent any more.", null=True),
+                ),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("carrier_id", models.CharField(blank=True, max_length=120)),
+                ("error_code", models.CharField(blank=True, max_length=60)),
+                ("correlation_id", models.CharField(blank=True, max_length=32)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "contact_point",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="messages",
+                        to="scheduling.contactpoint",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="messages",
+                        to="scheduling.location",
+                    ),
+                ),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="messages",
+                        to="scheduling.opening",
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="messages",
+                        to="scheduling.patient",
+                    ),
+                ),
+                (
+                    "offer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="messages",
+                        to="waitlist.offer",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('status__in', ('waiting', 'sending', 'unknown'))), fields=['due_at'], name='message_due'), models.Index(fields=['carrier_id'], name='message_by_carrier_id')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status__in", ("waiting", "sending", "unknown"))),
+                        fields=["due_at"],
+                        name="message_due",
+                    ),
+                    models.Index(fields=["carrier_id"], name="message_by_carrier_id"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OutreachPolicy',
+            name="OutreachPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('start_delay_seconds', models.PositiveIntegerField(default=30, help_text='Wait after a cancellation before the first look, since staff undo things.')),
-                ('cut_off_minutes', models.PositiveIntegerField(default=60, help_text='No more offers this long before the start.')),
-                ('offers_per_day', models.PositiveSmallIntegerField(default=2)),
-                ('offers_per_week', models.PositiveSmallIntegerField(default=5)),
-                ('silences_before_asking', models.PositiveSmallIntegerField(default=3)),
-                ('quiet_from', models.TimeField(default=datetime.time(20, 0), help_text="No text of ours after this, in the patient's zone.")),
-                ('quiet_until', models.TimeField(default=datetime.time(8, 0))),
-                ('waves', models.JSONField(blank=True, default=list, help_text='Waves by lead time: [{"lead_hours": 2, "size": 5, "gap_minutes": 3}]; empty: the defaults.')),
-                ('appointment_type', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='outreach_policies', to='scheduling.appointmenttype')),
-                ('location', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='outreach_policies', to='scheduling.location')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "start_delay_seconds",
+                    models.PositiveIntegerField(
+                        default=30,
+                        help_text="Wait after a cancellation before the first look, since staff undo things.",
+                    ),
+                ),
+                (
+                    "cut_off_minutes",
+                    models.PositiveIntegerField(default=60, help_text="No more offers this long before the start."),
+                ),
+                ("offers_per_day", models.PositiveSmallIntegerField(default=2)),
+                ("offers_per_week", models.PositiveSmallIntegerField(default=5)),
+                ("silences_before_asking", models.PositiveSmallIntegerField(default=3)),
+                (
+                    "quiet_from",
+                    models.TimeField(
+                        default=datetime.time(20, 0), help_text="No text of ours after this, in the patient's zone."
+                    ),
+                ),
+                ("quiet_until", models.TimeField(default=datetime.time(8, 0))),
+                (
+                    "waves",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text='Waves by lead time: [{"lead_hours": 2, "size": 5, "gap_minutes": 3}]; empty: the defaults.',
+                    ),
+                ),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="outreach_policies",
+                        to="scheduling.appointmenttype",
+                    ),
+                ),
+                (
+                    "location",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="outreach_policies",
+                        to="scheduling.location",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'outreach policies',
-                'constraints': [models.UniqueConstraint(fields=('location', 'appointment_type'), name='policy_once'), models.UniqueConstraint(condition=models.Q(('appointment_type__isnull', True)), fields=('location',), name='policy_once_per_location'), models.UniqueConstraint(condition=models.Q(('location__isnull', True)), fields=('appointment_type',), name='policy_once_per_type')],
+                "verbose_name_plural": "outreach policies",
+                "constraints": [
+                    models.UniqueConstraint(fields=("location", "appointment_type"), name="policy_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("appointment_type__isnull", True)),
+                        fields=("location",),
+                        name="policy_once_per_location",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("location__isnull", True)),
+                        fields=("appointment_type",),
+                        name="policy_once_per_type",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Reply',
+            name="Reply",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(choices=[('sms', 'text'), ('email', 'e-mail')], default='sms', max_length=10)),
-                ('carrier_id', models.CharField(max_length=120, unique=True)),
-                ('address', audit.fields.EncryptedTextField()),
-                ('address_index', models.CharField(db_index=True, max_length=64)),
-                ('body', audit.fields.EncryptedTextField(blank=True)),
-                ('media_count', models.PositiveSmallIntegerField(default=0)),
-                ('outcome', models.CharField(choices=[('new', 'not read yet'), ('claimed', 'yes'), ('too_late', 'yes, too late'), ('declined', 'no'), ('opted_out', 'stop'), ('opted_in', 'start'), ('helped', 'help'), ('asked', 'asked back'), ('urgent', 'urgent words'), ('wrong_person', 'wrong person'), ('noted', 'thanks, nothing to do'), ('staff', 'for staff')], default='new', max_length=20)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('received_at', models.DateTimeField()),
-                ('handled_at', models.DateTimeField(blank=True, null=True)),
-                ('location', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replies', to='scheduling.location')),
-                ('offer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replies', to='waitlist.offer')),
-                ('patient', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replies', to='scheduling.patient')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "channel",
+                    models.CharField(choices=[("sms", "text"), ("email", "e-mail")], default="sms", max_length=10),
+                ),
+                ("carrier_id", models.CharField(max_length=120, unique=True)),
+                ("address", audit.fields.EncryptedTextField()),
+                ("address_index", models.CharField(db_index=True, max_length=64)),
+                ("body", audit.fields.EncryptedTextField(blank=True)),
+                ("media_count", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("new", "not read yet"),
+                            ("claimed", "yes"),
+                            ("too_late", "yes, too late"),
+                            ("declined", "no"),
+                            ("opted_out", "stop"),
+                            ("opted_in", "start"),
+                            ("helped", "help"),
+                            ("asked", "asked back"),
+                            ("urgent", "urgent words"),
+                            ("wrong_person", "wrong person"),
+                            ("noted", "thanks, nothing to do"),
+                            ("staff", "for staff"),
+                        ],
+                        default="new",
+                        max_length=20,
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("received_at", models.DateTimeField()),
+                ("handled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "location",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="replies",
+                        to="scheduling.location",
+                    ),
+                ),
+                (
+                    "offer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="replies",
+                        to="waitlist.offer",
+                    ),
+                ),
+                (
+                    "patient",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="replies",
+                        to="scheduling.patient",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'replies',
-                'indexes': [models.Index(condition=models.Q(('outcome', 'new')), fields=['received_at'], name='reply_new')],
+                "verbose_name_plural": "replies",
+                "indexes": [
+                    models.Index(condition=models.Q(("outcome", "new")), fields=["received_at"], name="reply_new")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='waitlistentry',
-            constraint=models.CheckConstraint(condition=models.Q(('earliest_date__isnull', True), ('latest_date__isnull', True), ('latest_date__gte', models.F('earliest_date')), _connector='OR'), name='entry_latest_after_earliest'),
+            model_name="waitlistentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("earliest_date__isnull", True),
+                    ("latest_date__isnull", True),
+                    ("latest_date__gte", models.F("earliest_date")),
+                    _connector="OR",
+                ),
+                name="entry_latest_after_earliest",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='waitlistentry',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ('waiting', 'paused', 'asked'))), fields=('patient', 'appointment_type'), name='one_live_entry_per_patient_and_type'),
+            model_name="waitlistentry",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ("waiting", "paused", "asked"))),
+                fields=("patient", "appointment_type"),
+                name="one_live_entry_per_patient_and_type",
+            ),
         ),
         migrations.AddIndex(
-            model_name='offer',
-            index=models.Index(condition=models.Q(('status', 'sent')), fields=['expires_at'], name='offer_expiry'),
+            model_name="offer",
+            index=models.Index(condition=models.Q(("status", "sent")), fields=["expires_at"], name="offer_expiry"),
         ),
         migrations.AddIndex(
-            model_name='offer',
-            index=models.Index(fields=['opening', 'status'], name='offer_by_opening'),
+            model_name="offer",
+            index=models.Index(fields=["opening", "status"], name="offer_by_opening"),
         ),
         migrations.AddConstraint(
-            model_name='offer',
-            constraint=models.UniqueConstraint(fields=('opening', 'patient'), name='one_offer_per_opening_and_patient'),
+            model_name="offer",
+            constraint=models.UniqueConstraint(fields=("opening", "patient"), name="one_offer_per_opening_and_patient"),
         ),
         migrations.AddConstraint(
-            model_name='offer',
-            constraint=models.CheckConstraint(condition=models.Q(('end__gt', models.F('start'))), name='offer_end_after_start'),
+            model_name="offer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("end__gt", models.F("start"))), name="offer_end_after_start"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='offer',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'sent')), fields=('patient',), name='one_live_offer_per_patient'),
+            model_name="offer",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "sent")), fields=("patient",), name="one_live_offer_per_patient"
+            ),
         ),
         migrations.AddIndex(
-            model_name='matchkey',
-            index=models.Index(fields=['appointment_type', 'provider_key', 'location_key', 'weekday_key', 'urgency', 'moving_up', 'races_won_by_others', 'joined_at', 'entry', 'earliest_date', 'latest_date', 'notice_minutes', 'from_minute', 'until_minute'], name='match_key_line'),
+            model_name="matchkey",
+            index=models.Index(
+                fields=[
+                    "appointment_type",
+                    "provider_key",
+                    "location_key",
+                    "weekday_key",
+                    "urgency",
+                    "moving_up",
+                    "races_won_by_others",
+                    "joined_at",
+                    "entry",
+                    "earliest_date",
+                    "latest_date",
+                    "notice_minutes",
+                    "from_minute",
+                    "until_minute",
+                ],
+                name="match_key_line",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='matchkey',
-            constraint=models.UniqueConstraint(fields=('entry', 'provider_key', 'location_key', 'weekday_key', 'from_minute'), name='match_key_once'),
+            model_name="matchkey",
+            constraint=models.UniqueConstraint(
+                fields=("entry", "provider_key", "location_key", "weekday_key", "from_minute"), name="match_key_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entrywindow',
-            constraint=models.CheckConstraint(condition=models.Q(('end__gt', models.F('start'))), name='window_end_after_start'),
+            model_name="entrywindow",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("end__gt", models.F("start"))), name="window_end_after_start"
+            ),
         ),
         migrations.AddIndex(
-            model_name='claim',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['chase_at'], name='claim_chase'),
+            model_name="claim",
+            index=models.Index(condition=models.Q(("state", "pending")), fields=["chase_at"], name="claim_chase"),
         ),
         migrations.AddConstraint(
-            model_name='claim',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('pending', 'confirmed'))), fields=('opening',), name='one_live_claim_per_opening'),
+            model_name="claim",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ("pending", "confirmed"))),
+                fields=("opening",),
+                name="one_live_claim_per_opening",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='candidateverdict',
-            constraint=models.UniqueConstraint(fields=('opening', 'entry'), name='verdict_once'),
+            model_name="candidateverdict",
+            constraint=models.UniqueConstraint(fields=("opening", "entry"), name="verdict_once"),
         ),
     ]
