@@ -12,6 +12,12 @@ from config.celery import app
 from config.tuning import broker_options
 
 
+@pytest.fixture(autouse=True)
+def no_broker_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery believes this variable more than the address an application is given."""
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+
+
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A port that accepts connections and never answers."""
