@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ class Clinic:
 def sandbox(directory: Path) -> Iterator[Clinic]:
     """Run an empty sandbox EHR in a process of its own."""
     process = start_sandbox(
-        database=directory / "ehr.sqlite3",
+        # A file of its own each time: benchmarks that follow one another share the directory.
+        database=directory / f"ehr-{secrets.token_hex(4)}.sqlite3",
         arguments=["--client-id", CLIENT_ID],
         environment={"SANDBOX_CLIENT_SECRET": CLIENT_SECRET, "SANDBOX_CONTROL_TOKEN": CONTROL_TOKEN},
     )
