@@ -1,6 +1,6 @@
 """A small clinic in a sandbox EHR of its own process, and the product connected to it as a practice would connect.
 
-Two providers at one location, half-hour slots three days ahead. ``holder-1`` and so on have the bookings that tests
+Two providers at one location, half-hour slots four days ahead. ``holder-1`` and so on have the bookings that tests
 cancel; ``waiting-1`` and so on are on the waitlist, in that order.
 """
 
@@ -66,7 +66,7 @@ class Clinic:
     def __init__(self, sandbox: SandboxProcess, waiting: int = 4, holders: int = 4) -> None:
         self.sandbox = sandbox
         self.control = SandboxControl(sandbox.url, CONTROL_TOKEN)
-        self.day = timezone.now().replace(hour=14, minute=0, second=0, microsecond=0) + timedelta(days=3)
+        self.day = timezone.now().replace(hour=14, minute=0, second=0, microsecond=0) + timedelta(days=4)
         self._fill_ehr(waiting, holders)
         self.connection = self._connect()
         load.load(self.connection.pk)
