@@ -28,4 +28,5 @@ class IntegrationsConfig(AppConfig):
                 "capabilities",
             ),
         )
+        register_model(models.SigningKey)
         register_model(models.CodeMapping, exclude=("times_seen", "last_seen_at"))

@@ -26,6 +26,12 @@ class Connection(models.Model):
         PAUSED = "paused", "paused"
         STOPPED = "stopped", "stopped: the login was refused"
 
+    class LoginMethod(models.TextChoices):
+        SECRET_BASIC = "secret_basic", "client secret, in the Authorization header"
+        SECRET_POST = "secret_post", "client secret, in the form"
+        SIGNED = "signed", "signed by our key (private_key_jwt)"
+        NONE = "none", "no login: a test server, or only a client certificate"
+
     class MissingReason(models.TextChoices):
         OFFER = "offer", "offer the time"
         STAFF = "staff", "ask staff"
@@ -39,7 +45,13 @@ class Connection(models.Model):
     token_url = models.URLField(max_length=400, blank=True, help_text="Empty: discovered at the EHR.")
     client_id = models.CharField(max_length=200, blank=True)
     client_secret = EncryptedTextField(blank=True)
+    login_method = models.CharField(max_length=20, choices=LoginMethod, default=LoginMethod.SECRET_BASIC)
     scope = models.CharField(max_length=400, blank=True, default="system/*.read system/Appointment.write")
+    client_certificate = models.TextField(blank=True, help_text="PEM, with its chain: shown to the EHR (mutual TLS).")
+    client_certificate_key = EncryptedTextField(blank=True)
+    credentials_due_on = models.DateField(
+        null=True, blank=True, help_text="When secret, key or certificate should be changed. Staff are reminded."
+    )
     webhook_secrets = EncryptedJSONField(default=list, blank=True)
     identifier_system = models.CharField(max_length=255, default="urn:sooner:booking")
     mrn_system = models.CharField(max_length=255, blank=True, help_text="The identifier system of this EHR's MRNs.")
@@ -87,6 +99,30 @@ class AccessToken(models.Model):
 
     def __str__(self) -> str:
         return f"token of connection {self.connection_id}"
+
+
+class SigningKey(models.Model):
+    """A key our logins at one EHR are signed with. Its public half is published under the connection's address.
+
+    A new key is published at once and signs from ``signs_from`` on, so that an EHR which keeps our key set for a while
+    knows it by then; the one before stays published until ``published_until``.
+    """
+
+    class Algorithm(models.TextChoices):
+        RS384 = "RS384", "RS384"
+        ES384 = "ES384", "ES384"
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="signing_keys")
+    kid = models.CharField(max_length=60, unique=True)
+    algorithm = models.CharField(max_length=5, choices=Algorithm)
+    private_key = EncryptedTextField()
+    public_jwk = models.JSONField()
+    created_at = models.DateTimeField()
+    signs_from = models.DateTimeField()
+    published_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"key {self.kid}"
 
 
 class CodeMapping(models.Model):

@@ -1,4 +1,7 @@
-"""The login at an EHR: OAuth2 client credentials by secret, one token for all workers, renewed by one at a time."""
+"""The login at an EHR: OAuth2 client credentials by a secret or a signature of ours.
+
+One token serves all workers; one of them at a time renews it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from django.utils import timezone
 
 from audit.log import record_change
 from integrations.ehr import pulse
+from integrations.ehr.fhir.assertion import ASSERTION_TYPE, client_assertion
 from integrations.ehr.gateway import LoginRefused, Malformed, Unavailable
+from integrations.ehr.signing_keys import NoKey
 from integrations.models import AccessToken, Connection
 from integrations.safe_json import NotJson, read_json
 from scheduling.worklist import ask_staff
@@ -84,12 +89,12 @@ class Login:
         return value, serial + 1
 
     def _ask(self) -> tuple[str, datetime]:
-        form = {"grant_type": "client_credentials"}
+        endpoint = self.endpoint()
+        form = {"grant_type": "client_credentials", **self._proof(endpoint)}
         if self._connection.scope:
             form["scope"] = self._connection.scope
         asked_at = timezone.now()
-        authorization = _basic(self._connection.client_id, self._connection.client_secret)
-        answer = self._transport.ask_for_token(self.endpoint(), urlencode(form).encode(), authorization)
+        answer = self._transport.ask_for_token(endpoint, urlencode(form).encode(), self._authorization())
         said = _json(answer)
         if answer.status != 200:
             self._refused(answer, str(said.get("error", ""))[:60])
@@ -98,6 +103,24 @@ class Login:
             raise Malformed("The EHR's login answered without a token.", status=answer.status)
         life = timedelta(seconds=_seconds(said.get("expires_in")))
         return token, asked_at + life - min(EARLY, life / 2)
+
+    def _authorization(self) -> str:
+        """Return the header that says who we are, empty where the form says it."""
+        if self._connection.login_method == Connection.LoginMethod.SECRET_BASIC:
+            return _basic(self._connection.client_id, self._connection.client_secret)
+        return ""
+
+    def _proof(self, endpoint: str) -> dict[str, str]:
+        """Return what the form says about who we are; raises LoginRefused where we have nothing to say."""
+        if self._connection.login_method == Connection.LoginMethod.SECRET_POST:
+            return {"client_id": self._connection.client_id, "client_secret": self._connection.client_secret}
+        if self._connection.login_method == Connection.LoginMethod.SIGNED:
+            try:
+                signed = client_assertion(self._connection, endpoint)
+            except NoKey:
+                raise LoginRefused("The connection has no signing key. Make one on its page.") from None
+            return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
+        return {}
 
     def _refused(self, answer: Answer, error: str) -> None:
         detail = f"The EHR's login answered {answer.status} {error}".strip()

@@ -8,10 +8,14 @@ certainly had no effect.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
+import ssl
+import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -21,8 +25,10 @@ from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from integrations.ehr.addresses import allowed_addresses
+from integrations.ehr.gateway import Refused
 
 CONNECT_SECONDS = 3.0
 #: Connections a process keeps open to one EHR.
@@ -118,33 +124,65 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _GuardedTls
 
 
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """A certificate with its chain and its private key, both PEM, that we show to an EHR which asks (mutual TLS)."""
+
+    certificate: str
+    private_key: str
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells one identity from another without showing it."""
+        return hashlib.sha256(f"{self.certificate}\0{self.private_key}".encode()).hexdigest()
+
+    def context(self) -> ssl.SSLContext:
+        """Return a TLS context that shows the certificate; raises Refused when the two are not a pair."""
+        context = create_urllib3_context()
+        # The library reads certificates from files only: this one is ours alone and gone before the first call.
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(f"{self.certificate.strip()}\n{self.private_key.strip()}\n")
+            file.flush()
+            try:
+                context.load_cert_chain(file.name)
+            except (ssl.SSLError, OSError):
+                raise Refused("The client certificate and its key are not a pair, or not PEM.") from None
+        return context
+
+
 class _Adapter(HTTPAdapter):
+    def __init__(self, identity: ClientIdentity | None, **named: Any) -> None:
+        self._identity = identity
+        super().__init__(**named)
+
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **named: Any) -> None:
+        if self._identity is not None:
+            named["ssl_context"] = self._identity.context()
         self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **named)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
-_sessions: dict[tuple[int, int, str], requests.Session] = {}
+_sessions: dict[tuple[int, int, str, str], requests.Session] = {}
 _sessions_lock = threading.Lock()
 
 
-def session_for(connection_id: int, origin: str) -> requests.Session:
+def session_for(connection_id: int, origin: str, identity: ClientIdentity | None = None) -> requests.Session:
     """Return this process's session to one EHR. Its pool is shared by all threads; it keeps no cookies."""
-    key = (os.getpid(), connection_id, origin)
+    key = (os.getpid(), connection_id, origin, identity.fingerprint if identity else "")
     with _sessions_lock:
         if key not in _sessions:
-            _sessions[key] = _new_session()
+            _sessions[key] = _new_session(identity)
         return _sessions[key]
 
 
-def _new_session() -> requests.Session:
+def _new_session(identity: ClientIdentity | None) -> requests.Session:
     session = requests.Session()
     # Neither a proxy nor a password from the environment may join a call with patient data.
     session.trust_env = False
     session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.clear()
-    adapter = _Adapter(pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0)
+    adapter = _Adapter(identity, pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -11,7 +11,7 @@ from django.utils import timezone
 from urllib3.exceptions import HTTPError
 
 from integrations.ehr.fhir.answers import Answer
-from integrations.ehr.fhir.connecting import CONNECT_SECONDS, Call, session_for
+from integrations.ehr.fhir.connecting import CONNECT_SECONDS, Call, ClientIdentity, session_for
 from integrations.ehr.fhir.outcomes import WRITES
 from integrations.ehr.gateway import GatewayError, Malformed, OutcomeUnknown, Refused, Unavailable
 
@@ -35,7 +35,7 @@ class Request:
         return self.method if self.changes_records else "GET"
 
 
-def exchange(request: Request, connection_id: int, seconds: float) -> Answer:
+def exchange(request: Request, connection_id: int, seconds: float, identity: ClientIdentity | None = None) -> Answer:
     """Send ``request`` and read its whole answer within ``seconds``; raises GatewayError when there is none.
 
     Redirects are answers, not followed. A read that met a kept connection which the EHR had just closed is repeated
@@ -44,7 +44,7 @@ def exchange(request: Request, connection_id: int, seconds: float) -> Answer:
     for may_repeat in (request.method == "GET", False):
         with Call(seconds) as call:
             try:
-                return _send(request, connection_id, call)
+                return _send(request, connection_id, call, identity)
             except (requests.RequestException, HTTPError, OSError) as problem:
                 if may_repeat and call.reused and not call.timed_out and not call.answered:
                     continue
@@ -52,9 +52,9 @@ def exchange(request: Request, connection_id: int, seconds: float) -> Answer:
     raise Unavailable("No answer.")
 
 
-def _send(request: Request, connection_id: int, call: Call) -> Answer:
+def _send(request: Request, connection_id: int, call: Call, identity: ClientIdentity | None) -> Answer:
     asked_at = timezone.now()
-    session = session_for(connection_id, origin_of(request.url))
+    session = session_for(connection_id, origin_of(request.url), identity)
     prepared = session.prepare_request(
         requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body or None)
     )

@@ -20,6 +20,7 @@ from integrations import calls
 from integrations.ehr import pulse
 from integrations.ehr.fhir import auth
 from integrations.ehr.fhir.answers import Answer
+from integrations.ehr.fhir.connecting import ClientIdentity
 from integrations.ehr.fhir.exchange import Request, exchange, origin_of
 from integrations.ehr.fhir.outcomes import error_of
 from integrations.ehr.gateway import GatewayError, LoginRefused, Refused, Throttled, Unavailable
@@ -46,6 +47,7 @@ class Transport:
         self._writeback_id = writeback.pk if writeback is not None else None
         self._seconds = seconds
         self._login = auth.Login(connection, self)
+        self._identity = _identity_of(connection)
 
     def read(self, path: str, parameters: Iterable[tuple[str, str]] = ()) -> Answer:
         """GET ``path`` below the base address; raises GatewayError."""
@@ -79,13 +81,17 @@ class Transport:
         return self._finish(state, *self._attempt(Request("GET", f"{self.base_url}/{path}", headers)))
 
     def ask_for_token(self, url: str, form: bytes, authorization: str) -> Answer:
-        """POST to the token endpoint. Refusals come back as answers; a failure of any kind had no effect on records."""
+        """POST to the token endpoint, with ``authorization`` as its header unless that is empty.
+
+        Refusals come back as answers; a failure of any kind had no effect on records.
+        """
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/x-www-form-urlencoded",
-            "Authorization": authorization,
             "User-Agent": _READ_HEADERS["User-Agent"],
         }
+        if authorization:
+            headers["Authorization"] = authorization
         state = self._present_state()
         answer, error = self._attempt(Request("POST", url, headers, form, changes_records=False), resource="token")
         if answer is not None and (answer.status == 200 or (400 <= answer.status < 500 and answer.status != 429)):
@@ -94,8 +100,10 @@ class Transport:
 
     def _call(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         state = self._present_state()
-        token, serial = self._login.token(state)
         named = {**_READ_HEADERS, **(headers or {})}
+        if self.connection.login_method == Connection.LoginMethod.NONE:
+            return self._finish(state, *self._attempt(Request(method, url, named, body)))
+        token, serial = self._login.token(state)
         request = Request(method, url, {**named, "Authorization": f"Bearer {token}"}, body)
         answer, error = self._attempt(request)
         if answer is not None and answer.status == 401:
@@ -153,7 +161,7 @@ class Transport:
         answer: Answer | None = None
         error: GatewayError | None
         try:
-            answer = exchange(request, self.connection.pk, self._seconds)
+            answer = exchange(request, self.connection.pk, self._seconds, self._identity)
             error = error_of(request.judged_as, answer)
         except GatewayError as problem:
             error = problem
@@ -174,6 +182,12 @@ class Transport:
         path = urlsplit(url).path
         base = urlsplit(self.base_url).path
         return path.removeprefix(base).strip("/") or "/"
+
+
+def _identity_of(connection: Connection) -> ClientIdentity | None:
+    if not connection.client_certificate:
+        return None
+    return ClientIdentity(connection.client_certificate, connection.client_certificate_key or "")
 
 
 def refuse_inside_transaction() -> None:
