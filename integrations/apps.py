@@ -26,6 +26,8 @@ class IntegrationsConfig(AppConfig):
                 "quiet_until",
                 "last_error",
                 "capabilities",
+                "checked_at",
+                "findings",
             ),
         )
         register_model(models.SigningKey)

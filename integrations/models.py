@@ -69,6 +69,8 @@ class Connection(models.Model):
     )
     capabilities = models.JSONField(default=dict, blank=True)
     cursor = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True, help_text="When it was last checked what the EHR can do.")
+    findings = models.JSONField(default=list, blank=True)
     loaded_at = models.DateTimeField(null=True, blank=True, help_text="When the initial load was complete.")
     poll_due_at = models.DateTimeField(null=True, blank=True)
     poll_lease_until = models.DateTimeField(null=True, blank=True)
@@ -93,6 +95,7 @@ class AccessToken(models.Model):
 
     connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="access_token")
     value = EncryptedTextField(blank=True)
+    scope = models.TextField(blank=True, help_text="The scopes the EHR granted with it; empty: it did not say.")
     expires_at = models.DateTimeField(null=True)
     serial = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)

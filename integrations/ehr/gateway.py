@@ -39,6 +39,20 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a check of a connection found out, in words for whoever connects the EHR.
+
+    ``key`` is stable; ``costs`` says what the practice does without, or what to do, empty where all is well.
+    """
+
+    key: str
+    question: str
+    verdict: Literal["yes", "partly", "no", "not_tried"]
+    says: str
+    costs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """An entry of a page that could not be read: what it seems to be, why, and its raw JSON."""
 
@@ -201,6 +215,9 @@ class Gateway(Protocol):
 
     def cancel(self, external_id: str, version: str) -> Stored:
         """Cancel the appointment if it is still at ``version``."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Try what we need of this EHR, changing nothing in it, and yield what came of each; never raises."""
 
 
 def connect(connection: Connection, *, writeback: Writeback | None = None) -> Gateway:

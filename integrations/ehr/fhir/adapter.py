@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from integrations.ehr.fhir import build, capabilities, free_time, people, search
+from integrations.ehr.fhir import build, capabilities, checking, free_time, people, search
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
@@ -17,6 +17,7 @@ from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.gateway import (
     Booking,
     Capabilities,
+    Finding,
     Kind,
     Malformed,
     NotFound,
@@ -150,6 +151,10 @@ class FhirGateway:
         else:
             sent = self.transport.write("PUT", path, build.cancelled(resource), headers)
         return Stored(external_id, _stored_version(sent))
+
+    def findings(self) -> Iterator[Finding]:
+        """Try what we need of this server, changing nothing in it, and yield what came of each."""
+        return checking.findings(self._connection)
 
     def _read(self, resource_type: str, external_id: str) -> tuple[Answer, Json]:
         answer = self.transport.read(f"{resource_type}/{_checked(external_id)}")

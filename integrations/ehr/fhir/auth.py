@@ -81,14 +81,15 @@ class Login:
     def _ask_and_store(self, serial: int) -> tuple[str, int]:
         mine = AccessToken.objects.filter(connection_id=self._connection.pk, serial=serial)
         try:
-            value, stop_using_at = self._ask()
+            value, scope, stop_using_at = self._ask()
         except BaseException:
             mine.update(lease_until=None)
             raise
-        mine.update(value=value, expires_at=stop_using_at, serial=serial + 1, lease_until=None)
+        mine.update(value=value, scope=scope, expires_at=stop_using_at, serial=serial + 1, lease_until=None)
         return value, serial + 1
 
-    def _ask(self) -> tuple[str, datetime]:
+    def _ask(self) -> tuple[str, str, datetime]:
+        """Return a new token, the scopes that came with it and until when it is used."""
         endpoint = self.endpoint()
         form = {"grant_type": "client_credentials", **self._proof(endpoint)}
         if self._connection.scope:
@@ -102,7 +103,8 @@ class Login:
         if not isinstance(token, str) or not token or len(token) > 16_000:
             raise Malformed("The EHR's login answered without a token.", status=answer.status)
         life = timedelta(seconds=_seconds(said.get("expires_in")))
-        return token, asked_at + life - min(EARLY, life / 2)
+        granted = said.get("scope")
+        return token, granted if isinstance(granted, str) else "", asked_at + life - min(EARLY, life / 2)
 
     def _authorization(self) -> str:
         """Return the header that says who we are, empty where the form says it."""

@@ -32,7 +32,7 @@ def of_connection(connection: Connection, transport: Transport) -> Capabilities:
             return _restored(known)
         raise
     declared = declared_by(statement)
-    _keep(connection, declared)
+    keep(connection, declared)
     return declared
 
 
@@ -44,7 +44,8 @@ def _restored(known: dict[str, Any]) -> Capabilities:
     return Capabilities(**{**known["what"], "missing": tuple(known["what"]["missing"])})
 
 
-def _keep(connection: Connection, declared: Capabilities) -> None:
+def keep(connection: Connection, declared: Capabilities) -> None:
+    """Remember what the EHR declared for :data:`READ_AGAIN_AFTER`."""
     row = {"of": connection.base_url, "at": timezone.now().isoformat(), "what": asdict(declared)}
     connection.capabilities = {**connection.capabilities, _KEY: row}
     Connection.objects.filter(pk=connection.pk).update(capabilities=connection.capabilities)

@@ -76,6 +76,8 @@ def _error_of(fault: Fault) -> FhirError:
         return FhirError(429, "throttled", "Too many requests.", headers={"Retry-After": fault.retry_after or "1"})
     if fault.kind == "401":
         return unauthorised("expired", "The token has expired. Ask for a new one.")
+    if fault.kind == "403":
+        return FhirError(403, "forbidden", "The client has no right to this.")
     if fault.kind in _CONFLICTS:
         return FhirError(409, *_CONFLICTS[fault.kind])
     return FhirError(500, "transient", "Something went wrong in the EHR.")

@@ -1,0 +1,120 @@
+"""Checking a connection: what its EHR lets us do, what is missing, and what that costs. Nothing in the EHR changes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils import timezone
+
+from audit.context import correlated
+from integrations.ehr.addresses import is_allowed, resolve
+from integrations.ehr.gateway import Finding, GatewayError, Unavailable, connect
+from integrations.models import Connection
+from scheduling.worklist import ask_staff, finish_for
+
+#: What an EHR can do is compared with what we need once a day.
+EVERY = timedelta(days=1)
+RESOLVE_SECONDS = 3.0
+#: The order of trouble, the worst last.
+_WORSE = ("yes", "partly", "no")
+
+
+def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
+    """Try everything we need of the EHR, keep what was found on the connection and return it; takes up to a minute.
+
+    Makes calls: no transaction may be open.
+    """
+    now = now or timezone.now()
+    with correlated():
+        address = address_finding(connection.base_url)
+        found = [address]
+        if address.verdict != "no":
+            found += connect(connection).findings()
+    connection.checked_at, connection.findings = now, [asdict(each) for each in found]
+    Connection.objects.filter(pk=connection.pk).update(checked_at=now, findings=connection.findings)
+    return found
+
+
+def found(connection: Connection) -> list[Finding]:
+    """Return what the last check found; empty before the first."""
+    return [Finding(**each) for each in connection.findings]
+
+
+def address_finding(url: str) -> Finding:
+    """Judge the address itself: over https, and not one of this network unless that is allowed."""
+    question = "Is the address safe to call?"
+    problem = address_problem(url)
+    if problem:
+        return Finding("address", question, "no", problem, "Nothing is sent there. Correct the address.")
+    return Finding("address", question, "yes", f"{urlsplit(url).hostname} may be called.")
+
+
+def address_problem(url: str) -> str:
+    """Return what is wrong with an EHR's address in a sentence, empty when it may be called."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        return (
+            "It is not a web address. It begins with https:// and names the FHIR base, e.g. https://ehr.example/fhir."
+        )
+    if parts.username or parts.password:
+        return "It holds a user name or password. Put those into the login's own fields."
+    if parts.query or parts.fragment:
+        return "It has a “?” or “#”. The base address ends before those."
+    if parts.scheme == "http" and not settings.EHR_ALLOW_PRIVATE_ADDRESSES:
+        return "It begins with http://, so patients' data would travel unprotected. Ask the vendor for https://."
+    try:
+        addresses = resolve(host, parts.port or 443, RESOLVE_SECONDS)
+    except Unavailable as error:
+        return f"{error.detail} Look for a typing error."
+    if not any(is_allowed(address) for address in addresses):
+        return (
+            "It leads into a private network, to this machine or to a cloud's own services. If your EHR really stands "
+            "there, set EHR_ALLOW_PRIVATE_ADDRESSES=true for this installation."
+        )
+    return ""
+
+
+def due(now: datetime | None = None, limit: int = 5) -> list[int]:
+    """Return the ids of connections whose last check is a day old. One that was never checked waits for a person."""
+    before = (now or timezone.now()) - EVERY
+    rows = Connection.objects.filter(state=Connection.State.ACTIVE, checked_at__lt=before).order_by("checked_at")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def recheck(connection_id: int, now: datetime | None = None) -> bool:
+    """Check one connection that is due and tell staff what has become worse; False when another worker has it."""
+    now = now or timezone.now()
+    connection = Connection.objects.get(pk=connection_id)
+    mine = Connection.objects.filter(pk=connection_id, checked_at=connection.checked_at)
+    if connection.checked_at is None or not mine.update(checked_at=now):
+        return False
+    before = {each.key: each for each in found(connection)}
+    worse = [each for each in check(connection, now) if _is_worse(before.get(each.key), each)]
+    key = f"connection.worse:{connection_id}"
+    if worse:
+        ask_staff(
+            "connection.worse",
+            f"The EHR {connection.slug} no longer allows everything it did",
+            advice=" ".join(f"{each.question} {each.says} {each.costs}".strip() for each in worse)[:900],
+            dedupe_key=key,
+            subject=connection,
+        )
+    elif all(each.verdict == "yes" for each in found(connection)):
+        finish_for(key, "The EHR allows it again.")
+    return True
+
+
+def _is_worse(before: Finding | None, after: Finding) -> bool:
+    if before is None or "not_tried" in (before.verdict, after.verdict):
+        return False
+    return _WORSE.index(after.verdict) > _WORSE.index(before.verdict)
+
+
+def said(error: GatewayError) -> str:
+    """Return what went wrong with a call, as a sentence without data of anybody."""
+    detail = (error.detail or error.code).rstrip(".")
+    return f"{detail}."

@@ -1,0 +1,194 @@
+"""What a FHIR server lets us do, found out by asking: its CapabilityStatement, its login, and a read of each kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from integrations.ehr.checking import said
+from integrations.ehr.fhir import auth, capabilities
+from integrations.ehr.fhir.build import utc
+from integrations.ehr.fhir.elements import Json
+from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.gateway import Capabilities, Finding, GatewayError, LoginRefused
+from integrations.models import AccessToken, Connection
+
+#: A person waits for the answers, so each call gets less time than in daily work.
+SECONDS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A read we try: the question it answers and what its failure costs."""
+
+    key: str
+    resource_type: str
+    question: str
+    costs: str
+
+
+READS = (
+    Try("location", "Location", "Can it read locations?", "Without them no appointment can be placed."),
+    Try("provider", "Practitioner", "Can it read clinicians?", "Without them no appointment can be placed."),
+    Try("patient", "Patient", "Can it find patients?", "Without patients nobody can be offered anything."),
+    Try("schedule", "Schedule", "Can it read the schedule?", "Free time is then known from appointments alone."),
+    Try("appointment", "Appointment", "Can it read appointments?", "Without them no cancellation is ever seen."),
+)
+#: FHIR R4 and its technical corrections.
+_R4 = re.compile(r"4\.0(\.\d+)?")
+
+
+def findings(connection: Connection) -> Iterator[Finding]:
+    """Yield what came of each try, in the order in which a person would mend them. Nothing at the EHR changes."""
+    transport = Transport(connection, seconds=SECONDS, asks_anyway=True)
+    statement, about_server = _statement(transport)
+    yield about_server
+    auth.forget_token(connection.pk)  # what counts is whether we are let in now
+    login = _login(connection, transport)
+    yield login
+    for each in READS:
+        yield _read(transport, each) if login.verdict != "no" else _untried(each)
+    granted = AccessToken.objects.filter(connection_id=connection.pk).values_list("scope", flat=True).first() or ""
+    if statement is not None:
+        declared = capabilities.declared_by(statement)
+        capabilities.keep(connection, declared)
+        yield from _declared(connection, declared, granted)
+
+
+def _statement(transport: Transport) -> tuple[Json | None, Finding]:
+    question = "Does a FHIR R4 server answer there?"
+    try:
+        statement = transport.read_publicly("metadata").resource()
+    except GatewayError as error:
+        costs = "Compare the address with what the vendor gave you; it often ends in /r4 or /fhir."
+        return None, Finding("server", question, "no", said(error), costs)
+    version = str(statement.get("fhirVersion", ""))
+    software = statement.get("software")
+    name = str(software.get("name", ""))[:60] if isinstance(software, dict) else ""
+    says = f"{name or 'It'} speaks FHIR {version or 'of an unnamed version'}."
+    if statement.get("resourceType") != "CapabilityStatement" or not _R4.fullmatch(version):
+        return None, Finding("server", question, "no", says, "Ask the vendor for the address of FHIR R4 (4.0.1).")
+    return statement, Finding("server", question, "yes", says)
+
+
+def _login(connection: Connection, transport: Transport) -> Finding:
+    question = "Are we let in?"
+    if connection.login_method == Connection.LoginMethod.NONE:
+        return Finding("login", question, "yes", "No login is asked for.")
+    try:
+        transport.log_in()
+    except LoginRefused as error:
+        costs = "Compare client id, secret or key with what the vendor registered, and the login method."
+        return Finding("login", question, "no", said(error), costs)
+    except GatewayError as error:
+        costs = "If the vendor named a token address, enter it at the connection."
+        return Finding("login", question, "no", said(error), costs)
+    missing = _missing_scopes(connection)
+    if missing:
+        return Finding(
+            "login",
+            question,
+            "partly",
+            "We got a token, with fewer rights than we asked for.",
+            f"Ask the vendor to grant: {', '.join(missing)}.",
+        )
+    return Finding("login", question, "yes", "We got a token.")
+
+
+def _missing_scopes(connection: Connection) -> list[str]:
+    """Return the asked scopes that were not granted; an EHR that does not say what it granted is taken at its word."""
+    granted = AccessToken.objects.get(connection_id=connection.pk).scope.split()
+    return [scope for scope in connection.scope.split() if granted and not any(covers(one, scope) for one in granted)]
+
+
+def covers(granted: str, wanted: str) -> bool:
+    """Return whether one scope contains another, in either notation of SMART: ``.read`` or ``.rs``, ``*`` for all."""
+    if granted == wanted:
+        return True
+    have, want = _SCOPE.fullmatch(granted.partition("?")[0]), _SCOPE.fullmatch(wanted)
+    if have is None or want is None or have["context"] != want["context"]:
+        return False
+    is_all = have["type"] == "*" or have["type"] == want["type"]
+    return is_all and _rights(want["rights"]) <= _rights(have["rights"])
+
+
+_SCOPE = re.compile(r"(?P<context>\w+)/(?P<type>\*|\w+)\.(?P<rights>\*|read|write|c?r?u?d?s?)")
+_LONG = {"read": "rs", "write": "cud", "*": "cruds"}
+
+
+def _rights(written: str) -> set[str]:
+    return set(_LONG.get(written, written))
+
+
+def _untried(tried: Try) -> Finding:
+    return Finding(tried.key, tried.question, "not_tried", "Not tried: we are not let in.")
+
+
+def _read(transport: Transport, tried: Try) -> Finding:
+    parameters = [("_count", "1")]
+    if tried.resource_type == "Appointment":
+        today = timezone.now()
+        parameters += [("date", f"ge{utc(today)}"), ("date", f"lt{utc(today + timedelta(days=1))}")]
+    if tried.resource_type == "Patient":
+        parameters.append(("birthdate", "1800-01-01"))  # nobody's birthday: no patient is read for a test
+    try:
+        transport.read(tried.resource_type, parameters).resource()
+    except LoginRefused as error:
+        costs = f"{tried.costs} Ask the vendor for system/{tried.resource_type}.read."
+        return Finding(tried.key, tried.question, "no", said(error), costs)
+    except GatewayError as error:
+        return Finding(tried.key, tried.question, "no", said(error), tried.costs)
+    return Finding(tried.key, tried.question, "yes", f"{tried.resource_type} was read.")
+
+
+def _declared(connection: Connection, declared: Capabilities, granted: str) -> Iterator[Finding]:
+    """Yield what the EHR says of itself; a refused write is never tried out."""
+    no_booking = "It does not take bookings from us." if declared.writes_appointments else "It offers no booking."
+    if declared.writes_appointments and _may_write(granted):
+        yield Finding("writes", "Does it take new appointments?", "yes", "It takes bookings.")
+    else:
+        costs = "Each booking becomes a task for staff, who enter it by hand."
+        yield Finding("writes", "Does it take new appointments?", "no", no_booking, costs)
+    for key, is_so, question, yes, no, costs in (
+        (
+            "retries",
+            declared.retry_safety != "none",
+            "Can a lost answer be recovered?",
+            "It recognises a repeated booking.",
+            "It cannot tell a repeated booking.",
+            "When an answer is lost and the booking is not found, staff decide.",
+        ),
+        (
+            "versions",
+            declared.version_check,
+            "Does it check versions?",
+            "A change made by two at once is noticed.",
+            "It keeps no versions.",
+            "Each appointment is read again before it is changed.",
+        ),
+        (
+            "events",
+            declared.events,
+            "Does it send events?",
+            "It can notify us of each change.",
+            "It offers no subscriptions.",
+            f"It is polled every {connection.poll_minutes} minutes.",
+        ),
+        (
+            "changes",
+            declared.search_last_updated,
+            "Can it be asked what changed?",
+            "Changes are read since the last time.",
+            "It cannot be searched by time of change.",
+            "The whole window of days is compared each time.",
+        ),
+    ):
+        yield Finding(key, question, "yes", yes) if is_so else Finding(key, question, "no", no, costs)
+
+
+def _may_write(granted: str) -> bool:
+    return not granted or any(covers(scope, "system/Appointment.c") for scope in granted.split())

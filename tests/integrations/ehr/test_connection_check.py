@@ -1,0 +1,218 @@
+"""Checking a connection: a plain table of what the EHR lets us do, and staff are told when it becomes less."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_httpserver import HTTPServer
+
+from integrations.ehr import checking
+from integrations.ehr.fhir.checking import covers
+from integrations.models import Connection, SigningKey
+from scheduling.models import Source, WorkItem
+from tests import factories
+from tests.fixtures import sandbox as ehr
+
+pytestmark = pytest.mark.django_db
+
+ALL = (
+    "address",
+    "server",
+    "login",
+    "location",
+    "provider",
+    "patient",
+    "schedule",
+    "appointment",
+    "writes",
+    "retries",
+    "versions",
+    "events",
+    "changes",
+)
+
+
+def verdicts(connection: Connection) -> dict[str, str]:
+    return {each.key: each.verdict for each in checking.check(connection)}
+
+
+def test_an_ehr_that_can_do_everything(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    connection = sandbox.connect()
+    assert verdicts(connection) == dict.fromkeys(ALL, "yes")
+    connection.refresh_from_db()
+    assert [each.key for each in checking.found(connection)] == list(ALL)
+    assert connection.checked_at is not None
+
+
+def test_nothing_in_the_ehr_is_changed_by_it(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    checking.check(sandbox.connect())
+    assert {call["method"] for call in sandbox.calls("/fhir")} == {"GET"}
+
+
+def test_a_wrong_secret_says_what_to_compare_and_tries_no_read(sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect(client_secret="another")
+    found = {each.key: each for each in checking.check(connection)}
+    assert (found["login"].verdict, found["login"].says) == ("no", "The EHR's login answered 401 invalid_client.")
+    assert found["login"].costs.startswith("Compare client id, secret or key")
+    assert found["patient"].verdict == "not_tried"
+    assert sandbox.calls("/fhir/Patient") == []
+
+
+def test_a_stopped_connection_can_be_checked_once_its_secret_is_mended(sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect(client_secret="another")
+    checking.check(connection)
+    connection.refresh_from_db()
+    assert connection.state == Connection.State.STOPPED
+    connection.client_secret = ehr.CLIENT_SECRET
+    connection.save()
+    assert verdicts(connection)["login"] == "yes"
+
+
+def test_a_read_that_is_not_allowed_names_the_scope_to_ask_for(sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect()
+    sandbox.fault("403", path="Patient", method="GET")
+    found = {each.key: each for each in checking.check(connection)}
+    assert found["patient"].verdict == "no"
+    assert found["patient"].costs.endswith("Ask the vendor for system/Patient.read.")
+    assert found["appointment"].verdict == "yes"
+
+
+def test_fewer_rights_than_asked_for_are_named(httpserver: HTTPServer, settings: Any) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = True
+    token = {"access_token": "t" * 20, "scope": "system/*.rs", "expires_in": 300}
+    httpserver.expect_request("/token").respond_with_json(token)
+    statement = {
+        "resourceType": "CapabilityStatement",
+        "fhirVersion": "4.0.1",
+        "rest": [{"mode": "server", "resource": [{"type": "Appointment", "interaction": [{"code": "create"}]}]}],
+    }
+    httpserver.expect_request("/fhir/metadata").respond_with_json(statement)
+    connection = factories.connection(base_url=httpserver.url_for("/fhir"), token_url=httpserver.url_for("/token"))
+    found = {each.key: each for each in checking.check(connection)}
+    assert found["login"].verdict == "partly"
+    assert found["login"].costs == "Ask the vendor to grant: system/Appointment.write."
+    assert (found["writes"].verdict, found["writes"].says) == ("no", "It does not take bookings from us.")
+
+
+@pytest.mark.parametrize(
+    ("granted", "wanted", "is_covered"),
+    [
+        ("system/*.read", "system/Patient.read", True),
+        ("system/*.rs", "system/Patient.read", True),
+        ("system/Patient.rs", "system/Patient.read", True),
+        ("system/Patient.r", "system/Patient.read", False),
+        ("system/Patient.rs", "system/*.read", False),
+        ("system/Appointment.cruds", "system/Appointment.write", True),
+        ("system/Appointment.c", "system/Appointment.write", False),
+        ("system/*.*", "system/Appointment.write", True),
+        ("patient/*.read", "system/Patient.read", False),
+        ("system/Appointment.rs?status=booked", "system/Appointment.read", True),
+        ("openid", "openid", True),
+        ("openid", "system/Patient.read", False),
+    ],
+)
+def test_scopes_in_either_notation(granted: str, wanted: str, is_covered: bool) -> None:
+    assert covers(granted, wanted) is is_covered
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("ftp://ehr.example.org/fhir", "not a web address"),
+        ("https://user:word@93.184.215.14/fhir", "user name or password"),
+        ("https://93.184.215.14/fhir?key=1", "before those"),
+        ("http://93.184.215.14/fhir", "unprotected"),
+        ("https://127.0.0.1/fhir", "private network"),
+        ("https://169.254.169.254/latest", "private network"),
+        ("https://10.0.0.5/fhir", "private network"),
+        ("https://93.184.215.14/fhir", ""),
+    ],
+)
+def test_an_address_is_judged_before_anything_is_sent(settings: Any, address: str, words: str) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
+    problem = checking.address_problem(address)
+    assert (words in problem) if words else problem == ""
+
+
+def test_another_server_than_a_fhir_server_is_named_as_such(httpserver: HTTPServer, settings: Any) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = True
+    httpserver.expect_request("/fhir/metadata").respond_with_data("<html>hello</html>", content_type="text/html")
+    connection = factories.connection(base_url=httpserver.url_for("/fhir"), token_url=httpserver.url_for("/token"))
+    found = {each.key: each for each in checking.check(connection)}
+    assert found["server"].verdict == "no"
+    assert "often ends in /r4 or /fhir" in found["server"].costs
+
+
+def test_once_a_day_staff_hear_what_became_worse_and_when_it_is_over(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    connection = sandbox.connect()
+    checking.check(connection)
+    tomorrow = timezone.now() + timedelta(days=1, seconds=1)
+    assert checking.due(tomorrow - timedelta(hours=1)) == []
+    assert checking.due(tomorrow) == [connection.pk]
+    sandbox.fault("403", path="Schedule", method="GET")
+    assert checking.recheck(connection.pk, tomorrow) is True
+    (item,) = WorkItem.objects.filter(kind="connection.worse")
+    assert "Can it read the schedule?" in item.advice
+    assert checking.due(tomorrow) == []
+    sandbox.heal()
+    assert checking.recheck(connection.pk, tomorrow + timedelta(days=1)) is True
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.DONE
+
+
+def test_a_connection_nobody_has_checked_is_left_to_a_person(sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect()
+    assert checking.due(timezone.now() + timedelta(days=9)) == []
+    assert checking.recheck(connection.pk) is False
+
+
+# --- from the command line --------------------------------------------------------------------------------------------
+
+
+def connect_ehr(*arguments: str) -> str:
+    out = StringIO()
+    call_command("connect_ehr", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_connecting_from_the_command_line(sandbox: ehr.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.small_clinic()
+    monkeypatch.setenv("EHR_CLIENT_SECRET", ehr.CLIENT_SECRET)
+    said = connect_ehr("elm", "--address", sandbox.url, "--client-id", ehr.CLIENT_ID, "--name", "Elm EHR")
+    assert "  yes       Are we let in? We got a token.\n" in said
+    assert said.endswith("Next: manage.py load_ehr elm\n")
+    row = Connection.objects.get(slug="elm")
+    assert (row.client_secret, row.source.name, row.state) == (ehr.CLIENT_SECRET, "Elm EHR", "paused")
+    assert ehr.CLIENT_SECRET not in said
+
+
+def test_what_is_wrong_is_named_and_can_be_mended_by_the_same_command(
+    sandbox: ehr.Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.small_clinic()
+    monkeypatch.setenv("EHR_CLIENT_SECRET", "another")
+    with pytest.raises(CommandError, match="Mend what is marked NO"):
+        connect_ehr("elm", "--address", sandbox.url, "--client-id", ehr.CLIENT_ID)
+    monkeypatch.setenv("EHR_CLIENT_SECRET", ehr.CLIENT_SECRET)
+    assert "Are we let in? We got a token." in connect_ehr("elm")
+
+
+def test_a_signed_login_prints_where_the_keys_are(sandbox: ehr.Sandbox) -> None:
+    with pytest.raises(CommandError):  # the sandbox does not know this client's keys
+        connect_ehr("elm", "--address", sandbox.url, "--client-id", "elm", "--login", "signed")
+    assert SigningKey.objects.get().algorithm == "ES384"
+
+
+def test_a_dangerous_address_is_not_even_stored(settings: Any) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
+    with pytest.raises(CommandError, match="Nothing was stored"):
+        connect_ehr("elm", "--address", "https://169.254.169.254/fhir", "--login", "none")
+    assert Connection.objects.count() == Source.objects.count() == 0
