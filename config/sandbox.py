@@ -122,10 +122,11 @@ def start_sandbox(
     port: int = 0,
     database: Path | str | None = None,
     *,
+    dialect: str = "plain",
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> SandboxProcess:
-    """Start the sandbox EHR and wait until it listens; port 0 takes any free one.
+    """Start the sandbox EHR and wait until it listens; port 0 takes any free one. `dialect`: see its README.
 
     It gets none of the product's settings: only what a program needs to run, and `environment`. Raises SandboxNotReady.
     """
@@ -133,6 +134,6 @@ def start_sandbox(
     path.parent.mkdir(parents=True, exist_ok=True)
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ", "TMPDIR") if name in os.environ}
     return SandboxProcess(
-        ["--database", str(path), "--port", str(port), *arguments],
+        ["--database", str(path), "--port", str(port), "--dialect", dialect, *arguments],
         {**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
     )

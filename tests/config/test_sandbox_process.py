@@ -78,3 +78,16 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     parent.wait()
     assert eventually(lambda: is_gone(int(process_id)))
     assert not answers(url)
+
+
+def test_it_speaks_the_dialect_it_was_started_in(tmp_path: Path) -> None:
+    sandbox = start_sandbox(
+        database=tmp_path / "ehr.sqlite3",
+        dialect="oracle",
+        environment={"SANDBOX_CLIENT_SECRET": "only-for-this-test"},
+    )
+    try:
+        statement = requests.get(f"{sandbox.url}/metadata", timeout=10).json()
+    finally:
+        sandbox.stop()
+    assert statement["software"]["name"] == "Oracle Health Millennium (sandbox)"

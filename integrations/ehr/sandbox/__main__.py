@@ -11,6 +11,7 @@ import threading
 from datetime import date
 from types import FrameType
 
+from .dialects import DIALECTS
 from .server import SandboxServer
 from .settings import SandboxSettings
 
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         host=options.host,
         port=options.port,
         database=options.database,
+        dialect=options.dialect,
         control_token=options.control_token,
         token_seconds=options.token_seconds,
         clinic_seeded=options.seed_clinic,
@@ -63,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8901, help="0 picks a free port")
     parser.add_argument("--database", default=":memory:", help="path of the SQLite file, or :memory:")
+    parser.add_argument("--dialect", choices=DIALECTS, default="plain", help="whose form of FHIR is spoken")
     parser.add_argument("--seed-clinic", action="store_true", help="fill an empty database with the synthetic clinic")
     parser.add_argument("--today", type=date.fromisoformat, default=None, help="the day the clinic is built around")
     parser.add_argument("--client-id", default=os.environ.get("SANDBOX_CLIENT_ID", ""))

@@ -15,17 +15,28 @@ from .capability import capability_statement
 from .clinic import load_clinic
 from .control import Control
 from .delivery import Courier
+from .dialects import DIALECTS, Offer
 from .faults import Faults
 from .messages import FHIR_JSON, Request, Response, json_response
 from .outcomes import FhirError, operation_outcome
 from .paging import bundle_json, read_page
 from .sabotage import answer_with_fault
-from .search import PARAMETERS, parse_search
+from .search import check_needs, parse_search
 from .settings import SandboxSettings
 from .store import Store
 from .subscriptions import enqueue
 
 LOG_LENGTH = 2000
+#: FHIR's name of an interaction by level and HTTP method.
+INTERACTIONS = {
+    ("type", "GET"): "search-type",
+    ("type", "POST"): "create",
+    ("instance", "GET"): "read",
+    ("instance", "PUT"): "update",
+    ("instance", "PATCH"): "patch",
+    ("instance", "DELETE"): "delete",
+    ("version", "GET"): "vread",
+}
 
 
 class Application:
@@ -33,6 +44,7 @@ class Application:
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
+        self.dialect = DIALECTS[settings.dialect]
         self.store = Store(settings.database)
         self.faults = Faults()
         self.tokens = TokenDesk(settings)
@@ -99,47 +111,58 @@ class Application:
         if request.path in ("/fhir/.well-known/smart-configuration", "/.well-known/smart-configuration"):
             return smart_configuration(request.base_url)
         if request.path == "/fhir/metadata":
-            return json_response(200, capability_statement(request.base_url, self.store.clock), FHIR_JSON)
+            return json_response(200, capability_statement(self.dialect, request.base_url, self.store.clock), FHIR_JSON)
         parts = request.path.strip("/").split("/")
         if parts[0] != "fhir":
             raise FhirError(404, "not-found", "There is nothing here. The FHIR base is /fhir.")
         self.tokens.check(request)
-        if len(parts) < 2 or parts[1] not in PARAMETERS:
-            raise FhirError(404, "not-supported", f"This server has only {', '.join(PARAMETERS)}.")
-        return self._resource(request, parts[1], parts[2:])
+        offer = self.dialect.offers.get(parts[1]) if len(parts) > 1 else None
+        if offer is None:
+            raise FhirError(404, "not-supported", f"This server has only {', '.join(self.dialect.offers)}.")
+        return self._resource(offer, request, parts[1], parts[2:])
 
-    def _resource(self, request: Request, resource_type: str, rest: list[str]) -> Response:
+    def _resource(self, offer: Offer, request: Request, resource_type: str, rest: list[str]) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
-        answer = self._on_type(request, method, resource_type) if not rest else None
         if rest == ["_search"] and method == "POST":
-            form = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
-            answer = self._search(request, resource_type, request.parameters + form)
-        elif len(rest) == 1:
-            answer = self._on_instance(request, method, resource_type, rest[0])
-        elif len(rest) == 3 and rest[1] == "_history" and method == "GET":
-            answer = interactions.read(self.store, request, resource_type, rest[0], rest[2])
-        if answer is None:
-            allowed = {"Allow": "GET, POST" if not rest else "GET, PUT, PATCH"}
-            raise FhirError(405, "not-supported", f"{request.method} is not possible here.", headers=allowed)
-        return answer
+            method, rest = "GET", []
+        level = {0: "type", 1: "instance"}.get(len(rest), "")
+        if len(rest) == 3 and rest[1] == "_history":
+            level = "version"
+        interaction = INTERACTIONS.get((level, method), "")
+        if interaction not in offer.interactions:
+            raise _not_offered(offer, request, resource_type, level)
+        if interaction == "search-type":
+            return self._search(offer, request, resource_type)
+        return self._interact(offer, request, interaction, resource_type, rest)
 
-    def _on_type(self, request: Request, method: str, resource_type: str) -> Response | None:
-        if method == "GET":
-            return self._search(request, resource_type, request.parameters)
-        return interactions.create(self.store, request, resource_type) if method == "POST" else None
+    def _interact(
+        self, offer: Offer, request: Request, interaction: str, resource_type: str, rest: list[str]
+    ) -> Response:
+        if interaction == "create":
+            return interactions.create(self.store, offer, request, resource_type)
+        if interaction == "delete":
+            return interactions.delete(self.store, resource_type, rest[0])
+        if interaction in ("read", "vread"):
+            return interactions.read(self.store, request, resource_type, rest[0], *rest[2:])
+        change = interactions.update if interaction == "update" else interactions.patch
+        return change(self.store, offer, request, resource_type, rest[0])
 
-    def _on_instance(self, request: Request, method: str, resource_type: str, resource_id: str) -> Response | None:
-        if method == "DELETE":
-            return interactions.delete(self.store, resource_type, resource_id)
-        actions = {"GET": interactions.read, "PUT": interactions.update, "PATCH": interactions.patch}
-        action = actions.get(method)
-        return action(self.store, request, resource_type, resource_id) if action else None
-
-    def _search(self, request: Request, resource_type: str, parameters: list[tuple[str, str]]) -> Response:
-        search = parse_search(resource_type, parameters)
+    def _search(self, offer: Offer, request: Request, resource_type: str) -> Response:
+        parameters = request.parameters
+        if request.method == "POST":
+            parameters = parameters + parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+        check_needs(offer.search_needs, parameters)
+        search = parse_search(resource_type, parameters, offer.parameters(resource_type))
         if search.unknown and request.preference("handling") == "strict":
             raise FhirError(400, "not-supported", f"Unknown search parameter: {', '.join(search.unknown)}.")
         url = f"{request.base_url}/fhir/{resource_type}"
         with self.store.reading() as connection:
             page = read_page(connection, self.store.clock, search, parameters, url)
         return Response(200, bundle_json(page).encode())
+
+
+def _not_offered(offer: Offer, request: Request, resource_type: str, level: str) -> FhirError:
+    """405 that says what is possible at this address."""
+    methods = [method for (at, method), code in INTERACTIONS.items() if at == level and code in offer.interactions]
+    text = f"{request.method} is not possible here: this server does not offer it for {resource_type}."
+    return FhirError(405, "not-supported", text, headers={"Allow": ", ".join(methods) or "GET"})

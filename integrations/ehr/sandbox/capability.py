@@ -5,29 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from .clock import Clock, format_instant
-from .interactions import DELETABLE
-from .search import PARAMETERS
+from .dialects import Dialect, Offer
 
 SOFTWARE_VERSION = "1.0"
 
 
-def capability_statement(base_url: str, clock: Clock) -> dict[str, Any]:
+def capability_statement(dialect: Dialect, base_url: str, clock: Clock) -> dict[str, Any]:
     """An R4 CapabilityStatement of kind instance."""
+    publisher = {"publisher": dialect.publisher} if dialect.publisher else {}
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
         "date": format_instant(clock.now()),
+        **publisher,
         "kind": "instance",
         "fhirVersion": "4.0.1",
         "format": ["json", "application/fhir+json"],
         "patchFormat": ["application/json-patch+json"],
-        "software": {"name": "Sandbox EHR", "version": SOFTWARE_VERSION},
+        "software": {"name": dialect.software, "version": SOFTWARE_VERSION},
         "implementation": {"description": "A practice EHR for training and tests", "url": f"{base_url}/fhir"},
         "rest": [
             {
                 "mode": "server",
                 "security": _security(base_url),
-                "resource": [_resource(resource_type) for resource_type in PARAMETERS],
+                "resource": [_resource(name, offer) for name, offer in dialect.offers.items()],
             }
         ],
     }
@@ -55,26 +56,19 @@ def _security(base_url: str) -> dict[str, Any]:
     }
 
 
-def _resource(resource_type: str) -> dict[str, Any]:
-    interactions = ["read", "vread", "create", "update", "patch", "search-type"]
-    if resource_type in DELETABLE:
-        interactions.append("delete")
+def _resource(resource_type: str, offer: Offer) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "type": resource_type,
-        "interaction": [{"code": code} for code in interactions],
+        "interaction": [{"code": code} for code in offer.interactions],
         "versioning": "versioned-update",
-        "readHistory": True,
-        "updateCreate": True,
-        "conditionalCreate": True,
+        "readHistory": "vread" in offer.interactions,
+        "updateCreate": "update" in offer.interactions and offer.update_creates,
+        "conditionalCreate": offer.conditional_create,
         "conditionalRead": "not-match",
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
-        "searchParam": [{"name": name, "type": kind} for name, kind in PARAMETERS[resource_type].items()],
+        "searchParam": [{"name": name, "type": kind} for name, kind in offer.parameters(resource_type).items()],
     }
-    if resource_type == "Subscription":
-        statement["documentation"] = "R4 rest-hook, signed by HMAC-SHA256; deletes are not notified."
-    if resource_type == "Appointment":
-        statement["documentation"] = (
-            "PATCH needs If-Match: 412 without it, 409 when stale. A taken time is 409 conflict."
-        )
+    if offer.note:
+        statement["documentation"] = offer.note
     return statement

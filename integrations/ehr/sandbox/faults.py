@@ -14,7 +14,7 @@ from .paging import CURSOR, position_of
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 REFUSING = ("500", "503-html", "429", "timeout", "reset-before", "401", "403", "redirect", "html-200", "down", "slow")
-CONFLICTING = ("stale-409", "taken-409", "duplicate-409")
+CONFLICTING = ("stale-409", "taken-409", "duplicate-409", "locked-423")
 AFTER_COMMIT = ("reset-after-commit", "cut-json", "empty-201")
 PAGE = ("page-loop", "page-500", "foreign-next", "bad-entry")
 NOTIFICATION = ("notify-double", "notify-late", "notify-reorder", "notify-lost", "notify-bad-signature")

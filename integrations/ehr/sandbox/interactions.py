@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import booking, subscriptions
+from .dialects import Offer
 from .messages import Request, Response, parse_json
 from .outcomes import FhirError, not_found
 from .patch import apply_patch
 from .search import matching_keys, parse_search
 from .store import Record, Store, Transaction, fetch, fetch_version
-from .validation import ID, check_references, check_shape
+from .validation import ID, check_form, check_references, check_rules, check_shape
 
-DELETABLE = ("Appointment", "Slot", "Subscription")
 _ETAG = re.compile(r'(?:W/)?"?(\d+)"?')
 
 
@@ -37,20 +37,26 @@ def read(store: Store, request: Request, resource_type: str, resource_id: str, v
     return Response(200, record.body.encode(), headers=_version_headers(record))
 
 
-def create(store: Store, request: Request, resource_type: str) -> Response:
-    """201 with the new resource, or 200 with the existing one when ``If-None-Exist`` finds it."""
-    resource = check_shape(_body(request), resource_type)
-    condition = request.headers.get("If-None-Exist", "")
+def create(store: Store, offer: Offer, request: Request, resource_type: str) -> Response:
+    """201 with the new resource, or 200 with the existing one when ``If-None-Exist`` finds it.
+
+    A server without conditional create does not look at that header.
+    """
+    resource = check_form(_body(request), resource_type)
+    condition = request.headers.get("If-None-Exist", "") if offer.conditional_create else ""
     with store.writing() as transaction:
+        if offer.admit is not None:
+            resource = offer.admit(transaction, resource)
+        check_rules(resource)
         existing = _existing(transaction, resource_type, condition) if condition else None
         if existing is None:
             record = save(transaction, resource_type, uuid.uuid4().hex, resource)
     if existing is not None:
-        return _answer(request, existing, 200)
-    return _answer(request, record, 201)
+        return _answer(offer, request, existing, 200)
+    return _answer(offer, request, record, 201)
 
 
-def update(store: Store, request: Request, resource_type: str, resource_id: str) -> Response:
+def update(store: Store, offer: Offer, request: Request, resource_type: str, resource_id: str) -> Response:
     """PUT: 200, or 201 when the id was new. ``If-Match`` is honoured when present."""
     resource = check_shape(_body(request), resource_type)
     if resource.get("id") != resource_id or not ID.fullmatch(resource_id):
@@ -61,11 +67,12 @@ def update(store: Store, request: Request, resource_type: str, resource_id: str)
         present = transaction.get(resource_type, resource_id)
         if "If-Match" in request.headers and (present is None or _wanted_version(request) != present.version):
             raise FhirError(412, "conflict", "The version in If-Match is not the present one. Read it again.")
+        _check_change(offer, present, resource)
         record = save(transaction, resource_type, resource_id, resource)
-    return _answer(request, record, 200 if present is not None else 201)
+    return _answer(offer, request, record, 200 if present is not None else 201)
 
 
-def patch(store: Store, request: Request, resource_type: str, resource_id: str) -> Response:
+def patch(store: Store, offer: Offer, request: Request, resource_type: str, resource_id: str) -> Response:
     """JSON Patch. An Appointment needs ``If-Match``: 412 without it, 409 when stale, as Oracle Health answers."""
     if not request.headers.get("Content-Type", "").startswith("application/json-patch+json"):
         raise FhirError(415, "not-supported", "PATCH needs the content type application/json-patch+json.")
@@ -84,15 +91,13 @@ def patch(store: Store, request: Request, resource_type: str, resource_id: str) 
         resource = apply_patch(present.resource, operations)
         if resource.get("id") != resource_id:
             raise FhirError(422, "invalid", "The id cannot be patched.", expression=f"{resource_type}.id")
-        record = save(transaction, resource_type, resource_id, check_shape(resource, resource_type))
-    return _answer(request, record, 200)
+        _check_change(offer, present, check_shape(resource, resource_type))
+        record = save(transaction, resource_type, resource_id, resource)
+    return _answer(offer, request, record, 200)
 
 
 def delete(store: Store, resource_type: str, resource_id: str) -> Response:
-    if resource_type not in DELETABLE:
-        raise FhirError(
-            405, "not-supported", f"A {resource_type} cannot be deleted here.", headers={"Allow": "GET, PUT, PATCH"}
-        )
+    """204, also for what was deleted before."""
     with store.writing() as transaction:
         present = fetch(transaction.connection, resource_type, resource_id)
         if present is None:
@@ -148,6 +153,11 @@ def _body(request: Request) -> Any:
         raise FhirError(400, "structure", "The body is not valid JSON in UTF-8.") from None
 
 
+def _check_change(offer: Offer, present: Record | None, resource: dict[str, Any]) -> None:
+    if offer.check_change is not None and present is not None:
+        offer.check_change(present.resource, resource)
+
+
 def _existing(transaction: Transaction, resource_type: str, condition: str) -> Record | None:
     search = parse_search(resource_type, parse_qsl(condition.partition("?")[2] or condition, keep_blank_values=True))
     if search.unknown or not search.criteria:
@@ -178,12 +188,13 @@ def _version_headers(record: Record) -> dict[str, str]:
     return {"ETag": f'W/"{record.version}"', "Last-Modified": formatdate(record.updated_ms / 1000, usegmt=True)}
 
 
-def _answer(request: Request, record: Record, status: int) -> Response:
+def _answer(offer: Offer, request: Request, record: Record, status: int) -> Response:
     headers = _version_headers(record)
     if request.method == "POST":
-        headers["Location"] = f"{request.base_url}/fhir/{record.resource_type}/{record.id}/_history/{record.version}"
+        version = f"/_history/{record.version}" if offer.location_names_version else ""
+        headers["Location"] = f"{request.base_url}/fhir/{record.resource_type}/{record.id}{version}"
     preferred = request.preference("return")
-    if preferred == "minimal":
+    if preferred == "minimal" or not offer.writes_answer_with_body:
         return Response(status, headers=headers)
     if preferred == "OperationOutcome":
         done = {"severity": "information", "code": "informational", "details": {"text": "Stored."}}

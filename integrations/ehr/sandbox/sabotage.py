@@ -24,9 +24,10 @@ _MAINTENANCE = (
 )
 _PORTAL = b"<!doctype html><html><head><title>Sign in</title></head><body><form><input name=user></form></body></html>"
 _CONFLICTS = {
-    "stale-409": ("conflict", "The version in If-Match is not the present one. Read it again."),
-    "taken-409": ("conflict", "The slot is no longer available."),
-    "duplicate-409": ("duplicate", "This appointment already exists."),
+    "stale-409": (409, "conflict", "The version in If-Match is not the present one. Read it again."),
+    "taken-409": (409, "conflict", "The slot is no longer available."),
+    "locked-423": (423, "lock-error", "Somebody is changing this appointment. Try again later."),
+    "duplicate-409": (409, "duplicate", "This appointment already exists."),
 }
 
 
@@ -79,7 +80,7 @@ def _error_of(fault: Fault) -> FhirError:
     if fault.kind == "403":
         return FhirError(403, "forbidden", "The client has no right to this.")
     if fault.kind in _CONFLICTS:
-        return FhirError(409, *_CONFLICTS[fault.kind])
+        return FhirError(*_CONFLICTS[fault.kind])
     return FhirError(500, "transient", "Something went wrong in the EHR.")
 
 

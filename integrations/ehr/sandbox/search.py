@@ -92,15 +92,21 @@ class Search:
         return [self.resource_type, *self.values]
 
 
-def parse_search(resource_type: str, parameters: list[tuple[str, str]]) -> Search:
-    """Raises ``FhirError`` 400 for a value that cannot be understood; unknown names are collected, not refused."""
+def parse_search(resource_type: str, parameters: list[tuple[str, str]], known: dict[str, str] | None = None) -> Search:
+    """Raises ``FhirError`` 400 for a value that cannot be understood; unknown names are collected, not refused.
+
+    ``known`` are the parameters of a server that has fewer of them, by name, with their types.
+    """
     search = Search(resource_type)
+    kinds = PARAMETERS[resource_type] if known is None else known
     for name, value in parameters:
         base, _, modifier = name.partition(":")
-        kind = PARAMETERS[resource_type].get(base)
+        kind = kinds.get(base)
         if name in _IGNORED:
             continue
-        if name in ("_count", "_sort", "_summary"):
+        if name == "_sort" and value.lstrip("-") == "_lastUpdated" and "_lastUpdated" not in kinds:
+            search.unknown.append(name)
+        elif name in ("_count", "_sort", "_summary"):
             _result_parameter(search, name, value)
         elif kind is None or not _modifier_is_known(kind, modifier):
             search.unknown.append(name)
@@ -109,6 +115,17 @@ def parse_search(resource_type: str, parameters: list[tuple[str, str]]) -> Searc
             search.is_selective = search.is_selective or base in _SELECTIVE
             _CRITERIA[kind](search, base, modifier, _alternatives(value))
     return search
+
+
+def check_needs(needs: tuple[tuple[str, ...], ...], parameters: list[tuple[str, str]]) -> None:
+    """Raises ``FhirError`` 400 unless a search without ``_id`` has exactly one parameter of each group."""
+    given = {name.partition(":")[0] for name, value in parameters if value}
+    if "_id" in given:
+        return
+    for group in needs:
+        if len(given.intersection(group)) != 1:
+            wanted = f"{group[0]} is needed" if len(group) == 1 else f"exactly one of {', '.join(group)} is needed"
+            raise FhirError(400, "required", f"This search cannot be done: {wanted}.")
 
 
 def matching_keys(connection: sqlite3.Connection, search: Search, limit: int) -> list[int]:

@@ -18,6 +18,7 @@ class SandboxSettings:
     host: str = "127.0.0.1"
     port: int = 0
     database: str = ":memory:"
+    dialect: str = "plain"
     client_id: str = "sandbox-client"
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     control_token: str = field(default="", repr=False)

@@ -60,7 +60,12 @@ _TEXT_NAMES = {"Location", "HealthcareService"}
 
 
 def check_shape(resource: Any, resource_type: str) -> dict[str, Any]:
-    """The resource, when it is one of this type. Raises ``FhirError`` 400 or 422."""
+    """The resource, when it is one of this type and keeps its rules. Raises ``FhirError`` 400 or 422."""
+    return check_rules(check_form(resource, resource_type))
+
+
+def check_form(resource: Any, resource_type: str) -> dict[str, Any]:
+    """The resource, when its elements have the form in which they can be read. Raises ``FhirError`` 400."""
     if not isinstance(resource, dict):
         raise FhirError(400, "structure", "The body must be one FHIR resource.")
     if resource.get("resourceType") != resource_type:
@@ -72,7 +77,13 @@ def check_shape(resource: Any, resource_type: str) -> dict[str, Any]:
         if shape is not None and not _fits(value, shape):
             raise FhirError(400, "structure", f"{name} has the wrong form.", expression=f"{resource_type}.{name}")
     _check_depth(resource, resource_type)
-    check = _CHECKS.get(resource_type)
+    checked: dict[str, Any] = resource
+    return checked
+
+
+def check_rules(resource: dict[str, Any]) -> dict[str, Any]:
+    """The resource, when it keeps the rules of its type. Raises ``FhirError`` 422."""
+    check = _CHECKS.get(resource["resourceType"])
     if check is not None:
         check(resource)
     return resource
