@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from integrations import outcomes
 from integrations.attempt import Attempt
+from integrations.ehr import intake
+from integrations.ehr.fhir.events import Notice
 from integrations.ehr.gateway import (
     Booking,
     Duplicate,
@@ -23,10 +25,12 @@ from integrations.ehr.gateway import (
     Throttled,
     Unavailable,
 )
-from integrations.models import CodeMapping
+from integrations.models import CodeMapping, InboundEvent
 from integrations.readback import compare
 from scheduling.models import Appointment, ExternalId
 from scheduling.records import AppointmentRecord, Freshness, Interval
+from waitlist import moveups
+from waitlist.telling import BUSY_PATIENT
 
 #: How often a read-back is repeated at once when newer news of the appointment came in between.
 READINGS = 3
@@ -104,9 +108,8 @@ def _absence_is_proven(attempt: Attempt) -> bool:
 
 
 def _look_and_create(attempt: Attempt, asked: Booking) -> None:
-    look = attempt.gateway.availability(asked.provider_id, asked.location_id, asked.start, asked.end)
-    if not is_free(look, asked):
-        _somebody_has_it(attempt, asked)
+    look = _look(attempt, asked)
+    if look is None:
         return
     attempt.about_to_send("Asked the EHR to book it.")
     try:
@@ -114,15 +117,15 @@ def _look_and_create(attempt: Attempt, asked: Booking) -> None:
     except (Throttled, Unavailable, LoginRefused):
         attempt.had_no_effect()
         raise
-    except Taken:
+    except Taken as error:
         attempt.had_no_effect()
         attempt.keep()
-        _somebody_has_it(attempt, asked)
+        _believe_or_not(attempt, asked, error)
     except Duplicate:
         attempt.keep()
         _done_before(attempt, asked)
     except (Rejected, NotFound, StaleVersion, Refused) as error:
-        outcomes.refused(attempt.row, error.code, "The EHR would not take this booking.")
+        outcomes.refused(attempt.row, error.code, f"The EHR would not take this booking{_as_it_said(error)}.")
     else:
         _read_back(attempt, asked, stored)
 
@@ -147,16 +150,58 @@ def _replace_slots(asked: Booking, slot_ids: Iterable[str]) -> Booking:
     return Booking(**{**{name: getattr(asked, name) for name in Booking.__slots__}, "slot_ids": tuple(slot_ids)})
 
 
-def _somebody_has_it(attempt: Attempt, asked: Booking) -> None:
-    """The time is taken: by the same patient, whom staff have booked meanwhile, or by somebody else."""
+def _look(attempt: Attempt, asked: Booking) -> Freshness | None:
+    """Return what is free when nothing stands in the way; else settle the write and return None.
+
+    The patient's own appointments are asked for last: one that staff make between the two questions is found.
+    """
+    look = attempt.gateway.availability(asked.provider_id, asked.location_id, asked.start, asked.end)
+    own = _own_appointment(attempt, asked)
+    if own is not None:
+        _judge(attempt, asked, own, adopted=True)
+    elif not is_free(look, asked):
+        outcomes.refused(
+            attempt.row, "taken", "The time was booked in the EHR by somebody else first.", taken=True, ask=False
+        )
+    else:
+        return look
+    return None
+
+
+def _own_appointment(attempt: Attempt, asked: Booking) -> AppointmentRecord | None:
+    """Return what the patient has at this time: what was asked for before anything else, nothing that is given up."""
     attempt.asked_at = timezone.now()
-    found = attempt.gateway.find_booking(asked.key, asked.patient_id, asked.start)
-    if found is not None:
-        _judge(attempt, asked, found, adopted=True)
-        return
-    outcomes.refused(
-        attempt.row, "taken", "The time was booked in the EHR by somebody else first.", taken=True, ask=False
-    )
+    try:
+        found = attempt.gateway.appointments_of(asked.patient_id, asked.start, asked.end)
+    except Rejected:
+        return None  # an EHR that cannot search by patient has its provider's time to go by
+    given_up = _name_of_the_later_one(attempt) if found else ""
+    standing = [record for record in found if record.external_id != given_up]
+    return max(standing, key=lambda record: _likeness(asked, record), default=None)
+
+
+def _likeness(asked: Booking, record: AppointmentRecord) -> tuple[bool, bool]:
+    reading = compare(asked, record)
+    return reading.agrees, reading.ours
+
+
+def _name_of_the_later_one(attempt: Attempt) -> str:
+    """Return what the EHR calls the appointment that a patient is moved up from, empty when there is none."""
+    later = moveups.later_one(attempt.row.appointment)
+    return attempt.external(ExternalId.Kind.APPOINTMENT, later.pk) if later is not None else ""
+
+
+def _believe_or_not(attempt: Attempt, asked: Booking, error: Taken) -> None:
+    """A conflict is what a fresh look shows it to be: the time is gone, or the EHR refuses for a reason of its own."""
+    if _look(attempt, asked) is not None:
+        detail = f"The EHR would not take this booking{_as_it_said(error)}, although it shows the time as free."
+        outcomes.refused(attempt.row, Rejected.code, detail)
+
+
+def _as_it_said(error: GatewayError) -> str:
+    """Return the status and code of its answer, never its words, which may name a patient."""
+    said = " ".join(filter(None, [f"HTTP {error.status}" if error.status else "", error.outcome_code]))
+    return f" ({said})" if said else ""
 
 
 def _done_before(attempt: Attempt, asked: Booking) -> None:
@@ -197,11 +242,14 @@ def _judge(
             _read_again(attempt, asked, record, adopted, readings - 1)
     elif reading.gone:
         outcomes.refused(attempt.row, "cancelled_in_ehr", "The booking was cancelled in the EHR at once.")
-    elif reading.ours:
+    elif reading.ours or not adopted:  # what answered our own call is ours, whether it kept our key or not
         outcomes.mismatched(attempt.row, reading.differs, undone=_undo(attempt, record))
     else:
-        # The patient's own appointment elsewhere at that moment: it is not ours to change.
-        outcomes.refused(attempt.row, "patient_busy", "The patient has another appointment at this time in the EHR.")
+        # The patient's own appointment elsewhere at that moment: it is not ours to change, but ours to know.
+        outcomes.refused(
+            attempt.row, BUSY_PATIENT, "The patient has another appointment at this time in the EHR.", ask=False
+        )
+        intake.remember(attempt.connection, InboundEvent.Via.POLL, Notice("appointment", record.external_id))
 
 
 def _read_again(attempt: Attempt, asked: Booking, record: AppointmentRecord, adopted: bool, readings: int) -> None:

@@ -28,6 +28,13 @@ def give_up_later_one(claim: Claim) -> Writeback | None:
     return row
 
 
+def later_one(appointment: Appointment) -> Appointment | None:
+    """Return the later appointment that a booking of ours under way is to replace, or None."""
+    rows = Claim.objects.select_related("offer__move_up", "entry__move_up", "appointment")
+    claim = rows.filter(appointment=appointment).first()
+    return telling.moved_up(claim) if claim is not None else None
+
+
 def settle(writeback: Writeback, outcome: Outcome) -> None:
     """Act on how the cancellation of a later appointment ended. Safe to call twice."""
     claim = _claim_behind(writeback)

@@ -15,6 +15,8 @@ from waitlist.models import Claim, Message
 
 #: "It could not be booked" is worth sending until so long after the visit would have ended.
 REFUSAL_STANDS = timedelta(hours=2)
+#: Why a claim was refused whose patient has another appointment at that time in the EHR; they are told so.
+BUSY_PATIENT = "patient_busy"
 
 
 def subject_of(claim: Claim) -> messages.Subject:
@@ -27,6 +29,7 @@ def describe(claim: Claim) -> dict[str, Any]:
     """Return what the words about a claim need beyond its offer: time, reference, and the appointment moved up."""
     zone = claim.opening.location.zone
     context: dict[str, Any] = {"code": "", "reference": claim.appointment.reference or ""}
+    context["busy"] = claim.refused_because == BUSY_PATIENT
     if claim.appointment.start is not None:
         context["start"] = claim.appointment.start.astimezone(zone)
     if claim.chase_at is not None:

@@ -121,7 +121,7 @@ class NotFound(GatewayError):
 
 
 class Taken(GatewayError):
-    """The time is no longer free."""
+    """The EHR says that the booking conflicts with something; a fresh look tells whether the time is gone."""
 
     code = "taken"
 
@@ -209,6 +209,9 @@ class Gateway(Protocol):
 
     def find_booking(self, key: str, patient_id: str, start: datetime) -> AppointmentRecord | None:
         """Return the live appointment with our key, else the patient's at exactly this start, or None."""
+
+    def appointments_of(self, patient_id: str, start: datetime, end: datetime) -> list[AppointmentRecord]:
+        """Return the patient's appointments, with whomever, that take up some of this time."""
 
     def create(self, booking: Booking) -> Stored:
         """Book; raises :class:`OutcomeUnknown` when it may have happened."""

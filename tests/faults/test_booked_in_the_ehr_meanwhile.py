@@ -10,24 +10,24 @@ from django.utils import timezone
 
 from integrations import tasks
 from scheduling.models import Appointment, Opening, Writeback
-from tests.faults.people import offer_of, tap, told
+from tests.faults.people import look, offer_of, tap, told
 from tests.flows.clinic import TYPE_SYSTEM, Clinic
-from waitlist.models import Claim, Offer
+from waitlist.models import Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def staff_book(clinic: Clinic, who: str) -> None:
+def staff_book(clinic: Clinic, who: str, provider: str = "ana") -> None:
     """Past the faults: the front desk stands at the EHR itself."""
     clinic.control.post(
         "appointments",
         {
             "patient": who,
-            "practitioner": "ana",
+            "practitioner": provider,
             "location": "elm",
             "start": clinic.start_of(0).isoformat(),
             "minutes": 30,
-            "slots": ["ana-0"],
+            "slots": [f"{provider}-0"],
             "type": "FOLLOWUP",
         },
     )
@@ -117,6 +117,38 @@ def test_held_and_booked_by_staff_for_somebody_else_is_theirs(
     (booked,) = offering.bookings_at(0)
     assert offering.patient_of(booked) == "holder-4"
     assert Opening.objects.get().status == "closed"
+
+
+@pytest.mark.parametrize("when", ["first try", "held"])
+def test_booked_with_another_provider_at_that_time_is_not_booked_twice(
+    offering: Clinic, pump: Callable[[], None], clock: Any, when: str
+) -> None:
+    """Nobody told us of it: the EHR is asked for the patient's own appointments before anything is written."""
+    if when == "held":
+        held_while_down(offering, pump)
+    staff_book(offering, "waiting-1", provider="ben")
+    offering.heal()
+    if when == "first try":
+        tap(offer_of(offering, 1))
+    else:
+        clock.shift(120)
+    pump()
+
+    claim = Claim.objects.get()
+    assert (claim.state, claim.refused_because) == ("refused", "patient_busy")
+    assert offering.bookings_at(0, "ana") == []
+    assert len(offering.bookings_at(0, "ben")) == 1
+    assert told(offering, 1) == ["offer", "received", "refused"]
+    assert "You already have an appointment at this time" in look(offer_of(offering, 1))
+    assert "you already have an appointment at that time" in Message.objects.get(kind="refused", channel="sms").body
+    mine = Appointment.objects.get(patient=offering.patient("waiting-1"), status="booked")
+    assert mine.provider == offering.appointment(offering.bookings_at(0, "ben")[0]["id"]).provider
+
+    assert Opening.objects.get().status == "offering"
+    tap(offer_of(offering, 2))
+    pump()
+    (booked,) = offering.bookings_at(0, "ana")
+    assert offering.patient_of(booked) == "waiting-2"
 
 
 @pytest.mark.parametrize("who", ["waiting-1", "holder-4"])

@@ -106,6 +106,27 @@ def test_taken_meanwhile_the_winner_hears_it_and_the_time_is_offered_to_nobody(
     assert offering.patient_of(booked) == "holder-4"
 
 
+def test_a_conflict_that_is_none_loses_no_time_and_is_shown_to_staff(
+    offering: Clinic, pump: Callable[[], None]
+) -> None:
+    """The EHR says 409 although nothing else is there: its patient hears the truth, the next one may have the time."""
+    offering.fault("taken-409", method="POST", path="Appointment")
+    tap(offer_of(offering, 1))
+    pump()
+    claim, opening = Claim.objects.get(), Opening.objects.get()
+    assert (claim.state, claim.refused_because) == ("refused", "rejected")
+    assert (opening.status, opening.closed_reason) == ("offering", "")
+    assert told(offering, 1) == ["offer", "received", "refused"]
+    assert asked_of_staff() == ["writeback.refused"]
+    assert offering.bookings_at(0) == []
+
+    tap(offer_of(offering, 2))
+    pump()
+    (booked,) = offering.bookings_at(0)
+    assert offering.patient_of(booked) == "waiting-2"
+    assert told(offering, 2) == ["offer", "received", "confirmed"]
+
+
 def test_a_duplicate_that_is_ours_is_success(offering: Clinic, pump: Callable[[], None], clock: Any) -> None:
     """The first call booked and its answer was lost; to the second the EHR says that it has done this already."""
     offering.fault("reset-after-commit", method="POST", path="Appointment")

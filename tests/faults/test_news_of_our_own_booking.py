@@ -10,10 +10,10 @@ from django.utils import timezone
 from integrations import tasks
 from integrations.models import InboundEvent
 from scheduling.models import Appointment, Opening, Writeback
-from tests.faults.people import offer_of, tap, told
+from tests.faults.people import asked_of_staff, offer_of, tap, told
 from tests.flows.clinic import Clinic
-from tests.race import right_after
-from waitlist.models import Claim, Offer
+from tests.race import right_after, right_before
+from waitlist.models import Claim, Offer, OutreachPolicy, WaitlistEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +59,56 @@ def test_our_booking_is_adopted(
     assert_it_is_one(offering)
     assert Opening.objects.count() == 1
     assert not Offer.objects.exclude(status__in=("yes", "withdrawn")).exists()
+
+
+@pytest.fixture
+def moving_up(clinic: Clinic, poll_and_pump: Callable[[], None]) -> Clinic:
+    """``waiting-1`` has a later appointment and is offered an earlier one; so is ``waiting-2``, who has none."""
+    later = {"patient": "waiting-1", "practitioner": "ben", "location": "elm", "type": "FOLLOWUP", "slots": ["ben-6"]}
+    clinic.control.post("appointments", later | {"start": clinic.start_of(6).isoformat(), "minutes": 30})
+    poll_and_pump()
+    old = Appointment.objects.get(patient=clinic.patient("waiting-1"))
+    WaitlistEntry.objects.filter(pk=clinic.entry(1).pk).update(move_up=old)
+    OutreachPolicy.objects.update(waves=[{"lead_hours": 1, "size": 4, "gap_minutes": 30}])
+    clinic.cancel(1)
+    poll_and_pump()
+    return clinic
+
+
+@pytest.mark.parametrize("answer_is_lost", [False, True])
+def test_our_cancel_is_adopted(
+    moving_up: Clinic, pump: Callable[[], None], clock: object, answer_is_lost: bool
+) -> None:
+    tap(offer_of(moving_up, 1))
+    if answer_is_lost:
+        moving_up.fault("reset-after-commit", method="PATCH", path="Appointment")
+        tasks.drain_writebacks()
+        hears_of_it()
+        for _ in range(3):
+            clock.shift(30)  # type: ignore[attr-defined]
+            pump()
+    else:
+        with right_before("integrations.cancelling._read_back", hears_of_it):
+            tasks.drain_writebacks()
+        pump()
+
+    assert [(row.kind, row.status) for row in Writeback.objects.order_by("pk")] == [
+        ("create", "done"),
+        ("cancel", "done"),
+    ]
+    (booked,) = moving_up.bookings_at(0)
+    assert moving_up.patient_of(booked) == "waiting-1"
+    assert moving_up.bookings_at(6, "ben") == []
+    cancelled = Appointment.objects.get(start=moving_up.start_of(6))
+    assert (cancelled.status, cancelled.patient) == ("cancelled", moving_up.patient("waiting-1"))
+
+    first, second = Opening.objects.order_by("pk")
+    assert (first.status, first.start) == ("filled", moving_up.start_of(0))
+    assert (second.freed_by, second.start, second.depth) == (cancelled, moving_up.start_of(6), 1)
+    assert (second.status, second.closed_reason, second.held) == ("offering", "", "")
+    assert set(Offer.objects.filter(opening=second).values_list("status", flat=True)) == {"sent"}
+    assert told(moving_up, 1) == ["offer", "received", "confirmed"]
+    assert asked_of_staff() == []
 
 
 def test_news_after_the_answer_changes_nothing(offering: Clinic, pump: Callable[[], None]) -> None:

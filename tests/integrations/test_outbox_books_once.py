@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from integrations import outbox
-from integrations.ehr.gateway import Duplicate, OutcomeUnknown, Taken
+from integrations.ehr.gateway import Duplicate, OutcomeUnknown
 from scheduling import appointments, writebacks
 from scheduling.models import Appointment, ExternalId, Opening, WorkItem, Writeback
 from tests.integrations.conftest import Booking, open_items
@@ -34,7 +34,7 @@ def assert_booked_once(booking: Booking) -> None:
 def test_looked_created_read_back(booking: Booking) -> None:
     assert outbox.due() == [booking.writeback.pk]
     assert booking.process()
-    assert booking.clinic.ehr.calls == ["availability", "create", "fetch"]
+    assert booking.clinic.ehr.calls == ["availability", "appointments_of", "create", "fetch"]
     assert_booked_once(booking)
     assert booking.story == ["writeback.sent", "writeback.confirmed"]
     [asked] = booking.clinic.ehr.creates
@@ -160,8 +160,11 @@ def test_duplicate_is_success(booking: Booking) -> None:
 
 
 def test_taken_tells_the_winner_and_nothing_is_retried(booking: Booking) -> None:
-    booking.clinic.ehr.fail("create", Taken(status=409))
+    ehr, opening = booking.clinic.ehr, booking.opening
+    times = {"start": opening.start, "end": opening.end}
+    ehr.before("create", lambda: ehr.put(patient_id="pat-x", provider_id="prov-1", location_id="loc-1", **times))
     booking.process()
+    assert ehr.calls.count("create") == 1
     assert booking.status == Writeback.Status.REFUSED
     assert booking.state == Claim.State.REFUSED
     assert booking.booked == []
@@ -179,7 +182,7 @@ def test_taken_before_we_ask(booking: Booking) -> None:
         end=booking.opening.end,
     )
     booking.process()
-    assert ehr.calls == ["availability", "find_booking"]
+    assert ehr.calls == ["availability", "appointments_of"]
     assert booking.state == Claim.State.REFUSED
     row = Writeback.objects.get(pk=booking.writeback.pk)
     assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "taken")

@@ -155,8 +155,12 @@ def test_conflicts_are_told_apart(practice: Practice, fault: str) -> None:
     practice.sandbox.fault(fault, method="POST", path="Appointment", count=1)
     first = practice.work()
     if fault == "taken-409":
-        assert first == Writeback.Status.REFUSED
+        row = Writeback.objects.get()
+        assert (first, row.error_code) == (Writeback.Status.REFUSED, "rejected"), "the EHR shows the time as free"
+        assert WorkItem.objects.filter(kind="writeback.refused").count() == 1
         assert practice.booked == []
+        practice.opening.refresh_from_db()
+        assert practice.opening.status == Opening.Status.OPEN
         return
     assert first == Writeback.Status.UNKNOWN
     for _ in range(3):

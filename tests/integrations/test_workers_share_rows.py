@@ -50,7 +50,7 @@ def all_at_once(work: Callable[[], Any]) -> list[Any]:
 def test_one_write(booking: Booking) -> None:
     answers = all_at_once(lambda: outbox.process(booking.writeback.pk))
     assert sorted(answers) == [False] * (WORKERS - 1) + [True]
-    assert booking.clinic.ehr.calls == ["availability", "create", "fetch"]
+    assert booking.clinic.ehr.calls == ["availability", "appointments_of", "create", "fetch"]
     assert_booked_once(booking)
 
 

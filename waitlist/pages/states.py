@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.models import Appointment
 from waitlist.models import Claim, Offer
+from waitlist.telling import BUSY_PATIENT
 from waitlist.winning import Outcome, Wish, reason_at_a_glance
 
 
@@ -69,6 +70,8 @@ def standing_of(offer: Offer, now: datetime) -> Standing:
     if claim is not None:
         # A confirmed booking that was canceled in the EHR since is not an appointment any more.
         gone = claim.state == Claim.State.CONFIRMED and claim.appointment.status in Appointment.FREEING
+        if claim.refused_because == BUSY_PATIENT:
+            return Standing(PageState.OVERLAPS, claim)
         return Standing(PageState.CANCELED if gone else _OF_CLAIM[Claim.State(claim.state)], claim)
     state = _lost(offer, now) or _conflict(offer)
     if offer.status == Offer.Status.NO:

@@ -125,6 +125,13 @@ class FhirGateway:
                 return record
         return None
 
+    def appointments_of(self, patient_id: str, start: datetime, end: datetime) -> list[AppointmentRecord]:
+        """Return the patient's appointments, with whomever, that take up some of this time."""
+        try:
+            return free_time.of_patient(self.transport, self._reader, patient_id, Interval(start, end))
+        finally:
+            self._codes.flush()
+
     def create(self, booking: Booking) -> Stored:
         """Book; raises OutcomeUnknown when it may have happened, Taken, Duplicate, Rejected when it has not."""
         declared = self.capabilities

@@ -141,6 +141,11 @@ class Reader:
         """Return everybody whose time the appointment takes up."""
         return {found for each in _coming(resource) if (found := self._practitioner(each))}
 
+    def patients(self, resource: Json) -> set[str]:
+        """Return every patient who is to come."""
+        found = {reference_id(each.get("actor"), "Patient", self.base_url) for each in _coming(resource)}
+        return found - {""}
+
     def _practitioner(self, participant: Json) -> str:
         actor = participant.get("actor")
         found = reference_id(actor, "Practitioner", self.base_url)

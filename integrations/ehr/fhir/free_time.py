@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 from django.utils import timezone
@@ -15,10 +16,10 @@ from django.utils import timezone
 from integrations.ehr.fhir import search
 from integrations.ehr.fhir.build import utc
 from integrations.ehr.fhir.calendar import Reader
-from integrations.ehr.fhir.elements import items, reference_id
+from integrations.ehr.fhir.elements import Json, items, reference_id
 from integrations.ehr.fhir.transport import Transport
 from scheduling.models import Appointment
-from scheduling.records import Freshness, Interval, SlotRecord
+from scheduling.records import AppointmentRecord, Freshness, Interval, SlotRecord
 
 #: How much earlier than the asked time something may begin and still reach into it.
 LONGEST = timedelta(hours=12)
@@ -102,21 +103,34 @@ def _schedules_of(transport: Transport, provider_id: str, location_id: str) -> t
 
 
 def _taken(transport: Transport, reader: Reader, provider_id: str, asked: Interval) -> list[Interval]:
+    found = _around(transport, ("practitioner", provider_id), asked)
+    # Filtered once more: a server that ignores the parameter returns everybody's.
+    records = (search.guarded(reader.appointment, each) for each in found if provider_id in reader.practitioners(each))
+    return [Interval(record.start, record.end) for record in records if record.start and record.end]
+
+
+def of_patient(transport: Transport, reader: Reader, patient_id: str, asked: Interval) -> list[AppointmentRecord]:
+    """Return the patient's appointments, with whomever, that take up some of the asked time."""
+    found = _around(transport, ("patient", patient_id), asked)
+    records = [search.guarded(reader.appointment, each) for each in found if patient_id in reader.patients(each)]
+    return [
+        record
+        for record in records
+        if record.start and record.end and Interval(record.start, record.end).overlaps(asked)
+    ]
+
+
+def _around(transport: Transport, whose: tuple[str, str], asked: Interval) -> Iterator[Json]:
+    """Yield the appointments that take up time and may reach into the asked one."""
     parameters = [
-        ("practitioner", provider_id),
+        whose,
         ("date", f"ge{utc(asked.start - LONGEST)}"),
         ("date", f"lt{utc(asked.end)}"),
         ("_count", str(search.PAGE_SIZE)),
     ]
-    taken = []
     for resource in search.resources(transport, "Appointment", parameters):
-        # Filtered once more: a server that ignores the parameter returns everybody's.
-        if resource.get("status") in _FREE_STATUSES or provider_id not in reader.practitioners(resource):
-            continue
-        record = search.guarded(reader.appointment, resource)
-        if record.start and record.end:
-            taken.append(Interval(record.start, record.end))
-    return taken
+        if resource.get("status") not in _FREE_STATUSES:
+            yield resource
 
 
 def _joined(pieces: list[Interval]) -> list[Interval]:

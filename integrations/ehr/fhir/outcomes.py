@@ -1,7 +1,8 @@
 """From what a FHIR server answered to our named errors.
 
-Status alone does not say what happened: 409 is "taken", "changed meanwhile" or "done already", and only the
-OperationOutcome's code tells. A failed write is certain only when the server said so in words that leave no doubt.
+Status alone does not say what happened: 409 is "taken", "changed meanwhile", "done already" or "locked just now", and
+only the OperationOutcome's code tells. A failed write is certain only when the server said so in words that leave no
+doubt.
 Diagnostics may quote a patient, so nothing of them reaches an error's text.
 """
 
@@ -27,6 +28,8 @@ from integrations.ehr.gateway import (
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _DONE_BEFORE = frozenset({"duplicate", "multiple-matches"})
+#: The EHR's own trouble of the moment, whatever the status says: nothing was done, and it may work in a while.
+_PASSING = frozenset({"lock-error", "transient", "throttled", "timeout"})
 
 
 def error_of(method: str, answer: Answer) -> GatewayError | None:
@@ -68,8 +71,12 @@ def _write_error(method: str, status: int, codes: list[str]) -> type[GatewayErro
     if status in (423, 425):
         return Unavailable
     if status in (409, 412, 428):
-        if _DONE_BEFORE.intersection(codes) or (method == "POST" and status == 412):
+        if _DONE_BEFORE.intersection(codes):
             return Duplicate
+        if _PASSING.intersection(codes):
+            return Unavailable
+        if method == "POST" and status == 412 and "conflict" not in codes:
+            return Duplicate  # a conditional create that met several of its own
         return Taken if method == "POST" else StaleVersion
     if status in (404, 410) and method != "POST":
         return NotFound

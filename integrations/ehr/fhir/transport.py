@@ -32,7 +32,7 @@ FHIR_JSON = "application/fhir+json"
 CALL_SECONDS = 15.0
 _READ_HEADERS = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
 #: Statuses that say "not now" about one resource; the EHR itself is well.
-_LOCKED = (423, 425)
+_LOCKED = (409, 412, 423, 425)
 
 
 class Transport:

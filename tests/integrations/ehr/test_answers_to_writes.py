@@ -206,7 +206,12 @@ def odd(httpserver: HTTPServer) -> Connection:
         (409, OUTCOME % ("duplicate", ""), Duplicate),
         (409, "<html>Conflict</html>", Taken),
         (409, "", Taken),
+        (409, OUTCOME % ("business-rule", ""), Taken),
+        (409, OUTCOME % ("lock-error", ""), Unavailable),
         (412, OUTCOME % ("multiple-matches", ""), Duplicate),
+        (412, OUTCOME % ("processing", ""), Duplicate),
+        (412, OUTCOME % ("conflict", ""), Taken),
+        (412, OUTCOME % ("transient", ""), Unavailable),
         (422, OUTCOME % ("business-rule", ""), Rejected),
         (400, "", Rejected),
         (404, "", Rejected),
@@ -282,6 +287,36 @@ def test_what_is_sent_says_once_and_at_which_version(httpserver: HTTPServer, odd
     assert create.headers["Content-Type"] == "application/fhir+json"
     assert patch.headers["If-Match"] == 'W/"7"'
     assert patch.headers["Content-Type"] == "application/json-patch+json"
+
+
+# --- what the patient has already -------------------------------------------------------------------------------------
+
+
+def named(found: list[AppointmentRecord]) -> list[str]:
+    return sorted(record.external_id for record in found)
+
+
+def test_the_patients_appointments_that_take_up_some_of_the_time(sandbox: ehr.Sandbox, gateway: Gateway) -> None:
+    sandbox.load(
+        ehr.booking("before", 0, provider="ben"),
+        ehr.booking("first", 1, provider="ben"),
+        ehr.booking("second", 2, status="arrived"),
+        ehr.booking("after", 3),
+        ehr.booking("given-up", 1, status="cancelled"),
+        ehr.booking("did-not-come", 1, status="noshow"),
+        ehr.booking("somebody-elses", 1, who="patient-2", provider="ben"),
+    )
+    found = gateway.appointments_of("patient-1", ehr.start_of(1), ehr.start_of(3))
+    assert named(found) == ["first", "second"]
+    assert named(gateway.appointments_of("patient-1", ehr.start_of(4), ehr.start_of(5))) == []
+
+
+def test_a_server_that_ignores_the_patient_names_nobody_elses(httpserver: HTTPServer, odd: Connection) -> None:
+    entries = [{"resource": ehr.booking(f"of-{number}", who=f"patient-{number}")} for number in (1, 2)]
+    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": entries}
+    httpserver.expect_request("/fhir/Appointment", method="GET").respond_with_json(bundle)
+    found = connect(odd).appointments_of("patient-1", ehr.start_of(0), ehr.start_of(1))
+    assert named(found) == ["of-1"]
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------
