@@ -9,8 +9,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import record_change
-from integrations.models import Connection
+from integrations.models import Connection, InboundEvent
+from scheduling.models import Opening, Writeback
 from scheduling.wake import wake
+
+#: Writes that are taken up when they fall due.
+WAITING_WRITES = (Writeback.Status.WAITING, Writeback.Status.UNKNOWN, Writeback.Status.BY_HAND)
 
 
 def pause(connection: Connection) -> bool:
@@ -19,21 +23,34 @@ def pause(connection: Connection) -> bool:
 
 
 def resume(connection: Connection, now: datetime | None = None) -> bool:
-    """Go on, also after a refused login that an administrator has mended: read first, then write what waits."""
+    """Go on, also after a refused login that an administrator has mended, with everything that waits, at once."""
     now = now or timezone.now()
-    resumed = _switch(
-        connection,
-        (Connection.State.PAUSED, Connection.State.STOPPED),
-        Connection.State.ACTIVE,
-        poll_due_at=now,
-        failing_since=None,
-        quiet_until=None,
-        last_error="",
-    )
-    if resumed:
-        for topic in ("inbox", "checks", "writebacks"):
-            wake(topic)
+    with transaction.atomic():
+        resumed = _switch(
+            connection,
+            (Connection.State.PAUSED, Connection.State.STOPPED),
+            Connection.State.ACTIVE,
+            poll_due_at=now,
+            failing_since=None,
+            quiet_until=None,
+            last_error="",
+        )
+        if resumed:
+            _make_due(connection, now)
     return resumed
+
+
+def _make_due(connection: Connection, now: datetime) -> None:
+    """End the waits for a connection that was not asked; whoever takes a row up decides anew whether to wait."""
+    later = {"source_id": connection.source_id, "due_at__gt": now}
+    Writeback.objects.filter(**later, status__in=WAITING_WRITES).update(due_at=now)
+    events = InboundEvent.objects.filter(connection=connection, status=InboundEvent.Status.RECEIVED)
+    events.filter(due_at__gt=now).update(due_at=now)
+    # What is known of open time is as old as the pause. A held one waits for a person.
+    live = Opening.objects.filter(source_id=connection.source_id, status__in=Opening.CLAIMABLE, held=Opening.Held.NO)
+    live.filter(check_due_at__gt=now).update(check_due_at=now)
+    for topic in ("inbox", "checks", "writebacks"):
+        wake(topic)
 
 
 def sync_now(connection: Connection, now: datetime | None = None) -> bool:

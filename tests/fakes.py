@@ -99,8 +99,14 @@ class FakeEhr:
     def appointments_of(self, patient_id: str, start: datetime, end: datetime) -> list[AppointmentRecord]:
         with _Call(self, "appointments_of"):
             asked = Interval(start, end)
-            theirs = [each for each in self.live if each.patient_id == patient_id and each.start and each.end]
-            return [each for each in theirs if Interval(each.start, each.end).overlaps(asked)]
+            return [
+                each
+                for each in self.live
+                if each.patient_id == patient_id
+                and each.start
+                and each.end
+                and Interval(each.start, each.end).overlaps(asked)
+            ]
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         asked_at = timezone.now()
