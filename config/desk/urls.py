@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from config.desk import opening_page, opening_steps, pausing, sandbox_page, status, today
+from config.desk import connecting, opening_page, opening_steps, pausing, sandbox_page, status, today
 
 
 def desk_urls(site: AdminSite) -> list[URLPattern]:
@@ -29,6 +29,8 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("openings/<int:pk>/do/<slug:step>/", opening_steps.step_view, "desk_opening_step"),
         ("status/", status.status_view, "desk_status"),
         ("status/<int:pk>/<slug:step>/", status.step_view, "desk_status_step"),
+        ("connections/<int:pk>/", connecting.page_view, "desk_connecting"),
+        ("connections/<int:pk>/<slug:step>/", connecting.step_view, "desk_connecting_step"),
         *sandbox_page.VIEWS,
     )
     return [path(route, site.admin_view(view), name=name) for route, view, name in views]

@@ -6,8 +6,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
 
+from integrations.ehr import checking
+from integrations.ehr.fhir.connecting import ClientIdentity
+from integrations.ehr.gateway import Refused
 from integrations.models import Connection
 from scheduling.admin.base import ScopedAdmin
 from scheduling.admin.display import link, state, when
@@ -34,14 +39,40 @@ class ConnectionForm(forms.ModelForm[Connection]):
         required=False, help_text="Forget all webhook secrets but the newest, when the EHR has changed over."
     )
 
+    new_certificate_key = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="The private key of the client certificate, PEM. Leave it empty to keep the one that is stored.",
+    )
+
     class Meta:
         model = Connection
-        exclude = ("client_secret", "webhook_secrets")  # noqa: DJ006  everything but the secrets
+        exclude = ("client_secret", "webhook_secrets", "client_certificate_key")  # noqa: DJ006  all but the secrets
+
+    def clean_base_url(self) -> str:
+        """Refuse an address that must not be called while the person who typed it is still looking."""
+        address: str = self.cleaned_data["base_url"]
+        if problem := checking.address_problem(address):
+            raise forms.ValidationError(problem)
+        return address
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        certificate = cleaned.get("client_certificate") or ""
+        key = cleaned.get("new_certificate_key") or self.instance.client_certificate_key or ""
+        if certificate:
+            try:
+                ClientIdentity(certificate, key).context()
+            except Refused as error:
+                self.add_error("client_certificate", error.detail)
+        return cleaned
 
     def save(self, commit: bool = True) -> Connection:
         row = self.instance
         if self.cleaned_data["new_client_secret"]:
             row.client_secret = self.cleaned_data["new_client_secret"]
+        if self.cleaned_data["new_certificate_key"]:
+            row.client_certificate_key = self.cleaned_data["new_certificate_key"]
         secrets = list(row.webhook_secrets or [])
         if self.cleaned_data["new_webhook_secret"]:
             secrets.insert(0, self.cleaned_data["new_webhook_secret"])
@@ -59,7 +90,20 @@ class ConnectionAdmin(ScopedAdmin):
     list_select_related = ("source",)
     fieldsets = (
         (None, {"fields": ("slug", "source", "kind", "state_shown", "base_url", "token_url")}),
-        ("Signing in", {"fields": ("client_id", "new_client_secret", "scope")}),
+        (
+            "Signing in",
+            {
+                "fields": (
+                    "login_method",
+                    "client_id",
+                    "new_client_secret",
+                    "scope",
+                    "client_certificate",
+                    "new_certificate_key",
+                    "credentials_due_on",
+                )
+            },
+        ),
         ("Webhook", {"fields": ("webhook_secrets_kept", "new_webhook_secret", "only_newest_webhook_secret")}),
         ("Names in the EHR", {"fields": ("identifier_system", "mrn_system")}),
         (
@@ -111,6 +155,11 @@ class ConnectionAdmin(ScopedAdmin):
     def failing(self, row: Connection) -> str:
         return when(row.failing_since)
 
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:desk_connecting", args=[obj.pk]))
+
     @admin.display(description="")
     def page(self, row: Connection) -> str:
-        return link("pause, resume, sync", "desk_status")
+        return format_html(
+            "{} · {}", link("connect", "desk_connecting", row.pk), link("pause, resume, sync", "desk_status")
+        )

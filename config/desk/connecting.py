@@ -1,0 +1,161 @@
+"""*Connect*: the way from an address to a live EHR, step by step, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from audit.log import record
+from audit.models import AccessRecord
+from config.desk.lines import connection_line
+from config.desk.rights import require
+from integrations import switches
+from integrations.ehr import checking, signing_keys
+from integrations.ehr.fhir import subscriptions
+from integrations.ehr.gateway import Finding, GatewayError
+from integrations.models import CodeMapping, Connection
+from scheduling import going_live
+from scheduling.models import Bookable, Provider
+
+VIEW, CHANGE, OPERATE = (
+    "integrations.view_connection",
+    "integrations.change_connection",
+    "integrations.operate_connection",
+)
+#: How the verdict of a finding is shown: word and tone.
+VERDICTS = {"yes": ("yes", "ok"), "partly": ("in part", "wait"), "no": ("no", "danger"), "not_tried": ("–", "stop")}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the check's table."""
+
+    finding: Finding
+    word: str
+    tone: str
+
+
+@require_safe
+def page_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show where the connection stands and what comes next."""
+    require(request, VIEW)
+    row = _connection(pk)
+    now = timezone.now()
+    unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Connect {row.source.name}",
+        "subtitle": None,
+        "row": row,
+        "line": connection_line(row, now),
+        "findings": [Row(each, *VERDICTS[each.verdict]) for each in checking.found(row)],
+        "signs": row.login_method == Connection.LoginMethod.SIGNED,
+        "keys": signing_keys.published(row, now),
+        "now": now,
+        "key_set_address": settings.PUBLIC_BASE_URL + reverse("ehr-key-set", args=[row.slug]),
+        "webhook_address": settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[row.slug]),
+        "has_webhook_secret": bool(row.webhook_secrets),
+        "unmapped": unmapped.count(),
+        "clinicians": going_live.readiness(row.source),
+        "may_change": request.user.has_perm(CHANGE),
+        "may_operate": request.user.has_perm(OPERATE),
+        "may_go_live": request.user.has_perm("scheduling.change_bookable"),
+    }
+    return TemplateResponse(request, "admin/desk/connecting.html", context)
+
+
+@require_POST
+def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
+    """Take one step, say what came of it, and show the page again."""
+    if step not in _STEPS:
+        raise Http404
+    permission, action = _STEPS[step]
+    require(request, permission)
+    action(request, _connection(pk))
+    return HttpResponseRedirect(reverse("admin:desk_connecting", args=[pk]) + f"#{step}")
+
+
+def _connection(pk: int) -> Connection:
+    return get_object_or_404(Connection.objects.select_related("source"), pk=pk)
+
+
+def _check(request: HttpRequest, row: Connection) -> None:
+    found = checking.check(row)
+    record(AccessRecord.Action.CALL, subject=row)
+    trouble = [each for each in found if each.verdict in ("no", "partly")]
+    if not trouble:
+        messages.success(request, f"{row.source.name} lets us do all we need.")
+    else:
+        need = "needs" if len(trouble) == 1 else "need"
+        messages.warning(request, f"{len(trouble)} of {len(found)} answers {need} your attention. Nothing was changed.")
+
+
+def _key(request: HttpRequest, row: Connection) -> None:
+    now = timezone.now()
+    if not signing_keys.published(row, now).exists():
+        key = signing_keys.ensure(row, request.POST.get("algorithm", signing_keys.Algorithm.ES384), now)
+        messages.success(request, f"The key {key.kid} is published. Give its address to the vendor.")
+        return
+    key = signing_keys.rotate(row, now=now)
+    messages.success(
+        request, f"The key {key.kid} is published now and signs from tomorrow. The vendor has nothing to do."
+    )
+
+
+def _subscribe(request: HttpRequest, row: Connection) -> None:
+    if not row.webhook_secrets:
+        messages.error(
+            request, "Nothing was done: the connection has no webhook secret yet. Enter one in its settings."
+        )
+        return
+    try:
+        subscriptions.subscribe(row, settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[row.slug]))
+    except GatewayError as error:
+        messages.error(
+            request,
+            f"The EHR did not take the subscription: {checking.said(error)} Nothing is lost: it is polled every "
+            f"{row.poll_minutes} minutes.",
+        )
+        return
+    record(AccessRecord.Action.CALL, subject=row)
+    messages.success(request, "The EHR notifies us of every change from now on.")
+
+
+def _start(request: HttpRequest, row: Connection) -> None:
+    if switches.resume(row):
+        record(AccessRecord.Action.RESUME, subject=row)
+        messages.success(request, f"{row.source.name} is active: it is read now and every {row.poll_minutes} minutes.")
+    else:
+        messages.info(request, f"Nothing changed: {row.source.name} is {row.get_state_display()}.")
+
+
+def _mode(request: HttpRequest, row: Connection) -> None:
+    known = {each.provider.pk: each.provider for each in going_live.readiness(row.source)}
+    provider: Provider | None = known.get(_number(request.POST.get("provider", "")))
+    mode = request.POST.get("mode", "")
+    if provider is None or mode not in Bookable.Mode.values:
+        raise Http404
+    changed = going_live.set_mode(provider, mode)
+    messages.success(request, f"{provider.name}: {Bookable.Mode(mode).label}. {changed} kinds of visit changed.")
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+_STEPS: dict[str, tuple[str, Callable[[HttpRequest, Connection], None]]] = {
+    "check": (OPERATE, _check),
+    "key": (CHANGE, _key),
+    "subscribe": (OPERATE, _subscribe),
+    "start": (OPERATE, _start),
+    "mode": ("scheduling.change_bookable", _mode),
+}

@@ -1,0 +1,153 @@
+"""*Connect*: from an address to a live EHR on one page; nobody without the right takes a step."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from integrations.ehr import load, signing_keys
+from integrations.models import CodeMapping, Connection
+from scheduling.models import Bookable, Provider, Source
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, said, text_of
+from tests.fixtures import sandbox as ehr
+from tests.fixtures.sandbox import sandbox
+
+__all__ = ["sandbox"]
+
+
+def page_of(connection: Connection) -> str:
+    return reverse("admin:desk_connecting", args=[connection.pk])
+
+
+def step(client: Client, connection: Connection, name: str, **data: Any) -> str:
+    return said(client, client.post(f"{page_of(connection)}{name}/", data))
+
+
+def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
+    return {
+        "slug": "elm",
+        "source": str(source.pk),
+        "kind": "fhir",
+        "base_url": sandbox.url,
+        "login_method": "secret_basic",
+        "client_id": ehr.CLIENT_ID,
+        "new_client_secret": ehr.CLIENT_SECRET,
+        "scope": "system/*.read system/Appointment.write",
+        "identifier_system": "urn:sooner:booking",
+        "poll_minutes": "5",
+        "poll_overlap_minutes": "5",
+        "missing_reason": "offer",
+        "silence_minutes": "360",
+        "settle_seconds": "2",
+        **fields,
+    }
+
+
+def test_from_an_address_to_a_live_clinician(maria: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    added = maria.post("/admin/integrations/connection/add/", form(sandbox, factories.source("elm")))
+    connection = Connection.objects.get(slug="elm")
+    assert added.url == page_of(connection)
+
+    assert step(maria, connection, "check") == "The EHR lets us do all we need."
+    words = text_of(maria.get(page_of(connection)))
+    assert "Does it take new appointments? yes It takes bookings." in words
+    assert "Not loaded yet." in words
+
+    load.load(connection.pk)
+    CodeMapping.objects.create(connection=connection, domain="type", code="NEW")
+    ana = Provider.objects.get(name__contains="Ana")
+    factories.bookable(ana, practice.riverside, practice.followup, mode="ask_first")
+    words = text_of(maria.get(page_of(connection)))
+    assert "1 code of the EHR is not mapped yet." in words
+    assert re.search(r"Ana.*? 1 ask first Off for .*? Automatic for", words)
+
+    answer = step(maria, connection, "mode", provider=ana.pk, mode="automatic")
+    assert answer.endswith("automatic. 1 kinds of visit changed.")
+    assert Bookable.objects.get(provider=ana).mode == "automatic"
+
+
+def test_what_is_missing_is_told_with_what_it_costs(ira: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect(client_secret="another")
+    assert step(ira, connection, "check") == "1 of 13 answers needs your attention. Nothing was changed."
+    words = text_of(ira.get(page_of(connection)))
+    assert "Are we let in? no The EHR's login answered 401 invalid_client." in words
+    assert "Compare client id, secret or key with what the vendor registered" in words
+    assert records("call") == [("integrations.connection", str(connection.pk))]
+
+
+def test_an_address_that_must_not_be_called_is_refused_in_the_form(
+    maria: Client, practice: Practice, sandbox: ehr.Sandbox, settings: Any
+) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
+    data = form(sandbox, factories.source("elm"), base_url="https://169.254.169.254/fhir")
+    words = text_of(maria.post("/admin/integrations/connection/add/", data))
+    assert "It leads into a private network" in words
+    assert not Connection.objects.filter(slug="elm").exists()
+
+
+def test_a_certificate_without_its_key_is_refused_in_the_form(
+    maria: Client, practice: Practice, sandbox: ehr.Sandbox
+) -> None:
+    data = form(sandbox, factories.source("elm"), client_certificate="-----BEGIN CERTIFICATE-----")
+    words = text_of(maria.post("/admin/integrations/connection/add/", data))
+    assert "The client certificate and its key are not a pair, or not PEM." in words
+    assert not Connection.objects.filter(slug="elm").exists()
+
+
+def test_keys_are_made_and_changed_and_their_address_is_shown(maria: Client, practice: Practice) -> None:
+    connection = practice.connection
+    Connection.objects.filter(pk=connection.pk).update(login_method="signed")
+    assert step(maria, connection, "key", algorithm="RS384").endswith("is published. Give its address to the vendor.")
+    first = signing_keys.current(connection)
+    assert first.algorithm == "RS384"
+    assert "signs from tomorrow" in step(maria, connection, "key")
+    assert signing_keys.current(connection) == first
+    words = text_of(maria.get(page_of(connection)))
+    assert f"http://testserver/ehr/{connection.slug}/jwks.json" in words
+    assert first.kid in words
+    assert "PRIVATE" not in words
+
+
+def test_a_subscription_without_a_secret_is_not_asked_for(ira: Client, practice: Practice) -> None:
+    Connection.objects.filter(pk=practice.connection.pk).update(webhook_secrets=[])
+    known = Connection.objects.get(pk=practice.connection.pk)
+    known.webhook_secrets = []
+    known.save()
+    assert step(ira, known, "subscribe") == (
+        "Nothing was done: the connection has no webhook secret yet. Enter one in its settings."
+    )
+
+
+def test_the_ehr_is_asked_to_notify_us(ira: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect()
+    assert step(ira, connection, "subscribe") == "The EHR notifies us of every change from now on."
+    (created,) = sandbox.calls("/fhir/Subscription", "POST")
+    assert created["status"] == 201
+
+
+@pytest.mark.parametrize("name", ["check", "key", "subscribe", "start", "mode"])
+def test_the_front_desk_takes_no_step(dana: Client, practice: Practice, name: str) -> None:
+    answer = dana.post(f"{page_of(practice.connection)}{name}/")
+    assert answer.status_code == 403
+    assert dana.get(page_of(practice.connection)).status_code == 403
+    assert len(records("denied")) == 2
+
+
+def test_steps_there_are_not_and_clinicians_of_others_are_not_found(maria: Client, practice: Practice) -> None:
+    assert maria.post(f"{page_of(practice.connection)}nothing/").status_code == 404
+    stranger = factories.provider(name="Dr. Else")
+    answer = maria.post(f"{page_of(practice.connection)}mode/", {"provider": stranger.pk, "mode": "automatic"})
+    assert answer.status_code == 404
+
+
+def test_a_paused_connection_is_started_from_here(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(state="paused")
+    assert step(ira, practice.connection, "start") == "The EHR is active: it is read now and every 5 minutes."
+    assert Connection.objects.get().state == "active"
