@@ -64,3 +64,10 @@ def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in result.stderr
     assert stop(process, signal.SIGTERM) == 0
+
+
+def test_keys_that_cannot_be_read_are_explained(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "integrations.ehr.sandbox", "--port", "0", "--client-jwks", str(tmp_path / "none")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert f"The keys in {tmp_path / 'none'} cannot be read" in result.stderr

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import os
 import signal
 import sys
 import threading
 from datetime import date
+from pathlib import Path
 from types import FrameType
 
 from .dialects import DIALECTS
@@ -26,16 +28,20 @@ def main(arguments: list[str] | None = None) -> int:
         dialect=options.dialect,
         control_token=options.control_token,
         token_seconds=options.token_seconds,
+        token_requests=options.token_requests,
+        granted_scopes=options.grant,
+        is_discoverable=not options.no_discovery,
+        certificate=options.certificate,
+        certificate_key=options.certificate_key,
+        client_ca=options.client_ca,
         clinic_seeded=options.seed_clinic,
         today=options.today,
         requests_printed=options.verbose,
     )
     if options.client_id:
         settings.client_id = options.client_id
-    if options.client_secret:
-        settings.client_secret = options.client_secret
-    else:
-        print("No client secret is set: nobody can log in. Set SANDBOX_CLIENT_SECRET.", file=sys.stderr)
+    if not _set_logins(settings, options):
+        return 1
     _warn_of_open_door(settings)
     stopping = threading.Event()
 
@@ -58,6 +64,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _set_logins(settings: SandboxSettings, options: argparse.Namespace) -> bool:
+    """Secret and keys of the client. False, with the reason printed, when its keys cannot be read."""
+    settings.client_secret = options.client_secret
+    if options.client_jwks.startswith(("http://", "https://")):
+        settings.client_keys_url = options.client_jwks
+    elif options.client_jwks:
+        try:
+            settings.client_keys = json.loads(Path(options.client_jwks).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            print(f"The keys in {options.client_jwks} cannot be read: {error}.", file=sys.stderr)
+            return False
+    if not settings.client_secret and not settings.client_has_keys:
+        print("No client secret is set: nobody can log in. Set SANDBOX_CLIENT_SECRET.", file=sys.stderr)
+    return True
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m integrations.ehr.sandbox", description="A FHIR R4 EHR for training and tests."
@@ -75,7 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--control-token", default=os.environ.get("SANDBOX_CONTROL_TOKEN", ""), help="better: SANDBOX_CONTROL_TOKEN"
     )
+    parser.add_argument("--client-jwks", default="", help="the client's public keys: an address, or a file with a JWKS")
+    parser.add_argument("--grant", default="", metavar="SCOPES", help="all that a token can be good for, and enforced")
     parser.add_argument("--token-seconds", type=int, default=300)
+    parser.add_argument("--token-requests", type=int, default=None, help="how many requests a token is good for")
+    parser.add_argument("--no-discovery", action="store_true", help="no .well-known/smart-configuration")
+    parser.add_argument("--certificate", default="", help="PEM file: answer by https only")
+    parser.add_argument("--certificate-key", default="", help="PEM file, when the key is not in the certificate's")
+    parser.add_argument("--client-ca", default="", help="PEM file: only clients with a certificate of this authority")
     parser.add_argument(
         "--print-ready", action="store_true", help="accepted for scripts; the ready line is always printed"
     )
@@ -88,7 +117,7 @@ def _warn_of_open_door(settings: SandboxSettings) -> None:
         loopback = ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
         loopback = settings.host == "localhost"
-    if not loopback:
+    if not loopback and not settings.certificate:
         print(
             f"Warning: {settings.host} can be reached from other machines, without TLS. Keep real patients out.",
             file=sys.stderr,

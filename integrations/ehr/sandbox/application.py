@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import interactions
-from .auth import TokenDesk, smart_configuration
+from .auth import Token, TokenDesk, check_scope, smart_configuration
 from .capability import capability_statement
 from .clinic import load_clinic
 from .control import Control
@@ -109,19 +109,21 @@ class Application:
         if request.path == "/oauth/token":
             return self.tokens.issue(request)
         if request.path in ("/fhir/.well-known/smart-configuration", "/.well-known/smart-configuration"):
-            return smart_configuration(request.base_url)
+            if not self.settings.is_discoverable:
+                raise FhirError(404, "not-found", "This server has no smart-configuration.")
+            return smart_configuration(self.settings, request.base_url)
         if request.path == "/fhir/metadata":
             return json_response(200, capability_statement(self.dialect, request.base_url, self.store.clock), FHIR_JSON)
         parts = request.path.strip("/").split("/")
         if parts[0] != "fhir":
             raise FhirError(404, "not-found", "There is nothing here. The FHIR base is /fhir.")
-        self.tokens.check(request)
+        token = self.tokens.check(request)
         offer = self.dialect.offers.get(parts[1]) if len(parts) > 1 else None
         if offer is None:
             raise FhirError(404, "not-supported", f"This server has only {', '.join(self.dialect.offers)}.")
-        return self._resource(offer, request, parts[1], parts[2:])
+        return self._resource(offer, token, request, parts[1], parts[2:])
 
-    def _resource(self, offer: Offer, request: Request, resource_type: str, rest: list[str]) -> Response:
+    def _resource(self, offer: Offer, token: Token, request: Request, resource_type: str, rest: list[str]) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         if rest == ["_search"] and method == "POST":
             method, rest = "GET", []
@@ -131,6 +133,7 @@ class Application:
         interaction = INTERACTIONS.get((level, method), "")
         if interaction not in offer.interactions:
             raise _not_offered(offer, request, resource_type, level)
+        check_scope(token, resource_type, interaction)
         if interaction == "search-type":
             return self._search(offer, request, resource_type)
         return self._interact(offer, request, interaction, resource_type, rest)

@@ -24,6 +24,19 @@ from .store import Store
 
 TOKEN_HEADER = "X-Sandbox-Control"  # noqa: S105 - the name of a header
 _LOCAL_HOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+#: Which settings can change while the server runs, and what each takes.
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "token_seconds": _is_count,
+    "token_requests": lambda value: value is None or _is_count(value),
+    "granted_scopes": lambda value: isinstance(value, str),
+    "is_discoverable": lambda value: isinstance(value, bool),
+}
 _Action = Callable[[Request, re.Match[str]], Any]
 
 
@@ -133,11 +146,17 @@ class Control:
         return {"requests": [entry | {"at": format_instant(entry["at"])} for entry in entries]}
 
     def _change_settings(self, request: Request, match: re.Match[str]) -> dict[str, Any]:
-        seconds = _body(request).get("token_seconds", self._settings.token_seconds)
-        if not isinstance(seconds, int) or seconds < 0:
-            raise FhirError(400, "invalid", "token_seconds must be a whole number.")
-        self._settings.token_seconds = seconds
-        return {"token_seconds": seconds}
+        """Only what is named changes: ``{token_seconds, token_requests, granted_scopes, is_discoverable}``."""
+        wanted = _body(request)
+        for name, value in wanted.items():
+            check = _SETTINGS.get(name)
+            if check is None:
+                raise FhirError(400, "invalid", f"There is no setting {name}. Known: {', '.join(_SETTINGS)}.")
+            if not check(value):
+                raise FhirError(400, "invalid", f"{name} has the wrong form.")
+        for name, value in wanted.items():
+            setattr(self._settings, name, value)
+        return {name: getattr(self._settings, name) for name in _SETTINGS}
 
     def _load(self, request: Request, match: re.Match[str]) -> dict[str, Any]:
         """Store the resources of a Bundle as they are: no rules, no notifications. For bulk data in benchmarks."""

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -33,9 +34,17 @@ class _Sockets(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], application: Application) -> None:
         self.application = application
+        self._tls = _tls_context(application.settings)
         self.open_connections: set[socket.socket] = set()
         self.reset_connections: set[socket.socket] = set()
         super().__init__(address, Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """A connection. Its TLS handshake waits for the connection's own thread: a slow client must not hold others."""
+        connection, address = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.open_connections.add(request)
@@ -149,7 +158,8 @@ class Handler(BaseHTTPRequestHandler):
     def _client_has_left(self) -> bool:
         readable, _, _ = select.select([self.connection], [], [], 0)
         try:
-            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+            # The plain socket's own recv: an encrypted one cannot peek.
+            return bool(readable) and socket.socket.recv(self.connection, 1, socket.MSG_PEEK) == b""
         except OSError:
             return True
 
@@ -158,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         if not _HOST.fullmatch(host):
             address = self.server.server_address
             host = f"{address[0]!s}:{address[1]}"
-        return f"http://{host}"
+        return f"{self.server.application.settings.scheme}://{host}"
 
     def _client_is_loopback(self) -> bool:
         return ipaddress.ip_address(self.client_address[0]).is_loopback
@@ -174,6 +184,17 @@ class Handler(BaseHTTPRequestHandler):
         """Silence: addresses with query strings do not belong on a console."""
 
 
+def _tls_context(settings: SandboxSettings) -> ssl.SSLContext | None:
+    if not settings.certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings.certificate, settings.certificate_key or None)
+    if settings.client_ca:
+        context.load_verify_locations(settings.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 class SandboxServer:
     """A running sandbox EHR; ``start`` returns when it listens."""
 
@@ -182,7 +203,7 @@ class SandboxServer:
         self.application = Application(settings)
         self._sockets = _Sockets((settings.host, settings.port), self.application)
         self.port: int = self._sockets.server_address[1]
-        self.origin = f"http://{settings.host}:{self.port}"
+        self.origin = f"{settings.scheme}://{settings.host}:{self.port}"
         self.base_url = f"{self.origin}/fhir"
         self._thread = threading.Thread(
             target=self._sockets.serve_forever, args=(0.05,), name="sandbox-ehr", daemon=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 BODY_LIMIT_BYTES = 2 * 1024 * 1024
 PAGE_SIZE_DEFAULT = 100
@@ -13,7 +14,13 @@ PAGE_SIZE_MAXIMUM = 500
 
 @dataclass
 class SandboxSettings:
-    """Everything that may differ between two sandboxes; the defaults suit a test."""
+    """Everything that may differ between two sandboxes; the defaults suit a test.
+
+    ``client_keys`` is a JWKS, ``client_keys_url`` where to fetch one. ``granted_scopes`` are all that a client can get;
+    empty: whatever it asks for, and nothing is forbidden. ``token_requests``: how many requests a token is good for.
+    ``certificate`` and the others are paths of PEM files; with ``client_ca`` only clients with a certificate of it get
+    in. Without ``is_discoverable`` there is no smart-configuration.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -21,11 +28,27 @@ class SandboxSettings:
     dialect: str = "plain"
     client_id: str = "sandbox-client"
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    client_keys: dict[str, Any] | None = None
+    client_keys_url: str = ""
+    granted_scopes: str = ""
+    is_discoverable: bool = True
+    certificate: str = ""
+    certificate_key: str = ""
+    client_ca: str = ""
     control_token: str = field(default="", repr=False)
     token_seconds: int = 300
+    token_requests: int | None = None
     clinic_seeded: bool = False
     today: date | None = None
     notification_attempts: int = 7
     notification_backoff_seconds: float = 1.0
     notification_timeout_seconds: float = 10.0
     requests_printed: bool = False
+
+    @property
+    def client_has_keys(self) -> bool:
+        return bool(self.client_keys or self.client_keys_url)
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
