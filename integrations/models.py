@@ -19,7 +19,8 @@ class Connection(models.Model):
     """
 
     class Kind(models.TextChoices):
-        FHIR = "fhir", "FHIR R4"
+        FHIR = "fhir", "FHIR R4: Medplum, HAPI, Aidbox, Blaze and others"
+        ORACLE = "oracle", "Oracle Health (Millennium)"
 
     class State(models.TextChoices):
         ACTIVE = "active", "active"

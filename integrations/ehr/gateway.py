@@ -19,12 +19,20 @@ Kind = Literal["patient", "provider", "location", "appointment"]
 Record = PatientRecord | ProviderRecord | LocationRecord | AppointmentRecord
 
 #: One folder per kind of EHR, each with an ``adapter`` module that offers ``open_gateway``.
-ADAPTERS = {"fhir": "integrations.ehr.fhir.adapter.open_gateway"}
+ADAPTERS = {
+    "fhir": "integrations.ehr.fhir.adapter.open_gateway",
+    "oracle": "integrations.ehr.oracle.adapter.open_gateway",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an EHR can do, as it declares it. ``retry_safety`` none: a lost write goes to staff."""
+    """What an EHR can do, as it declares it or as its adapter knows better.
+
+    ``retry_safety`` none: a lost write goes to staff. ``finds_by_identifier``: our own key on a booking is kept and
+    found again. ``cancels``: an appointment can be cancelled by us. ``confirms_itself``: it writes to patients on its
+    own about bookings.
+    """
 
     events: bool = False
     search_last_updated: bool = False
@@ -35,6 +43,9 @@ class Capabilities:
     slots: bool = False
     book_mode: Literal["plain", "one_slot"] = "plain"
     retry_safety: Literal["conditional_create", "slot_guard", "none"] = "none"
+    finds_by_identifier: bool = True
+    cancels: bool = True
+    confirms_itself: bool = False
     missing: tuple[str, ...] = ()
 
 

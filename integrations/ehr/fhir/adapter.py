@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any, ClassVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -42,7 +44,13 @@ LOAD_BACK, LOAD_AHEAD = timedelta(days=30), timedelta(days=90)
 
 
 class FhirGateway:
-    """An open connection to one FHIR server."""
+    """An open connection to one FHIR server.
+
+    A maker's dialect is a subclass in a folder of its own: it states in ``known_better`` what the server's
+    CapabilityStatement leaves out or gets wrong, and overrides what the maker does in another way.
+    """
+
+    known_better: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, connection: Connection, writeback: Writeback | None = None) -> None:
         self._connection = connection
@@ -54,8 +62,8 @@ class FhirGateway:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the server declares, asked once a day."""
-        return capabilities.of_connection(self._connection, self.transport)
+        """What the server declares, asked once a day, and what we know better."""
+        return replace(capabilities.of_connection(self._connection, self.transport), **self.known_better)
 
     def fetch(self, kind: Kind, external_id: str) -> Record:
         """Return the current state of one resource; raises NotFound, Unreadable."""
@@ -70,7 +78,12 @@ class FhirGateway:
             self._codes.flush()
 
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
-        """Return the appointment with this identifier, a live one before a cancelled one, or None."""
+        """Return the appointment with this identifier, a live one before a cancelled one, or None.
+
+        Raises Rejected where the EHR keeps no identifiers of ours.
+        """
+        if not self.capabilities.finds_by_identifier:
+            raise Rejected("This EHR cannot be searched for an identifier of ours.")
         token = f"{_escaped(system)}|{_escaped(value)}" if system else _escaped(value)
         found = self._appointments([("identifier", token)])
         # A server that ignores the parameter returns everything; only what carries the identifier is meant.
@@ -85,20 +98,25 @@ class FhirGateway:
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of what changed at or after ``since``, or of the whole window where changes cannot be asked."""
         if since is not None and self.capabilities.search_last_updated:
-            parameters = [("_lastUpdated", f"ge{build.utc(since)}"), ("_sort", "_lastUpdated")]
+            searches = [[("_lastUpdated", f"ge{build.utc(since)}"), ("_sort", "_lastUpdated")]]
         else:
-            parameters = _window()
-        parameters.append(("_count", str(search.PAGE_SIZE)))
-        for page in search.bundles(self.transport, "Appointment", parameters):
+            searches = self.window_searches()
+        for page in self._pages("Appointment", searches):
             yield search.compare_page(page, "Appointment")
 
     def load(self, kind: Kind) -> Iterator[Page]:
         """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead."""
-        parameters = _window() if kind == "appointment" else []
-        parameters.append(("_count", str(search.PAGE_SIZE)))
-        for page in search.bundles(self.transport, TYPES[kind], parameters):
+        for page in self._pages(TYPES[kind], self.window_searches() if kind == "appointment" else [[]]):
             yield search.read_page(page, TYPES[kind], lambda resource: self._parse(kind, resource))
             self._codes.flush()
+
+    def window_searches(self) -> list[list[tuple[str, str]]]:
+        """Return the searches that together find every appointment of the window."""
+        return [window()]
+
+    def _pages(self, resource_type: str, searches: list[list[tuple[str, str]]]) -> Iterator[search.Found]:
+        for parameters in searches:
+            yield from search.bundles(self.transport, resource_type, [*parameters, ("_count", str(search.PAGE_SIZE))])
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now, by the EHR's slots where it has them and by its appointments."""
@@ -144,6 +162,8 @@ class FhirGateway:
 
     def cancel(self, external_id: str, version: str) -> Stored:
         """Cancel the appointment if it is still at ``version``; raises StaleVersion when it changed."""
+        if not self.capabilities.cancels:
+            raise Rejected("This EHR does not let us cancel an appointment.")
         if self.capabilities.patch and version and not version.startswith(MADE_UP):
             resource: Json = {"status": ""}
             answer = None
@@ -226,7 +246,8 @@ def open_gateway(connection: Connection, *, writeback: Writeback | None = None) 
     return FhirGateway(connection, writeback)
 
 
-def _window() -> list[tuple[str, str]]:
+def window() -> list[tuple[str, str]]:
+    """Return the days whose appointments are mirrored, as search parameters."""
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     first, last = today - LOAD_BACK, today + LOAD_AHEAD + timedelta(days=1)
     return [("date", f"ge{first:%Y-%m-%d}"), ("date", f"lt{last:%Y-%m-%d}")]

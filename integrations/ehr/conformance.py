@@ -1,0 +1,313 @@
+"""Does an EHR behave as its adapter says? The same questions to every dialect, asked through the gateway alone.
+
+Without being asked to write it only reads. With it, one time is booked and cancelled again, and whatever was booked is
+cancelled at the end, also when a question before that failed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from django.utils import timezone
+
+from integrations.ehr.fhir.elements import Unreadable
+from integrations.ehr.gateway import (
+    Booking,
+    Gateway,
+    GatewayError,
+    Kind,
+    Record,
+    StaleVersion,
+    Stored,
+    Taken,
+)
+from scheduling.models import Appointment
+from scheduling.records import AppointmentRecord, Freshness, Interval
+
+#: Pages of each kind that are looked at: enough to see how the EHR answers.
+MOST_PAGES = 3
+#: Who has booked this, for whoever meets it in the EHR's calendar.
+COMMENT = "Conformance test of the waitlist; cancelled again at once."
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one question: passed, failed, or not offered by this EHR. ``detail`` names no patient."""
+
+    question: str
+    verdict: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A time that may be booked for a test patient. Ids are the EHR's own."""
+
+    patient_id: str
+    provider_id: str
+    location_id: str
+    start: datetime
+    end: datetime
+    type_system: str = ""
+    type_code: str = ""
+
+
+class Failed(Exception):
+    """The EHR does not do what its adapter says."""
+
+
+class NotOffered(Exception):
+    """The adapter says that this EHR does not do that."""
+
+
+Question = tuple[str, Callable[[], str]]
+
+
+def read_only(gateway: Gateway) -> Iterator[Result]:
+    """Ask everything that changes nothing; yields each result as it is known."""
+    reading = _Reading(gateway)
+    yield from _asked(
+        ("It says what it can do", reading.says_what_it_can),
+        ("Locations can be read", lambda: reading.reads("location")),
+        ("Clinicians can be read", lambda: reading.reads("provider")),
+        ("Patients can be read", lambda: reading.reads("patient")),
+        ("Appointments can be read", lambda: reading.reads("appointment")),
+        ("An appointment read alone is the same as in a list", reading.same_alone),
+        ("A booked time is not shown as free", reading.taken_is_taken),
+        ("What changed lately can be asked", reading.changes),
+        ("An id that does not exist is said not to exist", reading.nobody),
+    )
+
+
+def writing(gateway: Gateway, trial: Trial) -> Iterator[Result]:
+    """Book, repeat, compete, cancel: on one time, for one test patient. What was booked is cancelled at the end."""
+    attempt = _Writing(gateway, trial)
+    try:
+        yield from _asked(
+            ("The time is free", attempt.is_free),
+            ("It can be booked and read back", attempt.books),
+            ("The booking is found again", attempt.is_found),
+            ("A repeated booking does not book twice", attempt.repeats),
+            ("Nobody else gets the time", attempt.refuses_rival),
+            ("A change of an older version is refused", attempt.refuses_stale),
+            ("It can be cancelled", attempt.cancels),
+        )
+    finally:
+        yield from _asked(("Nothing of ours is left behind", attempt.clean))
+
+
+def _asked(*questions: Question) -> Iterator[Result]:
+    for question, ask in questions:
+        try:
+            yield Result(question, "passed", ask())
+        except NotOffered as said:
+            yield Result(question, "not offered", str(said))
+        except Failed as said:
+            yield Result(question, "failed", str(said))
+        except GatewayError as error:
+            yield Result(question, "failed", f"{error.code}: {error.detail}")
+        except Unreadable as error:
+            yield Result(question, "failed", f"cannot be read: {error.detail}")
+
+
+class _Reading:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._found: dict[str, list[Record]] = {}
+
+    def says_what_it_can(self) -> str:
+        return "; ".join(self._gateway.capabilities.missing) or "nothing is missing"
+
+    def reads(self, kind: Kind) -> str:
+        pages = list(islice(self._gateway.load(kind), MOST_PAGES))
+        records = [record for page in pages for record in page.records]
+        aside = sum(len(page.quarantined) for page in pages)
+        self._found[kind] = records
+        if not records:
+            raise Failed(f"none came; {aside} could not be read")
+        if any(not record.external_id or not record.version for record in records):
+            raise Failed("some have no id or no version")
+        return f"{len(records)} read" + (f", {aside} could not be" if aside else "")
+
+    def same_alone(self) -> str:
+        listed = self._some_appointment()
+        alone = self._gateway.fetch("appointment", listed.external_id)
+        if alone != listed:
+            raise Failed("the two differ")
+        return ""
+
+    def taken_is_taken(self) -> str:
+        booked = self._some_appointment(ahead=True)
+        assert booked.start is not None and booked.end is not None  # noqa: S101, PT018 - chosen so
+        look = self._gateway.availability(booked.provider_id, booked.location_id, booked.start, booked.end)
+        if _overlaps(look, booked.start, booked.end):
+            raise Failed("a time that has an appointment is said to be free")
+        return ""
+
+    def changes(self) -> str:
+        since = timezone.now() - timedelta(minutes=5)
+        seen = sum(len(page.versions) for page in islice(self._gateway.changed_since(since), MOST_PAGES))
+        way = "by time of change" if self._gateway.capabilities.search_last_updated else "by comparing days"
+        return f"{seen}, {way}"
+
+    def nobody(self) -> str:
+        try:
+            self._gateway.fetch("appointment", f"none-{uuid.uuid4().hex[:12]}")
+        except GatewayError as error:
+            if error.code == "not_found":
+                return ""
+            raise
+        raise Failed("an appointment came back")
+
+    def _some_appointment(self, *, ahead: bool = False) -> AppointmentRecord:
+        now = timezone.now()
+        for record in self._found.get("appointment", ()):
+            if not isinstance(record, AppointmentRecord) or record.status != Appointment.Status.BOOKED:
+                continue
+            if record.provider_id and record.location_id and record.end and (not ahead or record.end > now):
+                return record
+        raise NotOffered("there is no booked appointment to try it with")
+
+
+class _Writing:
+    def __init__(self, gateway: Gateway, trial: Trial) -> None:
+        self._gateway, self._trial = gateway, trial
+        self._booked: list[Stored] = []
+        self._booking: Booking | None = None
+
+    def is_free(self) -> str:
+        trial = self._trial
+        if not self._gateway.capabilities.writes_appointments:
+            raise NotOffered("this EHR takes no bookings from us")
+        look = self._look()
+        if Interval(trial.start, trial.end).minus(look.free):
+            raise Failed("it is taken; name another time")
+        slots = tuple(slot.external_id for slot in look.slots if slot.start == trial.start and slot.end == trial.end)
+        self._booking = Booking(
+            key=str(uuid.uuid4()),
+            patient_id=trial.patient_id,
+            provider_id=trial.provider_id,
+            location_id=trial.location_id,
+            start=trial.start,
+            end=trial.end,
+            type_system=trial.type_system,
+            type_code=trial.type_code,
+            slot_ids=slots,
+            comment=COMMENT,
+        )
+        return f"{len(slots)} slot" if slots else "no slots are kept"
+
+    def books(self) -> str:
+        asked = self._asked
+        stored = self._gateway.create(asked)
+        self._booked.append(stored)
+        record = self._read(stored.external_id)
+        differs = [
+            name
+            for name, ours, theirs in (
+                ("status", Appointment.Status.BOOKED, record.status),
+                ("start", asked.start, record.start),
+                ("end", asked.end, record.end),
+                ("patient", asked.patient_id, record.patient_id),
+                ("clinician", asked.provider_id, record.provider_id),
+                ("location", asked.location_id, record.location_id),
+            )
+            if ours != theirs
+        ]
+        if differs:
+            raise Failed(f"what was read back differs in: {', '.join(differs)}")
+        if _overlaps(self._look(), asked.start, asked.end):
+            raise Failed("the time is still shown as free")
+        return ""
+
+    def is_found(self) -> str:
+        stored, asked = self._stored, self._asked
+        found = self._gateway.find_booking(asked.key, asked.patient_id, asked.start)
+        if found is None or found.external_id != stored.external_id:
+            raise Failed("a lost answer could not be recovered")
+        return "by our key" if self._gateway.capabilities.finds_by_identifier else "by patient and time"
+
+    def repeats(self) -> str:
+        safety = self._gateway.capabilities.retry_safety
+        if safety == "none":
+            raise NotOffered("a lost answer is left to staff")
+        try:
+            again = self._gateway.create(self._asked)
+        except GatewayError as error:
+            if error.code in ("taken", "duplicate"):
+                return f"refused as {error.code}"
+            raise
+        if again.external_id != self._stored.external_id:
+            self._booked.append(again)
+            raise Failed("a second appointment was made")
+        return "the same appointment was answered"
+
+    def refuses_rival(self) -> str:
+        if self._gateway.capabilities.retry_safety != "slot_guard" and not self._asked.slot_ids:
+            raise NotOffered("this EHR keeps no slots; we look before we book")
+        try:
+            rival = self._gateway.create(replace(self._asked, key=str(uuid.uuid4())))
+        except Taken:
+            return ""
+        self._booked.append(rival)
+        raise Failed("the same time was booked twice")
+
+    def refuses_stale(self) -> str:
+        able = self._gateway.capabilities
+        if not (able.version_check and able.cancels):
+            raise NotOffered("versions are not checked; we read again before each change")
+        try:
+            self._gateway.cancel(self._stored.external_id, "0")
+        except StaleVersion:
+            return ""
+        raise Failed("it was changed all the same")
+
+    def cancels(self) -> str:
+        if not self._gateway.capabilities.cancels:
+            raise NotOffered("cancelling is left to staff")
+        self._cancel(self._stored)
+        free = _overlaps(self._look(), self._trial.start, self._trial.end)
+        return "the time is free again" if free else "the EHR keeps the time"
+
+    def clean(self) -> str:
+        left = [stored for stored in self._booked if self._read(stored.external_id).status in Appointment.OCCUPYING]
+        if left and not self._gateway.capabilities.cancels:
+            raise Failed(f"cancel by hand in the EHR: {', '.join(stored.external_id for stored in left)}")
+        for stored in left:
+            self._cancel(stored)
+        return ""
+
+    @property
+    def _asked(self) -> Booking:
+        if self._booking is None:
+            raise NotOffered("not tried: the time is not free")
+        return self._booking
+
+    @property
+    def _stored(self) -> Stored:
+        if not self._booked:
+            raise NotOffered("not tried: nothing was booked")
+        return self._booked[0]
+
+    def _look(self) -> Freshness:
+        trial = self._trial
+        return self._gateway.availability(trial.provider_id, trial.location_id, trial.start, trial.end)
+
+    def _read(self, external_id: str) -> AppointmentRecord:
+        record = self._gateway.fetch("appointment", external_id)
+        if not isinstance(record, AppointmentRecord):
+            raise Failed("something else than an appointment came back")
+        return record
+
+    def _cancel(self, stored: Stored) -> None:
+        self._gateway.cancel(stored.external_id, self._read(stored.external_id).version)
+        if self._read(stored.external_id).status not in Appointment.FREEING:
+            raise Failed(f"{stored.external_id} is still booked")
+
+
+def _overlaps(look: Freshness, start: datetime, end: datetime) -> bool:
+    return any(piece.overlaps(Interval(start, end)) for piece in look.free)

@@ -1,0 +1,154 @@
+"""Every dialect passes the same questions, and an EHR that misbehaves is told from one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from integrations.ehr import conformance, load
+from integrations.ehr.gateway import Gateway, connect
+from integrations.ehr.sandbox.server import SandboxServer
+from integrations.ehr.sandbox.settings import SandboxSettings
+from tests.fixtures import sandbox as ehr
+
+pytestmark = pytest.mark.django_db
+
+#: Which form of the sandbox each kind of connection is made for.
+DIALECTS = {"fhir": "plain", "oracle": "oracle"}
+#: What a dialect does not do, and says so.
+NOT_OFFERED: dict[str, set[str]] = {"fhir": set(), "oracle": set()}
+
+
+@pytest.fixture(params=sorted(DIALECTS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def playing(kind: str) -> Iterator[ehr.Sandbox]:
+    """A sandbox EHR that plays the dialect of ``kind``, with a small clinic and one booking."""
+    settings = SandboxSettings(
+        client_id=ehr.CLIENT_ID,
+        client_secret=ehr.CLIENT_SECRET,
+        control_token=ehr.CONTROL_TOKEN,
+        dialect=DIALECTS[kind],
+    )
+    with SandboxServer(settings) as server:
+        sandbox = ehr.Sandbox(server.base_url, server)
+        sandbox.small_clinic()
+        sandbox.load(ehr.booking("b-1", 3))
+        sandbox.change(ehr.slot("ana", 3, "busy"))
+        yield sandbox
+
+
+@pytest.fixture
+def gateway(playing: ehr.Sandbox, kind: str) -> Gateway:
+    connection = playing.connect(kind=kind)
+    load.load(connection.pk)
+    connection.refresh_from_db()
+    return connect(connection)
+
+
+def trial(slot: int = 0) -> conformance.Trial:
+    return conformance.Trial(
+        "patient-2", "ana", "elm", ehr.start_of(slot), ehr.start_of(slot + 1), ehr.TYPE_SYSTEM, "FOLLOWUP"
+    )
+
+
+def failed(results: list[conformance.Result]) -> list[conformance.Result]:
+    return [result for result in results if result.verdict == "failed"]
+
+
+def not_offered(results: list[conformance.Result]) -> set[str]:
+    return {result.question for result in results if result.verdict == "not offered"}
+
+
+def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    before = len(playing.calls())
+    results = list(conformance.read_only(gateway))
+    assert failed(results) == []
+    assert not_offered(results) == set()
+    assert len(results) == 9
+    methods = {call["method"] for call in playing.calls()[before:] if "/oauth/" not in call["path"]}
+    assert methods == {"GET"}
+
+
+def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
+    gateway: Gateway, playing: ehr.Sandbox, kind: str
+) -> None:
+    results = list(conformance.writing(gateway, trial()))
+    assert failed(results) == []
+    assert not_offered(results) == NOT_OFFERED[kind]
+    assert len(results) == 8
+    assert [each["id"] for each in playing.appointments(status="booked")] == ["b-1"]
+    cancelled = playing.appointments(status="cancelled")
+    assert [each["participant"][0]["actor"]["reference"] for each in cancelled] == ["Patient/patient-2"]
+
+
+def test_a_time_that_is_taken_is_not_tried(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    results = list(conformance.writing(gateway, trial(3)))
+    assert [result.question for result in failed(results)] == ["The time is free"]
+    assert len(playing.appointments()) == 1
+
+
+@pytest.mark.parametrize("kind", ["fhir"], indirect=True)
+def test_what_is_read_back_otherwise_fails_and_is_cancelled(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    playing.fault("wrong-readback", path="Appointment", method="GET", field="start", count=1)
+    results = list(conformance.writing(gateway, trial()))
+    assert "what was read back differs in: start, end" in [result.detail for result in failed(results)]
+    assert [each["id"] for each in playing.appointments(status="booked")] == ["b-1"]
+
+
+# --- from the command line --------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("ehr_conformance", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    slug = gateway._connection.slug  # type: ignore[attr-defined]
+    assert run(slug).endswith("9 questions, 0 failed\n")
+    assert len(playing.appointments()) == 1
+    said = run(
+        slug,
+        "--write",
+        "--patient",
+        "patient-2",
+        "--provider",
+        "ana",
+        "--location",
+        "elm",
+        "--start",
+        ehr.start_of(0).isoformat(),
+        "--type",
+        f"{ehr.TYPE_SYSTEM}|FOLLOWUP",
+    )
+    assert said.endswith("17 questions, 0 failed\n")
+    assert len(playing.appointments(status="cancelled")) == 1
+
+
+@pytest.mark.parametrize("kind", ["fhir"], indirect=True)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--write",), "name --patient, --provider, --location, --start. Nothing was sent."),
+        (("--write", "--patient", "p", "--provider", "a", "--location", "e", "--start", "tomorrow"), "with its offset"),
+        (("--write", "--patient", "p", "--provider", "a", "--location", "e", "--start", "2020-01-01T09:00Z"), "past"),
+    ],
+)
+def test_a_call_that_is_not_complete_says_what_is_missing(
+    gateway: Gateway, arguments: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(CommandError, match=words):
+        run(gateway._connection.slug, *arguments)  # type: ignore[attr-defined]
+
+
+def test_a_connection_there_is_not() -> None:
+    with pytest.raises(CommandError, match="connect_ehr"):
+        run("nobody")
