@@ -1,4 +1,4 @@
-"""Doubts about freed time that only a person can settle: is the provider out, and was the reason meant so?"""
+"""Doubts about freed time that only a person can settle: is the provider out, what was it for, may it be booked?"""
 
 from __future__ import annotations
 
@@ -30,7 +30,33 @@ def hold_if_doubtful(opening: Opening, verdict: str, now: datetime) -> None:
             subject=opening,
             due_at=opening.start,
         )
+    elif verdict == "unmapped_type":
+        openings.hold(opening, Opening.Held.TYPE)
+        ask_staff(
+            "opening.type",
+            "Time was freed whose kind of visit is not mapped",
+            advice="Nobody was offered it: nobody knows which visits fit. Look in the EHR what it was, then choose "
+            "whether to offer this time. Map the type under Code mappings to decide it for good.",
+            dedupe_key=f"opening.type:{opening.pk}",
+            opening=opening,
+            subject=opening,
+            due_at=opening.start,
+        )
     hold_doubtful_day(opening, now)
+
+
+def hold_refused(opening: Opening) -> None:
+    """The EHR will not book this time for anybody: the next patient would be told yes and then no as well."""
+    openings.hold(opening, Opening.Held.REFUSED)
+    ask_staff(
+        "opening.refused",
+        "The EHR keeps refusing to book a freed time",
+        advice="Nobody else is offered it until you say. Look in the EHR what keeps this time from being booked.",
+        dedupe_key=f"opening.refused:{opening.pk}",
+        opening=opening,
+        subject=opening,
+        due_at=opening.start,
+    )
 
 
 def hold_doubtful_day(opening: Opening, now: datetime) -> None:

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Literal
 
 #: What a cancellation reason means: offer the time, do not, ask a person; or there was none, or nobody mapped it.
-ReasonVerdict = Literal["rebookable", "not_rebookable", "ask_staff", "missing", "unmapped"]
+ReasonVerdict = Literal["rebookable", "not_rebookable", "ask_staff", "missing", "unmapped", "unmapped_type"]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from scheduling import openings, writebacks
+from scheduling import guards, openings, writebacks
 from scheduling.models import Appointment, Opening, WorkItem, Writeback
 from scheduling.story import tell
 from scheduling.transitions import move
@@ -19,6 +19,8 @@ from waitlist.withdrawal import withdraw
 
 #: Entries that a booking takes off the list.
 ON_THE_LIST = (WaitlistEntry.Status.WAITING, WaitlistEntry.Status.PAUSED, WaitlistEntry.Status.ASKED)
+#: Refusals that the next patient would meet as well: what is wrong is the time, or what we ask.
+NOT_ABOUT_THE_PATIENT = frozenset({"rejected", "not_found", "refused_by_us", "stale_version", "mismatch"})
 
 
 def settle(writeback: Writeback, outcome: Outcome) -> None:
@@ -78,6 +80,13 @@ def _refuse(claim: Claim, outcome: Outcome) -> None:
         code=because,
     )
     _let_go(claim.opening, taken=outcome.taken)
+    if outcome.code in NOT_ABOUT_THE_PATIENT and _refused_before(claim):
+        guards.hold_refused(claim.opening)
+
+
+def _refused_before(claim: Claim) -> bool:
+    others = Claim.objects.filter(opening=claim.opening, state=Claim.State.REFUSED).exclude(pk=claim.pk)
+    return others.filter(refused_because=claim.refused_because).exists()
 
 
 def _end(claim: Claim, state: str, now: datetime, *, because: str) -> bool:

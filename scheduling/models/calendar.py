@@ -140,7 +140,9 @@ class Opening(ScopedModel):
         NO = "", "not held"
         PROVIDER_DAY = "provider_day", "several cancellations of this day: is the provider out?"
         BLOCKED = "blocked", "a block lies over this day"
-        REASON = "reason", "the cancellation reason is not mapped"
+        REASON = "reason", "the cancellation reason does not say whether it may be offered"
+        TYPE = "type", "the kind of visit is not mapped: nobody knows what this time was for"
+        REFUSED = "refused", "the EHR keeps refusing to book it"
         ASK_FIRST = "ask_first", "a person decides before offers go out"
         EHR_SILENT = "ehr_silent", "the EHR does not answer"
 

@@ -52,6 +52,23 @@ def test_confirmed_answers_a_yes_so_it_goes_at_night_and_filled_waits(scene: Sce
     assert {message.due_at for message in Message.objects.filter(kind="filled")} == {morning}
 
 
+@pytest.mark.parametrize(("code", "held"), [("rejected", "refused"), ("mismatch", "refused"), ("patient_busy", "")])
+def test_time_the_ehr_refuses_twice_is_held_before_more_patients_are_disappointed(
+    scene: Scene, code: str, held: str
+) -> None:
+    first, second, third = scene.offered(3)
+    scene.answer(won(scene, first), "refused", code=code)
+    first.opening.refresh_from_db()
+    assert (first.opening.held, first.opening.status) == ("", "offering")
+    scene.answer(won(scene, second), "refused", code=code)
+    first.opening.refresh_from_db()
+    assert (first.opening.held, first.opening.status) == (held, "offering")
+    assert WorkItem.objects.filter(kind="opening.refused").count() == (1 if held else 0)
+    attention.drain()
+    third.refresh_from_db()
+    assert third.status == ("withdrawn" if held else "sent")
+
+
 def test_offers_that_have_not_left_are_stopped_and_not_told(scene: Scene) -> None:
     scene.waiting(2)
     opening = scene.opening(hours=10)

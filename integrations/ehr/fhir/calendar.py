@@ -70,7 +70,7 @@ class Reader:
         reason_system, reason_code, reason_display = _reason_of(resource) if freed else ("", "", "")
         verdict = self.codes.reason(reason_system, reason_code, reason_display) if freed else "missing"
         if freed and target is None and verdict in ("rebookable", "missing"):
-            verdict = "unmapped"  # nobody knows what kind of visit this was, so nobody may be offered its time
+            verdict = "unmapped_type"  # nobody knows what kind of visit this was, so nobody may be offered its time
         return AppointmentRecord(
             external_id=resource_id(resource),
             version=version_of(resource, fallback_version),

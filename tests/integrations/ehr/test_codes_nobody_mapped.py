@@ -10,6 +10,7 @@ import pytest
 from integrations import mapping
 from integrations.models import CodeMapping, Connection
 from scheduling.models import Appointment, Opening, WorkItem
+from scheduling.worklist import actions_for
 from tests.fixtures import sandbox as ehr
 from tests.integrations.ehr import signing
 
@@ -53,9 +54,23 @@ def test_an_unknown_reason_holds_the_time_for_a_person(cancel: Callable[..., App
 def test_an_unknown_type_holds_the_time_for_a_person(cancel: Callable[..., Appointment]) -> None:
     row = cancel(appointmentType=coded("LUNCH"), cancelationReason=coded("pat", ehr.REASON_SYSTEM))
     assert (row.type_code, row.appointment_type) == ("LUNCH", None)
-    assert Opening.objects.get().held == "reason"
+    opening = Opening.objects.get()
+    assert opening.held == "type"
+    held = opening.timeline.get(kind="opening.held").summary
+    assert held == "Held: the kind of visit is not mapped: nobody knows what this time was for"
+    item = WorkItem.objects.get(kind="opening.type")
+    assert item.title == "Time was freed whose kind of visit is not mapped"
+    assert "Map the type under Code mappings" in item.advice
+    assert [action.slug for action in actions_for(item)] == ["offer", "close"]
+    assert not WorkItem.objects.filter(kind="opening.reason").exists()
     assert WorkItem.objects.get(kind="mapping.type").times_seen >= 1
     assert CodeMapping.objects.get(domain="type", code="LUNCH").times_seen >= 2
+
+
+def test_an_unknown_reason_and_an_unknown_type_ask_one_question(cancel: Callable[..., Appointment]) -> None:
+    cancel(appointmentType=coded("LUNCH"), cancelationReason=coded("ZZ-LEGACY-17"))
+    assert Opening.objects.get().held == "reason"
+    assert WorkItem.objects.filter(kind__startswith="opening.").count() == 1
 
 
 def test_an_unknown_status_frees_nothing(
