@@ -28,6 +28,8 @@ CODE_REST = timedelta(days=7)
 OFFERED_AFRESH = (Offer.Status.TOO_LATE, Offer.Status.WITHDRAWN)
 #: Reasons that leave the machine free to write to the patient itself.
 NO_CAUTION = frozenset({Reason.SUITS, Reason.CALL})
+#: Why staff offer a time on the phone.
+NEEDS_A_WORD, NO_WAY = "This visit needs a word with the patient first.", "No text or e-mail may be sent."
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,8 @@ def _reach(wave: Wave, drafts: Sequence[Draft]) -> None:
             composed += [_message(wave, draft, contact) for contact in draft.contacts]
             wave.sent += 1
         else:
-            ask_for_call(draft.offer, draft.plan.needs_a_person)
+            is_delicate = draft.plan.needs_a_person
+            ask_for_call(draft.offer, NEEDS_A_WORD if is_delicate else NO_WAY)
             wave.calls += 1
     messages.queue_new(composed)
 
@@ -245,9 +248,8 @@ def kept_until_confirmed(offer: Offer) -> datetime | None:
     return old.start.astimezone(offer.opening.location.zone)
 
 
-def ask_for_call(offer: Offer, needs_a_person: bool) -> WorkItem:
+def ask_for_call(offer: Offer, why: str) -> WorkItem:
     """Have staff offer the time on the phone. It runs beside the wave, which does not wait for it."""
-    why = "This visit needs a word with the patient first." if needs_a_person else "No text or e-mail may be sent."
     return ask_staff(
         "offer.call",
         "Call a patient and offer a freed time",

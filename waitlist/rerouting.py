@@ -1,4 +1,4 @@
-"""A message that cannot arrive where it was sent: the same news to the patient's next address.
+"""A message that cannot arrive where it was sent: the same news to the patient's next address, in the words of its way.
 
 The next phone number comes first, then e-mail. Nothing goes where the same news has been or is going already, and
 nothing to an address without consent.
@@ -7,18 +7,21 @@ nothing to an address without consent.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling.models import ContactPoint
-from scheduling.wake import wake
-from waitlist import consent, links, messages, wording
+from waitlist import consent, links, messages, telling
 from waitlist.messages import Subject
-from waitlist.models import Channel, Message
+from waitlist.models import Channel, Claim, Message, Offer
+from waitlist.offering import kept_until_confirmed
 
-_LINK = re.compile(r"(?<=/o/)([A-Za-z0-9_-]{20,64})(?=/)")
+_TOKEN = re.compile(r"(?<=/o/)([A-Za-z0-9_-]{20,64})(?=/)")
+FROM_TEXT_TO_EMAIL = (Channel.SMS, Channel.EMAIL)
 #: Statuses in which a message has arrived, may have, or still will.
 HOPEFUL = (*messages.LEFT, Message.Status.WAITING)
 #: Separates a dedupe key from the address a message was sent on to.
@@ -71,47 +74,71 @@ def _next_addresses(message: Message, now: datetime) -> list[ContactPoint]:
 
 
 def _copy_to(message: Message, contact: ContactPoint, now: datetime) -> Message:
-    channel = consent.channel_of(contact)
-    copied, created = Message.objects.get_or_create(
-        dedupe_key=f"{_root(message)}{MARK}{contact.address_index[:16]}",
-        defaults={
-            "kind": message.kind,
-            "channel": channel,
-            "initiated": message.initiated,
-            "patient": message.patient,
-            "contact_point": contact,
-            "offer": message.offer,
-            "opening": message.opening,
-            "location": message.location,
-            "address": contact.value,
-            "address_index": contact.address_index,
-            "language": message.language,
-            "subject": _subject(message) if channel == Channel.EMAIL else "",
-            "body": _body(message, channel),
-            "due_at": _due(message, channel, now),
-            "expires_at": message.expires_at,
-            "correlation_id": message.correlation_id,
-        },
-    )
-    if created:
-        wake("messages")
-    return copied
+    address, key = messages.Address.of(contact), f"{_root(message)}{MARK}{contact.address_index[:16]}"
+    common: dict[str, Any] = {
+        "dedupe_key": key,
+        "initiated": message.initiated,
+        "due_at": _due(message, address.channel, now),
+        "expires_at": message.expires_at,
+        "now": now,
+    }
+    words = _words(message, address.channel, now)
+    copied = messages.queue(message.kind, address, words.subject, words.context, attachment=words.attachment, **common)
+    return copied or Message.objects.get(dedupe_key=key)
 
 
 def _root(message: Message) -> str:
     return message.dedupe_key.partition(MARK)[0][:100]
 
 
-def _subject(message: Message) -> str:
-    signed = messages.describe(Subject(message.patient, message.location), message.created_at)
-    return wording.render(message.kind, Channel.EMAIL, message.language, signed).subject
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the news is about and what its words need, whichever way it takes."""
+
+    subject: Subject
+    context: dict[str, Any]
+    attachment: str = ""
 
 
-def _body(message: Message, channel: str) -> str:
-    """The same words, with the link of the way it takes: an e-mail's asks for the birth year."""
-    if message.channel in (channel, Channel.EMAIL):
-        return message.body
-    return _LINK.sub(lambda found: links.email_token(found.group()), message.body)
+def _words(message: Message, channel: str, now: datetime) -> Words:
+    """Return what is needed to say it anew in the words of its new way, from what is true by now."""
+    claim = _claim_behind(message)
+    if claim is not None:
+        return Words(telling.subject_of(claim), telling.describe(claim), telling.attachment(claim, message.kind, now))
+    offer = message.offer
+    if offer is None:
+        return Words(Subject(message.patient, message.location, message.opening), _choices(message))
+    context = {"link": _link(message, channel), "keep": kept_until_confirmed(offer)}
+    return Words(Subject.of(offer), context if message.kind == Message.Kind.OFFER else {})
+
+
+def _claim_behind(message: Message) -> Claim | None:
+    """Return the claim that a message about one tells of."""
+    if message.kind not in (Message.Kind.RECEIVED, Message.Kind.CONFIRMED, Message.Kind.REFUSED):
+        return None
+    rows = Claim.objects.select_related(
+        "opening__location", "opening__provider", "patient", "entry__move_up", "offer__move_up", "appointment__location"
+    )
+    return rows.filter(opening=message.opening, patient=message.patient).order_by("-pk").first()
+
+
+def _choices(message: Message) -> dict[str, Any]:
+    """Name the times a question back was about: those the patient can still say yes to."""
+    live = Offer.objects.filter(patient=message.patient, status__in=Offer.LIVE).select_related("opening__location")
+    return {"choices": [(each.code, each.start.astimezone(each.opening.location.zone)) for each in live]}
+
+
+def _link(message: Message, channel: str) -> str:
+    """Return the link of the way it takes, empty for none.
+
+    A text's token leads to an e-mail's and never back: an e-mail's goes into a text as it is, and asks for the birth
+    year there too.
+    """
+    found = _TOKEN.search(message.body)
+    if found is None:
+        return ""
+    token = found.group()
+    return links.address_of(links.email_token(token) if (message.channel, channel) == FROM_TEXT_TO_EMAIL else token)
 
 
 def _due(message: Message, channel: str, now: datetime) -> datetime:

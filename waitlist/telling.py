@@ -67,22 +67,25 @@ def settled(claim: Claim, kind: str, now: datetime | None = None) -> None:
 
 
 def _queue(claim: Claim, kind: str, address: messages.Address, now: datetime) -> Message | None:
-    subject = subject_of(claim)
-    attachment = ""
-    if kind == Message.Kind.CONFIRMED:
-        signed = messages.describe(subject, now)["practice"]
-        attachment = calendar_file(claim.appointment, signed, subject.language, now)
     return messages.queue(
         kind,
         address,
-        subject,
+        subject_of(claim),
         describe(claim),
         dedupe_key=f"claim:{claim.pk}:{kind}:{address.channel}:{address.index[:24]}",
         initiated=False,
         expires_at=_pointless_after(claim, kind),
-        attachment=attachment,
+        attachment=attachment(claim, kind, now),
         now=now,
     )
+
+
+def attachment(claim: Claim, kind: str, now: datetime) -> str:
+    """Return the calendar file that goes with a confirmation by e-mail, empty for other news."""
+    if kind != Message.Kind.CONFIRMED:
+        return ""
+    subject = subject_of(claim)
+    return calendar_file(claim.appointment, messages.describe(subject, now)["practice"], subject.language, now)
 
 
 def _pointless_after(claim: Claim, kind: str) -> datetime | None:

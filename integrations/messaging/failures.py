@@ -13,8 +13,8 @@ from scheduling.models import ContactPoint, WorkItem
 from scheduling.story import tell
 from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
-from waitlist import consent, rerouting
-from waitlist.models import ConsentRecord, Message
+from waitlist import consent, offering, rerouting
+from waitlist.models import ConsentRecord, Message, Offer
 
 Status = Message.Status
 
@@ -136,13 +136,23 @@ def _mark_invalid(contact_point: ContactPoint | None) -> None:
 def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
     if message.patient_id is None or message.kind not in MUST_BE_HEARD:
         return
-    if rerouting.send_elsewhere(message, skip_channel=skip_channel) is None:
+    if rerouting.send_elsewhere(message, skip_channel=skip_channel) is not None:
+        return
+    if message.kind == Message.Kind.OFFER and message.offer is not None:
+        _offer_by_phone(message, message.offer)
+    else:
         _ask_to_call(
             message,
             "message.call",
             "A patient could not be reached by text or e-mail: please call",
             f"Message: {Message.Kind(message.kind).label}. No address we have works. Nothing else was changed.",
         )
+
+
+def _offer_by_phone(message: Message, offer: Offer) -> None:
+    """Have staff offer the time on the phone, as to a patient who cannot be written to; not if it is over by now."""
+    if offer.status == Offer.Status.SENT and offer.answered_at is None and message.created_at >= offer.created_at:
+        offering.ask_for_call(offer, why="No text or e-mail arrives at any address we have.")
 
 
 def _ask_to_call(message: Message, kind: str, title: str, advice: str) -> None:

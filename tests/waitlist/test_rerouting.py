@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from scheduling.models import ContactPoint, Patient
+from scheduling.models import Appointment, ContactPoint, Patient, Writeback
+from scheduling.writebacks import Outcome
 from tests import factories
-from waitlist import consent, links, rerouting
-from waitlist.models import Channel, ConsentRecord, Message, Offer
+from waitlist import claims, consent, gsm7, links, rerouting
+from waitlist.models import Channel, Claim, ConsentRecord, Message, Offer
+from waitlist.times import say_short
 
 pytestmark = pytest.mark.django_db
 
@@ -54,43 +56,104 @@ def offer(patient: Patient) -> tuple[Offer, links.Tokens]:
     return factories.offer(opening, entry, token_hash=tokens.hash), tokens
 
 
-def test_the_same_words_by_email_with_a_subject(patient: Patient) -> None:
-    first = news(patient)
+def by_email(patient: Patient, **fields: Any) -> Message:
+    email = contact(patient, "email")
+    way = {"channel": Channel.EMAIL, "contact_point": email, "address": email.value}
+    return news(patient, **way, address_index=email.address_index, **fields)
+
+
+@pytest.fixture
+def claim(patient: Patient, offer: tuple[Offer, links.Tokens]) -> Claim:
+    """The patient's yes, which the EHR has confirmed."""
+    row, _ = offer
+    result = claims.claim(row.opening, patient, offer=row, channel="link").claim
+    assert result is not None
+    Message.objects.all().delete()
+    claims.settle(Writeback.objects.get(), Outcome("done"))
+    result.refresh_from_db()
+    return result
+
+
+def of_claim(claim: Claim, channel: str) -> Message:
+    """The confirmation that the loop itself sent by this channel, which did not arrive."""
+    Message.objects.filter(channel=channel).update(status=Message.Status.FAILED)
+    return Message.objects.get(channel=channel)
+
+
+def test_a_text_goes_on_as_an_email_with_its_words_subject_and_calendar_file(patient: Patient, claim: Claim) -> None:
+    factories.contact(patient, "robin2@example.org", rank=3)
+    of_claim(claim, "email")
+    first = of_claim(claim, "sms")
     sent_on = rerouting.send_elsewhere(first)
     assert sent_on is not None
-    assert (sent_on.channel, sent_on.address) == (Channel.EMAIL, "robin@example.org")
-    assert (sent_on.body, sent_on.expires_at, sent_on.initiated) == (first.body, first.expires_at, False)
+    assert (sent_on.channel, sent_on.address) == (Channel.EMAIL, "robin2@example.org")
+    assert (sent_on.expires_at, sent_on.initiated) == (first.expires_at, False)
     assert sent_on.subject.endswith("your appointment is confirmed")
+    assert sent_on.body.startswith("Hello,\n\nYou have this appointment:\n\n")
+    assert f"Reference: {claim.appointment.reference}\n" in sent_on.body
+    assert sent_on.attachment.startswith("BEGIN:VCALENDAR")
+    assert f"UID:{claim.appointment.reference}@" in sent_on.attachment
     assert rerouting.send_elsewhere(first) == sent_on, "asked again, it is on its way already"
-    assert Message.objects.count() == 2
+    assert Message.objects.count() == 3
 
 
-def test_an_offers_link_is_the_one_for_email(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
+def test_an_email_goes_on_as_a_text_of_one_segment(patient: Patient, claim: Claim) -> None:
+    factories.contact(patient, "+12125550112", rank=3)
+    in_words = of_claim(claim, "sms").body
+    sent_on = rerouting.send_elsewhere(of_claim(claim, "email"))
+    assert sent_on is not None
+    assert (sent_on.channel, sent_on.address) == (Channel.SMS, "+12125550112")
+    assert (sent_on.body, sent_on.subject, sent_on.attachment) == (in_words, "", "")
+    assert gsm7.segments(sent_on.body) == 1
+
+
+def test_it_says_what_has_become_true_meanwhile(patient: Patient, claim: Claim) -> None:
+    factories.contact(patient, "+12125550112", rank=3)
+    of_claim(claim, "sms")
+    later = claim.opening.start + timedelta(minutes=5)
+    Appointment.objects.filter(pk=claim.appointment_id).update(start=later)
+    sent_on = rerouting.send_elsewhere(of_claim(claim, "email"))
+    assert sent_on is not None
+    assert say_short(later.astimezone(claim.opening.location.zone), "en") in sent_on.body
+
+
+def test_an_offer_by_text_becomes_an_offer_by_email(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
     row, tokens = offer
     body = f"A time is free. Reply YES 47. {links.address_of(tokens.text)}"
     sent_on = rerouting.send_elsewhere(news(patient, kind=Message.Kind.OFFER, offer=row, body=body))
     assert sent_on is not None
-    assert sent_on.body == f"A time is free. Reply YES 47. {links.address_of(tokens.email)}"
+    assert sent_on.subject.endswith("a time has opened up")
+    assert f"Please say yes or no on this page:\n\n{links.address_of(tokens.email)}\n" in sent_on.body
+    assert "Reply YES" not in sent_on.body
+    assert tokens.text not in sent_on.body
     found = links.find_offer(tokens.email)
     assert found is not None
     assert found.asks_birth_year
 
 
+def test_an_offer_by_email_becomes_an_offer_by_text(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
+    row, tokens = offer
+    body = f"Hello,\n\nThis time has opened up.\n\n{links.address_of(tokens.email)}\n"
+    sent_on = rerouting.send_elsewhere(by_email(patient, kind=Message.Kind.OFFER, offer=row, body=body))
+    assert sent_on is not None
+    assert (sent_on.channel, sent_on.subject) == (Channel.SMS, "")
+    assert f"Reply YES {row.code} or NO {row.code}." in sent_on.body
+    assert sent_on.body.endswith(links.address_of(tokens.email)), "the link of the text is not to be had from it"
+    assert "Hello" not in sent_on.body
+
+
+def test_a_question_names_the_open_times_again(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
+    row, _ = offer
+    sent_on = rerouting.send_elsewhere(news(patient, kind=Message.Kind.QUESTION, body="Which one?"))
+    assert sent_on is not None
+    assert f": number {row.code}\n" in sent_on.body
+
+
 def test_on_its_way_by_email_already(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
     row, _ = offer
-    email = contact(patient, "email")
-    by_email = news(
-        patient,
-        kind=Message.Kind.OFFER,
-        offer=row,
-        channel=Channel.EMAIL,
-        address=email.value,
-        address_index=email.address_index,
-        contact_point=email,
-        status=Message.Status.WAITING,
-        dedupe_key="offer:1:email",
-    )
-    assert rerouting.send_elsewhere(news(patient, kind=Message.Kind.OFFER, offer=row)) == by_email
+    waiting = {"status": Message.Status.WAITING, "dedupe_key": "offer:1:email"}
+    sent_already = by_email(patient, kind=Message.Kind.OFFER, offer=row, **waiting)
+    assert rerouting.send_elsewhere(news(patient, kind=Message.Kind.OFFER, offer=row)) == sent_already
     assert Message.objects.count() == 2
 
 

@@ -6,16 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from integrations.messaging import delivery, reports
 from integrations.messaging.gateway import DeliveryReport
 from scheduling.models import ContactPoint, Patient, WorkItem
+from scheduling.worklist import actions_for, run_action
 from tests import factories
 from tests.integrations.messaging.conftest import CarrierClient
 from tests.integrations.messaging.test_delivery_once import message_to
 from waitlist import consent
-from waitlist.models import Channel, Message
+from waitlist.models import Channel, Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +75,43 @@ def test_nothing_left_is_a_call_for_staff(carrier: CarrierClient) -> None:
     item = WorkItem.objects.get()
     assert (item.kind, item.patient, item.urgency) == ("message.call", patient, WorkItem.Urgency.RED)
     assert FIRST not in item.title + item.advice
+
+
+def test_an_offer_that_reaches_nobody_is_made_on_the_phone(carrier: CarrierClient) -> None:
+    """With the same buttons as an offer to a patient who cannot be written to."""
+    patient = factories.patient(phone=FIRST, email=None)
+    provider, location, kind = factories.provider(), factories.location(), factories.appointment_type()
+    offer = factories.offer(factories.opening(provider, location), factories.entry(patient, kind))
+    carrier.fail(21211)
+    message_to(first_phone(patient), kind=Message.Kind.OFFER, offer=offer, opening=offer.opening)
+    send_all()
+    item = WorkItem.objects.get()
+    assert (item.kind, item.patient, item.opening, item.due_at) == (
+        "offer.call",
+        patient,
+        offer.opening,
+        offer.expires_at,
+    )
+    assert item.advice.startswith("No text or e-mail arrives at any address we have. Nothing is booked until")
+    assert [action.label for action in actions_for(item)] == ["They said yes", "They said no", "Not reached"]
+
+    said = run_action(item, "yes", get_user_model().objects.create_user("clerk"))
+    assert said.startswith("Received: the booking is on its way to the EHR.")
+    assert Claim.objects.get().patient == patient
+
+
+def test_an_offer_that_is_over_is_not_made_on_the_phone(carrier: CarrierClient) -> None:
+    patient = factories.patient(phone=FIRST, email=None)
+    provider, location, kind = factories.provider(), factories.location(), factories.appointment_type()
+    offer = factories.offer(factories.opening(provider, location), factories.entry(patient, kind))
+    message = message_to(first_phone(patient), kind=Message.Kind.OFFER, offer=offer, opening=offer.opening)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    Offer.objects.update(status=Offer.Status.NO)
+    reports.take_report(
+        DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "address", "30006")
+    )
+    assert WorkItem.objects.count() == 0
 
 
 def test_only_where_the_patient_agreed(carrier: CarrierClient) -> None:
