@@ -17,6 +17,7 @@ from waitlist import match_summary, offers, replies
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.policies import policy_for
 from waitlist.settlement import chase
+from waitlist.withdrawal import tell_late
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +107,17 @@ LENIENT = (Opening.Held.ASK_FIRST, Opening.Held.EHR_SILENT)
 def look_at(opening: Opening, now: datetime) -> None:
     """Bring the offers of one opening in line with what it has become."""
     if opening.status == Opening.Status.FILLED:
-        offers.withdraw(opening, "filled", now)
+        _end_offers(opening, "filled", now)
     elif opening.status == Opening.Status.CLOSED:
-        offers.withdraw(opening, _REASONS.get(Opening.Closed(opening.closed_reason), "closed"), now)
+        _end_offers(opening, _REASONS.get(Opening.Closed(opening.closed_reason), "closed"), now)
     elif opening.status in Opening.CLAIMABLE:
         _look_at_claimable(opening, now)
+
+
+def _end_offers(opening: Opening, reason: str, now: datetime) -> None:
+    offers.withdraw(opening, reason, now)
+    if tell_late(opening, reason, now):
+        openings.request_attention(opening.pk)
 
 
 def _look_at_claimable(opening: Opening, now: datetime) -> None:

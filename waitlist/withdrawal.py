@@ -1,11 +1,11 @@
-"""Taking offers back, letting them run out, and keeping in mind who said yes too late."""
+"""Taking offers back, letting them run out, and what is owed to those who said yes too late."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from audit.log import record_changes
@@ -22,6 +22,8 @@ FILLED = frozenset({"filled", "taken"})
 #: Reasons the patient knows or brought about.
 SILENT = frozenset({"not_waiting", "patient", "wrong_person", "replaced_by_fresh"})
 OUT = (Offer.Status.SENT, Offer.Status.PROPOSED)
+#: Messages after which nothing more is to be heard of an offer.
+FINAL = (Message.Kind.FILLED, Message.Kind.WITHDRAWN)
 
 
 def ask_first_key(opening_id: int) -> str:
@@ -38,7 +40,7 @@ def withdraw(opening: Opening, reason: str, now: datetime | None = None, *, only
     with transaction.atomic():
         rows = opening.offers.select_for_update(of=("self",)).filter(only or Q(), status__in=OUT).order_by("pk")
         out = list(rows.select_related("patient", "entry", "opening__location", "opening__provider"))
-        # Who said yes too late heard so when they did; whose time is over knew until when it stood.
+        # Who said yes too late hears from tell_late; whose time is over knew until when it stood.
         late = [offer for offer in out if offer.answered_at is not None]
         over = [offer for offer in out if offer.answered_at is None]
         ended = len(late)
@@ -89,7 +91,7 @@ def _tell_it_is_over(
                 now=now,
             )
             for offer in offers
-            for address in told[offer.pk]
+            for address in told.get(offer.pk, ())
         ]
     )
 
@@ -120,6 +122,22 @@ def _end_late(offers: list[Offer]) -> None:
     entries.bump_lost_races(entry_ids)
     entries.heard_from(*entry_ids)
     _finish_calls(offers, "The patient said yes, too late.")
+
+
+def tell_late(opening: Opening, reason: str, now: datetime | None = None, limit: int = 200) -> bool:
+    """Give those who said yes too late their final answer, once; return whether there may be more of them.
+
+    When they said it they heard that somebody was first, and that we write only if the time comes free. Whoever said it
+    after the opening had ended heard the truth at once. Call it in a transaction that holds the opening's row.
+    """
+    now = now or timezone.now()
+    told = Message.objects.filter(offer=OuterRef("pk"), kind__in=FINAL, created_at__gte=OuterRef("created_at"))
+    rows = opening.offers.filter(~Exists(told), status=Offer.Status.TOO_LATE, answered_at__lte=opening.closed_at or now)
+    late = list(rows.select_related("patient", "opening__location", "opening__provider").order_by("pk")[:limit])
+    addresses = messages.take_back(late, "answered") if late else {}
+    if addresses:
+        _tell_it_is_over(opening, late, addresses, reason, now)
+    return bool(addresses) and len(late) == limit
 
 
 def _finish_calls(offers: list[Offer], resolution: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 import requests
 
@@ -11,11 +13,14 @@ from tests.flows.answering import tap, text
 from tests.flows.clinic import Clinic
 from tests.flows.phones import all_at_once
 from tests.flows.stack import Stack, wait_for
-from waitlist.models import Claim, Message, Offer, OutreachPolicy
+from waitlist.models import Claim, Message, Offer, OutreachPolicy, Reply
+from waitlist.times import say_short
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.process]
 
 TWENTY = 20
+NEW_YORK = ZoneInfo("America/New_York")
+FILLED = "Elm Street Clinic: {when} has been filled. Nothing is booked for you. You keep your place on the list."
 
 
 @pytest.fixture
@@ -41,9 +46,8 @@ def test_one_is_booked_and_nineteen_hear_filled(clinic: Clinic, stack: Stack) ->
 
     wait_for(lambda: Claim.objects.filter(state="confirmed").exists(), "the confirmation")
     winner = Claim.objects.get().patient
-    late = Offer.objects.filter(status="too_late")
-    wait_for(lambda: late.count() == TWENTY - 1, "nineteen who were too late")
-    wait_for(lambda: not Message.objects.filter(status__in=("waiting", "sending")).exists(), "the last message")
+    wait_for(lambda: not Offer.objects.filter(status="sent").exists(), "nineteen who were too late")
+    wait_for(lambda: not Reply.objects.filter(outcome="new").exists(), "the last text to be read")
 
     (booked,) = clinic.bookings_at(0)
     assert clinic.patient(clinic.patient_of(booked)) == winner
@@ -51,12 +55,14 @@ def test_one_is_booked_and_nineteen_hear_filled(clinic: Clinic, stack: Stack) ->
     assert Appointment.objects.filter(origin="waitlist").count() == 1
     assert Writeback.objects.get().status == "done"
     assert list(Offer.objects.filter(status="yes").values_list("patient", flat=True)) == [winner.pk]
-    for number, offer in enumerate(offers):
-        if offer.patient == winner:
-            continue
+    losers = [(number, offer) for number, offer in enumerate(offers) if offer.patient != winner]
+    filled = Message.objects.filter(kind="filled", channel="sms")
+    wait_for(lambda: filled.filter(status="sent").count() == TWENTY - 1, "nineteen texts that it is filled")
+    wait_for(lambda: not Message.objects.filter(status__in=("waiting", "sending")).exists(), "the last message")
+    for number, offer in losers:
+        (said,) = filled.filter(patient=offer.patient)
+        assert said.body == FILLED.format(when=say_short(offer.start.astimezone(NEW_YORK), "en"))
         if number % 2:
             page = requests.get(f"{stack.url}{tap(offer)[0]}", timeout=10)
-            assert "Someone else has this time" in page.text
-        else:
-            answer = Message.objects.get(patient=offer.patient, channel="sms", kind__in=("answer", "filled"))
-            assert "someone answered first" in answer.body or "filled" in answer.body
+            assert page.text.count("<h1>Someone else has this time</h1>") == 1
+    assert filled.count() == len(losers) == TWENTY - 1
