@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
-from integrations import by_hand, outcomes
+from integrations import by_hand, late_news, outcomes
 from integrations.models import Connection
 from scheduling import openings
 from scheduling.models import Opening, WorkItem, Writeback
@@ -20,8 +20,10 @@ def _writeback(item: WorkItem) -> Writeback:
 
 def _give_up(item: WorkItem, user: AbstractBaseUser) -> str:
     detail = f"Given up by {user.get_username()}."
-    if not outcomes.refused(_writeback(item), "staff", detail, ask=False):
+    row = _writeback(item)
+    if not outcomes.refused(row, "staff", detail, ask=False):
         return "It is under way or finished already; nothing was changed."
+    late_news.look_again(row)
     return "Given up: the patient is told that it is not booked, and the time is offered again."
 
 
@@ -56,6 +58,14 @@ def _not_reached(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The patient was not reached."
 
 
+def _kept(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "The booking stays, and the patient was told."
+
+
+def _undone(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "It was cancelled in the EHR."
+
+
 def _look_again(item: WorkItem, user: AbstractBaseUser) -> str:
     openings.request_check(item.subject_id or 0, timezone.now())
     return "The EHR is asked again now."
@@ -76,8 +86,11 @@ def register() -> None:
     again = Action("send", "Send it again", "The patient may get it twice.", _send_message)
     look = Action("look", "Ask the EHR again", "The time is offered if the EHR says that it is free.", _look_again)
     close = Action("close", "Close this opening", "Nobody is offered the time.", _close)
+    kept = Action("kept", "Kept, patient told", "Nothing is sent; the appointment stays in the EHR.", _kept)
+    undone = Action("undone", "Cancelled in the EHR", "Nothing is sent; the EHR's news of it opens the time.", _undone)
     for kind, actions in {
         "writeback.dead": (give_up,),
+        "writeback.stray": (kept, undone),
         "writeback.by_hand": (entered, give_up),
         "message.dead": (called, not_reached, again),
         "message.call": (called, not_reached),

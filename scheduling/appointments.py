@@ -103,8 +103,8 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
     appointment = Appointment.objects.get(pk=external.object_id)
     if record.version and record.version == held:
         return Applied(appointment, "unchanged")
-    if writebacks.booking_in_flight(appointment):
-        # The answer to our own create is still to come; the outbox reads it back and decides.
+    if writebacks.booking_is_open(appointment):
+        # The answer to our own create is still to come; who reads it back compares it with what we asked.
         writebacks.look_again(appointment)
         return Applied(appointment, "own")
     before = _Occupancy.of(appointment)
@@ -117,7 +117,8 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
     """Mirror an appointment heard of for the first time, unless it is the one we have just asked for."""
     own = writebacks.own_booking(source, record)
     appointment = own or Appointment(source=source)
-    if own is None:
+    is_open = own is not None and writebacks.booking_is_open(own)
+    if not is_open:
         _store(appointment, source, record)
     mirror.name(
         source,
@@ -128,6 +129,7 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
         fetched_at=fetched_at,
     )
     if own is not None:
+        # One that is not settled is read back and compared; one that was given up is there all the same.
         writebacks.look_again(own)
         return Applied(own, "own")
     opened: tuple[Opening, ...] = ()

@@ -202,9 +202,10 @@ def in_flight(appointment: Appointment) -> bool:
     return appointment.writebacks.filter(status__in=Writeback.LIVE).exists()
 
 
-def booking_in_flight(appointment: Appointment) -> bool:
-    """Whether our booking of the appointment is still under way."""
-    return appointment.writebacks.filter(kind=Writeback.Kind.CREATE, status__in=Writeback.LIVE).exists()
+def booking_is_open(appointment: Appointment) -> bool:
+    """Whether our booking of the appointment is under way, or lies with staff as a dead letter."""
+    unsettled = (*Writeback.LIVE, Writeback.Status.DEAD)
+    return appointment.writebacks.filter(kind=Writeback.Kind.CREATE, status__in=unsettled).exists()
 
 
 def look_again(appointment: Appointment) -> None:
@@ -217,7 +218,8 @@ def look_again(appointment: Appointment) -> None:
 def own_booking(source: Source, record: AppointmentRecord) -> Appointment | None:
     """Return our appointment that ``record`` is the EHR's answer to, although that answer was not heard yet.
 
-    Matched by the key we send as identifier, else by patient, provider and start of the write in flight.
+    Matched by the key we send as identifier, else by patient, provider and start of a write in flight or in the hands
+    of staff.
     """
     keys = [each.value.removeprefix("urn:uuid:") for each in record.identifiers if _is_uuid(each.value)]
     writes = Writeback.objects.filter(source=source, kind=Writeback.Kind.CREATE).select_related("appointment")
@@ -225,8 +227,9 @@ def own_booking(source: Source, record: AppointmentRecord) -> Appointment | None
     if row is None and record.start is not None and record.status in Appointment.OCCUPYING:
         names = ExternalId.objects.filter(source=source)
         row = writes.filter(
-            # Only a call that was really made can have caused it.
-            Q(sent_at__isnull=False, status__in=Writeback.LIVE) | Q(status=Writeback.Status.BY_HAND),
+            # Only a call that was really made can have caused it, or staff who were asked to see to it.
+            Q(sent_at__isnull=False, status__in=Writeback.LIVE)
+            | Q(status__in=(Writeback.Status.BY_HAND, Writeback.Status.DEAD)),
             appointment__start=record.start,
             appointment__patient_id__in=names.filter(kind=ExternalId.Kind.PATIENT, value=record.patient_id).values(
                 "object_id"

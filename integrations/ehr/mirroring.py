@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from integrations import late_news
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record
 from scheduling.appointments import Applied, apply_appointment
 from scheduling.directory import apply_location, apply_provider
@@ -31,8 +32,16 @@ def apply(
 ) -> Applied:
     """Mirror an appointment, fetching its patient, provider and location where they are not known yet.
 
+    A write of ours that had come to rest is settled by it, where it says what became of it.
+
     Raises ReferenceMissing when the EHR has no such thing, and GatewayError when it cannot be asked.
     """
+    applied = _apply(gateway, source, record, fetched_at, opens)
+    late_news.take(source, applied, record, fetched_at)
+    return applied
+
+
+def _apply(gateway: Gateway, source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:
     for _ in range(MOST_REFERENCES):
         try:
             return apply_appointment(source, record, fetched_at, opens=opens)
