@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import json
 import queue
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -233,3 +235,15 @@ def test_a_replay_keeps_the_event_id(ehr: FhirClient) -> None:
         with pytest.raises(queue.Empty):
             receiver.received.get_nowait()
     assert (second.body, second.headers["X-Event-Id"]) == (first.body, first.headers["X-Event-Id"])
+
+
+def test_a_file_of_an_earlier_version_goes_on_notifying(settings_of_sandbox: SandboxSettings) -> None:
+    with closing(sqlite3.connect(settings_of_sandbox.database)) as connection:
+        connection.execute("ALTER TABLE notifications DROP COLUMN kind")
+        connection.execute("ALTER TABLE notifications DROP COLUMN headers")
+        connection.commit()
+    with SandboxServer(settings_of_sandbox) as server, Receiver() as receiver:
+        ehr = client_of(server)
+        subscribe(ehr, receiver)
+        made = booked(ehr)
+        assert [identity(receiver.next())] == made

@@ -88,5 +88,9 @@ def test_a_setting_that_does_not_exist_or_fit_changes_nothing(ehr: FhirClient, c
     answer = ehr.control("POST", "settings", {"token_seconds": 7} | change)
     assert (answer.status_code, issue_code(answer)) == (400, "invalid")
     assert ehr.control("POST", "settings", {}).json() == {
-        "token_seconds": 300, "token_requests": None, "granted_scopes": "", "is_discoverable": True,
-    }  # fmt: skip
+        "token_seconds": 300,
+        "token_requests": None,
+        "granted_scopes": "",
+        "is_discoverable": True,
+        "deletes_told": False,
+    }

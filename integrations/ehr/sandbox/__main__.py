@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         token_requests=options.token_requests,
         granted_scopes=options.grant,
         is_discoverable=not options.no_discovery,
+        deletes_told=options.tell_deletes,
         certificate=options.certificate,
         certificate_key=options.certificate_key,
         client_ca=options.client_ca,
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-seconds", type=int, default=300)
     parser.add_argument("--token-requests", type=int, default=None, help="how many requests a token is good for")
     parser.add_argument("--no-discovery", action="store_true", help="no .well-known/smart-configuration")
+    parser.add_argument("--tell-deletes", action="store_true", help="notify deletes to subscriptions by criteria")
     parser.add_argument("--certificate", default="", help="PEM file: answer by https only")
     parser.add_argument("--certificate-key", default="", help="PEM file, when the key is not in the certificate's")
     parser.add_argument("--client-ca", default="", help="PEM file: only clients with a certificate of this authority")

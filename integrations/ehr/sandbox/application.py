@@ -15,7 +15,7 @@ from .capability import capability_statement
 from .clinic import load_clinic
 from .control import Control
 from .delivery import Courier
-from .dialects import DIALECTS, Offer
+from .dialects import DIALECTS, Offer, Operation
 from .faults import Faults
 from .messages import FHIR_JSON, Request, Response, json_response
 from .outcomes import FhirError, operation_outcome
@@ -53,7 +53,10 @@ class Application:
         self.control = Control(self.store, settings, self.faults, self.tokens, self.log)
         if settings.clinic_seeded:
             load_clinic(self.store, settings.today)
-        self.store.watcher = enqueue
+        self.store.notifying = self.dialect.notifying
+        self.store.watcher = lambda transaction, record: enqueue(
+            transaction, record, deletes_told=settings.deletes_told
+        )
         self.store.after_commit = self.courier.wake
 
     def start(self) -> None:
@@ -127,6 +130,9 @@ class Application:
         method = "GET" if request.method == "HEAD" else request.method
         if rest == ["_search"] and method == "POST":
             method, rest = "GET", []
+        operation = offer.operations.get(rest[-1]) if rest else None
+        if operation is not None and len(rest) <= 2:
+            return self._operate(operation, token, request, resource_type, rest)
         level = {0: "type", 1: "instance"}.get(len(rest), "")
         if len(rest) == 3 and rest[1] == "_history":
             level = "version"
@@ -137,6 +143,16 @@ class Application:
         if interaction == "search-type":
             return self._search(offer, request, resource_type)
         return self._interact(offer, request, interaction, resource_type, rest)
+
+    def _operate(
+        self, operation: Operation, token: Token, request: Request, resource_type: str, rest: list[str]
+    ) -> Response:
+        level = "instance" if len(rest) == 2 else "type"
+        if request.method not in operation.methods or level not in operation.levels:
+            methods = {"Allow": ", ".join(operation.methods)}
+            raise FhirError(405, "not-supported", f"{rest[-1]} is not possible like this here.", headers=methods)
+        check_scope(token, resource_type, operation.interaction)
+        return operation.run(self.store, request, rest[0] if level == "instance" else "")
 
     def _interact(
         self, offer: Offer, request: Request, interaction: str, resource_type: str, rest: list[str]

@@ -69,6 +69,11 @@ def _resource(resource_type: str, offer: Offer) -> dict[str, Any]:
         "conditionalDelete": "not-supported",
         "searchParam": [{"name": name, "type": kind} for name, kind in offer.parameters(resource_type).items()],
     }
+    if offer.operations:
+        statement["operation"] = [
+            {"name": name.removeprefix("$"), "definition": operation.definition}
+            for name, operation in offer.operations.items()
+        ]
     if offer.note:
         statement["documentation"] = offer.note
     return statement

@@ -36,6 +36,7 @@ def load_clinic(store: Store, today: date | None, *, replaces: bool = False) -> 
             connection.execute("DELETE FROM terms WHERE key NOT IN (SELECT key FROM resources)")
             connection.execute("DELETE FROM slot_holds")
             connection.execute("DELETE FROM notifications")
+            connection.execute("DELETE FROM subscription_events")
         transaction.load(resources)
         connection.executemany("INSERT INTO slot_holds VALUES (?, ?)", holds)
     return True

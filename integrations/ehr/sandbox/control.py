@@ -13,10 +13,10 @@ from .auth import TokenDesk
 from .booking import note_holds
 from .clinic import load_clinic
 from .clock import format_instant
-from .delivery import pending_summary, queue_counts, redeliver
 from .desk import FrontDesk
 from .faults import KINDS, Faults, parse_fault
 from .messages import Request, Response, json_response, parse_json
+from .notification_queue import pending_summary, queue_counts, redeliver
 from .outcomes import FhirError
 from .search import PARAMETERS
 from .settings import SandboxSettings
@@ -36,6 +36,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "token_requests": lambda value: value is None or _is_count(value),
     "granted_scopes": lambda value: isinstance(value, str),
     "is_discoverable": lambda value: isinstance(value, bool),
+    "deletes_told": lambda value: isinstance(value, bool),
 }
 _Action = Callable[[Request, re.Match[str]], Any]
 

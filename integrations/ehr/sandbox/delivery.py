@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import http.client
+import json
 import sqlite3
-import ssl
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from .faults import Faults
+from .outgoing import Outgoing
 from .settings import SandboxSettings
 from .signatures import notification_headers
 from .store import Store, fetch
-from .subscriptions import signature_scheme
+from .subscriptions import bundle_text, queue, signature_scheme
+from .topics import heartbeat_seconds
 
 _REORDER_WAIT_SECONDS = 30.0
 
@@ -32,6 +33,8 @@ class Notification:
     due_ms: int
     attempts: int
     treatment: str
+    kind: str
+    headers: dict[str, str]
 
 
 class Courier:
@@ -43,6 +46,7 @@ class Courier:
         self._generation = 0
         self._stopping = False
         self._workers: dict[str, threading.Thread] = {}
+        self._last_told: dict[str, float] = {}
         self._foreman = threading.Thread(target=self._supervise, name="sandbox-courier", daemon=True)
 
     def start(self) -> None:
@@ -83,7 +87,25 @@ class Courier:
                     )
                     self._workers[subscription_id] = worker
                     worker.start()
+            self._beat()
             seen = self._wait(seen, 1.0)
+
+    def _beat(self) -> None:
+        """Queue a heartbeat for each subscription by topic that has heard nothing for its period."""
+        now = time.monotonic()
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, body FROM resources WHERE type = 'Subscription' AND deleted = 0 AND status = 'active'"
+            ).fetchall()
+        for subscription_id, body in rows:
+            subscription = json.loads(body)
+            period = heartbeat_seconds(subscription)
+            is_due = now - self._last_told.setdefault(subscription_id, now) >= period
+            if period and is_due and subscription["criteria"] in self._store.notifying.topics:
+                self._last_told[subscription_id] = now
+                with self._store.writing() as transaction:
+                    text = bundle_text(transaction, subscription_id, subscription, "heartbeat")
+                    queue(transaction, subscription_id, "Subscription", text, kind="heartbeat")
 
     def _work(self, subscription_id: str) -> None:
         line = Line(self._store, self._settings, self._faults, subscription_id)
@@ -91,6 +113,8 @@ class Courier:
         while not self._stopping:
             try:
                 pause = line.step()
+                if pause == 0:
+                    self._last_told[subscription_id] = time.monotonic()
             except sqlite3.ProgrammingError:
                 return  # the store was closed: the server stops
             if pause > 0:
@@ -104,8 +128,7 @@ class Line:
     def __init__(self, store: Store, settings: SandboxSettings, faults: Faults, subscription_id: str) -> None:
         self._store, self._settings, self._faults = store, settings, faults
         self._subscription_id = subscription_id
-        self._connection: http.client.HTTPConnection | None = None
-        self._origin = ""
+        self._outgoing = Outgoing(settings.notification_timeout_seconds)
 
     def step(self) -> float:
         """Deal with the next notification. Returns the seconds to wait before the next step, 0 for none."""
@@ -121,16 +144,18 @@ class Line:
         """The head of the queue when it is due. Notifications set aside (late, held) do not block those behind them."""
         with self._store.reading() as connection:
             rows = connection.execute(
-                "SELECT number, event_id, resource_type, body, due_ms, attempts, treatment FROM notifications"
-                " WHERE state = 'waiting' AND subscription_id = ?"
+                "SELECT number, event_id, resource_type, body, due_ms, attempts, treatment, kind, headers"
+                " FROM notifications WHERE state = 'waiting' AND subscription_id = ?"
                 " AND (treatment NOT IN ('late', 'reorder') OR due_ms <= ?)"
                 " ORDER BY number LIMIT 1",
                 (self._subscription_id, self._store.clock.now()),
             ).fetchone()
         if rows is None:
             return None, 0.2 if self._has_held() else 60.0
-        number, event_id, resource_type, body, due_ms, attempts, treatment = rows
-        notification = Notification(number, event_id, resource_type, body.encode(), due_ms, attempts, treatment)
+        number, event_id, resource_type, body, due_ms, attempts, treatment, kind, headers = rows
+        notification = Notification(
+            number, event_id, resource_type, body.encode(), due_ms, attempts, treatment, kind, json.loads(headers)
+        )
         wait = (notification.due_ms - self._store.clock.now()) / 1000
         return (None, wait) if wait > 0 else (notification, 0)
 
@@ -157,7 +182,7 @@ class Line:
         return True
 
     def _deliver(self, notification: Notification) -> None:
-        subscription = self._subscription()
+        subscription = self._subscription(notification.kind)
         if subscription is None:
             self._record(notification.number, state="dead", last_error="the subscription is not active")
             return
@@ -167,6 +192,8 @@ class Line:
         if not error:
             self._record(notification.number, state="delivered", attempts=notification.attempts + 1)
             self._release_held()
+            if notification.kind == "handshake":
+                self._set_status("active")
             return
         attempts = notification.attempts + 1
         exhausted = attempts >= self._settings.notification_attempts
@@ -178,6 +205,23 @@ class Line:
         self._record(
             notification.number, state=state, attempts=attempts, due_ms=due, treatment=treatment, last_error=error
         )
+        notifying = self._store.notifying
+        if exhausted and notifying.ends_in_error and subscription["criteria"] in notifying.topics:
+            self._set_status("error")
+
+    def _set_status(self, status: str) -> None:
+        """The server's own change of a subscription; in error its queue is given up, to be asked for by its client."""
+        with self._store.writing() as transaction:
+            present = transaction.get("Subscription", self._subscription_id)
+            if present is None or present.resource["status"] not in ("requested", "active"):
+                return
+            transaction.put("Subscription", self._subscription_id, present.resource | {"status": status})
+            if status == "error":
+                transaction.connection.execute(
+                    "UPDATE notifications SET state = 'dead', last_error = 'the subscription is in error'"
+                    " WHERE subscription_id = ? AND state = 'waiting'",
+                    (self._subscription_id,),
+                )
 
     def _release_held(self) -> None:
         with self._store.writing() as transaction:
@@ -194,13 +238,15 @@ class Line:
                 f"UPDATE notifications SET {assignments} WHERE number = ?", (*changes.values(), number)
             )
 
-    def _subscription(self) -> dict[str, Any] | None:
+    def _subscription(self, kind: str) -> dict[str, Any] | None:
+        """The subscription with its secret; None when it must not be told. A handshake comes before it is active."""
         with self._store.reading() as connection:
             record = fetch(connection, "Subscription", self._subscription_id)
             row = connection.execute(
                 "SELECT secret FROM subscription_secrets WHERE subscription_id = ?", (self._subscription_id,)
             ).fetchone()
-        if record is None or record.deleted or record.resource["status"] != "active":
+        ready = ("active", "requested") if kind == "handshake" else ("active",)
+        if record is None or record.deleted or record.resource["status"] not in ready:
             return None
         return record.resource | {"secret": row[0] if row else ""}
 
@@ -212,79 +258,15 @@ class Line:
         for line in channel.get("header", []):
             name, _, value = line.partition(":")
             headers[name.strip()] = value.strip()
-        scheme = signature_scheme(subscription)
+        headers |= notification.headers
+        scheme = signature_scheme(subscription, self._store.notifying.scheme)
         headers |= notification_headers(scheme, secret, notification.event_id, int(time.time()), notification.body)
         try:
-            status = self._post(channel["endpoint"], notification.body, headers)
+            status = self._outgoing.post(channel["endpoint"], notification.body, headers)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self.hang_up()
+            self._outgoing.hang_up()
             return type(error).__name__
         return "" if 200 <= status < 300 else f"HTTP {status}"
 
-    def _post(self, endpoint: str, body: bytes, headers: dict[str, str]) -> int:
-        parts = urlsplit(endpoint)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if self._connection is None or origin != self._origin:
-            self.hang_up()
-            timeout, host = self._settings.notification_timeout_seconds, parts.hostname or ""
-            if parts.scheme == "https":
-                context = ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
-            else:
-                self._connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
-            self._origin = origin
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection = self._connection
-        reused = connection.sock is not None
-        try:
-            response = _exchange(connection, target, body, headers)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            # A kept connection that the receiver has closed meanwhile is no refusal: once more on a new one.
-            if not reused:
-                raise
-            connection.close()
-            response = _exchange(connection, target, body, headers)
-        response.read(1_000_000)
-        if not response.isclosed():
-            self.hang_up()
-        return response.status
-
     def hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _exchange(
-    connection: http.client.HTTPConnection, target: str, body: bytes, headers: dict[str, str]
-) -> http.client.HTTPResponse:
-    connection.request("POST", target, body, headers)
-    return connection.getresponse()
-
-
-def queue_counts(store: Store) -> dict[str, int]:
-    """Notifications by state: waiting, delivered, dead, lost."""
-    with store.reading() as connection:
-        rows = connection.execute("SELECT state, COUNT(*) FROM notifications GROUP BY state").fetchall()
-    return {"waiting": 0, "delivered": 0, "dead": 0, "lost": 0} | dict(rows)
-
-
-def pending_summary(store: Store, limit: int = 50) -> list[dict[str, Any]]:
-    """The latest notifications, newest first, without their bodies."""
-    columns = ("number", "event_id", "subscription_id", "resource_type", "attempts", "state", "treatment", "last_error")
-    with store.reading() as connection:
-        rows = connection.execute(
-            f"SELECT {', '.join(columns)} FROM notifications ORDER BY number DESC LIMIT ?", (limit,)
-        ).fetchall()
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def redeliver(store: Store, number: int) -> dict[str, int]:
-    """Send one notification again under its old event id, as a vendor's replay does. Unknown numbers change nothing."""
-    with store.writing() as transaction:
-        changed = transaction.connection.execute(
-            "INSERT INTO notifications (event_id, subscription_id, resource_type, body, due_ms)"
-            " SELECT event_id, subscription_id, resource_type, body, 0 FROM notifications WHERE number = ?",
-            (number,),
-        ).rowcount
-    return {"redelivered": changed}
+        self._outgoing.hang_up()

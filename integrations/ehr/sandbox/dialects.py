@@ -6,14 +6,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import oracle
+from . import oracle, topic_operations
+from .messages import Request, Response
 from .search import PARAMETERS
-from .store import Transaction
+from .store import Store, Transaction
+from .topics import BACKPORT, Notifying
 
 Json = dict[str, Any]
 
+_BACKPORT_GUIDE = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition"
 _READ = ("read", "vread", "search-type")
 _WRITE = (*_READ, "create", "update", "patch")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A FHIR operation. ``run`` gets the id at instance level, else an empty string; ``interaction`` is what a scope
+    must cover for it."""
+
+    run: Callable[[Store, Request, str], Response]
+    definition: str
+    levels: tuple[str, ...] = ("type", "instance")
+    methods: tuple[str, ...] = ("GET", "POST")
+    interaction: str = "read"
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class Offer:
     location_names_version: bool = True
     admit: Callable[[Transaction, Json], Json] | None = None
     check_change: Callable[[Json, Json], None] | None = None
+    operations: Mapping[str, Operation] = field(default_factory=dict)
     note: str = ""
 
     def parameters(self, resource_type: str) -> dict[str, str]:
@@ -49,6 +65,7 @@ class Dialect:
     software: str
     publisher: str = ""
     offers: Mapping[str, Offer] = field(default_factory=dict)
+    notifying: Notifying = field(default_factory=Notifying)
 
 
 _DELETABLE = Offer((*_WRITE, "delete"))
@@ -61,9 +78,21 @@ PLAIN = Dialect(
         "Appointment": replace(
             _DELETABLE, note="PATCH needs If-Match: 412 without it, 409 when stale. A taken time is 409 conflict."
         ),
-        "Subscription": replace(_DELETABLE, note="R4 rest-hook, signed by HMAC-SHA256; deletes are not notified."),
+        "Subscription": replace(
+            _DELETABLE,
+            operations={
+                "$status": Operation(topic_operations.status, f"{_BACKPORT_GUIDE}/backport-subscription-status"),
+                "$events": Operation(
+                    topic_operations.events, f"{_BACKPORT_GUIDE}/backport-subscription-events", levels=("instance",)
+                ),
+            },
+            note="R4 rest-hook by criteria, without deletes, and by topic as in the R5 backport. Topics: "
+            + ", ".join(BACKPORT.topics),
+        ),
     },
+    notifying=BACKPORT,
 )
+
 
 _NO_CHANGES = frozenset({"_lastUpdated"})
 _ORACLE_READ = Offer(("read", "search-type"), _NO_CHANGES, conditional_create=False, update_creates=False)

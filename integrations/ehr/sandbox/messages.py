@@ -10,6 +10,8 @@ from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .outcomes import FhirError
+
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 PLAIN_JSON = "application/json; charset=utf-8"
 
@@ -75,3 +77,27 @@ def parse_json(body: bytes) -> Any:
         return json.loads(body.decode("utf-8"), parse_constant=refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def parameters_of(request: Request) -> list[tuple[str, str]]:
+    """An operation's simple parameters, from the query and from a Parameters resource in the body."""
+    found = request.parameters
+    for parameter in resources_and_values(request):
+        value = next((value for name, value in parameter.items() if name.startswith("value")), None)
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            found.append((str(parameter.get("name", "")), str(value)))
+    return found
+
+
+def resources_and_values(request: Request) -> list[dict[str, Any]]:
+    """The items of a Parameters resource in the body. Raises ``FhirError`` 400 for another body."""
+    if request.method != "POST" or not request.body:
+        return []
+    try:
+        body = parse_json(request.body)
+    except ValueError:
+        body = None
+    items = body.get("parameter", []) if isinstance(body, dict) and body.get("resourceType") == "Parameters" else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise FhirError(400, "structure", "The body must be a Parameters resource.")
+    return items

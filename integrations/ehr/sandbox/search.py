@@ -76,6 +76,7 @@ class Search:
     unknown: list[str] = field(default_factory=list)
     criteria: int = 0
     is_selective: bool = False
+    finds_deleted: bool = False
 
     def add(self, condition: str, *values: str | int) -> None:
         self.conditions.append(condition)
@@ -85,7 +86,8 @@ class Search:
     def where(self) -> str:
         # The plus keeps SQLite from walking the whole type when a term finds the few rows at once.
         own_type = "+r.type = ?" if self.is_selective else "r.type = ?"
-        return " AND ".join([own_type, "r.deleted = 0", *self.conditions])
+        presence = [] if self.finds_deleted else ["r.deleted = 0"]
+        return " AND ".join([own_type, *presence, *self.conditions])
 
     @property
     def arguments(self) -> list[str | int]:

@@ -205,6 +205,7 @@ class SandboxServer:
         self.port: int = self._sockets.server_address[1]
         self.origin = f"{settings.scheme}://{settings.host}:{self.port}"
         self.base_url = f"{self.origin}/fhir"
+        self.application.store.base_url = self.base_url
         self._thread = threading.Thread(
             target=self._sockets.serve_forever, args=(0.05,), name="sandbox-ehr", daemon=True
         )

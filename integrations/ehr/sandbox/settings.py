@@ -19,7 +19,8 @@ class SandboxSettings:
     ``client_keys`` is a JWKS, ``client_keys_url`` where to fetch one. ``granted_scopes`` are all that a client can get;
     empty: whatever it asks for, and nothing is forbidden. ``token_requests``: how many requests a token is good for.
     ``certificate`` and the others are paths of PEM files; with ``client_ca`` only clients with a certificate of it get
-    in. Without ``is_discoverable`` there is no smart-configuration.
+    in. Without ``is_discoverable`` there is no smart-configuration. ``deletes_told``: subscriptions by criteria hear of
+    deletes too.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +33,7 @@ class SandboxSettings:
     client_keys_url: str = ""
     granted_scopes: str = ""
     is_discoverable: bool = True
+    deletes_told: bool = False
     certificate: str = ""
     certificate_key: str = ""
     client_ca: str = ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from .clock import Clock, format_instant
 from .indexing import columns_of, terms_of
+from .topics import Notifying
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resources (
@@ -34,9 +35,19 @@ CREATE TABLE IF NOT EXISTS subscription_secrets (subscription_id TEXT PRIMARY KE
 CREATE TABLE IF NOT EXISTS notifications (
     number INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, subscription_id TEXT NOT NULL,
     resource_type TEXT NOT NULL, body TEXT NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-    state TEXT NOT NULL DEFAULT 'waiting', treatment TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '');
+    state TEXT NOT NULL DEFAULT 'waiting', treatment TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '',
+    kind TEXT NOT NULL DEFAULT 'event-notification', headers TEXT NOT NULL DEFAULT '{}');
 CREATE INDEX IF NOT EXISTS notifications_state ON notifications (state, subscription_id, number);
+CREATE TABLE IF NOT EXISTS subscription_events (
+    subscription_id TEXT NOT NULL, number INTEGER NOT NULL, event_id TEXT NOT NULL, occurred_ms INTEGER NOT NULL,
+    type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL,
+    PRIMARY KEY (subscription_id, number)) WITHOUT ROWID;
 """
+#: Columns that files of earlier versions lack.
+_ADDED = {
+    "kind": "ALTER TABLE notifications ADD COLUMN kind TEXT NOT NULL DEFAULT 'event-notification'",
+    "headers": "ALTER TABLE notifications ADD COLUMN headers TEXT NOT NULL DEFAULT '{}'",
+}
 _RECORD = "SELECT key, type, id, version, updated_ms, deleted, body FROM resources"
 
 
@@ -82,12 +93,12 @@ def fetch_version(connection: sqlite3.Connection, resource_type: str, resource_i
 class Transaction:
     """Changes that become visible together. Only one exists at a time."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, clock: Clock, watcher: Callable[[Transaction, Record], None]
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, store: Store) -> None:
         self.connection = connection
-        self.clock = clock
-        self._watcher = watcher
+        self.clock = store.clock
+        self.base_url = store.base_url
+        self.notifying = store.notifying
+        self._watcher = store.watcher
 
     def get(self, resource_type: str, resource_id: str) -> Record | None:
         """The current version, or None when there is none or it was deleted."""
@@ -182,7 +193,10 @@ def _stamped(resource: dict[str, Any], resource_id: str, version: int, stamp: in
 
 
 class Store:
-    """One SQLite file (WAL), many readers, one writer at a time."""
+    """One SQLite file (WAL), many readers, one writer at a time.
+
+    ``base_url`` is how the server names itself where nobody has addressed it: in notifications.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -191,8 +205,14 @@ class Store:
         self._writer = self._connect()
         self._readers: list[sqlite3.Connection] = []
         self._writer.executescript(SCHEMA)
+        present = {row[1] for row in self._writer.execute("PRAGMA table_info(notifications)")}
+        for column, statement in _ADDED.items():
+            if column not in present:
+                self._writer.execute(statement)
         latest = self._writer.execute("SELECT IFNULL(MAX(updated_ms), 0) FROM resources").fetchone()[0]
         self.clock = Clock(latest)
+        self.base_url = ""
+        self.notifying = Notifying()
         self.watcher: Callable[[Transaction, Record], None] = lambda transaction, record: None
         self.after_commit: Callable[[], None] = lambda: None
 
@@ -224,7 +244,7 @@ class Store:
         with self._lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield Transaction(self._writer, self.clock, self.watcher)
+                yield Transaction(self._writer, self)
             except BaseException:
                 self._writer.execute("ROLLBACK")
                 raise

@@ -209,9 +209,10 @@ def _check_subscription(subscription: dict[str, Any]) -> None:
     criteria, channel = subscription.get("criteria", ""), subscription.get("channel", {})
     if subscription.get("status") not in ("requested", "active", "off", "error"):
         raise unprocessable("status is missing or not one that R4 knows.", "Subscription.status", "code-invalid")
-    if criteria.partition("?")[0] not in PARAMETERS:
+    if criteria.partition("?")[0] not in PARAMETERS and "://" not in criteria:
         raise unprocessable(
-            "criteria must start with a type this server has, such as Appointment?", "Subscription.criteria"
+            "criteria must be a topic, or start with a type this server has, such as Appointment?",
+            "Subscription.criteria",
         )
     if channel.get("type") != "rest-hook":
         raise unprocessable("Only the channel rest-hook is supported.", "Subscription.channel.type", "not-supported")
