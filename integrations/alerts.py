@@ -1,12 +1,13 @@
-"""E-mail to staff about what cannot wait until somebody looks: every red work item, and whatever died or went silent.
+"""E-mails and texts to staff about what cannot wait: every red work item, and whatever died or went silent.
 
 A work item is the alert's cause and its only memory, so the same trouble is told once however often it is seen. The
-e-mail says what the item says, which names no patient, and where to look.
+message says what the item says, which names no patient, and where to look.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -15,13 +16,29 @@ from django.utils import timezone
 
 from audit.log import record_change
 from integrations.messaging import recipients
-from integrations.messaging.gateway import HandoverUnknown, MessageRejected, MessagingError, Outgoing, carrier_for
-from integrations.models import StaffAlert
+from integrations.messaging.gateway import (
+    AddressUnusable,
+    HandoverUnknown,
+    MessageRejected,
+    MessagingError,
+    OptedOut,
+    Outgoing,
+    carrier_for,
+)
+from integrations.models import AlertContact, StaffAlert
 from scheduling.models import Practice, WorkItem
 from scheduling.wake import wake
 
+Channel = Literal["email", "sms"]
 #: Trouble that is worth an e-mail although it is not red.
-ALARMING = Q(urgency=WorkItem.Urgency.RED) | Q(kind__endswith=".dead") | Q(kind__startswith="health.")
+ALARMING = (
+    Q(urgency=WorkItem.Urgency.RED)
+    | Q(kind__endswith=".dead")
+    | Q(kind__startswith="health.")
+    | Q(kind__startswith="connection.")
+)
+#: Trouble of the machine rather than of a patient's booking.
+TECHNICAL = ("health.", "connection.", "event.")
 WAITS = (timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))
 LEASE = timedelta(seconds=60)
 
@@ -73,30 +90,43 @@ def send(alert_id: int, now: datetime | None = None) -> bool:
 
 
 def _send_to_all(alert: StaffAlert) -> int:
-    carrier = carrier_for("email")
     item = alert.work_item
     reached = 0
-    for user_id, address in _addresses(item):
+    for name, channel, address in _addresses(item):
+        carrier = carrier_for(channel)
         if carrier.leaves_the_building and not recipients.may_be_reached(address):
             continue
         try:
-            carrier.send(
-                Outgoing(
-                    reference=f"alert-{alert.pk}-{user_id}",
-                    channel="email",
-                    address=address,
-                    subject=f"{Practice.current().name}: {item.title}",
-                    body=_body(item),
-                )
-            )
-        except (HandoverUnknown, MessageRejected):
+            carrier.send(_message(f"alert-{alert.pk}-{name}", channel, address, item))
+        except (HandoverUnknown, MessageRejected, AddressUnusable, OptedOut):
             # Twice told is better than not at all, but not to everybody for one person's sake.
             continue
         reached += 1
     return reached
 
 
-def _addresses(item: WorkItem) -> list[tuple[int, str]]:
+def _message(reference: str, channel: Channel, address: str, item: WorkItem) -> Outgoing:
+    practice = Practice.current().name
+    if channel == "sms":
+        return Outgoing(reference, "sms", address, f"{practice}: {item.title}. {settings.PUBLIC_BASE_URL}/admin/")
+    return Outgoing(reference, "email", address, _body(item), subject=f"{practice}: {item.title}")
+
+
+def _addresses(item: WorkItem) -> list[tuple[str, Channel, str]]:
+    """Return who is told, by which channel: for technical trouble those named for it, else staff who may see it."""
+    contacts = AlertContact.objects.filter(active=True).order_by("pk") if _is_technical(item) else ()
+    named: list[tuple[str, Channel, str]] = []
+    for contact in contacts:
+        named += [(f"c{contact.pk}", "email", contact.email)] if contact.email else []
+        named += [(f"p{contact.pk}", "sms", contact.phone)] if contact.phone else []
+    return named or [(str(user_id), "email", address) for user_id, address in _staff(item)]
+
+
+def _is_technical(item: WorkItem) -> bool:
+    return item.kind.startswith(TECHNICAL)
+
+
+def _staff(item: WorkItem) -> list[tuple[int, str]]:
     """Return active staff with an e-mail address who may see the item's location."""
     users = get_user_model().objects.filter(is_active=True, is_staff=True).exclude(email="")
     return [

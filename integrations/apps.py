@@ -31,4 +31,5 @@ class IntegrationsConfig(AppConfig):
             ),
         )
         register_model(models.SigningKey)
+        register_model(models.AlertContact)
         register_model(models.CodeMapping, exclude=("times_seen", "last_seen_at"))

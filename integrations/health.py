@@ -6,100 +6,37 @@ once and its end is seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
 
 from integrations import alerts, heartbeat
-from integrations.models import CarrierState, Connection, InboundEvent
+from integrations.ehr import watching
+from integrations.models import CarrierState, InboundEvent
 from integrations.sweep import EVERY_SECONDS
+from integrations.trouble import Trouble
 from scheduling import practice
 from scheduling.models import Opening, WorkItem, Writeback
 from scheduling.worklist import ask_staff, finish_for
 from waitlist.models import Message
 
-#: Staff are told of an EHR or carrier that does not answer after this long.
+#: Staff are told of a carrier that does not answer after this long.
 OUTAGE_SHOWS_AFTER = timedelta(minutes=5)
 #: Work that fell due is overdue when nobody has taken it up for so long.
 OVERDUE_AFTER = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that is wrong now. ``key`` tells it apart; the two sentences are for the front desk."""
-
-    key: str
-    kind: str
-    title: str
-    advice: str
-    red: bool = False
-
-
 def watch(now: datetime | None = None) -> list[str]:
     """Look at everything, open and close the work items about it, raise alerts; return the keys of what is wrong."""
     now = now or timezone.now()
-    found = [*_connections(now), *_carriers(now), *_overdue(now), *_late_sweep()]
+    found = [*watching.troubles(now), *_carriers(now), *_overdue(now), *_late_sweep()]
     for trouble in found:
         _ask(trouble)
     _close_what_is_over({trouble.key for trouble in found})
     heartbeat.beat("watch", 60, now)
     alerts.raise_alerts(now)
     return [trouble.key for trouble in found]
-
-
-def _connections(now: datetime) -> list[Trouble]:
-    found = []
-    for connection in Connection.objects.exclude(state=Connection.State.PAUSED):
-        if connection.state == Connection.State.STOPPED:
-            found.append(_stopped(connection))
-        elif connection.failing_since and connection.failing_since <= now - OUTAGE_SHOWS_AFTER:
-            found.append(_failing(connection))
-        elif _is_silent(connection, now):
-            found.append(_silent(connection))
-    return found
-
-
-def _stopped(connection: Connection) -> Trouble:
-    return Trouble(
-        f"health.stopped:{connection.pk}",
-        "health.stopped",
-        f"The EHR connection {connection.slug} is stopped: its login was refused",
-        "Nothing is lost: bookings and offers wait. Have an administrator renew the client's credentials, then resume.",
-        red=True,
-    )
-
-
-def _failing(connection: Connection) -> Trouble:
-    held = Writeback.objects.filter(
-        source_id=connection.source_id,
-        status__in=(Writeback.Status.WAITING, Writeback.Status.SENDING, Writeback.Status.UNKNOWN),
-    ).count()
-    return Trouble(
-        f"health.failing:{connection.pk}",
-        "health.failing",
-        f"The EHR {connection.slug} does not answer; bookings held: {held}",
-        "Held bookings go out by themselves as soon as it answers. Patients were told they are not confirmed yet. "
-        "For an appointment that starts soon, call the patient.",
-        red=held > 0,
-    )
-
-
-def _is_silent(connection: Connection, now: datetime) -> bool:
-    since = now - timedelta(minutes=connection.silence_minutes)
-    heard = [at for at in (connection.last_event_at, connection.last_poll_at) if at is not None]
-    # A connection that was never loaded has nothing to be silent about.
-    return connection.loaded_at is not None and max([*heard, connection.loaded_at]) < since
-
-
-def _silent(connection: Connection) -> Trouble:
-    return Trouble(
-        f"health.silent:{connection.pk}",
-        "health.silent",
-        f"Nothing has come from the EHR {connection.slug} for {connection.silence_minutes // 60} hours",
-        "Cancellations may be going unnoticed. Check in the EHR that its notifications are on, then sync it here.",
-    )
 
 
 def _carriers(now: datetime) -> list[Trouble]:

@@ -64,7 +64,9 @@ class Connection(models.Model):
         default=MissingReason.OFFER,
         help_text="What a cancellation without a reason does.",
     )
-    silence_minutes = models.PositiveIntegerField(default=360, help_text="Alert when nothing came for this long.")
+    silence_minutes = models.PositiveIntegerField(
+        default=360, help_text="Alert when nothing came for so many minutes of office hours."
+    )
     settle_seconds = models.PositiveSmallIntegerField(
         default=2, help_text="How long after a request's deadline the EHR may still store it."
     )
@@ -289,6 +291,23 @@ class Heartbeat(models.Model):
     name = models.CharField(max_length=40, unique=True)
     at = models.DateTimeField()
     late_by_ms = models.PositiveIntegerField(default=0, help_text="How late the last run was.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AlertContact(models.Model):
+    """Somebody who hears of technical trouble by name. Without any, everybody on the staff with an e-mail does."""
+
+    name = models.CharField(max_length=120)
+    email = models.EmailField(blank=True)
+    phone = models.CharField(max_length=40, blank=True, help_text="For texts; with the country's code.")
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=~Q(email="") | ~Q(phone=""), name="alert_contact_can_be_reached"),
+        )
 
     def __str__(self) -> str:
         return self.name

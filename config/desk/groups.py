@@ -85,6 +85,9 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_carrierstate",
             "view_heartbeat",
             "view_staffalert",
+            "view_alertcontact",
+            "add_alertcontact",
+            "change_alertcontact",
         ),
     },
 }

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from integrations.ehr import watching
 from integrations.models import CarrierState, Connection, Heartbeat
 from scheduling.admin.display import relative
 
@@ -50,7 +51,7 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
         return SystemLine(
             name, "danger", "does not answer", f"No answer for {since}. Bookings are kept and written later."
         )
-    if heard and (now - heard).total_seconds() > row.silence_minutes * 60:
+    if heard and watching.is_silent(row, now):
         return SystemLine(name, "danger", "silent", f"{heard_text.capitalize()}, longer than is usual.")
     if row.loaded_at is None:
         return SystemLine(name, "wait", "loading", f"The calendar is not loaded yet; {heard_text}.")

@@ -18,8 +18,9 @@ from audit.log import record
 from audit.models import AccessRecord
 from config.desk.lines import SystemLine, carrier_line, connection_line, worker_line
 from config.desk.rights import require
-from integrations import switches
-from integrations.models import ApiCall, CarrierState, CodeMapping, Connection, InboundEvent, RefusedCall
+from integrations import performance, switches
+from integrations.models import AccessToken, CarrierState, CodeMapping, Connection, InboundEvent, RefusedCall
+from integrations.performance import Performance
 from scheduling.models import Writeback
 from waitlist.models import Message
 
@@ -48,14 +49,11 @@ class ConnectionRow:
 
     row: Connection
     line: SystemLine
-    calls: int
-    failed: int
+    performance: Performance
     unmapped: int
-
-    @property
-    def success_percent(self) -> int | None:
-        """Share of calls that were answered as hoped, or None without calls."""
-        return round(100 * (self.calls - self.failed) / self.calls) if self.calls else None
+    waiting_events: int
+    waiting_writes: int
+    token_until: datetime | None
 
 
 @require_safe
@@ -78,11 +76,19 @@ def status_view(request: HttpRequest) -> HttpResponse:
 
 
 def _row(row: Connection, now: datetime) -> ConnectionRow:
-    calls = ApiCall.objects.filter(connection=row, at__gte=now - WINDOW).aggregate(
-        all=Count("pk"), failed=Count("pk", filter=~Q(result="ok"))
-    )
     unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED).count()
-    return ConnectionRow(row, connection_line(row, now), calls["all"], calls["failed"], unmapped)
+    token = AccessToken.objects.filter(connection=row, expires_at__gt=now).first()
+    return ConnectionRow(
+        row,
+        connection_line(row, now),
+        performance.of_connection(row.pk, now - WINDOW, now),
+        unmapped,
+        waiting_events=InboundEvent.objects.filter(connection=row, status__in=("received", "processing")).count(),
+        waiting_writes=Writeback.objects.filter(
+            source_id=row.source_id, status__in=("waiting", "sending", "unknown")
+        ).count(),
+        token_until=token.expires_at if token else None,
+    )
 
 
 def depths(now: datetime) -> list[Depth]:

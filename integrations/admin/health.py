@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from integrations.models import CarrierState, Heartbeat, StaffAlert
-from scheduling.admin.base import ReadOnlyAdmin
+from integrations.models import AlertContact, CarrierState, Heartbeat, StaffAlert
+from scheduling.admin.base import ReadOnlyAdmin, ScopedAdmin
 from scheduling.admin.display import link, state, when
 
 
@@ -29,6 +29,14 @@ class CarrierStateAdmin(ReadOnlyAdmin):
     @admin.display(description="Inbound read up to", ordering="inbound_seen_at")
     def inbound(self, row: CarrierState) -> str:
         return when(row.inbound_seen_at)
+
+
+@admin.register(AlertContact)
+class AlertContactAdmin(ScopedAdmin):
+    everyones = "People of the practice who look after the machine."
+    empty_list_says = "Nobody is named yet: everybody on the staff with an e-mail address hears of technical trouble."
+    list_display = ("name", "email", "phone", "active")
+    list_filter = ("active",)
 
 
 @admin.register(Heartbeat)

@@ -16,7 +16,17 @@ from scheduling.models import AppointmentType, Bookable, Location, Practice, Pro
 @admin.register(Practice)
 class PracticeAdmin(ScopedAdmin):
     everyones = "There is one practice."
-    fields = ("name", "phone", "time_zone", "paused_at", "paused_by", "pause_reason")
+    fields = (
+        "name",
+        "phone",
+        "time_zone",
+        "office_days",
+        "office_opens",
+        "office_closes",
+        "paused_at",
+        "paused_by",
+        "pause_reason",
+    )
     readonly_fields = ("paused_at", "paused_by", "pause_reason")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

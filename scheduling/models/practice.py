@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import ValidationError
@@ -19,6 +20,12 @@ def validate_time_zone(name: str) -> None:
         )
 
 
+def validate_days(digits: str) -> None:
+    """Refuse anything but different digits from 1, Monday, to 7, Sunday."""
+    if not set(digits) <= set("1234567") or len(set(digits)) != len(digits):
+        raise ValidationError("Write each day once as a digit, 1 for Monday to 7 for Sunday, e.g. 12345.")
+
+
 class Practice(models.Model):
     """The one row that describes the practice and holds its *Pause everything* switch."""
 
@@ -27,6 +34,13 @@ class Practice(models.Model):
         max_length=40, blank=True, help_text="The number a person answers; it stands on every page."
     )
     time_zone = models.CharField(max_length=64, default="America/New_York", validators=[validate_time_zone])
+    office_days = models.CharField(
+        max_length=7, default="12345", blank=True, validators=[validate_days], help_text="1 is Monday, 7 is Sunday."
+    )
+    office_opens = models.TimeField(default=time(8, 0))
+    office_closes = models.TimeField(
+        default=time(18, 0), help_text="Silence of the EHR is a fault only while the office is open."
+    )
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_by = models.CharField(max_length=150, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)

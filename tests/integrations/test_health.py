@@ -31,6 +31,7 @@ def live_email(settings: Any) -> None:
 
 
 def test_silence_is_a_fault_and_ends(clinic: Clinic) -> None:
+    factories.practice(office_days="1234567", office_opens="00:00", office_closes="23:59:59")
     hours = timezone.now() - timedelta(hours=7)
     Connection.objects.update(loaded_at=hours, last_poll_at=hours, last_event_at=hours)
     assert health.watch() == [f"health.silent:{clinic.connection.pk}"]

@@ -15,12 +15,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.log import record_change
-from integrations.ehr import pulse
+from integrations import alerts
+from integrations.ehr import pulse, watching
 from integrations.ehr.fhir.assertion import ASSERTION_TYPE, client_assertion
 from integrations.ehr.gateway import LoginRefused, Malformed, Unavailable
 from integrations.ehr.signing_keys import NoKey
 from integrations.models import AccessToken, Connection
 from integrations.safe_json import NotJson, read_json
+from scheduling.models import WorkItem
 from scheduling.worklist import ask_staff
 
 if TYPE_CHECKING:
@@ -156,15 +158,16 @@ def stop(connection: Connection, error: str) -> None:
         record_change(connection, {"state": (Connection.State.ACTIVE, Connection.State.STOPPED)})
         connection.state = Connection.State.STOPPED
     pulse.note_refused_login(connection.pk, error)
+    trouble = watching.stopped(connection)
     ask_staff(
-        "connection.stopped",
-        "The EHR no longer accepts our login",
-        advice="Nothing is lost: events and bookings wait. Enter the new client secret at the connection and set it "
-        "to active; it goes on by itself.",
-        dedupe_key=f"connection.stopped:{connection.pk}",
-        urgency=0,
+        trouble.kind,
+        trouble.title,
+        advice=trouble.advice,
+        dedupe_key=trouble.key,
+        urgency=WorkItem.Urgency.RED,
         subject=connection,
     )
+    alerts.raise_alerts()
 
 
 def ensure_row(connection_id: int) -> None:

@@ -112,7 +112,7 @@ def test_a_client_the_ehr_no_longer_knows_stops_the_connection_and_asks_staff(sa
     connection.refresh_from_db()
     assert (connection.state, connection.last_error) == ("stopped", "invalid_client")
     item = WorkItem.objects.get()
-    assert (item.kind, item.urgency) == ("connection.stopped", 0)
+    assert (item.kind, item.urgency) == ("health.stopped", 0)
     calls = ApiCall.objects.count()
     with pytest.raises(LoginRefused):
         connect(connection).fetch("location", "elm")
