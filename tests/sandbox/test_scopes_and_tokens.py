@@ -92,5 +92,6 @@ def test_a_setting_that_does_not_exist_or_fit_changes_nothing(ehr: FhirClient, c
         "token_requests": None,
         "granted_scopes": "",
         "is_discoverable": True,
+        "hold_seconds": 600,
         "deletes_told": False,
     }

@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         dialect=options.dialect,
         control_token=options.control_token,
         token_seconds=options.token_seconds,
+        hold_seconds=options.hold_seconds,
         token_requests=options.token_requests,
         granted_scopes=options.grant,
         is_discoverable=not options.no_discovery,
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--grant", default="", metavar="SCOPES", help="all that a token can be good for, and enforced")
     parser.add_argument("--token-seconds", type=int, default=300)
     parser.add_argument("--token-requests", type=int, default=None, help="how many requests a token is good for")
+    parser.add_argument("--hold-seconds", type=int, default=600, help="how long a held time is kept (argonaut)")
     parser.add_argument("--no-discovery", action="store_true", help="no .well-known/smart-configuration")
     parser.add_argument("--tell-deletes", action="store_true", help="notify deletes to subscriptions by criteria")
     parser.add_argument("--certificate", default="", help="PEM file: answer by https only")

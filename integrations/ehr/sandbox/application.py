@@ -15,9 +15,10 @@ from .capability import capability_statement
 from .clinic import load_clinic
 from .control import Control
 from .delivery import Courier
-from .dialects import DIALECTS, Offer, Operation
+from .dialects import DIALECTS
 from .faults import Faults
 from .messages import FHIR_JSON, Request, Response, json_response
+from .offers import Offer, Operation
 from .outcomes import FhirError, operation_outcome
 from .paging import bundle_json, read_page
 from .sabotage import answer_with_fault
@@ -71,6 +72,9 @@ class Application:
         began = time.monotonic()
         if request.path.startswith("/_sandbox"):
             return self._guarded(self.control.answer, request)
+        if self.dialect.tidy is not None:
+            self.store.hold_seconds = self.settings.hold_seconds
+            self.dialect.tidy(self.store)
         fault = self.faults.take_request(request)
         if fault is None:
             response = self._guarded(self._route, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .clock import Clock, format_instant
-from .dialects import Dialect, Offer
+from .offers import Dialect, Offer
 
 SOFTWARE_VERSION = "1.0"
 

@@ -37,6 +37,8 @@ def load_clinic(store: Store, today: date | None, *, replaces: bool = False) -> 
             connection.execute("DELETE FROM slot_holds")
             connection.execute("DELETE FROM notifications")
             connection.execute("DELETE FROM subscription_events")
+            connection.execute("DELETE FROM proposals")
+            connection.execute("DELETE FROM holds")
         transaction.load(resources)
         connection.executemany("INSERT INTO slot_holds VALUES (?, ?)", holds)
     return True

@@ -36,6 +36,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "token_requests": lambda value: value is None or _is_count(value),
     "granted_scopes": lambda value: isinstance(value, str),
     "is_discoverable": lambda value: isinstance(value, bool),
+    "hold_seconds": _is_count,
     "deletes_told": lambda value: isinstance(value, bool),
 }
 _Action = Callable[[Request, re.Match[str]], Any]

@@ -2,73 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from . import oracle, topic_operations
-from .messages import Request, Response
+from . import argonaut, oracle, proposals, topic_operations
+from .offers import READ, WRITE, Dialect, Offer, Operation
 from .search import PARAMETERS
-from .store import Store, Transaction
-from .topics import BACKPORT, Notifying
-
-Json = dict[str, Any]
+from .topics import BACKPORT
 
 _BACKPORT_GUIDE = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition"
-_READ = ("read", "vread", "search-type")
-_WRITE = (*_READ, "create", "update", "patch")
+_ARGONAUT_GUIDE = "http://fhir.org/guides/argonaut-scheduling/OperationDefinition"
 
-
-@dataclass(frozen=True)
-class Operation:
-    """A FHIR operation. ``run`` gets the id at instance level, else an empty string; ``interaction`` is what a scope
-    must cover for it."""
-
-    run: Callable[[Store, Request, str], Response]
-    definition: str
-    levels: tuple[str, ...] = ("type", "instance")
-    methods: tuple[str, ...] = ("GET", "POST")
-    interaction: str = "read"
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What clients may do with one type of resource.
-
-    ``interactions`` are codes as in a CapabilityStatement. ``withheld`` are search parameters that this server lacks.
-    A search without ``_id`` needs exactly one parameter of each group in ``search_needs``. ``admit`` turns a new
-    resource into the form that is stored, ``check_change`` refuses a new version; both raise ``FhirError``.
-    """
-
-    interactions: tuple[str, ...] = _WRITE
-    withheld: frozenset[str] = frozenset()
-    search_needs: tuple[tuple[str, ...], ...] = ()
-    conditional_create: bool = True
-    update_creates: bool = True
-    writes_answer_with_body: bool = True
-    location_names_version: bool = True
-    admit: Callable[[Transaction, Json], Json] | None = None
-    check_change: Callable[[Json, Json], None] | None = None
-    operations: Mapping[str, Operation] = field(default_factory=dict)
-    note: str = ""
-
-    def parameters(self, resource_type: str) -> dict[str, str]:
-        """Search parameters by name, with their types."""
-        return {name: kind for name, kind in PARAMETERS[resource_type].items() if name not in self.withheld}
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """One vendor's form. Types of resources that are not among ``offers`` are unknown to clients."""
-
-    name: str
-    software: str
-    publisher: str = ""
-    offers: Mapping[str, Offer] = field(default_factory=dict)
-    notifying: Notifying = field(default_factory=Notifying)
-
-
-_DELETABLE = Offer((*_WRITE, "delete"))
+_DELETABLE = Offer((*WRITE, "delete"))
 PLAIN = Dialect(
     "plain",
     "Sandbox EHR",
@@ -118,4 +62,27 @@ ORACLE = Dialect(
     },
 )
 
-DIALECTS = {dialect.name: dialect for dialect in (PLAIN, ORACLE)}
+_ARGONAUT_READ = Offer(READ, _NO_CHANGES, conditional_create=False, update_creates=False)
+ARGONAUT = Dialect(
+    "argonaut",
+    "Argonaut Scheduling EHR (sandbox)",
+    offers=dict.fromkeys((name for name in PARAMETERS if name != "Subscription"), _ARGONAUT_READ)
+    | {
+        "Appointment": replace(
+            _ARGONAUT_READ,
+            operations={
+                "$find": Operation(proposals.find, f"{_ARGONAUT_GUIDE}/appointment-find", levels=("type",)),
+                "$hold": Operation(
+                    argonaut.hold, f"{_ARGONAUT_GUIDE}/appointment-hold", methods=("POST",), interaction="create"
+                ),
+                "$book": Operation(
+                    argonaut.book, f"{_ARGONAUT_GUIDE}/appointment-book", methods=("POST",), interaction="create"
+                ),
+            },
+            note="Booked by $find, $hold and $book. Cancelled and changed by HL7 v2 messages or by staff, not here.",
+        ),
+    },
+    tidy=argonaut.release_expired,
+)
+
+DIALECTS = {dialect.name: dialect for dialect in (PLAIN, ORACLE, ARGONAUT)}

@@ -150,7 +150,8 @@ def _meets(fault: Fault, request: Request) -> bool:
         return _is_search(request) and (fault.page is None or fault.page == _page(request))
     if fault.kind == "wrong-readback":
         parts = request.path.strip("/").split("/")
-        return request.method == "GET" and parts[:2] == ["fhir", "Appointment"] and len(parts) >= 3
+        is_one = len(parts) >= 3 and not parts[2].startswith("$")
+        return request.method == "GET" and parts[:2] == ["fhir", "Appointment"] and is_one
     return True
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import booking, subscriptions
-from .dialects import Offer
 from .messages import Request, Response, parse_json
+from .offers import Offer
 from .outcomes import FhirError, not_found
 from .patch import apply_patch
 from .search import matching_keys, parse_search

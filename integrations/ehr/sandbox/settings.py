@@ -20,7 +20,7 @@ class SandboxSettings:
     empty: whatever it asks for, and nothing is forbidden. ``token_requests``: how many requests a token is good for.
     ``certificate`` and the others are paths of PEM files; with ``client_ca`` only clients with a certificate of it get
     in. Without ``is_discoverable`` there is no smart-configuration. ``deletes_told``: subscriptions by criteria hear of
-    deletes too.
+    deletes too. ``hold_seconds``: how long a time is held that is not booked.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +42,7 @@ class SandboxSettings:
     token_requests: int | None = None
     clinic_seeded: bool = False
     today: date | None = None
+    hold_seconds: int = 600
     notification_attempts: int = 7
     notification_backoff_seconds: float = 1.0
     notification_timeout_seconds: float = 10.0

@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS subscription_events (
     subscription_id TEXT NOT NULL, number INTEGER NOT NULL, event_id TEXT NOT NULL, occurred_ms INTEGER NOT NULL,
     type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL,
     PRIMARY KEY (subscription_id, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS proposals (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holds (
+    appointment_id TEXT PRIMARY KEY, proposal_id TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 #: Columns that files of earlier versions lack.
 _ADDED = {
@@ -195,7 +198,8 @@ def _stamped(resource: dict[str, Any], resource_id: str, version: int, stamp: in
 class Store:
     """One SQLite file (WAL), many readers, one writer at a time.
 
-    ``base_url`` is how the server names itself where nobody has addressed it: in notifications.
+    ``base_url`` is how the server names itself where nobody has addressed it: in notifications. ``hold_seconds`` is how
+    long it keeps a time that is held.
     """
 
     def __init__(self, path: str) -> None:
@@ -212,6 +216,7 @@ class Store:
         latest = self._writer.execute("SELECT IFNULL(MAX(updated_ms), 0) FROM resources").fetchone()[0]
         self.clock = Clock(latest)
         self.base_url = ""
+        self.hold_seconds = 600
         self.notifying = Notifying()
         self.watcher: Callable[[Transaction, Record], None] = lambda transaction, record: None
         self.after_commit: Callable[[], None] = lambda: None

@@ -54,7 +54,7 @@ def events(store: Store, request: Request, resource_id: str) -> Response:
             " WHERE subscription_id = ? AND number >= ? AND number <= ? ORDER BY number LIMIT ?",
             (resource_id, since or 1, until or 2**62, EVENTS_LIMIT),
         ).fetchall()
-        found = tuple(Event(*row[:6], body=_body(connection, *row[3:])) for row in rows)
+        found = tuple(_event(connection, row) for row in rows)
         report = _report(
             store, connection, resource_id, subscription, kind="query-event", content=content, events=found
         )
@@ -76,9 +76,11 @@ def _report(store: Store, connection: Any, identity: str, subscription: dict[str
     )
 
 
-def _body(connection: Any, resource_type: str, resource_id: str, version: int) -> str:
+def _event(connection: Any, row: tuple[Any, ...]) -> Event:
+    number, event_id, occurred_ms, resource_type, resource_id, version = row
     record = fetch_version(connection, resource_type, resource_id, version)
-    return "" if record is None or record.deleted else record.body
+    body = "" if record is None or record.deleted else record.body
+    return Event(number, event_id, occurred_ms, resource_type, resource_id, version, body)
 
 
 def _present(store: Store, resource_id: str) -> dict[str, Any]:
