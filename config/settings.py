@@ -243,6 +243,7 @@ WAKE_TASKS = {
     "attention": "waitlist.tasks.drain_attention",
     "messages": "integrations.tasks.drain_messages",
     "writebacks": "integrations.tasks.drain_writebacks",
+    "polls": "integrations.tasks.poll_connections",
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -32,4 +32,5 @@ class IntegrationsConfig(AppConfig):
         )
         register_model(models.SigningKey)
         register_model(models.AlertContact)
+        register_model(models.EventSubscription, exclude=("events_seen", "last_heard_at", "checked_at"))
         register_model(models.CodeMapping, exclude=("times_seen", "last_seen_at"))

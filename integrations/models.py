@@ -33,6 +33,11 @@ class Connection(models.Model):
         SIGNED = "signed", "signed by our key (private_key_jwt)"
         NONE = "none", "no login: a test server, or only a client certificate"
 
+    class EventsBy(models.TextChoices):
+        CRITERIA = "criteria", "R4 subscription by criteria"
+        TOPIC = "topic", "subscription by topic (R5 backport)"
+        PLATFORM = "platform", "the vendor's own platform, set up there"
+
     class MissingReason(models.TextChoices):
         OFFER = "offer", "offer the time"
         STAFF = "staff", "ask staff"
@@ -58,6 +63,10 @@ class Connection(models.Model):
     mrn_system = models.CharField(max_length=255, blank=True, help_text="The identifier system of this EHR's MRNs.")
     poll_minutes = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(1)])
     poll_overlap_minutes = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(5)])
+    events_by = models.CharField(max_length=10, choices=EventsBy, default=EventsBy.CRITERIA)
+    event_topic = models.CharField(
+        max_length=400, blank=True, help_text="The SubscriptionTopic of appointments, where events come by topic."
+    )
     missing_reason = models.CharField(
         max_length=10,
         choices=MissingReason,
@@ -129,6 +138,34 @@ class SigningKey(models.Model):
 
     def __str__(self) -> str:
         return f"key {self.kid}"
+
+
+class EventSubscription(models.Model):
+    """A subscription of ours at an EHR, and how far its events have come.
+
+    ``events_seen`` is the EHR's own count of events since the subscription began, as far as we have heard it.
+    """
+
+    class Status(models.TextChoices):
+        REQUESTED = "requested", "requested"
+        ACTIVE = "active", "active"
+        ERROR = "error", "in error"
+        OFF = "off", "off"
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="subscriptions")
+    external_id = models.CharField(max_length=200)
+    by = models.CharField(max_length=10, choices=Connection.EventsBy)
+    status = models.CharField(max_length=10, choices=Status, default=Status.REQUESTED)
+    events_seen = models.PositiveBigIntegerField(null=True, blank=True)
+    heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
+    last_heard_at = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("connection", "external_id"), name="event_subscription_once"),)
+
+    def __str__(self) -> str:
+        return f"subscription {self.external_id}"
 
 
 class CodeMapping(models.Model):

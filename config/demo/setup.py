@@ -13,8 +13,7 @@ from django.utils import timezone
 from audit.context import service
 from config.demo import plan
 from config.demo.waiting import fill_waitlist
-from integrations.ehr import load
-from integrations.ehr.fhir import subscriptions
+from integrations.ehr import event_stream, load
 from integrations.models import CodeMapping, Connection
 from scheduling import bulk
 from scheduling.models import AppointmentType, Bookable, ExternalId, Practice, Source
@@ -73,7 +72,7 @@ def connect(base_url: str, public_url: str) -> Connection:
             load.load(connection.pk)
             _say_what_is_bookable(connection.source)
             fill_waitlist(connection.source)
-        subscriptions.subscribe(connection, f"{public_url}/webhooks/ehr/{connection.slug}/")
+        event_stream.start(connection, public_url)
     return connection
 
 

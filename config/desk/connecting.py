@@ -19,8 +19,7 @@ from audit.models import AccessRecord
 from config.desk.lines import connection_line
 from config.desk.rights import require
 from integrations import switches
-from integrations.ehr import checking, signing_keys
-from integrations.ehr.fhir import subscriptions
+from integrations.ehr import checking, event_stream, signing_keys
 from integrations.ehr.gateway import Finding, GatewayError
 from integrations.models import CodeMapping, Connection
 from scheduling import going_live
@@ -63,6 +62,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "now": now,
         "key_set_address": settings.PUBLIC_BASE_URL + reverse("ehr-key-set", args=[row.slug]),
         "webhook_address": settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[row.slug]),
+        "subscriptions": row.subscriptions.order_by("pk"),
         "has_webhook_secret": bool(row.webhook_secrets),
         "unmapped": unmapped.count(),
         "clinicians": going_live.readiness(row.source),
@@ -118,7 +118,7 @@ def _subscribe(request: HttpRequest, row: Connection) -> None:
         )
         return
     try:
-        subscriptions.subscribe(row, settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[row.slug]))
+        event_stream.start(row)
     except GatewayError as error:
         messages.error(
             request,

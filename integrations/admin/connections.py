@@ -58,6 +58,8 @@ class ConnectionForm(forms.ModelForm[Connection]):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("events_by") == Connection.EventsBy.TOPIC and not cleaned.get("event_topic"):
+            self.add_error("event_topic", "Events by topic need the topic's address. The vendor's documents name it.")
         certificate = cleaned.get("client_certificate") or ""
         key = cleaned.get("new_certificate_key") or self.instance.client_certificate_key or ""
         if certificate:
@@ -104,7 +106,18 @@ class ConnectionAdmin(ScopedAdmin):
                 )
             },
         ),
-        ("Webhook", {"fields": ("webhook_secrets_kept", "new_webhook_secret", "only_newest_webhook_secret")}),
+        (
+            "Webhook",
+            {
+                "fields": (
+                    "events_by",
+                    "event_topic",
+                    "webhook_secrets_kept",
+                    "new_webhook_secret",
+                    "only_newest_webhook_secret",
+                )
+            },
+        ),
         ("Names in the EHR", {"fields": ("identifier_system", "mrn_system")}),
         (
             "How it is read",

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlated, service
-from integrations.ehr import event_leases, intake, mirroring, outage
+from integrations.ehr import event_leases, event_stream, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
@@ -88,6 +88,9 @@ def _outcome(event: InboundEvent) -> tuple[str, str]:
 
 def _notices(event: InboundEvent, named: events.Notice | None) -> list[events.Notice]:
     payload = _payload(event)
+    stream = events.stream_of(payload)
+    if stream is not None:
+        event_stream.note(event.connection, stream)
     if named is not None and not payload:
         return [named]
     return events.notices_of(payload)
@@ -221,14 +224,8 @@ def _everything(event: InboundEvent, notice: events.Notice) -> str:
 
 
 def _subscription(event: InboundEvent, notice: events.Notice) -> str:
-    ask_staff(
-        "connection.subscription_ended",
-        "The EHR has stopped sending us its changes",
-        advice="Cancellations are still found by polling, some minutes later. Turn the subscription on in the EHR.",
-        dedupe_key=f"connection.subscription_ended:{event.connection_id}",
-        subject=event.connection,
-    )
-    return "the EHR's subscription has ended; staff were asked"
+    event_stream.look_soon(event.connection_id)
+    return "the EHR's subscription has ended; it is asked for again"
 
 
 _HANDLERS: dict[str, Callable[[InboundEvent, events.Notice], str]] = {

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from config.demo.control import SandboxControl
 from config.sandbox import SandboxProcess, start_sandbox
-from integrations.ehr import load
+from integrations.ehr import event_stream, load
 from integrations.models import CodeMapping, Connection
 from scheduling import mirror
 from scheduling.models import (
@@ -103,9 +103,7 @@ class Clinic:
 
     def subscribe(self, url: str) -> None:
         """Have the EHR notify ``url`` of every change to an Appointment, as a practice's subscription would."""
-        from integrations.ehr.fhir import subscriptions
-
-        subscriptions.subscribe(self.connection, f"{url}/webhooks/ehr/{self.connection.slug}/")
+        event_stream.start(self.connection, url)
 
     # --- ours -----------------------------------------------------------------------------------------------------
 

@@ -134,6 +134,36 @@ def notices_of(payload: Any) -> list[Notice]:
     return _distinct(_of_topic(head) if is_topic_notification(head) else _of_entries(payload))
 
 
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """What a notification by topic says of its stream: whose, in which state, how many events so far.
+
+    ``told`` is how many of them this notification names. ``total`` is None where none is given.
+    """
+
+    subscription_id: str
+    status: str
+    total: int | None
+    told: int
+
+
+def stream_of(payload: Any) -> StreamStatus | None:
+    """Return what a parsed notification says of its stream, None for one that is not by topic."""
+    head = _first_resource(payload) if isinstance(payload, dict) else {}
+    if not is_topic_notification(head):
+        return None
+    said = _parameters(head) if head["resourceType"] == "Parameters" else head
+    reference = said.get("subscription")
+    subscription = text(reference.get("reference")) if isinstance(reference, dict) else ""
+    total = text(str(said.get("eventsSinceSubscriptionStart", "")))
+    return StreamStatus(
+        subscription.rpartition("/")[2],
+        text(said.get("status")),
+        int(total) if total.isascii() and total.isdigit() and len(total) < 19 else None,
+        sum(1 for _ in items(said, "notificationEvent")),
+    )
+
+
 def is_topic_notification(head: Json) -> bool:
     """Return whether the first resource of a Bundle says what the Bundle notifies of."""
     return head.get("resourceType") in ("SubscriptionStatus", "Parameters")
@@ -204,6 +234,16 @@ def _of_topic(head: Json) -> Iterator[Notice]:
     yield from named or [Notice("everything")]
 
 
+#: The parts of a SubscriptionStatus that R4 writes as Parameters, and what R5 calls them.
+_STATUS_PARTS = {
+    "type": "type",
+    "topic": "topic",
+    "status": "status",
+    "subscription": "subscription",
+    "events-since-subscription-start": "eventsSinceSubscriptionStart",
+}
+
+
 def _parameters(head: Json) -> Json:
     plain: Json = {"notificationEvent": []}
     for parameter in items(head, "parameter"):
@@ -211,9 +251,9 @@ def _parameters(head: Json) -> Json:
         if name == "notification-event":
             parts = {part.get("name"): part.get("valueReference") for part in items(parameter, "part")}
             plain["notificationEvent"].append({"focus": parts.get("focus")})
-        elif name in ("type", "topic"):
+        elif isinstance(name, str) and name in _STATUS_PARTS:
             values = (value for key, value in parameter.items() if key.startswith("value"))
-            plain[name] = next(values, "")
+            plain[_STATUS_PARTS[name]] = next(values, "")
     return plain
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.urls import reverse
 
-from integrations.ehr.fhir import subscriptions
+from integrations.ehr import event_stream
 from integrations.ehr.gateway import GatewayError
 from integrations.models import Connection
 
@@ -25,12 +23,11 @@ class Command(BaseCommand):
             raise CommandError(f"There is no connection {options['slug']}. The staff site lists them.")
         if not connection.webhook_secrets:
             raise CommandError("The connection has no webhook secret yet. Give it one on the staff site, then repeat.")
-        endpoint = settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[connection.slug])
         try:
-            number = subscriptions.subscribe(connection, endpoint)
+            row = event_stream.start(connection)
         except GatewayError as error:
             raise CommandError(
                 f"The EHR did not take the subscription: {error.detail or error.code}. Nothing is lost: changes are "
                 f"polled every {connection.poll_minutes} minutes."
             ) from None
-        self.stdout.write(f"Subscription/{number} notifies {endpoint}")
+        self.stdout.write(f"Subscription/{row.external_id} is {row.get_status_display()}.")
