@@ -52,8 +52,11 @@ class Application:
         self.log: collections.deque[dict[str, Any]] = collections.deque(maxlen=LOG_LENGTH)
         self.courier = Courier(self.store, settings, self.faults)
         self.control = Control(self.store, settings, self.faults, self.tokens, self.log)
+        self.store.own_identifiers = self.dialect.own_identifiers
         if settings.clinic_seeded:
             load_clinic(self.store, settings.today)
+        with self.store.writing() as transaction:
+            transaction.add_own_identifiers()
         self.store.notifying = self.dialect.notifying
         self.store.watcher = lambda transaction, record: enqueue(
             transaction, record, deletes_told=settings.deletes_told
@@ -121,6 +124,10 @@ class Application:
             return smart_configuration(self.settings, request.base_url)
         if request.path == "/fhir/metadata":
             return json_response(200, capability_statement(self.dialect, request.base_url, self.store.clock), FHIR_JSON)
+        for beginning, page in self.dialect.pages.items():
+            if f"{request.path}/".startswith(beginning):
+                self.tokens.check(request)
+                return page(self.store, request)
         parts = request.path.strip("/").split("/")
         if parts[0] != "fhir":
             raise FhirError(404, "not-found", "There is nothing here. The FHIR base is /fhir.")

@@ -51,6 +51,23 @@ def occupy(
         _hold(transaction, appointment_id, slot)
 
 
+def in_slot(transaction: Transaction, slot: Record, patient: dict[str, Any]) -> dict[str, Any]:
+    """An Appointment without status, of the patient with the actors of the slot's schedule."""
+    start, end = slot.resource["start"], slot.resource["end"]
+    reference = relative_reference(slot.resource["schedule"]["reference"])
+    schedule = transaction.get("Schedule", reference.removeprefix("Schedule/"))
+    actors = schedule.resource.get("actor", []) if schedule is not None else []
+    others = [{"actor": actor, "required": "required", "status": "accepted"} for actor in actors]
+    return {
+        "resourceType": "Appointment",
+        "start": start,
+        "end": end,
+        "minutesDuration": (parse_instant(end) - parse_instant(start)) // 60_000,
+        "slot": [{"reference": f"Slot/{slot.id}"}],
+        "participant": [patient, *others],
+    }
+
+
 def note_holds(transaction: Transaction, appointments: list[dict[str, Any]]) -> None:
     """Remember which slots loaded appointments name, so that cancelling one frees them."""
     holds = [

@@ -39,6 +39,7 @@ def load_clinic(store: Store, today: date | None, *, replaces: bool = False) -> 
             connection.execute("DELETE FROM subscription_events")
             connection.execute("DELETE FROM proposals")
             connection.execute("DELETE FROM holds")
+            connection.execute("DELETE FROM messages")
         transaction.load(resources)
         connection.executemany("INSERT INTO slot_holds VALUES (?, ?)", holds)
     return True

@@ -84,6 +84,7 @@ class Control:
             ("GET", "log", self._recent_requests),
             ("GET", "notifications", lambda request, match: {"notifications": pending_summary(store)}),
             ("POST", f"notifications/{number}/redeliver", lambda request, match: redeliver(store, int(match["id"]))),
+            ("GET", "messages", lambda request, match: {"messages": self._messages()}),
             ("POST", "tokens/revoke", lambda request, match: self._tokens.revoke_all()),
             ("POST", "settings", self._change_settings),
             ("POST", "load", self._load),
@@ -146,6 +147,15 @@ class Control:
         limit = dict(request.parameters).get("limit", "200")
         entries = list(self._log)[-int(limit) :] if limit.isdigit() and int(limit) else []
         return {"requests": [entry | {"at": format_instant(entry["at"])} for entry in entries]}
+
+    def _messages(self) -> list[dict[str, Any]]:
+        """What the EHR has written to patients by itself."""
+        with self._store.reading() as connection:
+            rows = connection.execute("SELECT at_ms, kind, appointment_id, patient_id FROM messages").fetchall()
+        return [
+            {"at": format_instant(at_ms), "kind": kind, "appointment": appointment, "patient": patient}
+            for at_ms, kind, appointment, patient in rows
+        ]
 
     def _change_settings(self, request: Request, match: re.Match[str]) -> dict[str, Any]:
         """Only what is named changes: ``{token_seconds, token_requests, granted_scopes, is_discoverable}``."""

@@ -142,11 +142,16 @@ class Line:
 
     def _next(self) -> tuple[Notification | None, float]:
         """The head of the queue when it is due. Notifications set aside (late, held) do not block those behind them."""
+        aside = (
+            "treatment IN ('late', 'reorder')"
+            if self._store.notifying.is_ordered
+            else "attempts > 0 OR treatment != ''"
+        )
         with self._store.reading() as connection:
             rows = connection.execute(
                 "SELECT number, event_id, resource_type, body, due_ms, attempts, treatment, kind, headers"
                 " FROM notifications WHERE state = 'waiting' AND subscription_id = ?"
-                " AND (treatment NOT IN ('late', 'reorder') OR due_ms <= ?)"
+                f" AND (NOT ({aside}) OR due_ms <= ?)"
                 " ORDER BY number LIMIT 1",
                 (self._subscription_id, self._store.clock.now()),
             ).fetchone()

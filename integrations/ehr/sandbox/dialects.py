@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import argonaut, oracle, proposals, topic_operations
+from . import argonaut, athena, athena_rest, oracle, proposals, topic_operations
 from .offers import READ, WRITE, Dialect, Offer, Operation
 from .search import PARAMETERS
 from .topics import BACKPORT
@@ -85,4 +85,26 @@ ARGONAUT = Dialect(
     tidy=argonaut.release_expired,
 )
 
-DIALECTS = {dialect.name: dialect for dialect in (PLAIN, ORACLE, ARGONAUT)}
+_ATHENA_READ = Offer(READ, conditional_create=False, update_creates=False)
+ATHENA = Dialect(
+    "athena",
+    "athenahealth (sandbox)",
+    "athenahealth",
+    offers=dict.fromkeys(PARAMETERS, _ATHENA_READ)
+    | {
+        "Appointment": replace(
+            _ATHENA_READ,
+            note=f"Booked and cancelled by PUT /v1/{athena.PRACTICE}/appointments/{{id}}, which is no FHIR.",
+        ),
+        "Subscription": replace(
+            _ATHENA_READ,
+            interactions=("read", "search-type", "create", "delete"),
+            note="One per topic, id-only, signed by X-Hub-Signature with the secret from X-Hub-Secret.",
+        ),
+    },
+    notifying=athena.NOTIFYING,
+    pages={"/v1/": athena_rest.answer, "/fhir/SubscriptionTopic/": athena.list_topics},
+    own_identifiers={"Appointment": athena.APPOINTMENT_SYSTEM},
+)
+
+DIALECTS = {dialect.name: dialect for dialect in (PLAIN, ORACLE, ARGONAUT, ATHENA)}

@@ -43,6 +43,9 @@ def create(store: Store, offer: Offer, request: Request, resource_type: str) -> 
     A server without conditional create does not look at that header.
     """
     resource = check_form(_body(request), resource_type)
+    secret = request.headers.get(store.notifying.secret_header, "") if store.notifying.secret_header else ""
+    if resource_type == "Subscription" and secret:
+        resource = subscriptions.with_secret(resource, secret)
     condition = request.headers.get("If-None-Exist", "") if offer.conditional_create else ""
     with store.writing() as transaction:
         if offer.admit is not None:

@@ -59,7 +59,8 @@ class Offer:
 class Dialect:
     """One vendor's form. Types of resources that are not among ``offers`` are unknown to clients.
 
-    ``tidy`` runs before each request.
+    ``tidy`` runs before each request. ``pages`` are addresses beside FHIR, by the beginning of their path.
+    ``own_identifiers``: the system of the identifier that the server gives to each resource of a type.
     """
 
     name: str
@@ -68,3 +69,5 @@ class Dialect:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     notifying: Notifying = field(default_factory=Notifying)
     tidy: Callable[[Store], None] | None = None
+    pages: Mapping[str, Callable[[Store, Request], Response]] = field(default_factory=dict)
+    own_identifiers: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .clock import parse_instant
+from .booking import in_slot
 from .indexing import relative_reference
 from .outcomes import unprocessable
 from .store import Record, Transaction
@@ -30,18 +30,8 @@ def appointment_in_one_slot(transaction: Transaction, wish: dict[str, Any]) -> d
     if wish.get("status") != "booked":
         raise unprocessable("A new appointment must have the status booked.", "Appointment.status", "value")
     slot = _only_slot(transaction, wish)
-    patient = _only_patient(wish)
-    start, end = slot.resource["start"], slot.resource["end"]
-    return {
-        "resourceType": "Appointment",
-        "status": "booked",
-        **{name: wish[name] for name in KEPT if name in wish},
-        "start": start,
-        "end": end,
-        "minutesDuration": (parse_instant(end) - parse_instant(start)) // 60_000,
-        "slot": [{"reference": f"Slot/{slot.id}"}],
-        "participant": [patient, *_participants_of(transaction, slot)],
-    }
+    kept = {name: wish[name] for name in KEPT if name in wish}
+    return in_slot(transaction, slot, _only_patient(wish)) | {"status": "booked"} | kept
 
 
 def check_status_change(before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -75,11 +65,3 @@ def _only_patient(wish: dict[str, Any]) -> dict[str, Any]:
     if "type" in participant:
         raise unprocessable("The participant must have no type.", f"{path}[0].type", "not-supported")
     return {"actor": {"reference": reference}, "required": "required", "status": "accepted"}
-
-
-def _participants_of(transaction: Transaction, slot: Record) -> list[dict[str, Any]]:
-    """The actors of the slot's schedule, accepted."""
-    reference = relative_reference(slot.resource["schedule"]["reference"])
-    schedule = transaction.get("Schedule", reference.removeprefix("Schedule/"))
-    actors = schedule.resource.get("actor", []) if schedule is not None else []
-    return [{"actor": actor, "required": "required", "status": "accepted"} for actor in actors]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS subscription_events (
     subscription_id TEXT NOT NULL, number INTEGER NOT NULL, event_id TEXT NOT NULL, occurred_ms INTEGER NOT NULL,
     type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL,
     PRIMARY KEY (subscription_id, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS messages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, appointment_id TEXT NOT NULL,
+    patient_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS proposals (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holds (
     appointment_id TEXT PRIMARY KEY, proposal_id TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
@@ -102,6 +105,7 @@ class Transaction:
         self.base_url = store.base_url
         self.notifying = store.notifying
         self._watcher = store.watcher
+        self._own_identifiers = store.own_identifiers
 
     def get(self, resource_type: str, resource_id: str) -> Record | None:
         """The current version, or None when there is none or it was deleted."""
@@ -136,7 +140,7 @@ class Transaction:
         return record
 
     def _insert(self, resource_type: str, resource_id: str, resource: dict[str, Any], stamp: int) -> Record:
-        stored, body = _stamped(resource, resource_id, 1, stamp)
+        stored, body = _stamped(self._identified(resource, resource_id), resource_id, 1, stamp)
         cursor = self.connection.execute(
             "INSERT INTO resources (type, id, version, updated_ms, status, start_ms, end_ms, body)"
             " VALUES (?, ?, 1, ?, ?, ?, ?, ?)",
@@ -148,7 +152,7 @@ class Transaction:
 
     def _supersede(self, previous: Record, resource: dict[str, Any], stamp: int, deleted: bool) -> Record:
         version = previous.version + 1
-        stored, body = _stamped(resource, previous.id, version, stamp)
+        stored, body = _stamped(self._identified(resource, previous.id), previous.id, version, stamp)
         self.connection.execute(
             "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -168,6 +172,28 @@ class Transaction:
         )
         self._replace_terms(previous.key, stored)
         return Record(previous.key, previous.resource_type, previous.id, version, stamp, deleted, body)
+
+    def add_own_identifiers(self) -> None:
+        """Give the server's identifier to what was stored before it had one. No new versions, no notifications."""
+        for resource_type in self._own_identifiers:
+            rows = self.connection.execute(
+                "SELECT key, id, body FROM resources WHERE type = ?", (resource_type,)
+            ).fetchall()
+            for key, resource_id, body in rows:
+                present = json.loads(body)
+                identified = self._identified(present, resource_id)
+                if identified is not present:
+                    text = json.dumps(identified, ensure_ascii=False, separators=(",", ":"))
+                    self.connection.execute("UPDATE resources SET body = ? WHERE key = ?", (text, key))
+                    self._replace_terms(key, identified)
+
+    def _identified(self, resource: dict[str, Any], resource_id: str) -> dict[str, Any]:
+        """The resource with the server's own identifier, when this server gives one to its type."""
+        system = self._own_identifiers.get(resource["resourceType"])
+        present = resource.get("identifier", [])
+        if system is None or any(each.get("system") == system for each in present):
+            return resource
+        return resource | {"identifier": [*present, {"system": system, "value": resource_id}]}
 
     def _replace_terms(self, key: int, resource: dict[str, Any]) -> None:
         self.connection.execute("DELETE FROM terms WHERE key = ?", (key,))
@@ -199,7 +225,7 @@ class Store:
     """One SQLite file (WAL), many readers, one writer at a time.
 
     ``base_url`` is how the server names itself where nobody has addressed it: in notifications. ``hold_seconds`` is how
-    long it keeps a time that is held.
+    long it keeps a time that is held. ``own_identifiers`` are the systems of the identifiers that it gives, by type.
     """
 
     def __init__(self, path: str) -> None:
@@ -217,6 +243,7 @@ class Store:
         self.clock = Clock(latest)
         self.base_url = ""
         self.hold_seconds = 600
+        self.own_identifiers: Mapping[str, str] = {}
         self.notifying = Notifying()
         self.watcher: Callable[[Transaction, Record], None] = lambda transaction, record: None
         self.after_commit: Callable[[], None] = lambda: None

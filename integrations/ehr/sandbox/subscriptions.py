@@ -52,6 +52,11 @@ def accept(transaction: Transaction, subscription_id: str, resource: dict[str, A
     return accepted
 
 
+def with_secret(resource: dict[str, Any], secret: str) -> dict[str, Any]:
+    """The Subscription as if it had brought its signing secret itself."""
+    return resource | {"extension": [*resource.get("extension", []), {"url": SECRET_EXTENSION, "valueString": secret}]}
+
+
 def signature_scheme(resource: dict[str, Any], usual: str = "") -> str:
     """One of ``signatures.SCHEMES``: the one that the subscription asks for, else the server's usual one."""
     for holder in (resource, resource["channel"]):

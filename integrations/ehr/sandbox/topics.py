@@ -140,7 +140,8 @@ class Notifying:
     """How a server tells of changes.
 
     ``scheme`` signs where a subscription asks for none, ``secret_header`` brings the secret at the create. With
-    ``ends_in_error`` a topic-based subscription that cannot be delivered to stops until its client reactivates it.
+    ``ends_in_error`` a subscription by topic that cannot be delivered to stops until its client reactivates it. Unless
+    it ``is_ordered``, news that waits for another attempt lets later news pass.
     """
 
     topics: Mapping[str, Topic] = field(default_factory=dict)
@@ -151,6 +152,7 @@ class Notifying:
     secret_header: str = ""
     has_handshake: bool = True
     ends_in_error: bool = True
+    is_ordered: bool = True
 
 
 def extension(holder: Any, url: str) -> Json:
