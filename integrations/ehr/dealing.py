@@ -224,8 +224,8 @@ def _everything(event: InboundEvent, notice: events.Notice) -> str:
 
 
 def _subscription(event: InboundEvent, notice: events.Notice) -> str:
-    event_stream.look_soon(event.connection_id)
-    return "the EHR's subscription has ended; it is asked for again"
+    is_ours = event_stream.look_soon(event.connection)
+    return f"the EHR's subscription has ended; {'it is asked for again' if is_ours else 'staff were asked'}"
 
 
 _HANDLERS: dict[str, Callable[[InboundEvent, events.Notice], str]] = {

@@ -103,7 +103,7 @@ def keep(subscription_id: int, now: datetime | None = None) -> bool:
         was_ended = _bring_back(row)
     except GatewayError as error:
         _poll_now(row.connection_id, now)
-        _ask(row.connection, error)
+        _ask(row.connection, f"the EHR did not take it again: {error.code}")
         return True
     if missed or was_ended:
         # Whatever happened meanwhile was told to nobody.
@@ -127,13 +127,13 @@ def _bring_back(row: EventSubscription) -> bool:
     return ended
 
 
-def _ask(connection: Connection, error: GatewayError) -> None:
+def _ask(connection: Connection, why: str) -> None:
     ask_staff(
         "connection.subscription_ended",
         f"The EHR {connection.slug} has stopped sending us its changes",
-        advice=f"It did not take our subscription again ({error.code}). Nothing is lost: it is polled every "
-        f"{connection.poll_minutes} minutes, so cancellations are found a little later. Turn the subscription on in "
-        "the EHR, or ask for it again on the page Connect.",
+        advice=f"Our subscription is off ({why}). Nothing is lost: it is polled every {connection.poll_minutes} "
+        "minutes, so cancellations are found a little later. Turn the subscription on in the EHR, or ask for it again "
+        "on the page Connect.",
         dedupe_key=_key(connection.pk),
         subject=connection,
     )
@@ -153,9 +153,11 @@ def _key(connection_id: int) -> str:
     return f"connection.subscription_ended:{connection_id}"
 
 
-def look_soon(connection_id: int, now: datetime | None = None) -> None:
-    """The EHR says that a subscription ended: have it looked at by the next round."""
-    now = now or timezone.now()
-    rows = EventSubscription.objects.filter(connection_id=connection_id)
-    rows.update(status=Status.ERROR, checked_at=F("checked_at") - CHECKED_EVERY)
+def look_soon(connection: Connection) -> bool:
+    """The EHR says that a subscription ended: have ours looked at by the next round; False where we know of none."""
+    rows = EventSubscription.objects.filter(connection=connection)
+    if not rows.update(status=Status.ERROR, checked_at=F("checked_at") - CHECKED_EVERY):
+        _ask(connection, "the EHR ended it")
+        return False
     wake("polls")
+    return True

@@ -42,6 +42,7 @@ def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
         "identifier_system": "urn:sooner:booking",
         "poll_minutes": "5",
         "poll_overlap_minutes": "5",
+        "events_by": "criteria",
         "missing_reason": "offer",
         "silence_minutes": "360",
         "settle_seconds": "2",

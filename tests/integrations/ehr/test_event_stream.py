@@ -242,3 +242,15 @@ def test_events_that_overtake_one_another_never_lower_the_count(loaded: Connecti
 def test_a_stream_of_somebody_else_is_nothing_to_us(loaded: Connection) -> None:
     assert event_stream.note(loaded, StreamStatus("other", "error", 99, 1)) is False
     assert EventSubscription.objects.count() == 0
+
+
+def test_an_end_that_the_ehr_tells_of_is_looked_after_by_the_next_round(loaded: Connection) -> None:
+    EventSubscription.objects.create(connection=loaded, external_id="s-1", by="topic", checked_at=timezone.now())
+    assert event_stream.look_soon(loaded) is True
+    assert event_stream.due() == [subscription().pk]
+    assert WorkItem.objects.count() == 0
+
+
+def test_an_end_of_a_subscription_that_staff_made_in_the_ehr_is_told_to_staff(loaded: Connection) -> None:
+    assert event_stream.look_soon(loaded) is False
+    assert WorkItem.objects.get().kind == "connection.subscription_ended"
