@@ -23,7 +23,8 @@ _MONTHS = {
         *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
     ),
 }
-#: Short forms for texts. "sab" stands without its accent, which would turn one segment of a text into three.
+#: Short forms for texts. "sab" stands without its accent: á is not among the letters of a text's one segment, and with
+#: it each text that names a Saturday would be billed, and may be torn apart, as three.
 _SHORT_DAYS = {
     "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
     "es": ("lun", "mar", "mié", "jue", "vie", "sab", "dom"),

@@ -13,12 +13,12 @@ from django.conf import settings
 
 from scheduling.models import Location, Patient
 from tests.waitlist.conftest import Scene
-from waitlist import gsm7, wording
+from waitlist import gsm7, links, wording
 from waitlist.claims import Outcome
 from waitlist.models import Claim, Message
 
 NEW_YORK = ZoneInfo("America/New_York")
-LINK = "https://visits.example.org/o/" + "aB3-_xYz" * 4 + "/"
+LINK = "https://visits.example.org/o/" + "aB3-_xYz-_0kQ7Lm2Vn5Rt" + "/"
 CONTEXT: dict[str, Any] = {
     "practice": "Elm Street Clinic",
     "phone": "+12125550100",
@@ -59,7 +59,11 @@ def mail(kind: str, language: str = "en", **changes: Any) -> wording.Rendered:
 def test_every_text_is_one_segment(kind: str, outcome: str, language: str) -> None:
     said = text(kind, language, outcome=outcome)
     assert (gsm7.foreign(said), gsm7.segments(said)) == ("", 1), f"{gsm7.units(said)}: {said}"
-    assert said.startswith("Elm Street Clinic: ")
+    assert said.startswith(("Elm Street Clinic: ", "Elm Street Clinic has "))
+
+
+def test_a_link_is_as_long_as_these_texts_allow_for() -> None:
+    assert len(links.address_of(links.make_token().text).partition("/o/")[2]) == len(LINK.partition("/o/")[2])
 
 
 @EACH_LANGUAGE
@@ -95,13 +99,14 @@ def test_nothing_is_left_open_when_the_context_is_bare(kind: str, outcome: str, 
 
 def test_the_offer_in_english() -> None:
     assert text("offer") == (
-        f"Elm Street Clinic: opening Tue Nov 24, 2:30 PM. Want it? Reply YES 47 or NO 47. STOP ends texts. {LINK}"
+        f"Elm Street Clinic has an opening Tue Nov 24, 2:30 PM. Want it? Reply YES 47 or NO 47. STOP ends texts. {LINK}"
     )
 
 
 def test_the_offer_in_spanish() -> None:
     assert text("offer", "es") == (
-        f"Elm Street Clinic: ¿Quiere cita mar 24 nov, 2:30 PM? Responda SI 47 o NO 47. STOP para terminar. {LINK}"
+        "Elm Street Clinic: ¿quiere la cita del mar 24 nov, 2:30 PM? Responda SI 47 o NO 47. "
+        f"STOP para terminar. {LINK}"
     )
 
 
@@ -117,8 +122,30 @@ def test_a_move_up_says_what_a_yes_gives_up() -> None:
         "You keep your appointment on Thursday 3 December, 9:00 in the morning unless we confirm this one. "
         "If we confirm this one, we cancel the other one for you." in mail("offer", keep=LATER).body
     )
-    assert "We are canceling Thu Dec 3, 9:00 AM for you." in text("confirmed", replaces=LATER)
-    assert "You still have Thu Dec 3, 9:00 AM." in text("refused", keep=LATER)
+    assert "We cancel Thu Dec 3, 9:00 AM for you." in text("confirmed", replaces=LATER)
+    assert "You still have Thu Dec 3, 9:00 AM and your place on the list." in text("refused", keep=LATER)
+
+
+@EACH_LANGUAGE
+@pytest.mark.parametrize(("kind", "name"), [("confirmed", "replaces"), ("refused", "keep")])
+def test_the_end_of_a_move_up_is_one_segment(kind: str, name: str, language: str) -> None:
+    long = {
+        "start": datetime(2026, 11, 25, 12, 30, tzinfo=NEW_YORK),
+        name: datetime(2026, 12, 16, 10, 45, tzinfo=NEW_YORK),
+    }
+    said = text(kind, language, **long)
+    assert gsm7.segments(said) == 1, f"{gsm7.units(said)}: {said}"
+
+
+@EACH_LANGUAGE
+def test_a_patient_who_is_busy_at_that_time_hears_why(language: str) -> None:
+    because = {"en": "you already have an appointment at that time", "es": "usted ya tiene una cita a esa hora"}[
+        language
+    ]
+    said = text("refused", language, busy=True)
+    assert because in said
+    assert gsm7.segments(said) == 1
+    assert because.removeprefix("usted ") in mail("refused", language, busy=True).body.replace("You", "you")
 
 
 def test_received_is_never_confirmed() -> None:
