@@ -1,7 +1,8 @@
 """Whether a time is free at a FHIR server: its slots say what may be booked, its appointments what is taken.
 
 A slot alone is not believed: some servers leave it free or busy whatever happens to the appointment. And no slot at
-all means that the practice does not keep slots there, not that nothing is free.
+all means that the practice does not keep slots there, not that nothing is free. A patient's time is taken by theirs,
+whoever they are with.
 """
 
 from __future__ import annotations
