@@ -21,6 +21,8 @@ class Connection(models.Model):
     class Kind(models.TextChoices):
         FHIR = "fhir", "FHIR R4: Medplum, HAPI, Aidbox, Blaze and others"
         ORACLE = "oracle", "Oracle Health (Millennium)"
+        ARGONAUT = "argonaut", "Argonaut Scheduling: Epic"
+        ATHENA = "athena", "athenahealth"
 
     class State(models.TextChoices):
         ACTIVE = "active", "active"
@@ -48,6 +50,9 @@ class Connection(models.Model):
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.FHIR)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     base_url = models.URLField(max_length=400)
+    practice_number = models.CharField(
+        max_length=40, blank=True, help_text="The practice's own number at the vendor, where its addresses hold one."
+    )
     token_url = models.URLField(max_length=400, blank=True, help_text="Empty: discovered at the EHR.")
     client_id = models.CharField(max_length=200, blank=True)
     client_secret = EncryptedTextField(blank=True)

@@ -91,7 +91,7 @@ class ConnectionAdmin(ScopedAdmin):
     list_display = ("slug", "source", "kind", "state_shown", "last_heard", "failing", "page")
     list_select_related = ("source",)
     fieldsets = (
-        (None, {"fields": ("slug", "source", "kind", "state_shown", "base_url", "token_url")}),
+        (None, {"fields": ("slug", "source", "kind", "state_shown", "base_url", "practice_number", "token_url")}),
         (
             "Signing in",
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -33,9 +34,20 @@ def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
         found = [address]
         if address.verdict != "no":
             found += connect(connection).findings()
+            _note_how_it_books(connection)
     connection.checked_at, connection.findings = now, [asdict(each) for each in found]
     Connection.objects.filter(pk=connection.pk).update(checked_at=now, findings=connection.findings)
     return found
+
+
+def _note_how_it_books(connection: Connection) -> None:
+    """What may be offered depends on whether the EHR books any stretch of time or one slot only."""
+    with contextlib.suppress(GatewayError):
+        one_slot = connect(connection).capabilities.book_mode == "one_slot"
+        source = connection.source
+        if source.books_one_slot != one_slot:
+            source.books_one_slot = one_slot
+            source.save(update_fields=("books_one_slot",))
 
 
 def found(connection: Connection) -> list[Finding]:

@@ -276,7 +276,7 @@ class _Writing:
     def clean(self) -> str:
         left = [stored for stored in self._booked if self._read(stored.external_id).status in Appointment.OCCUPYING]
         if left and not self._gateway.capabilities.cancels:
-            raise Failed(f"cancel by hand in the EHR: {', '.join(stored.external_id for stored in left)}")
+            raise NotOffered(f"cancel by hand in the EHR: {', '.join(stored.external_id for stored in left)}")
         for stored in left:
             self._cancel(stored)
         return ""

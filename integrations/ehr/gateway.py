@@ -22,6 +22,8 @@ Record = PatientRecord | ProviderRecord | LocationRecord | AppointmentRecord
 ADAPTERS = {
     "fhir": "integrations.ehr.fhir.adapter.open_gateway",
     "oracle": "integrations.ehr.oracle.adapter.open_gateway",
+    "argonaut": "integrations.ehr.argonaut.adapter.open_gateway",
+    "athena": "integrations.ehr.athena.adapter.open_gateway",
 }
 
 

@@ -76,7 +76,7 @@ def test_from_an_address_to_a_live_clinician(maria: Client, practice: Practice, 
 
 def test_what_is_missing_is_told_with_what_it_costs(ira: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
     connection = sandbox.connect(client_secret="another")
-    assert step(ira, connection, "check") == "1 of 13 answers needs your attention. Nothing was changed."
+    assert step(ira, connection, "check") == "1 of 15 answers needs your attention. Nothing was changed."
     words = text_of(ira.get(page_of(connection)))
     assert "Are we let in? no The EHR's login answered 401 invalid_client." in words
     assert "Compare client id, secret or key with what the vendor registered" in words

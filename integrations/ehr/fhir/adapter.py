@@ -80,9 +80,9 @@ class FhirGateway:
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
         """Return the appointment with this identifier, a live one before a cancelled one, or None.
 
-        Raises Rejected where the EHR keeps no identifiers of ours.
+        Raises Rejected for an identifier of ours where the EHR keeps none.
         """
-        if not self.capabilities.finds_by_identifier:
+        if system == self._connection.identifier_system and not self.capabilities.finds_by_identifier:
             raise Rejected("This EHR cannot be searched for an identifier of ours.")
         token = f"{_escaped(system)}|{_escaped(value)}" if system else _escaped(value)
         found = self._appointments([("identifier", token)])
@@ -181,7 +181,7 @@ class FhirGateway:
 
     def findings(self) -> Iterator[Finding]:
         """Try what we need of this server, changing nothing in it, and yield what came of each."""
-        return checking.findings(self._connection)
+        return checking.findings(self._connection, self.known_better)
 
     def _read(self, resource_type: str, external_id: str) -> tuple[Answer, Json]:
         answer = self.transport.read(f"{resource_type}/{_checked(external_id)}")

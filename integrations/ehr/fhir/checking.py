@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -42,8 +43,11 @@ READS = (
 _R4 = re.compile(r"4\.0(\.\d+)?")
 
 
-def findings(connection: Connection) -> Iterator[Finding]:
-    """Yield what came of each try, in the order in which a person would mend them. Nothing at the EHR changes."""
+def findings(connection: Connection, known_better: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what came of each try, in the order in which a person would mend them. Nothing at the EHR changes.
+
+    ``known_better`` are capabilities that the dialect knows and the CapabilityStatement does not say.
+    """
     transport = Transport(connection, seconds=SECONDS, asks_anyway=True)
     statement, about_server = _statement(transport)
     yield about_server
@@ -56,7 +60,7 @@ def findings(connection: Connection) -> Iterator[Finding]:
     if statement is not None:
         declared = capabilities.declared_by(statement)
         capabilities.keep(connection, declared)
-        yield from _declared(connection, declared, granted)
+        yield from _declared(connection, replace(declared, **known_better), granted)
 
 
 def _statement(transport: Transport) -> tuple[Json | None, Finding]:
@@ -171,8 +175,24 @@ def _declared(connection: Connection, declared: Capabilities, granted: str) -> I
             "Each appointment is read again before it is changed.",
         ),
         (
+            "cancels",
+            declared.cancels,
+            "Can an appointment be cancelled?",
+            "We may cancel what a patient gives up.",
+            "It does not let us cancel.",
+            "When a patient moves up, staff cancel the later appointment.",
+        ),
+        (
+            "silence",
+            not declared.confirms_itself,
+            "Does it leave the talking to us?",
+            "It sends no confirmations of its own.",
+            "It writes to patients about bookings by itself.",
+            "Each of our bookings asks it not to; switch its messages off there too, so that nobody hears twice.",
+        ),
+        (
             "events",
-            declared.events,
+            declared.events or connection.events_by == Connection.EventsBy.PLATFORM,
             "Does it send events?",
             "It can notify us of each change.",
             "It offers no subscriptions.",

@@ -54,7 +54,7 @@ def look(
     asked_at, start, end = timezone.now(), asked.start, asked.end
     slots = _slots(transport, reader, provider_id, location_id, asked) if has_slots else []
     taken = _taken(transport, reader, provider_id, asked)
-    offered = _joined([slot.interval for slot in slots if slot.free]) if slots else [asked]
+    offered = joined([slot.interval for slot in slots if slot.free]) if slots else [asked]
     free = [
         piece
         for stretch in offered
@@ -134,7 +134,7 @@ def _around(transport: Transport, whose: tuple[str, str], asked: Interval) -> It
             yield resource
 
 
-def _joined(pieces: list[Interval]) -> list[Interval]:
+def joined(pieces: list[Interval]) -> list[Interval]:
     """Return touching and overlapping stretches as one."""
     joined: list[Interval] = []
     for piece in sorted(pieces):

@@ -81,6 +81,11 @@ class Transport:
         named = {"Content-Type": FHIR_JSON, "Prefer": "return=representation", **(headers or {})}
         return self._call(method, f"{self.base_url}/{path}", b"" if body is None else json.dumps(body).encode(), named)
 
+    def send_form(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
+        """Send form fields to a path of the EHR's own origin, for interfaces beside FHIR; raises GatewayError."""
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        return self._call(method, self.absolute(path), urlencode(fields).encode(), headers)
+
     def read_publicly(self, path: str) -> Answer:
         """GET something that needs no login, without our token."""
         state = self._present_state()

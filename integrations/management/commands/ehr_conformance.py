@@ -30,6 +30,9 @@ class Command(BaseCommand):
         parser.add_argument("--provider", help="the EHR's id of a clinician")
         parser.add_argument("--location", help="the EHR's id of a location")
         parser.add_argument("--start", help="a free time, with its offset: 2030-01-31T09:00-05:00")
+        parser.add_argument(
+            "--leave-booked", action="store_true", help="write even where the EHR does not let us cancel afterwards"
+        )
         parser.add_argument("--minutes", type=int, default=30, help="how long it lasts (default: 30)")
         parser.add_argument("--type", default="", help="the visit's type in the EHR, as system|code")
 
@@ -41,6 +44,11 @@ class Command(BaseCommand):
         gateway = connect(connection)
         with service("ehr_conformance"), correlated():
             results = self._show(conformance.read_only(gateway))
+            if trial is not None and not gateway.capabilities.cancels and not options["leave_booked"]:
+                raise CommandError(
+                    "This EHR does not let us cancel, so what is booked would stay. Nothing was booked. With "
+                    "--leave-booked it is tried all the same, and you cancel it in the EHR."
+                )
             if trial is not None:
                 results += self._show(conformance.writing(gateway, trial))
         failed = sum(result.verdict == "failed" for result in results)

@@ -17,9 +17,18 @@ from tests.fixtures import sandbox as ehr
 pytestmark = pytest.mark.django_db
 
 #: Which form of the sandbox each kind of connection is made for.
-DIALECTS = {"fhir": "plain", "oracle": "oracle"}
+DIALECTS = {"fhir": "plain", "oracle": "oracle", "argonaut": "argonaut", "athena": "athena"}
 #: What a dialect does not do, and says so.
-NOT_OFFERED: dict[str, set[str]] = {"fhir": set(), "oracle": set()}
+NOT_OFFERED: dict[str, set[str]] = {
+    "fhir": set(),
+    "oracle": set(),
+    "argonaut": {
+        "A change of an older version is refused",
+        "It can be cancelled",
+        "Nothing of ours is left behind",
+    },
+    "athena": {"A change of an older version is refused"},
+}
 
 
 @pytest.fixture(params=sorted(DIALECTS))
@@ -46,7 +55,7 @@ def playing(kind: str) -> Iterator[ehr.Sandbox]:
 
 @pytest.fixture
 def gateway(playing: ehr.Sandbox, kind: str) -> Gateway:
-    connection = playing.connect(kind=kind)
+    connection = playing.connect(kind=kind, practice_number="195900")
     load.load(connection.pk)
     connection.refresh_from_db()
     return connect(connection)
@@ -83,9 +92,22 @@ def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
     assert failed(results) == []
     assert not_offered(results) == NOT_OFFERED[kind]
     assert len(results) == 8
-    assert [each["id"] for each in playing.appointments(status="booked")] == ["b-1"]
+    left = {each["participant"][0]["actor"]["reference"] for each in playing.appointments(status="booked")}
+    if kind == "argonaut":  # nobody but staff can cancel there
+        assert left == {"Patient/patient-1", "Patient/patient-2"}
+        return
+    assert left == {"Patient/patient-1"}
     cancelled = playing.appointments(status="cancelled")
     assert [each["participant"][0]["actor"]["reference"] for each in cancelled] == ["Patient/patient-2"]
+
+
+@pytest.mark.parametrize("kind", ["athena"], indirect=True)
+def test_an_ehr_that_writes_to_patients_itself_is_told_not_to(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    person = ehr.patient("patient-2", 2)
+    playing.change({**person, "telecom": [{"system": "email", "value": "patient-2@example.org"}]})
+    assert failed(list(conformance.writing(gateway, trial()))) == []
+    assert len(playing.appointments(status="cancelled")) == 1
+    assert playing.control.get("messages")["messages"] == []
 
 
 def test_a_time_that_is_taken_is_not_tried(gateway: Gateway, playing: ehr.Sandbox) -> None:
@@ -111,6 +133,21 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.parametrize("kind", ["argonaut"], indirect=True)
+def test_where_nothing_can_be_cancelled_nothing_is_booked_unless_a_person_insists(
+    gateway: Gateway, playing: ehr.Sandbox
+) -> None:
+    slug = gateway._connection.slug  # type: ignore[attr-defined]
+    write = ("--write", "--patient", "patient-2", "--provider", "ana", "--location", "elm")
+    when = ("--start", ehr.start_of(0).isoformat())
+    with pytest.raises(CommandError, match="Nothing was booked"):
+        run(slug, *write, *when)
+    assert len(playing.appointments(status="booked")) == 1
+    assert "cancel by hand in the EHR" in run(slug, *write, *when, "--leave-booked")
+    assert len(playing.appointments(status="booked")) == 2
+
+
+@pytest.mark.parametrize("kind", ["fhir", "oracle", "athena"], indirect=True)
 def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing: ehr.Sandbox) -> None:
     slug = gateway._connection.slug  # type: ignore[attr-defined]
     assert run(slug).endswith("9 questions, 0 failed\n")

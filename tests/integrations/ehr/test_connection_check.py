@@ -32,6 +32,8 @@ ALL = (
     "writes",
     "retries",
     "versions",
+    "cancels",
+    "silence",
     "events",
     "changes",
 )
