@@ -93,5 +93,8 @@ def test_a_setting_that_does_not_exist_or_fit_changes_nothing(ehr: FhirClient, c
         "granted_scopes": "",
         "is_discoverable": True,
         "hold_seconds": 600,
+        "rate_limit": None,
+        "rate_window_seconds": 60,
+        "retry_after_is_date": False,
         "deletes_told": False,
     }

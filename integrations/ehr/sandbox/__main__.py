@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         dialect=options.dialect,
         control_token=options.control_token,
         token_seconds=options.token_seconds,
+        rate_limit=options.rate_limit,
+        retry_after_is_date=options.retry_after_date,
         hold_seconds=options.hold_seconds,
         token_requests=options.token_requests,
         granted_scopes=options.grant,
@@ -104,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-seconds", type=int, default=300)
     parser.add_argument("--token-requests", type=int, default=None, help="how many requests a token is good for")
     parser.add_argument("--hold-seconds", type=int, default=600, help="how long a held time is kept (argonaut)")
+    parser.add_argument("--rate-limit", type=int, default=None, help="requests per minute, of all clients together")
+    parser.add_argument("--retry-after-date", action="store_true", help="say when to come again as a date")
     parser.add_argument("--no-discovery", action="store_true", help="no .well-known/smart-configuration")
     parser.add_argument("--tell-deletes", action="store_true", help="notify deletes to subscriptions by criteria")
     parser.add_argument("--certificate", default="", help="PEM file: answer by https only")

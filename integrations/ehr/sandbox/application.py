@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from . import interactions
 from .auth import Token, TokenDesk, check_scope, smart_configuration
+from .batch import answer_batch
 from .capability import capability_statement
 from .clinic import load_clinic
 from .control import Control
@@ -21,6 +22,7 @@ from .messages import FHIR_JSON, Request, Response, json_response
 from .offers import Offer, Operation
 from .outcomes import FhirError, operation_outcome
 from .paging import bundle_json, read_page
+from .rate_limit import RateLimit
 from .sabotage import answer_with_fault
 from .search import check_needs, parse_search
 from .settings import SandboxSettings
@@ -49,6 +51,7 @@ class Application:
         self.store = Store(settings.database)
         self.faults = Faults()
         self.tokens = TokenDesk(settings)
+        self.rate_limit = RateLimit(settings)
         self.log: collections.deque[dict[str, Any]] = collections.deque(maxlen=LOG_LENGTH)
         self.courier = Courier(self.store, settings, self.faults)
         self.control = Control(self.store, settings, self.faults, self.tokens, self.log)
@@ -75,9 +78,6 @@ class Application:
         began = time.monotonic()
         if request.path.startswith("/_sandbox"):
             return self._guarded(self.control.answer, request)
-        if self.dialect.tidy is not None:
-            self.store.hold_seconds = self.settings.hold_seconds
-            self.dialect.tidy(self.store)
         fault = self.faults.take_request(request)
         if fault is None:
             response = self._guarded(self._route, request)
@@ -122,16 +122,25 @@ class Application:
             if not self.settings.is_discoverable:
                 raise FhirError(404, "not-found", "This server has no smart-configuration.")
             return smart_configuration(self.settings, request.base_url)
+        self.rate_limit.check()
+        if self.dialect.tidy is not None:
+            self.store.hold_seconds = self.settings.hold_seconds
+            self.dialect.tidy(self.store)
         if request.path == "/fhir/metadata":
             return json_response(200, capability_statement(self.dialect, request.base_url, self.store.clock), FHIR_JSON)
         for beginning, page in self.dialect.pages.items():
             if f"{request.path}/".startswith(beginning):
                 self.tokens.check(request)
                 return page(self.store, request)
-        parts = request.path.strip("/").split("/")
-        if parts[0] != "fhir":
+        if request.path.strip("/").split("/")[0] != "fhir":
             raise FhirError(404, "not-found", "There is nothing here. The FHIR base is /fhir.")
         token = self.tokens.check(request)
+        if request.path.strip("/") == "fhir" and request.method == "POST" and self.dialect.takes_batches:
+            return answer_batch(request, lambda asked: self._guarded(lambda one: self._fhir(token, one), asked))
+        return self._fhir(token, request)
+
+    def _fhir(self, token: Token, request: Request) -> Response:
+        parts = request.path.strip("/").split("/")
         offer = self.dialect.offers.get(parts[1]) if len(parts) > 1 else None
         if offer is None:
             raise FhirError(404, "not-supported", f"This server has only {', '.join(self.dialect.offers)}.")

@@ -29,6 +29,7 @@ def capability_statement(dialect: Dialect, base_url: str, clock: Clock) -> dict[
                 "mode": "server",
                 "security": _security(base_url),
                 "resource": [_resource(name, offer) for name, offer in dialect.offers.items()],
+                **({"interaction": [{"code": "batch"}]} if dialect.takes_batches else {}),
             }
         ],
     }

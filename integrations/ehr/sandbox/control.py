@@ -37,6 +37,9 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "granted_scopes": lambda value: isinstance(value, str),
     "is_discoverable": lambda value: isinstance(value, bool),
     "hold_seconds": _is_count,
+    "rate_limit": lambda value: value is None or _is_count(value),
+    "rate_window_seconds": lambda value: _is_count(value) and value > 0,
+    "retry_after_is_date": lambda value: isinstance(value, bool),
     "deletes_told": lambda value: isinstance(value, bool),
 }
 _Action = Callable[[Request, re.Match[str]], Any]

@@ -35,6 +35,7 @@ PLAIN = Dialect(
         ),
     },
     notifying=BACKPORT,
+    takes_batches=True,
 )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from .messages import Request
+from .messages import Request, Response
 from .outcomes import FhirError
 from .paging import CURSOR, position_of
 
@@ -16,9 +17,10 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 REFUSING = ("500", "503-html", "429", "timeout", "reset-before", "401", "403", "redirect", "html-200", "down", "slow")
 CONFLICTING = ("stale-409", "taken-409", "duplicate-409", "locked-423")
 AFTER_COMMIT = ("reset-after-commit", "cut-json", "empty-201")
+CACHE = "stale-cache"
 PAGE = ("page-loop", "page-500", "foreign-next", "bad-entry")
 NOTIFICATION = ("notify-double", "notify-late", "notify-reorder", "notify-lost", "notify-bad-signature")
-KINDS = (*REFUSING, *CONFLICTING, *AFTER_COMMIT, *PAGE, "wrong-readback", *NOTIFICATION)
+KINDS = (*REFUSING, *CONFLICTING, *AFTER_COMMIT, *PAGE, "wrong-readback", CACHE, *NOTIFICATION)
 _WRITE_ONLY = (*CONFLICTING, "empty-201", "reset-after-commit")
 
 
@@ -28,7 +30,8 @@ class Fault:
 
     ``count`` is how many requests it still hits (None: until cleared), ``skip`` how many matching ones pass first.
     ``processed`` lets the request take effect before it is answered wrongly. ``field`` is what wrong-readback changes;
-    ``page`` is the page that page faults hit; ``url`` is where redirect and foreign-next lead.
+    ``page`` is the page that page faults hit; ``url`` is where redirect and foreign-next lead. ``kept`` are the answers
+    of stale-cache by address, with the time they were made.
     """
 
     kind: str
@@ -45,6 +48,7 @@ class Fault:
     number: int = 0
     hits: int = 0
     ends_at: float | None = None
+    kept: dict[str, tuple[float, Response]] = dataclasses.field(default_factory=dict)
 
 
 def parse_fault(value: Any) -> Fault:
@@ -73,7 +77,7 @@ def parse_fault(value: Any) -> Fault:
         raise FhirError(400, "invalid", f"kind must be one of {', '.join(KINDS)}.")
     fault = Fault(**value | {"retry_after": str(value.get("retry_after", ""))})
     fault.method = fault.method.upper()
-    if fault.kind == "down":
+    if fault.kind in ("down", CACHE):
         fault.count = None
         fault.ends_at = None if fault.seconds is None else time.monotonic() + fault.seconds
     if fault.kind == "page-500" and fault.page is None:
@@ -107,7 +111,12 @@ class Faults:
     def listed(self) -> list[dict[str, Any]]:
         with self._lock:
             return [
-                {name: value for name, value in asdict(fault).items() if name != "ends_at"} for fault in self._faults
+                {
+                    each.name: getattr(fault, each.name)
+                    for each in dataclasses.fields(fault)
+                    if each.name not in ("ends_at", "kept")
+                }
+                for fault in self._faults
             ]
 
     def take_request(self, request: Request) -> Fault | None:
@@ -146,6 +155,8 @@ def _meets(fault: Fault, request: Request) -> bool:
         return False
     if fault.kind in _WRITE_ONLY and fault.method == "*":
         return request.method in WRITES and not request.path.endswith("/_search")
+    if fault.kind == CACHE:
+        return request.method == "GET" and request.path.startswith("/fhir/")
     if fault.kind in PAGE:
         return _is_search(request) and (fault.page is None or fault.page == _page(request))
     if fault.kind == "wrong-readback":

@@ -68,6 +68,7 @@ class Dialect:
     publisher: str = ""
     offers: Mapping[str, Offer] = field(default_factory=dict)
     notifying: Notifying = field(default_factory=Notifying)
+    takes_batches: bool = False
     tidy: Callable[[Store], None] | None = None
     pages: Mapping[str, Callable[[Store, Request], Response]] = field(default_factory=dict)
     own_identifiers: Mapping[str, str] = field(default_factory=dict)

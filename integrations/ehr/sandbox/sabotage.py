@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from .auth import unauthorised
 from .clock import format_instant, parse_instant
-from .faults import AFTER_COMMIT, PAGE, Fault, Faults
+from .faults import AFTER_COMMIT, CACHE, PAGE, Fault, Faults
 from .messages import FHIR_JSON, Delivery, Request, Response, json_response
 from .outcomes import FhirError
 from .paging import position_of
@@ -38,6 +39,8 @@ def answer_with_fault(faults: Faults, fault: Fault, request: Request, route: Cal
         response = route(request)
     elif fault.kind in AFTER_COMMIT:
         response = _after_commit(fault, route(request))
+    elif fault.kind == CACHE:
+        response = _from_cache(fault, request, route)
     elif fault.kind in PAGE or fault.kind == "wrong-readback":
         response = _distorted(fault, request, route)
     else:
@@ -45,6 +48,22 @@ def answer_with_fault(faults: Faults, fault: Fault, request: Request, route: Cal
             route(request)
         response = _refusal(faults, fault, request)
     response.fault = fault.kind
+    return response
+
+
+def _from_cache(fault: Fault, request: Request, route: Callable[[Request], Response]) -> Response:
+    """The answer that was given first, however old, unless the client asks past the cache."""
+    said = f"{request.headers.get('Cache-Control', '')} {request.headers.get('Pragma', '')}"
+    address = f"{request.path}?{request.query}"
+    now = time.monotonic()
+    kept = fault.kept.get(address)
+    is_young = kept is not None and (fault.seconds is None or now - kept[0] <= fault.seconds)
+    if kept is not None and is_young and "no-cache" not in said:
+        made, old = kept
+        return replace(old, headers=old.headers | {"Age": str(int(now - made))})
+    response = route(request)
+    if response.status == 200:
+        fault.kept[address] = (now, replace(response))
     return response
 
 

@@ -21,6 +21,7 @@ class SandboxSettings:
     ``certificate`` and the others are paths of PEM files; with ``client_ca`` only clients with a certificate of it get
     in. Without ``is_discoverable`` there is no smart-configuration. ``deletes_told``: subscriptions by criteria hear of
     deletes too. ``hold_seconds``: how long a time is held that is not booked.
+    ``rate_limit``: how many requests of all clients together pass in ``rate_window_seconds``; logins are apart.
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +44,9 @@ class SandboxSettings:
     clinic_seeded: bool = False
     today: date | None = None
     hold_seconds: int = 600
+    rate_limit: int | None = None
+    rate_window_seconds: int = 60
+    retry_after_is_date: bool = False
     notification_attempts: int = 7
     notification_backoff_seconds: float = 1.0
     notification_timeout_seconds: float = 10.0
