@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+from integrations.ehr.sandbox.server import SandboxServer
 from integrations.ehr.sandbox.settings import SandboxSettings
 from tests.sandbox.client import FhirClient, Json, issue_code
 from tests.sandbox.receiver import Received, Receiver
+from tests.sandbox.test_topic_subscriptions import make_due
 
 PRACTICE = "195900"
 SYSTEM = f"urn:athenahealth:athenanet:appointment:{PRACTICE}"
@@ -108,6 +110,19 @@ def test_counters_begin_anew_with_each_bundle_and_each_event_has_an_id(ehr: Fhir
     assert len({each["notificationEvent"][0]["id"] for each in statuses}) == 3
 
 
+def test_several_events_in_one_bundle_are_numbered_within_it(server: SandboxServer, ehr: FhirClient) -> None:
+    ehr.control("POST", "settings", {"gather_seconds": 600})
+    slots = ehr.free_slots()[:3]
+    with Receiver() as receiver:
+        subscribe(ehr, receiver, "Appointment.schedule")
+        made = [book(ehr, slot)["appointmentid"] for slot in slots]
+        make_due(server)
+        status = status_of(receiver.next())
+    assert (status["eventsSinceSubscriptionStart"], status["eventsInNotification"]) == ("3", 3)
+    assert [event["eventNumber"] for event in status["notificationEvent"]] == ["1", "2", "3"]
+    assert [event["focus"]["identifier"]["value"] for event in status["notificationEvent"]] == made
+
+
 def test_each_kind_of_change_has_its_topic(ehr: FhirClient) -> None:
     heard = []
     with Receiver() as receiver:
@@ -130,12 +145,13 @@ def test_each_kind_of_change_has_its_topic(ehr: FhirClient) -> None:
 def test_what_fails_lets_later_events_pass_and_comes_again(
     settings_of_sandbox: SandboxSettings, ehr: FhirClient
 ) -> None:
-    settings_of_sandbox.notification_backoff_seconds = 0.5
+    settings_of_sandbox.notification_backoff_seconds = 4
+    slots = ehr.free_slots()[:2]
     with Receiver(500) as receiver:
         subscribe(ehr, receiver, "Appointment.schedule")
-        first = book(ehr, ehr.free_slots()[0])["appointmentid"]
+        first = book(ehr, slots[0])["appointmentid"]
         assert focus(receiver.next()) == first
-        second = book(ehr, ehr.free_slots()[0])["appointmentid"]
+        second = book(ehr, slots[1])["appointmentid"]
         assert [focus(receiver.next()) for _ in range(2)] == [second, first]
 
 

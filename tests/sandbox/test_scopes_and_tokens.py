@@ -96,5 +96,6 @@ def test_a_setting_that_does_not_exist_or_fit_changes_nothing(ehr: FhirClient, c
         "rate_limit": None,
         "rate_window_seconds": 60,
         "retry_after_is_date": False,
+        "gather_seconds": 0,
         "deletes_told": False,
     }

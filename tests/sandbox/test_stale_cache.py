@@ -1,7 +1,5 @@
 """A cache between client and EHR that goes on telling what was."""
 
-import time
-
 from tests.sandbox.client import FhirClient
 
 PATH = "Patient/patient-001"
@@ -14,7 +12,7 @@ def test_an_old_version_is_told_unless_one_asks_past_the_cache(ehr: FhirClient) 
     assert ehr.get(PATH).headers["ETag"] == 'W/"1"'
     ehr.patch(PATH, CHANGE)
     old = ehr.get(PATH)
-    assert (old.headers["ETag"], old.json()["active"], old.headers["Age"]) == ('W/"1"', True, "0")
+    assert (old.headers["ETag"], old.json()["active"], "Age" in old.headers) == ('W/"1"', True, True)
     new = ehr.get(PATH, headers=PAST_THE_CACHE)
     assert (new.headers["ETag"], new.json()["active"]) == ('W/"2"', False)
     assert "Age" not in new.headers
@@ -30,16 +28,19 @@ def test_searches_are_stale_too_and_each_by_its_own_address(ehr: FhirClient) -> 
     assert ehr.get("Patient?_id=patient-001&active=true", headers=PAST_THE_CACHE).json()["total"] == 0
 
 
-def test_it_forgets_after_its_seconds_and_when_it_is_cleared(ehr: FhirClient) -> None:
-    ehr.fault("stale-cache", seconds=0.3)
+def test_it_forgets_after_its_seconds(ehr: FhirClient) -> None:
+    ehr.fault("stale-cache", seconds=0)
     ehr.get(PATH)
     ehr.patch(PATH, CHANGE)
-    assert ehr.get(PATH).headers["ETag"] == 'W/"1"'
-    time.sleep(0.4)
     assert ehr.get(PATH).headers["ETag"] == 'W/"2"'
+
+
+def test_it_forgets_when_it_is_cleared(ehr: FhirClient) -> None:
+    ehr.fault("stale-cache")
+    ehr.get(PATH)
     ehr.patch(PATH, CHANGE)
     assert ehr.control("DELETE", "faults").status_code == 200
-    assert ehr.get(PATH).headers["ETag"] == 'W/"3"'
+    assert ehr.get(PATH).headers["ETag"] == 'W/"2"'
 
 
 def test_errors_are_not_kept(ehr: FhirClient) -> None:

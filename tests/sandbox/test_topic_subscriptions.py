@@ -77,6 +77,12 @@ def book(ehr: FhirClient, count: int = 1) -> list[str]:
     return [ehr.create(appointment(slot)).json()["id"] for slot in ehr.free_slots()[:count]]
 
 
+def make_due(server: SandboxServer) -> None:
+    """End the gathering: what waits is sent now."""
+    with server.application.store.writing() as transaction:
+        transaction.connection.execute("UPDATE notifications SET due_ms = 0 WHERE state = 'waiting'")
+
+
 def test_it_is_active_only_when_the_receiver_has_answered_the_handshake(ehr: FhirClient) -> None:
     with Receiver(500) as receiver:
         created = ehr.create(wanted(receiver.url)).json()
@@ -163,6 +169,23 @@ def test_a_lost_notification_leaves_a_gap_that_can_be_asked_for(ehr: FhirClient)
     body = {"resourceType": "Parameters", "parameter": [{"name": "eventsSinceNumber", "valueString": "2"}]}
     posted = ehr.call("POST", f"Subscription/{identity}/$events", json=body).json()
     assert [each["event-number"] for each in read_status(posted["entry"][0]["resource"])["events"]] == ["2", "3"]
+
+
+def test_events_of_a_while_come_in_one_notification(server: SandboxServer, ehr: FhirClient) -> None:
+    ehr.control("POST", "settings", {"gather_seconds": 600})
+    with Receiver() as receiver:
+        subscribe(ehr, receiver, "full-resource")
+        made = book(ehr, 3)
+        make_due(server)
+        received = receiver.next()
+        ehr.control("POST", "settings", {"gather_seconds": 0})
+        book(ehr)
+        (next_event,) = told(receiver.next())["events"]
+    status = told(received)
+    assert status["events-since-subscription-start"] == "3"
+    assert [event["event-number"] for event in status["events"]] == ["1", "2", "3"]
+    assert [each["resource"]["id"] for each in json.loads(received.body)["entry"][1:]] == made
+    assert next_event["event-number"] == "4"
 
 
 def test_after_the_last_attempt_it_is_in_error_and_comes_back_only_by_its_client(

@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         token_seconds=options.token_seconds,
         rate_limit=options.rate_limit,
         retry_after_is_date=options.retry_after_date,
+        gather_seconds=options.gather_seconds,
         hold_seconds=options.hold_seconds,
         token_requests=options.token_requests,
         granted_scopes=options.grant,
@@ -109,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate-limit", type=int, default=None, help="requests per minute, of all clients together")
     parser.add_argument("--retry-after-date", action="store_true", help="say when to come again as a date")
     parser.add_argument("--no-discovery", action="store_true", help="no .well-known/smart-configuration")
+    parser.add_argument(
+        "--gather-seconds", type=float, default=0, help="gather events of a topic into one notification for so long"
+    )
     parser.add_argument("--tell-deletes", action="store_true", help="notify deletes to subscriptions by criteria")
     parser.add_argument("--certificate", default="", help="PEM file: answer by https only")
     parser.add_argument("--certificate-key", default="", help="PEM file, when the key is not in the certificate's")

@@ -62,7 +62,7 @@ class Application:
             transaction.add_own_identifiers()
         self.store.notifying = self.dialect.notifying
         self.store.watcher = lambda transaction, record: enqueue(
-            transaction, record, deletes_told=settings.deletes_told
+            transaction, record, deletes_told=settings.deletes_told, gather_seconds=settings.gather_seconds
         )
         self.store.after_commit = self.courier.wake
 

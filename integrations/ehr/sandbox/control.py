@@ -40,6 +40,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "rate_limit": lambda value: value is None or _is_count(value),
     "rate_window_seconds": lambda value: _is_count(value) and value > 0,
     "retry_after_is_date": lambda value: isinstance(value, bool),
+    "gather_seconds": lambda value: _is_count(value) or (isinstance(value, float) and value >= 0),
     "deletes_told": lambda value: isinstance(value, bool),
 }
 _Action = Callable[[Request, re.Match[str]], Any]

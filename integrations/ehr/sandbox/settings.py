@@ -20,7 +20,8 @@ class SandboxSettings:
     empty: whatever it asks for, and nothing is forbidden. ``token_requests``: how many requests a token is good for.
     ``certificate`` and the others are paths of PEM files; with ``client_ca`` only clients with a certificate of it get
     in. Without ``is_discoverable`` there is no smart-configuration. ``deletes_told``: subscriptions by criteria hear of
-    deletes too. ``hold_seconds``: how long a time is held that is not booked.
+    deletes too. ``gather_seconds``: how long events of a topic are gathered into one
+    notification. ``hold_seconds``: how long a time is held that is not booked.
     ``rate_limit``: how many requests of all clients together pass in ``rate_window_seconds``; logins are apart.
     """
 
@@ -47,6 +48,7 @@ class SandboxSettings:
     rate_limit: int | None = None
     rate_window_seconds: int = 60
     retry_after_is_date: bool = False
+    gather_seconds: float = 0
     notification_attempts: int = 7
     notification_backoff_seconds: float = 1.0
     notification_timeout_seconds: float = 10.0

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .event_log import events_between, total_events
 from .outcomes import FhirError, unprocessable
 from .search import parse_search
 from .signatures import SCHEMES
@@ -19,6 +20,8 @@ from .topics import FILTER_EXTENSION, Event, Kind, Report, Topic, content_of, ex
 SECRET_EXTENSION = "https://sandbox-ehr.example.org/subscription-secret"  # noqa: S105 - the name of an extension
 SCHEME_EXTENSION = "https://sandbox-ehr.example.org/signature-scheme"
 DELETED_HEADER = "X-Deleted-Resource"
+#: A notification that is due so soon may be on its way already.
+_HANDS_OFF_MS = 50
 
 
 def accept(transaction: Transaction, subscription_id: str, resource: dict[str, Any]) -> dict[str, Any]:
@@ -66,11 +69,11 @@ def signature_scheme(resource: dict[str, Any], usual: str = "") -> str:
     return usual
 
 
-def enqueue(transaction: Transaction, record: Record, *, deletes_told: bool = False) -> None:
+def enqueue(transaction: Transaction, record: Record, *, deletes_told: bool = False, gather_seconds: float = 0) -> None:
     """Queue one notification per subscription that the changed resource matches.
 
     Deletes are told to subscriptions by topic. Those by criteria hear nothing of them in R4; with ``deletes_told`` they
-    get ``{}`` and a header.
+    get ``{}`` and a header. Events of a topic within ``gather_seconds`` of its first are told in one notification.
     """
     if record.resource_type == "Subscription":
         return
@@ -82,7 +85,7 @@ def enqueue(transaction: Transaction, record: Record, *, deletes_told: bool = Fa
         subscription = json.loads(body)
         topic = transaction.notifying.topics.get(subscription["criteria"])
         if topic is not None:
-            _note_event(transaction, subscription_id, subscription, topic, record)
+            _note_event(transaction, subscription_id, subscription, topic, record, gather_seconds=gather_seconds)
         elif subscription["status"] == "active" and (deletes_told or not record.deleted):
             _note_change(transaction, subscription_id, subscription, record)
 
@@ -96,7 +99,13 @@ def _note_change(transaction: Transaction, subscription_id: str, subscription: d
 
 
 def _note_event(
-    transaction: Transaction, subscription_id: str, subscription: dict[str, Any], topic: Topic, record: Record
+    transaction: Transaction,
+    subscription_id: str,
+    subscription: dict[str, Any],
+    topic: Topic,
+    record: Record,
+    *,
+    gather_seconds: float,
 ) -> None:
     """Count the event; queue it unless the subscription is in error, when it waits to be asked for."""
     if record.resource_type != topic.resource_type or not _triggers(transaction, topic, record):
@@ -117,18 +126,26 @@ def _note_event(
         (subscription_id, event.number, event.event_id, event.occurred_ms, record.resource_type, record.id,
          record.version, record.deleted),
     )  # fmt: skip
-    if subscription["status"] != "error":
+    if subscription["status"] != "error" and not _gathered(transaction, subscription_id, subscription, event):
         body = bundle_text(transaction, subscription_id, subscription, "event-notification", (event,))
-        queue(
-            transaction, subscription_id, record.resource_type, body, due_ms=record.updated_ms, event_id=event.event_id
-        )
+        due = record.updated_ms + round(gather_seconds * 1000)
+        queue(transaction, subscription_id, record.resource_type, body, due_ms=due, event_id=event.event_id)
 
 
-def total_events(connection: Any, subscription_id: str) -> int:
-    row = connection.execute(
-        "SELECT IFNULL(MAX(number), 0) FROM subscription_events WHERE subscription_id = ?", (subscription_id,)
+def _gathered(transaction: Transaction, subscription_id: str, subscription: dict[str, Any], event: Event) -> bool:
+    """Add the event to a notification that is not due yet. False when there is none."""
+    row = transaction.connection.execute(
+        "SELECT n.number, e.number FROM notifications n JOIN subscription_events e ON e.event_id = n.event_id"
+        " WHERE n.subscription_id = ? AND n.state = 'waiting' AND n.attempts = 0 AND n.treatment = ''"
+        " AND n.kind = 'event-notification' AND n.due_ms > ? ORDER BY n.number DESC LIMIT 1",
+        (subscription_id, transaction.clock.now() + _HANDS_OFF_MS),
     ).fetchone()
-    return int(row[0])
+    if row is None:
+        return False
+    earlier = events_between(transaction.connection, subscription_id, row[1], event.number - 1)
+    body = bundle_text(transaction, subscription_id, subscription, "event-notification", (*earlier, event))
+    transaction.connection.execute("UPDATE notifications SET body = ? WHERE number = ?", (body, row[0]))
+    return True
 
 
 def bundle_text(

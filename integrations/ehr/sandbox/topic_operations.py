@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .event_log import events_between, total_events
 from .messages import Request, Response, parameters_of
 from .outcomes import FhirError, not_found
-from .store import Store, fetch, fetch_version
-from .subscriptions import total_events
-from .topics import CONTENTS, Event, Report, backport_bundle, content_of, status_parameters
-
-EVENTS_LIMIT = 500
+from .store import Store, fetch
+from .topics import CONTENTS, Report, backport_bundle, content_of, status_parameters
 
 
 def status(store: Store, request: Request, resource_id: str) -> Response:
@@ -49,12 +47,7 @@ def events(store: Store, request: Request, resource_id: str) -> Response:
     if content not in CONTENTS:
         raise FhirError(400, "code-invalid", f"content must be one of {', '.join(CONTENTS)}.")
     with store.reading() as connection:
-        rows = connection.execute(
-            "SELECT number, event_id, occurred_ms, type, id, version FROM subscription_events"
-            " WHERE subscription_id = ? AND number >= ? AND number <= ? ORDER BY number LIMIT ?",
-            (resource_id, since or 1, until or 2**62, EVENTS_LIMIT),
-        ).fetchall()
-        found = tuple(_event(connection, row) for row in rows)
+        found = events_between(connection, resource_id, since or 1, until or 2**62)
         report = _report(
             store, connection, resource_id, subscription, kind="query-event", content=content, events=found
         )
@@ -74,13 +67,6 @@ def _report(store: Store, connection: Any, identity: str, subscription: dict[str
         now_ms=store.clock.now(),
         **details,
     )
-
-
-def _event(connection: Any, row: tuple[Any, ...]) -> Event:
-    number, event_id, occurred_ms, resource_type, resource_id, version = row
-    record = fetch_version(connection, resource_type, resource_id, version)
-    body = "" if record is None or record.deleted else record.body
-    return Event(number, event_id, occurred_ms, resource_type, resource_id, version, body)
 
 
 def _present(store: Store, resource_id: str) -> dict[str, Any]:
