@@ -13,12 +13,16 @@ def _opening(item: WorkItem) -> Opening:
     return Opening.objects.get(pk=item.subject_id or 0)
 
 
+def _count(number: int, one: str, several: str) -> str:
+    return f"1 opening {one}" if number == 1 else f"{number} openings {several}"
+
+
 def _offer_day(item: WorkItem, user: AbstractBaseUser) -> str:
-    return f"{guards.release_day(_opening(item))} openings are offered again."
+    return _count(guards.release_day(_opening(item)), "is offered again.", "are offered again.")
 
 
 def _close_day(item: WorkItem, user: AbstractBaseUser) -> str:
-    return f"{guards.close_day(_opening(item))} openings of that day were closed."
+    return _count(guards.close_day(_opening(item)), "of that day was closed.", "of that day were closed.")
 
 
 def _offer(item: WorkItem, user: AbstractBaseUser) -> str:
@@ -42,7 +46,7 @@ def register() -> None:
     """Put the buttons on their work items. Called when the app is ready."""
     register_action(
         "opening.provider_day",
-        Action("in", "Provider is in: go on", "The day's openings are checked again and offered.", _offer_day),
+        Action("in", "Provider is in: go on", "The day's openings are checked again, then offered.", _offer_day),
     )
     register_action(
         "opening.provider_day",

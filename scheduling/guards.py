@@ -64,7 +64,7 @@ def hold_doubtful_day(opening: Opening, now: datetime) -> None:
     if _freed_by_us(opening):
         return
     day = _openings_of_day(opening)
-    key = _day_key(opening)
+    key = day_key(opening)
     decided = WorkItem.objects.filter(dedupe_key=key, status=WorkItem.Status.DONE).order_by("-done_at").first()
     since = max(now - DAY_WINDOW, decided.done_at) if decided and decided.done_at else now - DAY_WINDOW
     recent = day.filter(parent__isnull=True, freed_by__isnull=False, created_at__gt=since)
@@ -83,7 +83,7 @@ def ask_about_day(opening: Opening, title: str) -> None:
         "opening.provider_day",
         title,
         advice="Is the provider out? Nobody is offered this day until you say. Go on, or close the day's openings.",
-        dedupe_key=_day_key(opening),
+        dedupe_key=day_key(opening),
         urgency=WorkItem.Urgency.RED,
         opening=opening,
         subject=opening,
@@ -127,7 +127,8 @@ def _local_day(opening: Opening) -> object:
     return timezone.localtime(opening.start, opening.location.zone).date()
 
 
-def _day_key(opening: Opening) -> str:
+def day_key(opening: Opening) -> str:
+    """Return the key of the question whether the opening's provider is out on its day; one for all of that day."""
     return f"opening.provider_day:{opening.provider_id}:{_local_day(opening)}"
 
 

@@ -71,14 +71,14 @@ def told_before_booking(opening: Opening, user: Any, values: Values) -> list[str
         sentences.append("Careful: this record is inactive, restricted or replaced, so no message is sent to it.")
     if entry is not None and entry.move_up_id:
         sentences.append("The later appointment they want to move up is cancelled once this one is confirmed.")
-    return [*sentences, _others(opening)]
+    return [*sentences, _others(opening, patient)]
 
 
-def _others(opening: Opening) -> str:
-    number = Offer.objects.filter(opening=opening, status=Offer.Status.SENT).count()
+def _others(opening: Opening, patient: Patient) -> str:
+    number = Offer.objects.filter(opening=opening, status=Offer.Status.SENT).exclude(patient=patient).count()
     if not number:
         return "Nobody else holds an offer of this time."
-    who = "1 other patient holds an offer" if number == 1 else f"{number} patients hold an offer"
+    who = "1 other patient holds an offer" if number == 1 else f"{number} other patients hold an offer"
     return f"{who}: once the booking is confirmed they are told the time is filled."
 
 

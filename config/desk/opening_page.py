@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from config.desk.advice import what_next
 from config.desk.opening_steps import steps_for
 from config.desk.rights import require
 from config.desk.story import story_of
+from scheduling import guards
 from scheduling.admin import search, viewing
 from scheduling.admin.calendar import opening_state
 from scheduling.admin.scope import fetch_or_404
@@ -66,8 +69,10 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
     claims = list(Claim.objects.filter(opening=opening).select_related("patient", "appointment").order_by("-pk"))
     offered = {offer.entry_id for offer in offers}
     waiting = [(row, reasons[row.entry_id]) for row in verdicts if row.entry_id not in offered]
+    practice = Practice.objects.filter(pk=1).first() or Practice()
     return {
-        "practice": Practice.objects.filter(pk=1).first() or Practice(),
+        "practice": practice,
+        "what_next": what_next(opening, offers, claims, is_paused=practice.paused_at is not None),
         "opening": opening,
         "zone": opening.location.zone,
         "state_shown": opening_state(opening),
@@ -77,7 +82,7 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
         "claims": claims,
         "writebacks": opening.writebacks.select_related("appointment").order_by("-pk"),
         "opening_messages": Message.objects.filter(opening=opening).select_related("patient").order_by("-pk")[:50],
-        "work": WorkItem.objects.filter(opening=opening, status=WorkItem.Status.OPEN).order_by("urgency"),
+        "work": _work(request, opening),
         "remainders": opening.remainders.order_by("start"),
         "story": story_of(opening),
         "steps": steps_for(opening, request.user),
@@ -92,6 +97,16 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
     }
 
 
+def _work(request: HttpRequest, opening: Opening) -> list[WorkItem]:
+    """Return what needs a person about the opening; a doubtful day is asked about once, for all its openings."""
+    about = Q(opening=opening)
+    if opening.held in (Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED):
+        about |= Q(dedupe_key=guards.day_key(opening))
+    return list(
+        WorkItem.objects.for_user(request.user).filter(about, status=WorkItem.Status.OPEN).order_by("urgency", "pk")
+    )
+
+
 def _summary(opening: Opening) -> list[tuple[str, int]]:
     """Return the counts per reason of those who were not looked at one by one, the largest first."""
     row = MatchSummary.objects.filter(opening=opening).first()
@@ -102,7 +117,7 @@ def _summary(opening: Opening) -> list[tuple[str, int]]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def choose_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Choose whom to give the time: those in line first, then a search among all patients.
+    """Choose whom to give the time: a search among all patients, then those in line, whom it suits first.
 
     The search is posted and comes back sealed, so that no name stands in an address.
     """
@@ -114,7 +129,9 @@ def choose_view(request: HttpRequest, pk: int) -> HttpResponse:
         return HttpResponseRedirect(f"{address}?q={sealed}" if sealed else address)
     query = search.unseal(request.GET.get("q", ""))
     in_line = list(
-        CandidateVerdict.objects.filter(opening=opening).select_related("entry__patient", "entry__appointment_type")
+        CandidateVerdict.objects.filter(opening=opening)
+        .select_related("entry__patient", "entry__appointment_type")
+        .order_by("-eligible", "rank")
     )
     found = list(search.find(query, Patient.objects.for_user(request.user))[: MOST_FOUND + 1]) if query else []
     viewing.record_listed(request.user, [*(row.entry.patient for row in in_line), *found])

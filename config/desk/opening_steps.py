@@ -90,7 +90,8 @@ def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
 
 def _preview(request: HttpRequest, step: Step, asked: Asked) -> HttpResponse:
     told = step.told(asked)
-    viewing.record_view(booking.patients_named(asked.opening, asked.user, asked.values))
+    patients = booking.patients_named(asked.opening, asked.user, asked.values)
+    viewing.record_view(patients)
     context = {
         **admin.site.each_context(request),
         "title": step.label,
@@ -99,6 +100,7 @@ def _preview(request: HttpRequest, step: Step, asked: Asked) -> HttpResponse:
         "zone": asked.opening.location.zone,
         "step": step,
         "told": told,
+        "named": ", ".join(patient.full_name for patient in patients),
         "values": asked.values,
         "choices": booking.choices(asked.opening, asked.user, asked.values) if step.slug == "confirm" else [],
     }

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.utils import timezone
 
 TIMEOUT_SECONDS = 5
+#: The demo offers a time until an hour before its start; what is cancelled by hand should be offered for a while.
+OFFERED_AHEAD = timedelta(minutes=90)
 #: A long weekend.
 LOOKS_AHEAD = 4
 
@@ -87,13 +89,14 @@ def is_there() -> bool:
 
 
 def calendar(day: str, location: str) -> Day:
-    """Return a day of the EHR's calendar; without one the first that still has something to cancel.
+    """Return a day of the EHR's calendar; without one the first with something to cancel that can still be offered.
 
     An empty ``location`` means the EHR's first.
     """
     found = _calendar(day, location)
+    soon = timezone.now() + OFFERED_AHEAD
     for _ in range(0 if day else LOOKS_AHEAD):
-        if any(line.status == "booked" and line.start > timezone.now() for line in found.lines):
+        if any(line.status == "booked" and line.start > soon for line in found.lines):
             break
         found = _calendar((found.date + timedelta(days=1)).isoformat(), found.location_id)
     return found

@@ -32,7 +32,7 @@ OPERATE = "integrations.operate_connection"
 class Depth:
     """How much waits in one queue; ``late`` is what should have gone a minute ago.
 
-    ``address`` is the list, for those who have ``permission``.
+    ``address`` is the list, for those who have ``permission``; ``live`` are the states that wait, as it filters them.
     """
 
     label: str
@@ -41,6 +41,7 @@ class Depth:
     dead: int
     address: str
     permission: str
+    live: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ def depths(now: datetime) -> list[Depth]:
         )
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         permission = f"{model._meta.app_label}.view_{model._meta.model_name}"
-        found.append(Depth(label, counts["waiting"], counts["late"], counts["dead"], address, permission))
+        found.append(
+            Depth(label, counts["waiting"], counts["late"], counts["dead"], address, permission, ",".join(live))
+        )
     return found
 
 

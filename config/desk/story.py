@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Q
@@ -13,11 +14,17 @@ from scheduling.models import Opening, TimelineEntry
 
 #: A story of thousands of steps would be a fault; the page shows the newest of them.
 MOST_STEPS = 400
+#: Neighbours further apart than this are lines of their own.
+ONE_RUN = timedelta(minutes=1)
+_READS, _MESSAGES = "reads", "messages"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the story. ``tone`` and ``icon`` are names of :mod:`scheduling.admin.display`."""
+    """One line of the story. ``tone`` and ``icon`` are names of :mod:`scheduling.admin.display`.
+
+    Neighbours of the same ``series`` and actor are told as one line.
+    """
 
     at: datetime
     text: str
@@ -26,6 +33,7 @@ class Step:
     tone: str
     detail: str = ""
     since_start: str = ""
+    series: str = ""
 
 
 _TROUBLE = ("refused", "dead", "mismatch", "unknown", "failed", "retry", "silent", "late")
@@ -34,24 +42,48 @@ _GOOD = ("confirmed", "filled", "done", "won")
 
 def story_of(opening: Opening) -> list[Step]:
     """Return the steps of ``opening``, oldest first, each with its distance from the first."""
-    steps = [*_told(opening), *_calls(opening), *_events(opening)]
-    steps.sort(key=lambda step: step.at)
+    steps = sorted([*_told(opening), *_calls(opening), *_events(opening)], key=lambda step: step.at)
     if not steps:
         return []
     begin = steps[0].at
-    return [_with_distance(step, step.at - begin) for step in steps[-MOST_STEPS:]]
+    return [_with_distance(step, step.at - begin) for step in _joined(steps[-MOST_STEPS:])]
 
 
 def latest_steps(limit: int) -> list[Step]:
     """Return what happened lately to any opening and at the EHR, the newest first; for a trial's Sandbox page."""
     told = [_told_step(row) for row in TimelineEntry.objects.order_by("-at", "-pk")[:limit]]
     called = [_call_step(row) for row in ApiCall.objects.order_by("-at", "-pk")[:limit]]
-    return sorted([*told, *called], key=lambda step: step.at, reverse=True)[:limit]
+    return _joined(sorted([*told, *called], key=lambda step: step.at, reverse=True)[:limit])
+
+
+def _joined(steps: list[Step]) -> list[Step]:
+    """Tell runs of the same thing in one line: four reads of the EHR, the seven messages of a wave."""
+    runs: list[list[Step]] = []
+    for step in steps:
+        last = runs[-1][-1] if runs else None
+        if last and step.series and (step.series, step.actor) == (last.series, last.actor) and _is_near(step, last):
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return [_as_one(run) for run in runs]
+
+
+def _is_near(one: Step, other: Step) -> bool:
+    return abs(one.at - other.at) < ONE_RUN
+
+
+def _as_one(run: list[Step]) -> Step:
+    if len(run) == 1:
+        return run[0]
+    if run[0].series == _READS:
+        return replace(run[0], detail="; ".join(step.detail for step in run))
+    counts = Counter(step.text.rstrip(".") for step in run)
+    texts = (f"{text} ({number} times)." if number > 1 else f"{text}." for text, number in counts.items())
+    return replace(run[0], text=" ".join(texts))
 
 
 def _with_distance(step: Step, distance: timedelta) -> Step:
-    text = f"+{span(distance)}" if distance else "start"
-    return Step(step.at, step.text, step.actor, step.icon, step.tone, step.detail, text)
+    return replace(step, since_start=f"+{span(distance)}" if distance else "start")
 
 
 def _told(opening: Opening) -> list[Step]:
@@ -60,7 +92,8 @@ def _told(opening: Opening) -> list[Step]:
 
 
 def _told_step(row: TimelineEntry) -> Step:
-    return Step(row.at, row.summary, row.actor, _icon(row.kind), _tone(row.kind), row.kind)
+    series = _MESSAGES if row.kind == "message.sent" else ""
+    return Step(row.at, row.summary, row.actor, _icon(row.kind), _tone(row.kind), series=series)
 
 
 def _icon(kind: str) -> str:
@@ -94,6 +127,7 @@ def _call_step(row: ApiCall) -> Step:
         "ehr" if row.system == "ehr" else "phone",
         "accent" if row.result == "ok" else "danger",
         f"{row.method} {row.resource} in {row.duration_ms} ms",
+        series=_READS if row.method == "GET" and row.result == "ok" else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,8 @@ from scheduling.models import Opening, Patient, Practice, WorkItem, Writeback
 from waitlist.models import Claim, Message, Offer, Reply, WaitlistEntry
 
 MOST_OPENINGS = 100
+MOST_ENDED = 8
+ENDED_WITHIN = timedelta(hours=24)
 MOST_ITEMS = 12
 User = AbstractBaseUser | AnonymousUser
 
@@ -49,6 +52,14 @@ class OpeningLine:
     patients: list[Patient] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class EndedLine:
+    """An opening that was filled or closed lately; ``patient`` has the time."""
+
+    opening: Opening
+    patient: Patient | None
+
+
 def today_view(site: AdminSite, request: HttpRequest) -> TemplateResponse:
     """Return the whole page."""
     context = {**site.each_context(request), "title": "Today", "subtitle": None, **_live(request)}
@@ -64,12 +75,15 @@ def live_view(request: HttpRequest) -> HttpResponse:
 def _live(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     lines = opening_lines(user) if user.has_perm("scheduling.view_opening") else []
+    ended = ended_lines(user) if user.has_perm("scheduling.view_opening") else []
     items = _needs_you(user) if user.has_perm("scheduling.view_workitem") else []
     viewing.record_listed(user, [patient for line in lines for patient in line.patients])
+    viewing.record_listed(user, [line.patient for line in ended])
     viewing.record_listed(user, [item.patient for item in items])
     systems = system_lines()
     return {
         "lines": lines,
+        "ended": ended,
         "items": items[:MOST_ITEMS],
         "more_items": max(len(items) - MOST_ITEMS, 0),
         "figures": figures(user),
@@ -125,10 +139,30 @@ def _line(opening: Any, user: User) -> OpeningLine:
     )
 
 
+def ended_lines(user: User) -> list[EndedLine]:
+    """Return what ended in the last day, the latest first, in a fixed number of queries.
+
+    An opening that was only joined with another or cut in two did not end: its time lives on.
+    """
+    ended = (
+        Opening.objects.for_user(user)
+        .filter(status__in=(Opening.Status.FILLED, Opening.Status.CLOSED), closed_at__gte=timezone.now() - ENDED_WITHIN)
+        .exclude(closed_reason__in=(Opening.Closed.MERGED, Opening.Closed.SPLIT))
+        .select_related("provider", "location")
+        .prefetch_related(
+            Prefetch(
+                "claims", Claim.objects.filter(state=Claim.State.CONFIRMED).select_related("patient"), to_attr="won"
+            )
+        )
+        .order_by("-closed_at")[:MOST_ENDED]
+    )
+    return [EndedLine(row, row.won[0].patient if row.won else None) for row in ended]  # type: ignore[attr-defined]
+
+
 def _needs_you(user: User) -> list[WorkItem]:
     rows = WorkItem.objects.for_user(user).filter(status=WorkItem.Status.OPEN)
     return list(
-        rows.select_related("patient", "owner", "opening", "location").order_by(
+        rows.select_related("patient", "owner", "opening__provider", "opening__location", "location").order_by(
             "urgency", F("due_at").asc(nulls_last=True), "pk"
         )[:200]
     )

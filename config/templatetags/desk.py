@@ -19,6 +19,7 @@ register.simple_tag(display.icon, name="icon")
 register.simple_tag(display.state, name="state")
 register.simple_tag(display.when, name="when")
 register.filter("patient_name", display.patient_name)
+register.filter("channel", display.channel)
 register.filter("relative", display.relative)
 register.filter("unseal", search.unseal)
 

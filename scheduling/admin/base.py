@@ -78,6 +78,10 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return visible(super().get_queryset(request), request.user)
 
+    @property
+    def _list_name(self) -> str:
+        return self.list_title or str(self.opts.verbose_name_plural).capitalize()
+
     # --- one row ---------------------------------------------------------------------------------------------------
 
     def change_view(
@@ -86,7 +90,11 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
         row = self._row_or_404(request, object_id)
         self._refuse_foreign_choices(request)
         # No name: titles end up in histories and bookmarks.
-        title = {"title": f"{str(self.opts.verbose_name).capitalize()} {row.pk}", "subtitle": None}
+        title = {
+            "title": f"{str(self.opts.verbose_name).capitalize()} {row.pk}",
+            "subtitle": None,
+            "list_name": self._list_name,
+        }
         with _refusals_on_record(row):
             response = super().change_view(request, object_id, form_url, {**title, **(extra_context or {})})
         if request.method == "GET" and response.status_code == 200:
@@ -99,7 +107,7 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         self._refuse_foreign_choices(request)
-        return super().add_view(request, form_url, extra_context)
+        return super().add_view(request, form_url, {"list_name": self._list_name, **(extra_context or {})})
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -111,7 +119,7 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         with _refusals_on_record(self._row_or_404(request, object_id)):
-            return super().history_view(request, object_id, extra_context)
+            return super().history_view(request, object_id, {"list_name": self._list_name, **(extra_context or {})})
 
     def _row_or_404(self, request: HttpRequest, object_id: str) -> Any:
         # Before Django looks: it would redirect with a message, inside a transaction that takes the record with it.
@@ -131,7 +139,7 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         refuse_elsewhere(self.model._default_manager.all(), request.user, selected)
         self._refuse_foreign_filters(request)
-        title = {"title": self.list_title or str(self.opts.verbose_name_plural).capitalize(), "subtitle": None}
+        title = {"title": self._list_name, "subtitle": None}
         response = super().changelist_view(request, {**title, **(extra_context or {})})
         if self.patients_in and isinstance(response, TemplateResponse):
             shown = response.context_data.get("cl") if response.context_data else None

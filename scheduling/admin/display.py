@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scheduling.models import Patient
+from scheduling.models import Opening, Patient
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 NARROW = "\u00a0"
@@ -138,10 +138,23 @@ def slot(start: datetime, end: datetime, zone: tzinfo | None = None) -> str:
     return f"{day(start, zone)} {hours.replace(' ', NARROW)}"
 
 
+def channel(value: str) -> str:
+    """Return how something reached us or the patient, in words: "text" for sms."""
+    return {"sms": "text", "email": "e-mail"}.get(value, value)
+
+
 def link(text: str, view: str, *args: object, query: str = "") -> SafeString:
     """Return a link to one of the staff pages by its name ("scheduling_opening_change")."""
     address = reverse(f"admin:{view}", args=args)
     return format_html('<a href="{}{}">{}</a>', address, f"?{query}" if query else "", text)
+
+
+def opening_link(opening: Opening | None) -> SafeString:
+    """Return a link to an opening's page that says whose time it is and when; a dash for none."""
+    if opening is None:
+        return format_html("{}", "–")
+    time = slot(opening.start, opening.end, opening.location.zone)
+    return link(f"{opening.provider.name}, {time}", "desk_opening", opening.pk)
 
 
 def patient_name(patient: Patient | None) -> SafeString:

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 
 from scheduling import writebacks
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
-from scheduling.admin.display import link, patient_name, state, when
+from scheduling.admin.display import opening_link, patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Writeback
 
@@ -23,7 +23,13 @@ class WritebackAdmin(ReadOnlyAdmin):
     list_display = ("what", "patient_shown", "status_shown", "why", "attempts", "due", "opening_shown", "created")
     list_display_links = ("what",)
     list_filter = ("status", "kind", "source", ("appointment__location", ScopedRelatedFilter))
-    list_select_related = ("appointment__patient", "appointment__location", "opening", "source")
+    list_select_related = (
+        "appointment__patient",
+        "appointment__location",
+        "opening__provider",
+        "opening__location",
+        "source",
+    )
     ordering = ("-created_at",)
     actions = ("send_again",)
     change_form_template = "admin/scheduling/writeback/change_form.html"
@@ -108,7 +114,7 @@ class WritebackAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Opening")
     def opening_shown(self, row: Writeback) -> str:
-        return link(f"opening {row.opening_id}", "desk_opening", row.opening_id) if row.opening_id else "–"
+        return opening_link(row.opening)
 
     @admin.display(description="Next try", ordering="due_at")
     def due(self, row: Writeback) -> str:

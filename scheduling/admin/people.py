@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
-from scheduling.admin.display import state
+from scheduling.admin.display import state, when
 from scheduling.models import ContactPoint, Patient, PatientIdentifier
 
 
@@ -30,8 +30,16 @@ class _EhrOwned(admin.TabularInline[Any, Patient]):
 class ContactPointInline(_EhrOwned):
     model = ContactPoint
     verbose_name_plural = "phone numbers and e-mail addresses"
-    fields = ("system", "value", "use", "rank", "can_text", "guardian", "valid_from", "valid_until", "state_shown")
-    readonly_fields = ("state_shown",)
+    fields = ("system", "value", "use", "texts", "whose", "rank", "valid_from", "valid_until", "state_shown")
+    readonly_fields = ("texts", "whose", "state_shown")
+
+    @admin.display(description="Takes texts")
+    def texts(self, row: ContactPoint) -> str:
+        return "yes" if row.can_text else "no"
+
+    @admin.display(description="Whose")
+    def whose(self, row: ContactPoint) -> str:
+        return "a parent's or guardian's" if row.guardian else "the patient's"
 
     @admin.display(description="State")
     def state_shown(self, row: ContactPoint) -> str:
@@ -51,7 +59,7 @@ class PatientAdmin(ScopedAdmin):
 
     patients_in = ("",)
     finds_patients = "pk"
-    list_display = ("name", "born", "language", "may_be_offered_shown", "established")
+    list_display = ("name", "born", "language_shown", "may_be_offered_shown", "seen_before")
     list_filter = (
         "active",
         "deceased",
@@ -63,7 +71,7 @@ class PatientAdmin(ScopedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "born", "spoken", "places", "may_be_offered_shown")}),
         ("What the practice decides", {"fields": ("restricted", "established")}),
-        ("What the EHR says", {"fields": ("standing", "replaced_by", "updated_at")}),
+        ("What the EHR says", {"fields": ("standing", "replaced_by", "updated")}),
     )
     readonly_fields = (
         "name",
@@ -73,7 +81,7 @@ class PatientAdmin(ScopedAdmin):
         "may_be_offered_shown",
         "standing",
         "replaced_by",
-        "updated_at",
+        "updated",
     )
     inlines = (ContactPointInline, IdentifierInline)
     change_form_template = "admin/scheduling/patient/change_form.html"
@@ -97,7 +105,19 @@ class PatientAdmin(ScopedAdmin):
 
     @admin.display(description="Language and time zone")
     def spoken(self, row: Patient) -> str:
-        return f"{row.language or 'English'}, {row.time_zone or 'the location’s zone'}"
+        return f"{self.language_shown(row)}, {row.time_zone or 'the location’s zone'}"
+
+    @admin.display(description="Language", ordering="language")
+    def language_shown(self, row: Patient) -> str:
+        return {"": "English", "en": "English", "es": "Spanish"}.get(row.language[:2].lower(), row.language)
+
+    @admin.display(description="Seen here before", ordering="established")
+    def seen_before(self, row: Patient) -> str:
+        return "yes" if row.established else "no"
+
+    @admin.display(description="Updated")
+    def updated(self, row: Patient) -> str:
+        return when(row.updated_at)
 
     @admin.display(description="Locations")
     def places(self, row: Patient) -> str:

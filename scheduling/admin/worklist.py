@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.html import format_html_join
 
 from scheduling import worklist
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
-from scheduling.admin.display import link, patient_name, state, when
+from scheduling.admin.display import link, opening_link, patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import WorkItem
+from scheduling.models import ContactPoint, Opening, Patient, WorkItem
 
 
 class OwnerFilter(admin.SimpleListFilter):
@@ -41,9 +43,9 @@ class WorkItemAdmin(ReadOnlyAdmin):
     patients_in = ("patient",)
     list_title = "Needs you"
     empty_list_says = "Nothing has needed a person yet. What the machine cannot decide comes here."
-    list_display = ("title", "urgency_shown", "due", "patient_shown", "opening_shown", "owner", "seen", "status_shown")
-    list_filter = ("status", OwnerFilter, "urgency", ("location", ScopedRelatedFilter), "kind")
-    list_select_related = ("patient", "owner", "opening", "location")
+    list_display = ("title", "urgency_shown", "due", "patient_shown", "opening_shown", "owner_shown", "status_shown")
+    list_filter = ("status", OwnerFilter, "urgency", ("location", ScopedRelatedFilter))
+    list_select_related = ("patient", "owner", "opening__provider", "opening__location", "location")
     ordering = ("status", "urgency", F("due_at").asc(nulls_last=True), "pk")
     search_fields = ("title", "=kind")
     search_help_text = "A word of the title."
@@ -54,15 +56,15 @@ class WorkItemAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    "advice",
                     "status_shown",
                     "urgency_shown",
                     "due",
                     "patient_shown",
+                    "phones",
                     "opening_shown",
                     "subject_shown",
                     "location",
-                    "owner",
+                    "owner_shown",
                 )
             },
         ),
@@ -73,8 +75,10 @@ class WorkItemAdmin(ReadOnlyAdmin):
         "urgency_shown",
         "due",
         "patient_shown",
+        "phones",
         "opening_shown",
         "subject_shown",
+        "owner_shown",
         "created",
         "seen",
         "done",
@@ -95,6 +99,25 @@ class WorkItemAdmin(ReadOnlyAdmin):
             "<path:object_id>/do/<slug:slug>/", self.admin_site.admin_view(self.do_view), name="scheduling_workitem_do"
         )
         return [*own, do, *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: WorkItem | None = None) -> Any:
+        """Show only what the item has: a row of dashes tells nobody anything."""
+        shown = super().get_fieldsets(request, obj)
+        if obj is None:
+            return shown
+        empty = {
+            "due": obj.due_at is None,
+            "patient_shown": obj.patient_id is None,
+            "phones": obj.patient_id is None,
+            "opening_shown": obj.opening_id is None,
+            "subject_shown": not _is_about_something_else(obj),
+            "location": obj.location_id is None,
+            **dict.fromkeys(("done", "done_by", "resolution"), obj.status == WorkItem.Status.OPEN),
+        }
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if not empty.get(str(name))]})
+            for title, options in shown
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -205,17 +228,30 @@ class WorkItemAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Opening")
     def opening_shown(self, row: WorkItem) -> str:
-        return link(f"opening {row.opening_id}", "desk_opening", row.opening_id) if row.opening_id else "–"
+        return opening_link(row.opening)
+
+    @admin.display(description="Phone")
+    def phones(self, row: WorkItem) -> str:
+        if row.patient is None or row.patient.restricted:
+            return "restricted: no calls" if row.patient else "–"
+        points = row.patient.contact_points.filter(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
+        numbers = [(each.value, each.value, " (guardian)" if each.guardian else "") for each in points.order_by("rank")]
+        return format_html_join(", ", '<a href="tel:{}">{}</a>{}', numbers) or "the EHR has no usable number"
+
+    @admin.display(description="Who has it", ordering="owner")
+    def owner_shown(self, row: WorkItem) -> str:
+        return row.owner.get_username() if row.owner else "nobody yet"
 
     @admin.display(description="About")
     def subject_shown(self, row: WorkItem) -> str:
         app, _, model = row.subject_kind.partition(".")
         if not row.subject_id:
             return "–"
+        name = f"{apps.get_model(app, model)._meta.verbose_name} {row.subject_id}"
         try:
-            return link(f"{model} {row.subject_id}", f"{app}_{model}_change", row.subject_id)
+            return link(name, f"{app}_{model}_change", row.subject_id)
         except NoReverseMatch:
-            return f"{model} {row.subject_id}"
+            return name
 
     @admin.display(description="Times seen", ordering="times_seen")
     def seen(self, row: WorkItem) -> str:
@@ -228,6 +264,12 @@ class WorkItemAdmin(ReadOnlyAdmin):
     @admin.display(description="Finished", ordering="done_at")
     def done(self, row: WorkItem) -> str:
         return when(row.done_at)
+
+
+def _is_about_something_else(item: WorkItem) -> bool:
+    """Whether the item's subject is named by no other row of its page."""
+    named = {Opening._meta.label_lower: item.opening_id, Patient._meta.label_lower: item.patient_id}
+    return item.subject_id is not None and named.get(item.subject_kind) != item.subject_id
 
 
 def _back_to(item: WorkItem) -> HttpResponse:

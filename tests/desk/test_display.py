@@ -9,6 +9,7 @@ import pytest
 
 from scheduling.admin import display
 from scheduling.models import Appointment, Opening, Writeback
+from tests.desk.conftest import Practice
 from waitlist.models import Claim, Message, Offer, Reply, WaitlistEntry
 
 NOW = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)
@@ -82,3 +83,17 @@ def test_a_state_is_a_word_with_an_icon_and_a_colour(states: type) -> None:
 
 def test_words_in_a_state_are_escaped() -> None:
     assert "<b>" not in display.state("x", "<b>")
+
+
+def test_an_opening_is_named_by_whose_time_it_is_and_when(practice: Practice) -> None:
+    opening = practice.opening(start=datetime(2031, 7, 4, 18, 0, tzinfo=UTC))
+    link = display.opening_link(opening)
+    assert link == (
+        f'<a href="/admin/openings/{opening.pk}/">Dr. Mei Chen, Fri Jul 4 2031 2:00–2:30\u00a0PM\u00a0EDT</a>'
+    )
+    assert display.opening_link(None) == "–"
+
+
+@pytest.mark.parametrize(("value", "word"), [("sms", "text"), ("email", "e-mail"), ("staff", "staff")])
+def test_a_way_is_named_in_words(value: str, word: str) -> None:
+    assert display.channel(value) == word

@@ -38,7 +38,7 @@ def test_the_login_page_says_it_before_anybody_is_signed_in(practice: Practice, 
     words = text_of(Client().get("/admin/login/"))
     assert words == (
         "Skip to main content Harbor Family Practice live Toggle theme (current theme: auto) "
-        "Toggle theme (current theme: light) Toggle theme (current theme: dark) Username: Password:"
+        "Toggle theme (current theme: light) Toggle theme (current theme: dark) Log in Username: Password:"
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
 from integrations.models import ApiCall, InboundEvent
+from scheduling import guards
+from scheduling.models import Practice as PracticeRow
 from scheduling.models import TimelineEntry, Writeback
 from tests import factories
 from tests.desk.conftest import Practice
@@ -164,3 +167,112 @@ def test_times_stand_in_the_locations_zone(dana: Client, practice: Practice) -> 
     opening = practice.opening(start=datetime(2031, 7, 4, 21, 0, tzinfo=UTC))
     words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
     assert "Fri Jul 4 2031 2:00–2:30 PM PDT" in words
+
+
+def test_runs_of_the_same_thing_are_one_line_and_what_went_wrong_is_one_of_its_own(
+    dana: Client, practice: Practice
+) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    began = timezone.now() - timedelta(minutes=10)
+    for seconds, resource, status, result in (
+        (0, "Slot", 200, "ok"),
+        (0.1, "Appointment", 200, "ok"),
+        (0.2, "Slot", 500, "unavailable"),
+        (180, "Slot", 200, "ok"),
+    ):
+        ApiCall.objects.create(
+            connection=practice.connection,
+            system="ehr",
+            at=began + timedelta(seconds=seconds),
+            actor="worker: availability",
+            method="GET",
+            resource=resource,
+            status=status,
+            duration_ms=4,
+            result=result,
+            correlation_id=opening.correlation_id,
+        )
+    for seconds, summary in ((200, "Text sent: offer."), (200.1, "E-mail sent: offer."), (200.2, "Text sent: offer.")):
+        TimelineEntry.objects.create(
+            opening=opening,
+            at=began + timedelta(seconds=seconds),
+            kind="message.sent",
+            summary=summary,
+            actor="worker: messages",
+        )
+    story = dana.get(f"/admin/openings/{opening.pk}/").context["story"]
+    assert [(step.text, step.since_start, step.detail) for step in story] == [
+        ("EHR says: here it is", "start", "GET Slot in 4 ms; GET Appointment in 4 ms"),
+        ("EHR says: unavailable (500)", "+0.2 s", "GET Slot in 4 ms"),
+        ("EHR says: here it is", "+3 min 0 s", "GET Slot in 4 ms"),
+        ("Text sent: offer (2 times). E-mail sent: offer.", "+3 min 20 s", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"status": "open"}, "The EHR is being asked whether this time is really free. You need to do nothing."),
+        ({"status": "checking"}, "The EHR is being asked whether this time is really free. You need to do nothing."),
+        ({"status": "offering"}, "Nobody holds an offer right now. You need to do nothing: the machine looks again"),
+        ({"status": "open", "held": "reason"}, "until somebody says what the cancellation means for it."),
+        ({"status": "open", "held": "blocked"}, "until somebody says whether the provider is in or out."),
+        ({"status": "open", "held": "ask_first"}, "Look at who is proposed below, then send the offers."),
+        ({"status": "open", "held": "ehr_silent"}, "It goes on by itself as soon as the EHR does."),
+        ({"status": "filled"}, "The EHR shows a new booking of this time. You need to do nothing."),
+        ({"status": "closed", "closed_reason": "taken"}, "This time is not offered to anybody any more."),
+    ],
+)
+def test_the_page_says_what_is_true_and_what_there_is_to_do(
+    dana: Client, practice: Practice, fields: dict[str, str], says: str
+) -> None:
+    opening = practice.opening(**fields)
+    assert says in text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "says"),
+    [
+        ("claimed", "pending", "Until this page says filled, say “received, not yet confirmed”."),
+        ("filled", "confirmed", "Robin Alvarez has this time; the EHR shows the booking. Their reference is K7QX4M."),
+    ],
+)
+def test_the_page_says_who_has_the_time_and_how_sure_that_is(
+    dana: Client, practice: Practice, status: str, state: str, says: str
+) -> None:
+    opening = practice.opening(status=status)
+    appointment = factories.appointment(practice.patient, practice.chen, practice.riverside, reference="K7QX4M")
+    Claim.objects.create(
+        opening=opening, patient=practice.patient, appointment=appointment, channel="sms", actor="patient", state=state
+    )
+    words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+    assert says in words
+    assert "by text, just now" in words
+
+
+def test_a_paused_practice_is_named_as_the_reason_why_nothing_happens(dana: Client, practice: Practice) -> None:
+    PracticeRow.objects.update(paused_at=timezone.now(), paused_by="maria")
+    opening = practice.opening(status="offering")
+    words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+    assert "Everything is paused, so nobody is offered this time. Press “Go on” above when it may go on." in words
+
+
+def test_the_question_about_a_day_stands_on_each_of_its_openings(dana: Client, practice: Practice) -> None:
+    first = practice.opening(held="provider_day")
+    other = practice.opening(held="provider_day", start=first.start + timedelta(minutes=1))
+    next_week = practice.opening(held="provider_day", start=first.start + timedelta(days=7))
+    guards.ask_about_day(other, "Several appointments were cancelled")
+    for opening in (first, other):
+        page = dana.get(f"/admin/openings/{opening.pk}/")
+        assert [item.title for item in page.context["work"]] == ["Several appointments were cancelled"]
+    assert dana.get(f"/admin/openings/{next_week.pk}/").context["work"] == []
+
+
+def test_those_whom_the_time_suits_stand_first_when_one_books_by_hand(dana: Client, practice: Practice) -> None:
+    opening = practice.opening()
+    now = timezone.now()
+    for rank, name, suits in ((1, "Unfit", False), (2, "Fit", True)):
+        entry = practice.entry(factories.patient(family_name=name, locations=[practice.riverside]))
+        CandidateVerdict.objects.create(opening=opening, entry=entry, rank=rank, eligible=suits, computed_at=now)
+    page = dana.get(f"/admin/openings/{opening.pk}/choose/")
+    assert [row.entry.patient.family_name for row, _ in page.context["in_line"]] == ["Fit", "Unfit"]

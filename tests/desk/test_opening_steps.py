@@ -123,7 +123,9 @@ def test_booking_says_who_is_told_and_claims(dana: Client, practice: Practice) -
     opening = practice.opening(status="offering", waves_sent=1)
     entry = practice.entry()
     factories.offer(opening, practice.entry(factories.patient()), rank=1)
+    factories.offer(opening, entry, rank=2)  # the patient's own offer is nobody else's
     words = text_of(dana.get(f"{step(opening, 'confirm')}?entry={entry.pk}"))
+    assert "Book it for Robin Alvarez Do nothing, go back" in words
     assert "Robin Alvarez gets this time; the EHR is asked to book it now." in words
     assert "Robin Alvarez is told “received, not yet confirmed”, then “confirmed” with a booking reference" in words
     assert "1 other patient holds an offer: once the booking is confirmed they are told the time is filled." in words

@@ -133,3 +133,36 @@ def test_the_number_of_queries_does_not_grow_with_the_openings(
         factories.offer(practice.opening(status="offering"), practice.entry(factories.patient()))
     dana.get(LIVE)
     assert queries() <= few + 1
+
+
+def test_what_ended_today_is_shown_with_who_has_it_or_why_it_closed(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    filled = practice.opening(status="filled", closed_at=now)
+    appointment = factories.appointment(practice.patient, practice.chen, practice.riverside)
+    Claim.objects.create(
+        opening=filled,
+        patient=practice.patient,
+        appointment=appointment,
+        channel="sms",
+        actor="patient",
+        state="confirmed",
+    )
+    practice.opening(status="closed", closed_reason="cut_off", closed_at=now - timedelta(hours=1))
+    practice.opening(status="closed", closed_reason="merged", closed_at=now)
+    practice.opening(status="closed", closed_reason="staff", closed_at=now - timedelta(days=2))
+    practice.opening(practice.lakeview, status="filled", closed_at=now)
+    page = dana.get(LIVE)
+    assert [(line.opening.status, line.patient) for line in page.context["ended"]] == [
+        ("filled", practice.patient),
+        ("closed", None),
+    ]
+    words = text_of(page)
+    assert "Dr. Mei Chen Riverside Robin Alvarez" in words
+    assert "Dr. Mei Chen Riverside too close to its start" in words
+    assert records("list") == [("scheduling.patient", str(practice.patient.pk))]
+
+
+def test_an_item_says_which_opening_it_is_about(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering")
+    worklist.ask_staff("x", "Look at this", dedupe_key="x", opening=opening)
+    assert "today · Dr. Mei Chen, tomorrow" in text_of(dana.get(LIVE))

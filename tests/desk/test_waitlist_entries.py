@@ -12,7 +12,7 @@ from django.utils import timezone
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
-from waitlist.admin.hours import read_hours, write_hours
+from waitlist.admin.hours import read_hours, write_hours, write_week
 from waitlist.models import EntryWindow, MatchKey, WaitlistEntry
 
 LIST = "/admin/waitlist/waitlistentry/"
@@ -211,3 +211,11 @@ def test_hours_are_read_as_people_write_them(text: str, spans: list[tuple[time, 
     else:
         assert read_hours(text) == spans
         assert read_hours(write_hours([EntryWindow(weekday=0, start=a, end=b) for a, b in spans])) == spans
+
+
+def test_days_of_the_same_hours_in_a_row_are_written_as_one() -> None:
+    morning, all_day = (time(8, 0), time(12, 0)), (time(0, 0), time(23, 59))
+    week = [(0, morning), (1, morning), (2, morning), (4, morning), (5, all_day)]
+    windows = [EntryWindow(weekday=day, start=start, end=end) for day, (start, end) in week]
+    assert write_week(windows) == "Mon–Wed 8am-12pm, Fri 8am-12pm, Sat all day"
+    assert write_week([]) == ""

@@ -7,6 +7,7 @@ from django.test import Client
 
 from scheduling import worklist
 from scheduling.models import Opening, WorkItem
+from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
 
@@ -35,7 +36,8 @@ def test_the_page_says_what_each_button_does_before_it_is_pressed(dana: Client, 
     assert "Offer this time The waitlist is offered this time." in words
     assert "Do not offer The opening closes; nobody is told." in words
     assert "Or say what you did, without the patient’s name: Finish Take it: mine now" in words
-    assert f"opening {item.opening_id}" in words
+    assert "Opening: Dr. Mei Chen, tomorrow" in words
+    assert "About:" not in words  # the opening stands there already
 
 
 def test_a_button_does_it_and_closes_the_item_with_what_came_of_it(dana: Client, item: WorkItem) -> None:
@@ -107,3 +109,30 @@ def test_taking_is_in_the_audit_trail(dana: Client, item: WorkItem) -> None:
     entry = LogEntry.objects.get_for_object(item).filter(changes__has_key="owner").latest("pk")
     assert entry.actor is not None
     assert entry.actor.get_username() == "dana"
+
+
+def test_the_page_has_the_number_to_call_and_no_row_without_a_value(dana: Client, practice: Practice) -> None:
+    person = factories.patient(phone="+12015550147", locations=[practice.riverside])
+    call = worklist.ask_staff(
+        "reply.urgent", "Call now", advice="Read it.", dedupe_key="c", patient=person, location=practice.riverside
+    )
+    page_of_call = dana.get(page(call))
+    words = text_of(page_of_call)
+    assert '<a href="tel:+12015550147">+12015550147</a>' in page_of_call.content.decode()
+    assert "Call now Read it. What you can do" in words
+    for label in ("By when:", "Opening:", "About:", "Finished:", "Done by:", "Resolution:"):
+        assert label not in words
+
+
+def test_a_restricted_patients_number_is_not_shown(dana: Client, practice: Practice) -> None:
+    person = factories.patient(phone="+12015550147", restricted=True, locations=[practice.riverside])
+    call = worklist.ask_staff("x", "Look", dedupe_key="c", patient=person, location=practice.riverside)
+    words = text_of(dana.get(page(call)))
+    assert "Phone: restricted: no calls" in words
+    assert "5550147" not in words
+
+
+def test_what_was_finished_says_by_whom_and_how(dana: Client, item: WorkItem) -> None:
+    worklist.finish(item, "maria", "Called the provider.")
+    words = text_of(dana.get(page(item)))
+    assert "Done by: maria Resolution: Called the provider. Back to the list" in words

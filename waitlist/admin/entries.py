@@ -19,8 +19,8 @@ from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Patient
 from waitlist import entries
 from waitlist.admin.forms import EntryForm
-from waitlist.admin.hours import write_hours
-from waitlist.models import EntryWindow, WaitlistEntry
+from waitlist.admin.hours import write_week
+from waitlist.models import WaitlistEntry
 
 MOST_FOUND = 30
 
@@ -147,7 +147,7 @@ class WaitlistEntryAdmin(ScopedAdmin):
             "patient": patient,
             "entry": entry,
             "may_save": may_save,
-            "entry_steps": _steps_of(entry) if entry and may_save else [],
+            "entry_steps": [(*step, _VERBS[step[0]][1]) for step in _steps_of(entry)] if entry and may_save else [],
         }
         return TemplateResponse(request, "admin/waitlist/waitlistentry/form.html", context)
 
@@ -158,9 +158,9 @@ class WaitlistEntryAdmin(ScopedAdmin):
         entry: WaitlistEntry = self._row_or_404(request, object_id)
         if not self.has_change_permission(request, entry):
             raise PermissionDenied
-        verb, label = _VERBS.get(step, (None, ""))
+        verb, _, done = _VERBS.get(step, (None, "", ""))
         if verb is not None and step in dict(_steps_of(entry)) and verb(entry):
-            messages.success(request, label)
+            messages.success(request, done)
         else:
             messages.warning(request, f"Nothing changed: this entry is {entry.get_status_display()} now.")
         return HttpResponseRedirect(reverse("admin:waitlist_waitlistentry_change", args=[entry.pk]))
@@ -205,25 +205,16 @@ class WaitlistEntryAdmin(ScopedAdmin):
     def wishes(self, row: WaitlistEntry) -> str:
         who = ", ".join(each.name for each in row.providers.all())
         where = ", ".join(each.name for each in row.locations.all())
-        parts = [part for part in (who, where, _days(row), "moves up" if row.move_up_id else "") if part]
-        return " · ".join(parts) or "anybody, anywhere, any time"
+        parts = (who, where, write_week(row.windows.all()), "moves up" if row.move_up_id else "")
+        return " · ".join(filter(None, parts)) or "anybody, anywhere, any time"
 
-    @admin.display(description="Too late", ordering="lost_races")
+    @admin.display(description="Yes, too late", ordering="lost_races")
     def lost(self, row: WaitlistEntry) -> str:
         return f"{row.lost_races} ×" if row.lost_races else "–"
 
     @admin.display(description="On the list", ordering="joined_at")
     def joined(self, row: WaitlistEntry) -> str:
         return when(row.joined_at)
-
-
-def _days(row: WaitlistEntry) -> str:
-    by_day: dict[int, list[EntryWindow]] = {}
-    for window in row.windows.all():
-        by_day.setdefault(window.weekday, []).append(window)
-    return ", ".join(
-        f"{EntryWindow.Weekday(day).label[:3]} {write_hours(windows)}" for day, windows in sorted(by_day.items())
-    )
 
 
 def _steps_of(entry: WaitlistEntry) -> list[tuple[str, str]]:
@@ -242,8 +233,21 @@ def _steps_of(entry: WaitlistEntry) -> list[tuple[str, str]]:
     return [*steps, ("remove", "Remove from the list")] if live else steps
 
 
-_VERBS: dict[str, tuple[Callable[[WaitlistEntry], bool], str]] = {
-    "pause": (entries.pause, "Paused: nothing is offered until you resume. An offer that is out is looked at again."),
-    "resume": (entries.resume, "Waiting again, at the old place in line."),
-    "remove": (entries.leave, "Off the list. The patient is not told; an offer that is out is looked at again."),
+#: Each step's verb, what it tells the person before the click, and what afterwards.
+_VERBS: dict[str, tuple[Callable[[WaitlistEntry], bool], str, str]] = {
+    "pause": (
+        entries.pause,
+        "Nothing is offered until you resume; the place in line stays.",
+        "Paused: nothing is offered until you resume. An offer that is out is looked at again.",
+    ),
+    "resume": (
+        entries.resume,
+        "Times are offered again, at the old place in line.",
+        "Waiting again, at the old place in line.",
+    ),
+    "remove": (
+        entries.leave,
+        "The patient is not told. Whoever wants to wait again is put on the list anew, at its end.",
+        "Off the list. The patient is not told; an offer that is out is looked at again.",
+    ),
 }

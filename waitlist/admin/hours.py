@@ -59,6 +59,25 @@ def _clock(hour: str, minute: str | None, half: str | None) -> time:
         raise ValidationError("This is not a time of day. Write for example 8-12 or 1:30pm-5pm.") from None
 
 
+def write_week(windows: Iterable[EntryWindow]) -> str:
+    """Return the hours of all weekdays, days of the same hours in a row as one: "Mon–Fri 8am-12pm, Sat all day"."""
+    by_day: dict[int, list[EntryWindow]] = {}
+    for window in windows:
+        by_day.setdefault(window.weekday, []).append(window)
+    runs: list[tuple[int, int, str]] = []
+    for weekday, hours in sorted((day, write_hours(of_day)) for day, of_day in by_day.items()):
+        if runs and (runs[-1][1], runs[-1][2]) == (weekday - 1, hours):
+            runs[-1] = (runs[-1][0], weekday, hours)
+        else:
+            runs.append((weekday, weekday, hours))
+    return ", ".join(f"{_days(first, last)} {hours}" for first, last, hours in runs)
+
+
+def _days(first: int, last: int) -> str:
+    names = [str(EntryWindow.Weekday(day).label)[:3] for day in (first, last)]
+    return names[0] if first == last else "–".join(names)
+
+
 def write_hours(windows: Iterable[EntryWindow]) -> str:
     """Return the spans of one day as :func:`read_hours` takes them."""
     spans = sorted((window.start, window.end) for window in windows)

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
-from scheduling.admin.display import icon, link, patient_name, state, when
+from scheduling.admin.display import icon, opening_link, patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from waitlist.models import Message
 from waitlist.resending import send_again
@@ -26,7 +26,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_display = ("kind_shown", "patient_shown", "way", "status_shown", "why", "opening_shown", "created", "sent")
     list_display_links = ("kind_shown",)
     list_filter = ("status", "kind", "channel", ("location", ScopedRelatedFilter))
-    list_select_related = ("patient", "opening", "location")
+    list_select_related = ("patient", "opening__provider", "opening__location", "location")
     ordering = ("-created_at",)
     actions = ("send_selected_again",)
     change_form_template = "admin/waitlist/message/change_form.html"
@@ -117,7 +117,7 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Opening", ordering="opening")
     def opening_shown(self, row: Message) -> str:
-        return link(f"opening {row.opening_id}", "desk_opening", row.opening_id) if row.opening_id else "–"
+        return opening_link(row.opening)
 
     @admin.display(description="Words")
     def words(self, row: Message) -> str:

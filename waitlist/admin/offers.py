@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
-from scheduling.admin.display import link, patient_name, slot, state, when
+from scheduling.admin.display import channel, opening_link, patient_name, slot, state, when
 from waitlist import explain
 from waitlist.models import CandidateVerdict, Claim, Offer
 
@@ -15,7 +15,7 @@ class _OfOpening(ReadOnlyAdmin):
 
     @admin.display(description="Opening", ordering="opening")
     def opening_shown(self, row: Offer | Claim | CandidateVerdict) -> str:
-        return link(f"opening {row.opening_id}", "desk_opening", row.opening_id)
+        return opening_link(row.opening)
 
 
 @admin.register(Offer)
@@ -35,7 +35,7 @@ class OfferAdmin(_OfOpening):
     )
     list_display_links = ("time",)
     list_filter = ("status", ("opening__location", ScopedRelatedFilter), "appointment_type")
-    list_select_related = ("patient", "opening__location", "appointment_type")
+    list_select_related = ("patient", "opening__provider", "opening__location", "appointment_type")
     ordering = ("-created_at",)
     # Neither the token's hash nor anything made of it is shown: it opens the patient's page.
     fields = (
@@ -83,13 +83,13 @@ class OfferAdmin(_OfOpening):
 class ClaimAdmin(_OfOpening):
     patients_in = ("patient",)
     finds_patients = "patient"
-    list_display = ("patient_shown", "state_shown", "channel", "actor", "opening_shown", "reference", "made", "settled")
+    list_display = ("patient_shown", "state_shown", "way", "actor", "opening_shown", "reference", "made", "settled")
     list_display_links = None
     list_filter = ("state", "channel", ("opening__location", ScopedRelatedFilter))
-    list_select_related = ("patient", "opening__location", "appointment")
+    list_select_related = ("patient", "opening__provider", "opening__location", "appointment")
     ordering = ("-created_at",)
-    fields = ("patient_shown", "state_shown", "channel", "actor", "opening_shown", "reference", "refused_because")
-    readonly_fields = ("patient_shown", "state_shown", "opening_shown", "reference")
+    fields = ("patient_shown", "state_shown", "way", "actor", "opening_shown", "reference", "refused_because")
+    readonly_fields = ("patient_shown", "state_shown", "way", "opening_shown", "reference")
 
     @admin.display(description="Patient")
     def patient_shown(self, row: Claim) -> str:
@@ -98,6 +98,10 @@ class ClaimAdmin(_OfOpening):
     @admin.display(description="State", ordering="state")
     def state_shown(self, row: Claim) -> str:
         return state(row.state, row.get_state_display())
+
+    @admin.display(description="By", ordering="channel")
+    def way(self, row: Claim) -> str:
+        return channel(row.channel)
 
     @admin.display(description="Booking reference")
     def reference(self, row: Claim) -> str:
@@ -119,7 +123,7 @@ class CandidateVerdictAdmin(_OfOpening):
     list_display = ("rank", "patient_shown", "suits", "why", "wave", "opening_shown", "computed")
     list_display_links = None
     list_filter = ("eligible", ("opening__location", ScopedRelatedFilter))
-    list_select_related = ("entry__patient", "opening__location")
+    list_select_related = ("entry__patient", "opening__provider", "opening__location")
     ordering = ("-opening", "rank")
     fields = ("rank", "patient_shown", "suits", "why", "wave", "opening_shown", "computed")
     readonly_fields = ("patient_shown", "suits", "why", "opening_shown", "computed")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 from scheduling.admin.base import ScopedAdmin
@@ -13,8 +15,21 @@ from scheduling.models import Location
 from waitlist.models import OutreachPolicy
 
 
+class PolicyForm(ModelForm[OutreachPolicy]):
+    """Refuses second numbers for the same locations and types: the database tells only named ones apart."""
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        location, kind = values.get("location"), values.get("appointment_type")
+        same = OutreachPolicy.objects.filter(location=location, appointment_type=kind).exclude(pk=self.instance.pk)
+        if same.exists():
+            raise ValidationError("There are numbers for this location and this type already. Change those instead.")
+        return values
+
+
 @admin.register(OutreachPolicy)
 class OutreachPolicyAdmin(ScopedAdmin):
+    form = PolicyForm
     everyones = "Numbers for everybody are everybody's; a location's own are narrowed below."
     empty_list_says = "No numbers of your own: the defaults apply everywhere."
     list_display = ("whom", "start_delay_seconds", "cut_off_minutes", "offers_per_day", "quiet_from", "quiet_until")

@@ -79,7 +79,7 @@ class ReplyAdmin(ReadOnlyAdmin):
         tones |= {Reply.Outcome.WRONG_PERSON: "danger", Reply.Outcome.OPTED_OUT: "pause"}
         return state(row.outcome, row.get_outcome_display(), tones.get(Reply.Outcome(row.outcome), ""))
 
-    @admin.display(description="Dealt with", ordering="handled_at")
+    @admin.display(description="Read by the machine", ordering="handled_at")
     def handled(self, row: Reply) -> str:
         return when(row.handled_at)
 

@@ -1,0 +1,57 @@
+"""One or two sentences on top of an opening's page: what is true now, and what the front desk has to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduling.models import Opening
+from waitlist.models import Claim, Offer
+
+_CHECKING = "The EHR is being asked whether this time is really free. You need to do nothing."
+
+_HELD = {
+    Opening.Held.PROVIDER_DAY: "Nobody is offered this time until somebody says whether the provider is in or out.",
+    Opening.Held.BLOCKED: "Nobody is offered this time until somebody says whether the provider is in or out.",
+    Opening.Held.REASON: "Nobody is offered this time until somebody says what the cancellation means for it.",
+    Opening.Held.ASK_FIRST: "Look at who is proposed below, then send the offers. Nobody has been told anything yet.",
+    Opening.Held.EHR_SILENT: "The EHR does not answer. It goes on by itself as soon as the EHR does.",
+}
+
+
+def what_next(opening: Opening, offers: Sequence[Offer], claims: Sequence[Claim], *, is_paused: bool) -> str:
+    """Return what the front desk should know and do now about ``opening``; it may name the patient who has it."""
+    if opening.status == Opening.Status.CLAIMED:
+        return _claimed(claims)
+    if opening.status == Opening.Status.FILLED:
+        return _filled(claims)
+    if opening.status == Opening.Status.CLOSED:
+        return "This time is not offered to anybody any more."
+    if is_paused:
+        return "Everything is paused, so nobody is offered this time. Press “Go on” above when it may go on."
+    if opening.held:
+        return _HELD[Opening.Held(opening.held)]
+    return _offered(offers) if opening.status == Opening.Status.OFFERING else _CHECKING
+
+
+def _claimed(claims: Sequence[Claim]) -> str:
+    name = next((claim.patient.full_name for claim in claims if claim.state == Claim.State.PENDING), "A patient")
+    return (
+        f"{name} said yes and the EHR is being asked to book it. You need to do nothing. "
+        "Until this page says filled, say “received, not yet confirmed”."
+    )
+
+
+def _filled(claims: Sequence[Claim]) -> str:
+    claim = next((each for each in claims if each.state == Claim.State.CONFIRMED), None)
+    if claim is None:
+        return "The EHR shows a new booking of this time. You need to do nothing."
+    reference = f" Their reference is {claim.appointment.reference}." if claim.appointment.reference else ""
+    return f"{claim.patient.full_name} has this time; the EHR shows the booking.{reference} You need to do nothing."
+
+
+def _offered(offers: Sequence[Offer]) -> str:
+    out = sum(offer.status == Offer.Status.SENT for offer in offers)
+    if not out:
+        return "Nobody holds an offer right now. You need to do nothing: the machine looks again by itself."
+    who = "1 patient holds an offer" if out == 1 else f"{out} patients hold offers"
+    return f"{who}, and the first yes has the time. You need to do nothing; a patient on the phone can have it too."
