@@ -78,9 +78,9 @@ class Day:
     lines: list[Line]
 
     def ahead(self, now: datetime) -> list[Line]:
-        """Return what is not over yet of today, or all of any other day."""
+        """Return what of today can still be offered when it is cancelled, or all of any other day."""
         is_today = timezone.localdate(now, ZoneInfo(self.zone)) == self.date
-        return [line for line in self.lines if line.end > now or not is_today]
+        return [line for line in self.lines if line.start > now + OFFERED_AHEAD or not is_today]
 
 
 def is_there() -> bool:

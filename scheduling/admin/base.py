@@ -139,7 +139,7 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         refuse_elsewhere(self.model._default_manager.all(), request.user, selected)
         self._refuse_foreign_filters(request)
-        title = {"title": self._list_name, "subtitle": None}
+        title = {"title": self._list_name, "list_name": self._list_name, "subtitle": None}
         response = super().changelist_view(request, {**title, **(extra_context or {})})
         if self.patients_in and isinstance(response, TemplateResponse):
             shown = response.context_data.get("cl") if response.context_data else None

@@ -20,6 +20,7 @@ from scheduling.models import Writeback
 @admin.register(Writeback)
 class WritebackAdmin(ReadOnlyAdmin):
     patients_in = ("appointment.patient",)
+    list_title = "Changes to the EHR"
     list_display = ("what", "patient_shown", "status_shown", "why", "attempts", "due", "opening_shown", "created")
     list_display_links = ("what",)
     list_filter = ("status", "kind", "source", ("appointment__location", ScopedRelatedFilter))

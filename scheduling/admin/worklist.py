@@ -43,7 +43,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
     patients_in = ("patient",)
     list_title = "Needs you"
     empty_list_says = "Nothing has needed a person yet. What the machine cannot decide comes here."
-    list_display = ("title", "urgency_shown", "due", "patient_shown", "opening_shown", "owner_shown", "status_shown")
+    list_display = ("title", "urgency_shown", "due", "patient_shown", "opening_shown", "owner_shown")
     list_filter = ("status", OwnerFilter, "urgency", ("location", ScopedRelatedFilter))
     list_select_related = ("patient", "owner", "opening__provider", "opening__location", "location")
     ordering = ("status", "urgency", F("due_at").asc(nulls_last=True), "pk")
@@ -208,6 +208,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
 
     @admin.display(description="How soon", ordering="urgency")
     def urgency_shown(self, row: WorkItem) -> str:
+        if row.status == WorkItem.Status.DONE:
+            return self.status_shown(row)
         tone = {WorkItem.Urgency.RED: "danger", WorkItem.Urgency.SOON: "wait"}.get(
             WorkItem.Urgency(row.urgency), "stop"
         )

@@ -58,6 +58,17 @@ _SCRIPT = """() => {
   const levels = [...document.querySelectorAll('h1, h2, h3')].map((element) => Number(element.tagName[1]));
   if (levels.some((level, index) => index && level > levels[index - 1] + 1)) problems.push('a level skipped');
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) problems.push('scrolls sideways');
+  for (const table of document.querySelectorAll('table')) {
+    const room = table.parentElement.getBoundingClientRect();
+    const over = table.getBoundingClientRect().right - room.right;
+    if (shown(table) && over > 1) problems.push(`a table ${over.toFixed(0)} wider than its place`);
+  }
+  for (const label of document.querySelectorAll('td[data-label], th[data-label]')) {
+    const written = getComputedStyle(label, '::before');
+    const taller = parseFloat(written.height) - label.getBoundingClientRect().height;
+    if (shown(label) && written.content !== 'none' && taller > 1)
+      problems.push(`the label "${label.dataset.label}" is cut off`);
+  }
   return problems;
 }"""
 

@@ -43,6 +43,11 @@ PAGES = {
     "patient": "/admin/scheduling/patient/1/change/",
     "events": "/admin/integrations/inboundevent/",
     "lists": "/admin/lists/",
+    "openings": "/admin/scheduling/opening/",
+    "changes": "/admin/scheduling/writeback/",
+    "offers": "/admin/waitlist/offer/",
+    "access": "/admin/audit/accessrecord/",
+    "login": "/admin/login/",
 }
 #: What staff pages keep to: WCAG AA contrast, small print still of 12 pixels.
 LIMITS = {"contrast": 4.5, "text": 12.0, "target": 0.0}

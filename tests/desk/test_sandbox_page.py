@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -233,3 +235,40 @@ def test_a_family_shares_one_phone(dana: Client, practice: Practice, control: HT
     boxes = dana.get(PAGE).context["boxes"]
     assert [sorted(box.owners) for box in boxes] == [["Kid Alvarez", "Robin Alvarez"]]
     assert len(boxes[0].words) == 2
+
+
+def day_with(date: date, start: datetime) -> dict[str, Any]:
+    """Return a day of the EHR's calendar with one appointment."""
+    line = {**DAY["appointments"][0], "start": start.isoformat(), "end": (start + timedelta(hours=1)).isoformat()}  # type: ignore[dict-item]
+    return {**DAY, "date": date.isoformat(), "appointments": [line]}
+
+
+def test_without_a_day_it_opens_at_the_first_that_has_time_to_offer(
+    dana: Client, practice: Practice, httpserver: HTTPServer, settings: Any
+) -> None:
+    settings.SANDBOX_CONTROL_URL = httpserver.url_for("")
+    httpserver.expect_request("/_sandbox/faults").respond_with_json({"faults": []})
+    now = timezone.now()
+    today = timezone.localdate(now, ZoneInfo("America/New_York"))
+    tomorrow = today + timedelta(days=1)
+    for query, day, ahead in (
+        ({}, today, timedelta(minutes=80)),
+        ({"date": tomorrow.isoformat(), "location": "riverside"}, tomorrow, timedelta(minutes=100)),
+    ):
+        answer = day_with(day, now + ahead)
+        httpserver.expect_request("/_sandbox/calendar", query_string=query).respond_with_json(answer)
+    assert dana.get(PAGE).context["day"].date == tomorrow
+
+
+def test_what_of_today_is_too_close_to_be_offered_is_not_shown(
+    dana: Client, practice: Practice, httpserver: HTTPServer, settings: Any
+) -> None:
+    settings.SANDBOX_CONTROL_URL = httpserver.url_for("")
+    httpserver.expect_request("/_sandbox/faults").respond_with_json({"faults": []})
+    now = timezone.now()
+    today = timezone.localdate(now, ZoneInfo("America/New_York"))
+    answer = day_with(today, now + timedelta(minutes=80))
+    httpserver.expect_request("/_sandbox/calendar").respond_with_json(answer)
+    page = dana.get(f"{PAGE}?date={today.isoformat()}&location=riverside")
+    assert page.context["lines"] == []
+    assert "1 appointment of today not shown: over, or too close to be offered." in text_of(page)

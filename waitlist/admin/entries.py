@@ -208,7 +208,7 @@ class WaitlistEntryAdmin(ScopedAdmin):
         parts = (who, where, write_week(row.windows.all()), "moves up" if row.move_up_id else "")
         return " · ".join(filter(None, parts)) or "anybody, anywhere, any time"
 
-    @admin.display(description="Yes, too late", ordering="lost_races")
+    @admin.display(description="Too late", ordering="lost_races")
     def lost(self, row: WaitlistEntry) -> str:
         return f"{row.lost_races} ×" if row.lost_races else "–"
 
