@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from config.desk import connecting, opening_page, opening_steps, pausing, sandbox_page, status, today
+from config.desk import connecting, lists, opening_page, opening_steps, pausing, sandbox_page, status, today
 
 
 def desk_urls(site: AdminSite) -> list[URLPattern]:
     """Return the pages of ``site``; Django's own come after them."""
 
-    def lists_view(request: HttpRequest) -> HttpResponse:
-        context = {**site.each_context(request), "title": "All lists", "app_list": site.get_app_list(request)}
-        return TemplateResponse(request, "admin/desk/lists.html", context)
-
     views = (
         ("today/live/", today.live_view, "desk_today_live"),
         ("pause/", pausing.pause_view, "desk_pause"),
         ("resume/", pausing.resume_view, "desk_resume"),
-        ("lists/", lists_view, "desk_lists"),
+        ("lists/", lists.lists_view, "desk_lists"),
         ("openings/<int:pk>/", opening_page.page_view, "desk_opening"),
         ("openings/<int:pk>/live/", opening_page.live_view, "desk_opening_live"),
         ("openings/<int:pk>/choose/", opening_page.choose_view, "desk_opening_choose"),

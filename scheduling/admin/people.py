@@ -17,6 +17,7 @@ from scheduling.models import ContactPoint, Patient, PatientIdentifier
 class _EhrOwned(admin.TabularInline[Any, Patient]):
     """Rows the EHR owns: shown, never changed here."""
 
+    template = "admin/scheduling/patient/ehr_rows.html"
     extra = 0
     can_delete = False
 
