@@ -58,6 +58,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "RefusedCall": "calls to us that were turned away",
         "CarrierState": "how texts and e-mails fare",
         "Heartbeat": "signs of life of the background work",
+        "AlertContact": "who is mailed when something is wrong",
         "StaffAlert": "what was mailed to staff",
     },
     "People and records": {

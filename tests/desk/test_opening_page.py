@@ -8,10 +8,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from config.desk.advice import what_next
 from integrations.models import ApiCall, InboundEvent
 from scheduling import guards
+from scheduling.models import Opening, TimelineEntry, Writeback
 from scheduling.models import Practice as PracticeRow
-from scheduling.models import TimelineEntry, Writeback
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
@@ -217,6 +218,8 @@ def test_runs_of_the_same_thing_are_one_line_and_what_went_wrong_is_one_of_its_o
         ({"status": "offering"}, "Nobody holds an offer right now. You need to do nothing: the machine looks again"),
         ({"status": "open", "held": "reason"}, "until somebody says what the cancellation means for it."),
         ({"status": "open", "held": "blocked"}, "until somebody says whether the provider is in or out."),
+        ({"status": "open", "held": "type"}, "until somebody says what kind of visit it was for."),
+        ({"status": "open", "held": "refused"}, "Nobody is offered it until somebody knows why."),
         ({"status": "open", "held": "ask_first"}, "Look at who is proposed below, then send the offers."),
         ({"status": "open", "held": "ehr_silent"}, "It goes on by itself as soon as the EHR does."),
         ({"status": "filled"}, "The EHR shows a new booking of this time. You need to do nothing."),
@@ -276,3 +279,10 @@ def test_those_whom_the_time_suits_stand_first_when_one_books_by_hand(dana: Clie
         CandidateVerdict.objects.create(opening=opening, entry=entry, rank=rank, eligible=suits, computed_at=now)
     page = dana.get(f"/admin/openings/{opening.pk}/choose/")
     assert [row.entry.patient.family_name for row, _ in page.context["in_line"]] == ["Fit", "Unfit"]
+
+
+def test_every_reason_to_hold_a_time_has_its_advice(practice: Practice) -> None:
+    for held in Opening.Held:
+        if held:
+            opening = practice.opening(held=held)
+            assert what_next(opening, [], [], is_paused=False).startswith(("Nobody", "Look", "The EHR")), held
