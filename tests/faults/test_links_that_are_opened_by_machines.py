@@ -86,7 +86,7 @@ def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clin
         assert links.find_offer(token) is not None
     token = tokens[0]
 
-    guesses = [token[:-1], token[::-1], secrets.token_urlsafe(24), "x"]
+    guesses = [token[:-1], token[::-1], secrets.token_urlsafe(links.SECRET_BYTES), "x"]
     answers = {(answer.status_code, answer.content) for answer in (Client().get(f"/o/{guess}/") for guess in guesses)}
     assert len(answers) == 1
     assert next(iter(answers))[0] == 404
@@ -94,7 +94,8 @@ def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clin
 
 def test_who_guesses_on_is_slowed_down_and_patients_are_not(offering: Clinic) -> None:
     statuses = [
-        Client(REMOTE_ADDR="203.0.113.9").get(f"/o/{secrets.token_urlsafe(24)}/").status_code for _ in range(80)
+        Client(REMOTE_ADDR="203.0.113.9").get(f"/o/{secrets.token_urlsafe(links.SECRET_BYTES)}/").status_code
+        for _ in range(80)
     ]
     assert statuses[0] == 404
     assert statuses[-1] == 429
