@@ -90,11 +90,17 @@ def _yes(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
             end(reply, sender, _O.STAFF, offer)  # the claim has asked staff, and nothing is sent
             return
         if result.outcome == Outcome.ALREADY_YOURS and result.claim is not None:
-            said = telling.describe(result.claim) | {"outcome": result.claim.state}
-            say(reply, sender, Message.Kind.ANSWER, now, offer=offer, **said)
+            if not _made(reply, result.claim):
+                said = telling.describe(result.claim) | {"outcome": result.claim.state}
+                say(reply, sender, Message.Kind.ANSWER, now, offer=offer, **said)
         elif result.outcome != Outcome.WON:
             say(reply, sender, Message.Kind.ANSWER, now, offer=offer, outcome=str(result.outcome))
         end(reply, sender, _O.CLAIMED if result.is_win else _O.TOO_LATE, offer)
+
+
+def _made(reply: Reply, claim: Claim) -> bool:
+    """Return whether an earlier try at this reply made the claim and its worker died; the patient was told then."""
+    return reply.attempts > 1 and claim.channel == reply.channel and claim.created_at >= reply.received_at
 
 
 def _no(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:

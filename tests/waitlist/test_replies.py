@@ -335,6 +335,28 @@ def test_a_reply_that_fails_is_tried_again_and_then_read_by_a_person(
     assert WorkItem.objects.get().kind == "reply.unclear"
 
 
+def test_a_worker_that_dies_between_the_claim_and_its_reply_is_replaced_and_nothing_is_said_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (offer,) = scene.offered(1)
+    reply = replies.receive("sms", "in-1", offer.patient.contact_points.get(system="phone").value, "yes")
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("waitlist.answering.end", die)
+        with pytest.raises(SystemExit):
+            attention.drain()
+    assert (Claim.objects.count(), Reply.objects.get().outcome) == (1, "new")
+    scene.pass_time(seconds=21)
+    attention.drain()
+    reply.refresh_from_db()
+    assert (reply.outcome, reply.attempts, reply.offer) == ("claimed", 2, offer)
+    texts = Message.objects.filter(patient=offer.patient, channel="sms").order_by("pk")
+    assert [text.kind for text in texts] == ["offer", "received"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_many_workers_read_a_reply_once() -> None:
     person = factories.patient()
