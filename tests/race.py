@@ -1,4 +1,4 @@
-"""Races made to happen: a rival who acts at an exact call, and many who start together."""
+"""Races made to happen: a rival who acts at an exact call or holds a row, and many who start together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from unittest import mock
 
-from django.db import connection, connections
+from django.db import connection, connections, models
 from django.utils.module_loading import import_string
 
 Result = TypeVar("Result")
@@ -66,3 +66,26 @@ def together(number: int, act: Callable[[int], Result]) -> list[Result]:
 
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(run, range(number)))
+
+
+@contextmanager
+def locked(row: models.Model) -> Iterator[None]:
+    """Lock a row by a connection of its own, as another worker's transaction would. SQLite has no such locks."""
+    holder = connection.copy()
+    holder.set_autocommit(False)
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {row._meta.db_table} WHERE id = %s FOR UPDATE", [row.pk])
+        yield
+    finally:
+        holder.rollback()
+        holder.close()
+
+
+def is_waiting_for_a_lock() -> bool:
+    """Whether some statement on the test database waits for a lock right now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return cursor.fetchone() != (0,)

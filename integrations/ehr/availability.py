@@ -28,7 +28,7 @@ from waitlist import offers
 logger = logging.getLogger(__name__)
 
 #: A worker that died with an opening is replaced after this long.
-LEASE = timedelta(seconds=25)
+LEASE = timedelta(seconds=20)
 #: After an answer that made no sense.
 STRANGE_ANSWER_WAIT = timedelta(seconds=30)
 

@@ -82,13 +82,23 @@ class Clinic:
         """The EHR's front desk cancels ``booking-<number>``."""
         self.control.post(f"appointments/booking-{number}/cancel", {"reason_code": reason})
 
-    def fault(self, kind: str, **options: Any) -> None:
-        """Switch a fault on; see the sandbox's own page for kinds and options."""
-        self.control.post("faults", {"kind": kind, **options})
+    def fault(self, kind: str, **options: Any) -> int:
+        """Switch a fault on and return its number; see the sandbox's own page for kinds and options."""
+        return int(self.control.post("faults", {"kind": kind, **options})["number"])
 
-    def heal(self) -> None:
-        """Switch every fault off."""
-        self.control.delete("faults")
+    def heal(self, number: int | None = None) -> None:
+        """Switch every fault off, or the one of a number; what waited because of it goes on."""
+        self.control.delete("faults" if number is None else f"faults/{number}")
+
+    def is_hit(self, number: int) -> bool:
+        """Whether a request to the EHR has met the fault, and may be waiting for its answer."""
+        return any(each["hits"] for each in self.control.get("faults")["faults"] if each["number"] == number)
+
+    def creates(self) -> int:
+        """How many appointments the EHR was made to book over its interface, by its own log."""
+        calls = self.control.get("log", limit=2000)["requests"]
+        made = [each for each in calls if each["method"] == "POST" and each["path"].endswith("/Appointment")]
+        return len([each for each in made if each["status"] == 201])
 
     def bookings_at(self, slot: int, provider: str = "ana") -> list[dict[str, Any]]:
         """Appointments that the EHR itself holds as booked for a provider at a slot's start."""

@@ -75,6 +75,10 @@ class Stack:
         """Whether web, worker and beat are one process over a broker in memory."""
         return settings.CELERY_BROKER_URL.startswith("memory:")
 
+    def use(self, **environment: str) -> None:
+        """Set variables for every process that starts from now on."""
+        self._environment.update(environment)
+
     def start(self) -> None:
         """Start everything and wait until the web server answers."""
         self.start_web()
@@ -113,16 +117,9 @@ class Stack:
             self.start_workers()
 
     def stop(self) -> None:
-        """End every process."""
-        for process in self._running.values():
-            os.killpg(process.pid, signal.SIGTERM)
-        for process in self._running.values():
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self._running.clear()
+        """End every process at once: what they leave undone is nobody's any more."""
+        for name in list(self._running):
+            self.kill(name)
 
     def said(self) -> str:
         """Everything the processes wrote to their logs."""
