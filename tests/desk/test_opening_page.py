@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
@@ -129,8 +130,9 @@ def test_it_shows_claim_booking_and_messages_without_their_words(dana: Client, p
 
 
 def test_a_new_opening_says_what_happens_next(dana: Client, practice: Practice) -> None:
-    opening = practice.opening(check_due_at=timezone.now() + timedelta(seconds=30.5))
-    words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+    with time_machine.travel(timezone.now(), tick=False):
+        opening = practice.opening(check_due_at=timezone.now() + timedelta(seconds=30))
+        words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
     assert (
         "Nobody has been offered this time. First the EHR is asked whether the time is really free. "
         "The next look is in 30 s" in words

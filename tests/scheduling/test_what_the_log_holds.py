@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from auditlog.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from scheduling.models import Opening
@@ -14,8 +16,7 @@ pytestmark = pytest.mark.django_db
 
 def test_a_new_opening_is_logged_by_its_columns_in_one_query() -> None:
     provider, location, source = make.provider(), make.location(), make.source()
-    from django.db import connection
-
+    ContentType.objects.get_for_model(Opening)  # asked for once per process, whichever test comes first
     with CaptureQueriesContext(connection) as captured:
         opening = make.opening(provider, location, source=source)
 
