@@ -156,7 +156,7 @@ def ended_lines(user: User) -> list[EndedLine]:
         )
         .order_by("-closed_at")[:MOST_ENDED]
     )
-    return [EndedLine(row, row.won[0].patient if row.won else None) for row in ended]  # type: ignore[attr-defined]
+    return [EndedLine(row, row.won[0].patient if row.won else None) for row in ended]
 
 
 def _needs_you(user: User) -> list[WorkItem]:

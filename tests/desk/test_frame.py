@@ -9,7 +9,7 @@ from django.test import Client
 
 from scheduling.models import Practice as PracticeRow
 from tests.desk.conftest import Practice
-from tests.desk.pages import text_of
+from tests.desk.pages import plain, text_of
 from waitlist.models import Offer
 
 PAGES = (
@@ -90,3 +90,20 @@ def test_a_stranger_is_asked_to_sign_in(practice: Practice) -> None:
     for page in (*PAGES, "/admin/today/live/", "/admin/openings/1/", "/admin/openings/1/do/close/"):
         response = Client().get(page)
         assert (response.status_code, response.url) == (302, f"/admin/login/?next={page}")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [
+        ("/admin/status/", "Today › Sync status"),
+        ("/admin/lists/", "Today › All lists"),
+        ("/admin/scheduling/workitem/", "Today › Needs you"),
+        ("/admin/scheduling/writeback/", "Today › Changes to the EHR"),
+        ("/admin/password_change/", "Today › Password change"),
+        ("/admin/audit/accessrecord/", "Today › Access records"),
+    ],
+)
+def test_the_way_back_leads_to_today(maria: Client, path: str, way: str) -> None:
+    page = maria.get(path).content.decode()
+    crumbs = page.split('<div class="breadcrumbs">')[1].split("</div>")[0]
+    assert plain(crumbs) == way

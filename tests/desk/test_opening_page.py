@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -229,7 +230,7 @@ def test_runs_of_the_same_thing_are_one_line_and_what_went_wrong_is_one_of_its_o
     ],
 )
 def test_the_page_says_what_is_true_and_what_there_is_to_do(
-    dana: Client, practice: Practice, fields: dict[str, str], says: str
+    dana: Client, practice: Practice, fields: dict[str, Any], says: str
 ) -> None:
     opening = practice.opening(**fields)
     assert says in text_of(dana.get(f"/admin/openings/{opening.pk}/"))

@@ -239,7 +239,7 @@ def test_a_family_shares_one_phone(dana: Client, practice: Practice, control: HT
 
 def day_with(date: date, start: datetime) -> dict[str, Any]:
     """Return a day of the EHR's calendar with one appointment."""
-    line = {**DAY["appointments"][0], "start": start.isoformat(), "end": (start + timedelta(hours=1)).isoformat()}  # type: ignore[dict-item]
+    line = {**DAY["appointments"][0], "start": start.isoformat(), "end": (start + timedelta(hours=1)).isoformat()}  # type: ignore[index]
     return {**DAY, "date": date.isoformat(), "appointments": [line]}
 
 
