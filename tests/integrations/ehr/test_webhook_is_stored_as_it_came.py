@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.db import connection as database
-from django.db import transaction
 
 from audit.encryption import decrypt
 from integrations.ehr import intake
-from integrations.models import InboundEvent
+from integrations.models import Connection, InboundEvent
 from tests import factories
 from tests.integrations.ehr import signing
-
-pytestmark = pytest.mark.django_db
 
 BODY = b'{"resourceType": "Appointment", "id": "a-1", "meta": {"versionId": "1"}, "comment": "Robin Sample"}'
 
 
+@pytest.mark.django_db
 def test_every_column_says_what_came_and_that_nothing_was_done_about_it() -> None:
     connection = factories.connection()
     answer = signing.send(connection, BODY, signing.plain(BODY) | {"X-Event-Id": "e-1"})
     stored = InboundEvent.objects.values().get()
-    received_at = stored.pop("received_at")
     assert stored == {
         "id": stored["id"],
         "connection_id": connection.pk,
@@ -35,14 +33,16 @@ def test_every_column_says_what_came_and_that_nothing_was_done_about_it() -> Non
         "status": "received",
         "outcome": "",
         "attempts": 0,
-        "due_at": received_at,
+        "due_at": stored["received_at"],
         "lease_until": None,
         "error": "",
         "correlation_id": answer["X-Correlation-ID"],
+        "received_at": stored["received_at"],
         "done_at": None,
     }
 
 
+@pytest.mark.django_db
 def test_the_database_holds_the_body_only_encrypted() -> None:
     signing.send(factories.connection(), BODY)
     with database.cursor() as cursor:
@@ -52,6 +52,7 @@ def test_the_database_holds_the_body_only_encrypted() -> None:
     assert decrypt(bytes(column)) == BODY
 
 
+@pytest.mark.django_db
 def test_storing_one_is_one_statement(django_assert_num_queries: Any) -> None:
     connection = factories.connection()
     signing.send(connection, BODY)
@@ -62,8 +63,21 @@ def test_storing_one_is_one_statement(django_assert_num_queries: Any) -> None:
         assert signing.send(connection, news).json() == {"status": "known"}
 
 
+@pytest.mark.django_db
 def test_hearing_it_again_in_a_transaction_does_not_break_the_transaction() -> None:
     connection = factories.connection()
     with transaction.atomic():
         heard = [intake.receive(connection, via="poll", body=BODY).is_new for _ in range(2)]
         assert (heard, InboundEvent.objects.count()) == ([True, False], 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_could_not_be_stored_is_not_acknowledged_as_known() -> None:
+    connection = factories.connection()
+    signing.send(connection, BODY)
+    InboundEvent.objects.all().delete()
+    rows = Connection.objects.filter(pk=connection.pk)
+    rows._raw_delete(rows.db)  # by another process: this one still knows the sender
+    with pytest.raises(IntegrityError):
+        signing.send(connection, BODY)
+    assert not InboundEvent.objects.exists()
