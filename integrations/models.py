@@ -66,6 +66,12 @@ class Connection(models.Model):
     webhook_secrets = EncryptedJSONField(default=list, blank=True)
     identifier_system = models.CharField(max_length=255, default="urn:sooner:booking")
     mrn_system = models.CharField(max_length=255, blank=True, help_text="The identifier system of this EHR's MRNs.")
+    calls_per_minute = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(2)],
+        help_text="The vendor's limit, kept by all workers together. Empty: none is known.",
+    )
     poll_minutes = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(1)])
     poll_overlap_minutes = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(5)])
     events_by = models.CharField(max_length=10, choices=EventsBy, default=EventsBy.CRITERIA)
@@ -119,6 +125,16 @@ class AccessToken(models.Model):
 
     def __str__(self) -> str:
         return f"token of connection {self.connection_id}"
+
+
+class CallPace(models.Model):
+    """When the next everyday call to an EHR may leave, where the number of calls per minute is limited."""
+
+    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="pace")
+    next_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"pace of connection {self.connection_id}"
 
 
 class SigningKey(models.Model):

@@ -123,6 +123,7 @@ class ConnectionAdmin(ScopedAdmin):
             "How it is read",
             {
                 "fields": (
+                    "calls_per_minute",
                     "poll_minutes",
                     "poll_overlap_minutes",
                     "missing_reason",

@@ -44,6 +44,7 @@ class ArgonautGateway(FhirGateway):
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now: what ``$find`` proposes. A proposal stands for a slot."""
+        self.transport.is_urgent = True
         asked, asked_at = Interval(start, end), timezone.now()
         parameters = [
             ("start", build.utc(start)),

@@ -120,6 +120,7 @@ class FhirGateway:
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now, by the EHR's slots where it has them and by its appointments."""
+        self.transport.is_urgent = True
         return free_time.look(
             self.transport,
             self._reader,

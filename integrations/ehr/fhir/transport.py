@@ -17,7 +17,7 @@ from django.db import connection as database
 from django.utils import timezone
 
 from integrations import calls
-from integrations.ehr import pulse
+from integrations.ehr import pace, pulse
 from integrations.ehr.fhir import auth
 from integrations.ehr.fhir.answers import Answer
 from integrations.ehr.fhir.connecting import ClientIdentity
@@ -53,6 +53,8 @@ class Transport:
         self._writeback_id = writeback.pk if writeback is not None else None
         self._seconds = seconds
         self._asks_anyway = asks_anyway
+        #: Whether a patient waits for what is asked: such calls may run ahead of everyday ones.
+        self.is_urgent = writeback is not None or asks_anyway
         self._login = auth.Login(connection, self)
         self._identity = _identity_of(connection)
 
@@ -89,6 +91,7 @@ class Transport:
     def read_publicly(self, path: str) -> Answer:
         """GET something that needs no login, without our token."""
         state = self._present_state()
+        self._wait_turn()
         headers = {**_READ_HEADERS, "Accept": "application/json"}
         return self._finish(state, *self._attempt(Request("GET", f"{self.base_url}/{path}", headers)))
 
@@ -109,6 +112,7 @@ class Transport:
         if authorization:
             headers["Authorization"] = authorization
         state = self._present_state()
+        self._wait_turn()
         answer, error = self._attempt(Request("POST", url, headers, form, changes_records=False), resource="token")
         if answer is not None and (answer.status == 200 or (400 <= answer.status < 500 and answer.status != 429)):
             return answer
@@ -118,15 +122,22 @@ class Transport:
         state = self._present_state()
         named = {**_READ_HEADERS, **(headers or {})}
         if self.connection.login_method == Connection.LoginMethod.NONE:
+            self._wait_turn()
             return self._finish(state, *self._attempt(Request(method, url, named, body)))
         token, serial = self._login.token(state)
         request = Request(method, url, {**named, "Authorization": f"Bearer {token}"}, body)
+        self._wait_turn()
         answer, error = self._attempt(request)
         if answer is not None and answer.status == 401:
             # Refused before anything was done, so that even a write may be sent again, once.
             token, _ = self._login.renewed_after(serial)
+            self._wait_turn()
             answer, error = self._attempt(replace(request, headers={**named, "Authorization": f"Bearer {token}"}))
         return self._finish(state, answer, error)
+
+    def _wait_turn(self) -> None:
+        """Keep to the vendor's limit; raises Throttled, of which nobody need hear: the EHR is well."""
+        pace.wait_turn(self.connection.pk, self.connection.calls_per_minute, is_urgent=self.is_urgent)
 
     def _present_state(self) -> AccessToken:
         """Read the token and whether calls make sense now; raises LoginRefused or Throttled when they do not."""
