@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from django.db import connection as database
 from django.utils import timezone
 
 from integrations import calls
@@ -141,7 +140,7 @@ class Transport:
 
     def _present_state(self) -> AccessToken:
         """Read the token and whether calls make sense now; raises LoginRefused or Throttled when they do not."""
-        refuse_inside_transaction()
+        calls.refuse_inside_transaction()
         rows = AccessToken.objects.select_related("connection").only(
             "value",
             "expires_at",
@@ -217,10 +216,3 @@ def _identity_of(connection: Connection) -> ClientIdentity | None:
     if not connection.client_certificate:
         return None
     return ClientIdentity(connection.client_certificate, connection.client_certificate_key or "")
-
-
-def refuse_inside_transaction() -> None:
-    """Raise RuntimeError inside a transaction: an EHR that answers slowly would hold our locks."""
-    # The transaction a test case wraps itself in is marked by Django and is nobody's business transaction.
-    if any(not getattr(block, "_from_testcase", False) for block in database.atomic_blocks):
-        raise RuntimeError("No call to an EHR inside a database transaction.")

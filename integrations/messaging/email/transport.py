@@ -13,6 +13,7 @@ from anymail.exceptions import AnymailAPIError, AnymailError, AnymailRecipientsR
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
+from integrations.calls import refuse_inside_transaction
 from integrations.messaging.gateway import (
     AddressUnusable,
     CarrierBusy,
@@ -35,6 +36,7 @@ class EmailCarrier:
 
     def send(self, message: Outgoing) -> str:
         """Hand the e-mail over and return its Message-ID, the same for every attempt at this message."""
+        refuse_inside_transaction()
         email = build(message)
         backend = get_connection()
         try:

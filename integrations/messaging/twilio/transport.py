@@ -17,6 +17,7 @@ import requests
 from django.conf import settings
 from django.utils import timezone
 
+from integrations.calls import refuse_inside_transaction
 from integrations.messaging.gateway import (
     CALL_SECONDS,
     AddressUnusable,
@@ -122,6 +123,7 @@ class TwilioCarrier:
         self, method: str, url: str, *, form: dict[str, str] | None = None, query: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """Make one call within the total deadline and return its JSON object; a lost answer to a POST is unknown."""
+        refuse_inside_transaction()
         lost = HandoverUnknown if method == "POST" else CarrierDown
         try:
             with requests.request(

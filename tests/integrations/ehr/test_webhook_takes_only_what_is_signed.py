@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
+from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 import time_machine
-from django.utils import timezone
 
 from integrations.models import Connection, InboundEvent, RefusedCall
 from tests import factories
@@ -16,6 +19,20 @@ pytestmark = pytest.mark.django_db
 
 BODY = b'{"resourceType": "Appointment", "id": "a-1", "meta": {"versionId": "1"}}'
 SCHEMES = [signing.plain, signing.hub, signing.hub_256, signing.timed]
+#: Headers by which senders of other systems show that they know a secret, instead of signing with it.
+OFFERING = {
+    "Authorization": f"Bearer {signing.SECRET}",
+    "Proxy-Authorization": f"Basic {base64.b64encode(f'sooner:{signing.SECRET}'.encode()).decode()}",
+    "X-Webhook-Secret": signing.SECRET,
+    "X-Webhook-Token": signing.SECRET,
+    "X-Api-Key": signing.SECRET,
+    "X-Auth-Token": signing.SECRET,
+    "X-Signature": signing.SECRET,
+    "X-Hub-Signature-256": f"sha256={signing.SECRET}",
+    "X-Signature-V2": f"t={int(time.time())},v1={signing.SECRET}",
+    "webhook-signature": f"v1,{base64.b64encode(signing.SECRET.encode()).decode()}",
+    "Cookie": f"secret={signing.SECRET}",
+}
 
 
 @pytest.fixture
@@ -55,28 +72,40 @@ def test_an_unsigned_call_is_told_how_to_sign(connection: Connection) -> None:
     assert refusals() == [(connection.slug, "missing_signature", 1)]
 
 
-def test_a_secret_offered_in_a_header_opens_nothing(connection: Connection) -> None:
-    offered = {
-        "Authorization": f"Bearer {signing.SECRET}",
-        "X-Webhook-Secret": signing.SECRET,
-        "X-Signature": signing.SECRET,
-    }
+@pytest.mark.parametrize("name", [*OFFERING, None], ids=str)
+def test_a_secret_offered_in_a_header_opens_nothing(connection: Connection, name: str | None) -> None:
+    """Each alone, as if nothing else were known of the caller, and all together."""
+    offered = {name: OFFERING[name]} if name else OFFERING
     assert signing.send(connection, BODY, offered).status_code == 401
     assert not InboundEvent.objects.exists()
 
 
+def test_a_secret_offered_in_the_address_opens_nothing(connection: Connection) -> None:
+    query = urlencode({"secret": signing.SECRET, "token": signing.SECRET, "access_token": signing.SECRET})
+    assert signing.send(connection, BODY, {}, path=f"?{query}").status_code == 401
+    assert not InboundEvent.objects.exists()
+
+
+@pytest.fixture
+def still() -> Iterator[None]:
+    """A clock that stands, so that a slow machine changes no age."""
+    with time_machine.travel(int(time.time()), tick=False):
+        yield
+
+
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("age", [301, 3600, -301, -3600])
 @pytest.mark.parametrize("scheme", [signing.timed, signing.standard])
 def test_a_time_more_than_five_minutes_away_is_refused(connection: Connection, scheme, age: int) -> None:
-    with time_machine.travel(timezone.now(), tick=False):
-        answer = signing.send(connection, BODY, scheme(BODY, age=age))
+    answer = signing.send(connection, BODY, scheme(BODY, age=age))
     assert answer.status_code == 401
     assert "clock" in answer.json()["detail"]
     assert not InboundEvent.objects.exists()
     assert refusals() == [(connection.slug, "stale_timestamp", 1)]
 
 
-@pytest.mark.parametrize("age", [290, -290])
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize("age", [300, -300])
 @pytest.mark.parametrize("scheme", [signing.timed, signing.standard])
 def test_a_clock_that_is_a_little_off_is_no_offence(connection: Connection, scheme, age: int) -> None:
     assert signing.send(connection, BODY, scheme(BODY, age=age)).status_code == 200
