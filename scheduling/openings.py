@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audit.context import correlation_id
+from audit.log import record_change
 from scheduling import guards, story
 from scheduling.models import Appointment, Block, Opening, Provider, Writeback
 from scheduling.records import Freshness, Interval
@@ -175,8 +177,7 @@ def record_check(opening: Opening, freshness: Freshness) -> bool:
         for slot in freshness.slots
         if slot.free and free[0].covers(slot.interval)
     ]
-    opening.start, opening.end, opening.slots = free[0].start, free[0].end, slots
-    Opening.objects.filter(pk=opening.pk).update(start=opening.start, end=opening.end, slots=slots)
+    _keep_only(opening, free[0], slots=slots)
     if opening.status == Opening.Status.OPEN:
         move(opening, Opening.Status.CHECKING)
     if free != [whole]:
@@ -221,10 +222,19 @@ def reserve(opening: Opening, start: datetime, end: datetime) -> list[Opening]:
     """Keep ``start`` to ``end`` of a claimed opening and open the rest of it as openings of their own."""
     rest = interval_of(opening).minus([Interval(start, end)])
     if rest:
-        Opening.objects.filter(pk=opening.pk).update(start=start, end=end)
-        opening.start, opening.end = start, end
+        _keep_only(opening, Interval(start, end))
     remainders = [open_remainder(opening, piece) for piece in rest]
     return [remainder for remainder in remainders if remainder is not None]
+
+
+def _keep_only(opening: Opening, piece: Interval, **fields: Any) -> None:
+    """Shrink an opening whose row is locked to a piece of it, which may be all of it."""
+    before = interval_of(opening)
+    Opening.objects.filter(pk=opening.pk).update(start=piece.start, end=piece.end, **fields)
+    for name, value in {"start": piece.start, "end": piece.end, **fields}.items():
+        setattr(opening, name, value)
+    if piece != before:
+        record_change(opening, {"start": (before.start, piece.start), "end": (before.end, piece.end)})
 
 
 def fill(opening: Opening) -> bool:
@@ -274,43 +284,54 @@ def reopen(opening: Opening) -> bool:
 
 def hold(opening: Opening, why: str) -> bool:
     """Stop offers of this opening until a person decides; patients cannot claim it meanwhile."""
-    held = Opening.objects.filter(pk=opening.pk, status__in=Opening.CLAIMABLE).exclude(held=why).update(held=why)
-    if held:
-        opening.held = why
-        story.tell(opening, "opening.held", f"Held: {Opening.Held(why).label}")
-        request_attention(opening.pk)
-    return bool(held)
+    rows = Opening.objects.filter(pk=opening.pk, status__in=Opening.CLAIMABLE).exclude(held=why)
+    return _set_hold(opening, rows, why, "opening.held", f"Held: {Opening.Held(why).label}")
 
 
 def unhold(opening: Opening) -> bool:
     """Go on with a held opening, after a fresh look."""
-    freed = Opening.objects.filter(pk=opening.pk).exclude(held=Opening.Held.NO).update(held=Opening.Held.NO)
-    if freed:
-        opening.held = Opening.Held.NO
-        story.tell(opening, "opening.unheld", "No longer held.")
+    rows = Opening.objects.filter(pk=opening.pk).exclude(held=Opening.Held.NO)
+    return _set_hold(opening, rows, Opening.Held.NO, "opening.unheld", "No longer held.")
+
+
+def _set_hold(opening: Opening, rows: QuerySet[Opening], held: str, kind: str, summary: str) -> bool:
+    before = opening.held
+    with transaction.atomic():
+        if not rows.update(held=held):
+            return False
+        opening.held = held
+        record_change(opening, {"held": (before, held)})
+        story.tell(opening, kind, summary)
         request_attention(opening.pk)
-    return bool(freed)
+    return True
 
 
 def make_mine(opening: Opening, by: str, now: datetime | None = None) -> bool:
     """A clerk fills this slot by hand: no waves for ten minutes, renewable. False when it is another clerk's."""
     now = now or timezone.now()
     free_to_take = Q(mine_until__isnull=True) | Q(mine_until__lte=now) | Q(mine_by=by)
-    until = now + MINE_FOR
-    taken = Opening.objects.filter(free_to_take, pk=opening.pk, status__in=Opening.LIVE).update(
-        mine_by=by, mine_until=until
-    )
-    if taken:
-        opening.mine_by, opening.mine_until = by, until
+    rows = Opening.objects.filter(free_to_take, pk=opening.pk, status__in=Opening.LIVE)
+    with transaction.atomic():
+        if not _set_mine(opening, rows, by, now + MINE_FOR):
+            return False
         story.tell(opening, "opening.mine", "A clerk is filling this slot by hand.")
-    return bool(taken)
+    return True
 
 
 def give_back(opening: Opening) -> None:
     """The clerk is done: the machine may go on."""
-    Opening.objects.filter(pk=opening.pk).update(mine_by="", mine_until=None)
-    opening.mine_by, opening.mine_until = "", None
-    request_attention(opening.pk)
+    with transaction.atomic():
+        _set_mine(opening, Opening.objects.filter(pk=opening.pk), "", None)
+        request_attention(opening.pk)
+
+
+def _set_mine(opening: Opening, rows: QuerySet[Opening], by: str, until: datetime | None) -> bool:
+    before = opening.mine_by, opening.mine_until
+    if not rows.update(mine_by=by, mine_until=until):
+        return False
+    opening.mine_by, opening.mine_until = by, until
+    record_change(opening, {"mine_by": (before[0], by), "mine_until": (before[1], until)})
+    return True
 
 
 def give_way(provider_id: int, interval: Interval, appointment: Appointment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit.log import record_change
@@ -14,6 +15,7 @@ def is_paused() -> bool:
     return Practice.objects.filter(pk=1, paused_at__isnull=False).exists()
 
 
+@transaction.atomic
 def pause(by: str, reason: str = "") -> bool:
     """Stop new offers, messages we start and writes. Returns False when everything was paused already."""
     practice = Practice.current()
@@ -26,6 +28,7 @@ def pause(by: str, reason: str = "") -> bool:
     return bool(changed)
 
 
+@transaction.atomic
 def resume(by: str) -> bool:
     """Go on. Everything that fell due meanwhile is looked at again. Returns False when nothing was paused."""
     practice = Practice.current()

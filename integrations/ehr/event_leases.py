@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from audit.log import record_change
 from integrations.models import Connection, InboundEvent
 from scheduling import transitions
 from scheduling.exceptions import IllegalTransition
@@ -101,13 +102,14 @@ def postpone(event: InboundEvent, until: datetime, error: str, *, counts: bool =
 
 def retry(event: InboundEvent) -> bool:
     """Take a dead letter or an unreadable event up again, from its first try."""
-    now = timezone.now()
-    again = InboundEvent.objects.filter(pk=event.pk, status__in=(Status.DEAD, Status.QUARANTINED)).update(
-        status=Status.RECEIVED, due_at=now, attempts=0, done_at=None, error=""
-    )
-    if again:
+    at_rest = InboundEvent.objects.filter(pk=event.pk, status__in=(Status.DEAD, Status.QUARANTINED))
+    with transaction.atomic():
+        if not at_rest.update(status=Status.RECEIVED, due_at=timezone.now(), attempts=0, done_at=None, error=""):
+            return False
+        # Unlike what becomes of an event by itself, this is somebody's doing.
+        record_change(event, {"status": (event.status, Status.RECEIVED)})
         wake("inbox")
-    return bool(again)
+    return True
 
 
 def _mine(event: InboundEvent) -> QuerySet[InboundEvent]:

@@ -14,15 +14,21 @@ from integrations import tasks
 from scheduling.models import Appointment, Opening, Writeback
 from tests.faults.people import asked_of_staff, offer_of, tap, told
 from tests.flows.clinic import Clinic
+from tests.race import right_before
 from waitlist.models import Claim, Offer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def answers_to_creates(clinic: Clinic) -> list[int]:
+    """The status of each answer to a booking that was asked of the EHR so far."""
+    log = clinic.control.get("log", limit=2000)["requests"]
+    return [each["status"] for each in log if each["method"] == "POST" and each["path"].endswith("/Appointment")]
+
+
 def creates(clinic: Clinic) -> int:
     """How many bookings were asked of the EHR so far."""
-    log = clinic.control.get("log", limit=2000)["requests"]
-    return len([each for each in log if each["method"] == "POST" and each["path"].endswith("/Appointment")])
+    return len(answers_to_creates(clinic))
 
 
 def assert_booked_once(clinic: Clinic) -> None:
@@ -80,21 +86,33 @@ def test_not_booked_and_no_answer_is_sent_again_after_its_absence_is_proven(
     assert creates(offering) == 2
 
 
-def test_taken_meanwhile_the_winner_hears_it_and_the_time_is_offered_to_nobody(
-    offering: Clinic, pump: Callable[[], None]
-) -> None:
-    offering.control.post(
+def staff_book(clinic: Clinic) -> None:
+    clinic.control.post(
         "appointments",
         {
             "patient": "holder-4",
             "practitioner": "ana",
             "location": "elm",
-            "start": offering.start_of(0).isoformat(),
+            "start": clinic.start_of(0).isoformat(),
             "minutes": 30,
         },
     )
-    tap(offer_of(offering, 1))
-    pump()
+
+
+@pytest.mark.parametrize("when", ["before we look", "between our look and our call"])
+def test_taken_meanwhile_the_winner_hears_it_and_the_time_is_offered_to_nobody(
+    offering: Clinic, pump: Callable[[], None], when: str
+) -> None:
+    if when == "before we look":
+        staff_book(offering)
+        tap(offer_of(offering, 1))
+        pump()
+        assert answers_to_creates(offering) == []
+    else:
+        tap(offer_of(offering, 1))
+        with right_before("integrations.booking.with_current_slots", lambda: staff_book(offering)):
+            pump()
+        assert answers_to_creates(offering) == [409]
 
     claim, opening = Claim.objects.get(), Opening.objects.get()
     assert (claim.state, claim.refused_because) == ("refused", "taken")

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -154,9 +155,10 @@ class Login:
 def stop(connection: Connection, error: str) -> None:
     """Our client is not known at the EHR any more: make no further calls and tell staff, once."""
     rows = Connection.objects.filter(pk=connection.pk, state=Connection.State.ACTIVE)
-    if rows.update(state=Connection.State.STOPPED):
-        record_change(connection, {"state": (Connection.State.ACTIVE, Connection.State.STOPPED)})
-        connection.state = Connection.State.STOPPED
+    with transaction.atomic():
+        if rows.update(state=Connection.State.STOPPED):
+            record_change(connection, {"state": (Connection.State.ACTIVE, Connection.State.STOPPED)})
+            connection.state = Connection.State.STOPPED
     pulse.note_refused_login(connection.pk, error)
     trouble = watching.stopped(connection)
     ask_staff(

@@ -1,0 +1,72 @@
+"""``queryset.update()`` sends no signal that django-auditlog could hear: what it changes is logged beside it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from auditlog.registry import auditlog
+from django.conf import settings
+
+LAYERS = ("audit", "scheduling", "waitlist", "integrations", "config")
+#: By which workers share rows and know when to look again: they say nothing of a patient, an offer or a booking.
+SHARING = frozenset(
+    {"attempts", "attention_due_at", "check_due_at", "check_lease_until", "chase_at", "claim_serial", "due_at"}
+    | {"lease_until", "last_seen_at", "sent_at", "times_seen"}
+)
+#: When an EHR was last asked, since when it fails, until when nobody asks it: each call is a record of its own.
+HEALTH = frozenset(
+    {"capabilities", "checked_at", "cursor", "failing_since", "findings", "last_error", "last_event_at", "last_poll_at"}
+    | {"last_success_at", "loaded_at", "poll_due_at", "poll_lease_until", "quiet_until"}
+)
+_EVENT = "an event's row is itself the record of what came in and what became of it"
+_OFFERS = "it is counted from offers, whose every change is logged"
+_NO_RECORD = "the row is no record of the practice's"
+#: Updates without an entry beside them, by the function they stand in, and why.
+ELSEWHERE = {
+    "integrations.ehr.event_leases.lease": _EVENT,
+    "integrations.ehr.event_leases._set": _EVENT,
+    "integrations.ehr.intake._hear_again": _EVENT,
+    "integrations.ehr.fhir.auth._ask_and_store": _NO_RECORD,
+    "integrations.ehr.fhir.auth.forget_token": _NO_RECORD,
+    "integrations.heartbeat.beat": _NO_RECORD,
+    "integrations.messaging.failures.stumbled": "a try of ours that failed; whatever the message comes to is logged",
+    "scheduling.appointments.note_seen": "it follows from the appointment's status, which is logged",
+    "scheduling.writebacks._still_ours": "it renews a lease",
+    "waitlist.entries.count_silence": _OFFERS,
+    "waitlist.entries.heard_from": _OFFERS,
+    "waitlist.offers._count": _OFFERS,
+    "waitlist.offers._send_proposed": "why somebody was offered it is no record; the offer is logged",
+    "waitlist.withdrawal.mark_late": "a late yes is logged when the offer ends by it, within a second or two",
+}
+
+
+def updates() -> Iterator[tuple[str, set[str | None], bool]]:
+    """Every ``….update(name=…)``: the function it stands in, the names it sets, and whether that function logs."""
+    for path in sorted(path for layer in LAYERS for path in (Path(settings.BASE_DIR) / layer).rglob("*.py")):
+        module = ".".join(path.relative_to(settings.BASE_DIR).with_suffix("").parts)
+        if {"migrations", "sandbox", "demo"} & set(path.parts):
+            continue
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            called = {getattr(call.func, "id", getattr(call.func, "attr", "")) for call in calls}
+            for call in calls:
+                if isinstance(call.func, ast.Attribute) and call.func.attr == "update" and call.keywords:
+                    names = {keyword.arg for keyword in call.keywords}
+                    yield f"{module}.{function.name}", names, bool(called & {"record_change", "record_changes"})
+
+
+def test_every_update_of_a_logged_column_has_its_entry_beside_it() -> None:
+    logged = {field.name for model in auditlog.get_models() for field in model._meta.concrete_fields}
+    logged -= SHARING | HEALTH
+    found = list(updates())
+    assert len(found) > 60
+    assert [
+        f"{place} sets {', '.join(sorted(map(str, names)))} past the log"
+        for place, names, is_logged in found
+        if not is_logged and place not in ELSEWHERE and (None in names or names & logged)
+    ] == []
+    assert set(ELSEWHERE) <= {place for place, _, is_logged in found if not is_logged}
