@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -33,24 +34,22 @@ def assert_it_is_one(clinic: Clinic) -> None:
     assert Claim.objects.get().state == "confirmed"
     assert Writeback.objects.get().status == "done"
     assert Opening.objects.get().status == "filled"
-    mine = Appointment.objects.get(start=clinic.start_of(0), status__in=Appointment.OCCUPYING)
-    assert (mine.patient, mine.origin) == (clinic.patient("waiting-1"), "waitlist")
+    mine = Appointment.objects.get(patient=clinic.patient("waiting-1"))  # never a second one, not even to be merged
+    assert (mine.start, mine.status, mine.origin) == (clinic.start_of(0), "booked", "waitlist")
     assert clinic.appointment(booked["id"]) == mine
     assert told(clinic, 1) == ["offer", "received", "confirmed"]
     assert told(clinic, 2) == ["offer", "filled"]
 
 
 @pytest.mark.parametrize("answer_is_lost", [False, True])
-def test_our_booking_is_adopted(
-    offering: Clinic, pump: Callable[[], None], clock: object, answer_is_lost: bool
-) -> None:
+def test_our_booking_is_adopted(offering: Clinic, pump: Callable[[], None], clock: Any, answer_is_lost: bool) -> None:
     if answer_is_lost:
         offering.fault("reset-after-commit", method="POST", path="Appointment")
         tap(offer_of(offering, 1))
         pump()
         hears_of_it()
         for _ in range(3):
-            clock.shift(30)  # type: ignore[attr-defined]
+            clock.shift(30)
             pump()
     else:
         tap(offer_of(offering, 1))
@@ -85,7 +84,7 @@ def test_our_cancel_is_adopted(
         tasks.drain_writebacks()
         hears_of_it()
         for _ in range(3):
-            clock.shift(30)  # type: ignore[attr-defined]
+            clock.shift(30)
             pump()
     else:
         with right_before("integrations.cancelling._read_back", hears_of_it):
@@ -109,6 +108,28 @@ def test_our_cancel_is_adopted(
     assert set(Offer.objects.filter(opening=second).values_list("status", flat=True)) == {"sent"}
     assert told(moving_up, 1) == ["offer", "received", "confirmed"]
     assert asked_of_staff() == []
+
+
+def test_a_booking_of_ours_that_is_cancelled_before_its_answer_is_found_frees_its_time_once(
+    offering: Clinic, pump: Callable[[], None], clock: Any
+) -> None:
+    """The opening is still claimed: it runs again, and no other one is made of the same time."""
+    offering.fault("reset-after-commit", method="POST", path="Appointment")
+    tap(offer_of(offering, 1))
+    pump()
+    (booked,) = offering.bookings_at(0)
+    hears_of_it()
+    offering.control.post(f"appointments/{booked['id']}/cancel", {"reason_code": "pat"})
+    hears_of_it()
+    for _ in range(3):
+        clock.shift(30)
+        pump()
+
+    assert Claim.objects.get().state == "refused"
+    assert told(offering, 1) == ["offer", "received", "refused"]
+    assert (Opening.objects.get().status, Opening.objects.count()) == ("offering", 1)
+    assert Appointment.objects.get(patient=offering.patient("waiting-1")).status == "cancelled"
+    assert offering.bookings_at(0) == []
 
 
 def test_news_after_the_answer_changes_nothing(offering: Clinic, pump: Callable[[], None]) -> None:
