@@ -113,6 +113,7 @@ def test_the_loop_with_an_error_at_every_hop(
 ) -> None:
     def later(seconds: int = 60) -> None:
         for _ in range(2):
+            assert marks_in(stored()) == []
             clock.shift(seconds)
             pump()
 

@@ -91,8 +91,11 @@ def test_our_own_booking_seen_before_its_answer_is_adopted(clinic: Clinic, by: s
     assert lease is not None
     row = lease.row
     writebacks.mark_sent(row)
-    identifiers = (IdentifierRecord("urn:sooner:booking", str(row.key)),) if by == "key" else ()
-    applied = clinic.apply(clinic.record("new", identifiers=identifiers))
+    record = clinic.record("new")
+    if by == "key":  # at another time than we asked for: still ours, and the read-back will tell that it differs
+        identifier = IdentifierRecord("urn:sooner:booking", str(row.key))
+        record = clinic.record("new", identifiers=(identifier,), start=record.end, end=record.end + timedelta(hours=1))
+    applied = clinic.apply(record)
     assert (applied.change, applied.appointment) == ("own", row.appointment)
     assert Appointment.objects.count() == 1
     assert ExternalId.objects.get(kind="appointment").object_id == row.appointment_id
