@@ -46,7 +46,7 @@ def exchange(request: Request, connection_id: int, seconds: float, identity: Cli
             try:
                 return _send(request, connection_id, call, identity)
             except (requests.RequestException, HTTPError, OSError) as problem:
-                if may_repeat and call.reused and not call.timed_out and not call.answered:
+                if may_repeat and call.reused and not call.answered and not _is_late(call, problem):
                     continue
                 raise _lost(request.judged_as, call, problem) from None
     raise Unavailable("No answer.")
@@ -90,12 +90,17 @@ def _lost(method: str, call: Call, problem: Exception) -> GatewayError:
             return Refused("The address of the EHR is not one we can call.")
         reason = "tls" if isinstance(problem, requests.exceptions.SSLError) else "no connection"
         return Unavailable(f"The EHR could not be reached ({reason}).")
-    reason = "timeout" if call.timed_out or isinstance(problem, requests.exceptions.Timeout) else "connection lost"
+    reason = "timeout" if _is_late(call, problem) else "connection lost"
     if method in WRITES:
         return OutcomeUnknown(f"No complete answer ({reason}).")
     if call.answered and not call.timed_out:
         return Malformed(f"The answer was cut off ({reason}).")
     return Unavailable(f"No complete answer ({reason}).")
+
+
+def _is_late(call: Call, problem: Exception) -> bool:
+    """The read's own timeout may strike a moment before the watch that ends the whole call."""
+    return call.timed_out or isinstance(problem, requests.exceptions.Timeout)
 
 
 def origin_of(url: str) -> str:

@@ -19,6 +19,7 @@ from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.gateway import Malformed, OutcomeUnknown, Unavailable
 from integrations.models import AccessToken, ApiCall, Connection
 from tests import factories
+from tests.fixtures.sandbox import Sandbox
 
 
 @contextmanager
@@ -113,3 +114,26 @@ def test_no_call_is_made_inside_a_transaction(httpserver: HTTPServer) -> None:
         Transport(connection).read("Location/elm")
     assert httpserver.log == []
     assert not ApiCall.objects.exists()
+
+
+class WatchedTooLate(exchange.Call):
+    """A call whose own timeout strikes before its watch does."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._watch = threading.Timer(3600, self._cut)
+        self._watch.daemon = True
+
+
+@pytest.mark.django_db
+def test_a_kept_connection_that_answers_too_late_is_not_asked_twice(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.small_clinic()
+    transport = Transport(sandbox.connect(), seconds=0.5)
+    transport.read("Location/elm")
+    monkeypatch.setattr(exchange, "Call", WatchedTooLate)
+    sandbox.fault("timeout", path="Location/elm")
+    with pytest.raises(Unavailable):
+        transport.read("Location/elm")
+    assert len(sandbox.calls("/fhir/Location/elm")) < 3
