@@ -60,7 +60,7 @@ def run(surroundings: Surroundings) -> Result:
             before = cpu_seconds(floor.process.pid)
             calls = call(floor.port, _floor_requests(taken.pk, rivals), CONNECTIONS)
             cpu["floor"].append((cpu_seconds(floor.process.pid) - before) / rivals * 1e6)
-            result.check("floor: one winner", calls.count(201) == 1 and calls.count(200) == rivals - 1)
+            result.check("floor: one winner", calls.count(200) == 1 and calls.count(409) == rivals - 1)
             _note(calls, rates["floor"], tails["floor"])
     finally:
         ours.stop()

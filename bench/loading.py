@@ -52,15 +52,17 @@ class _Measurement:
 
     def run(self, rounds: int) -> None:
         """Measure round by round and report."""
-        taken: dict[str, list[float]] = {"load": [], "upsert": [], "poll": [], "compare": []}
+        taken: dict[str, list[float]] = {"load": [], "upsert": [], "again": [], "poll": [], "compare": []}
         for _ in range(rounds):
             taken["load"].append(self._load())
             taken["upsert"].append(self._upsert())
+            taken["again"].append(self._load_again())
             taken["poll"].append(self._poll())
             taken["compare"].append(self._compare())
         found = {name: Rounds(tuple(values)) for name, values in taken.items()}
         self._result.figures += [
             Figure("first load", "s", found["load"], "fetch and bulk upsert", found["upsert"], 2.0),
+            Figure("load again, nothing changed", "s", found["again"], "fetch and compare versions", found["compare"]),
             Figure("poll, nothing changed", "s", found["poll"], "fetch and compare versions", found["compare"], 1.25),
         ]
         self._result.profile = profiling.profile(self._load, 1) + "\n\nthe poll:\n" + profiling.profile(self._poll, 1)
@@ -80,6 +82,14 @@ class _Measurement:
         load.load(self._connection.pk, progress)
         seconds = time.perf_counter() - others_done
         self._result.check("every appointment was loaded", Appointment.objects.count() == self._count)
+        self._forget_repeated_checks()
+        return seconds
+
+    def _load_again(self) -> float:
+        """Return the seconds of a whole load, people too, when everything is here already."""
+        reports: list[load.Report] = []
+        seconds = _seconds(lambda: reports.append(load.load(self._connection.pk)))
+        self._result.check("loaded again, everything was unchanged", reports[0].unchanged == reports[0].loaded)
         self._forget_repeated_checks()
         return seconds
 

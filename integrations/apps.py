@@ -18,6 +18,7 @@ class IntegrationsConfig(AppConfig):
             models.Connection,
             exclude=(
                 "cursor",
+                "load_progress",
                 "poll_due_at",
                 "poll_lease_until",
                 "last_poll_at",

@@ -15,6 +15,19 @@ from scheduling.records import AppointmentRecord, Interval
 
 Change = Literal["created", "updated", "unchanged", "stale", "own"]
 
+#: Columns that are called alike in the record and are taken over as they are.
+PLAIN_COLUMNS = (
+    "status",
+    "status_code",
+    "start",
+    "end",
+    "type_system",
+    "type_code",
+    "type_display",
+    "reason_system",
+    "reason_code",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -176,12 +189,8 @@ def fill(appointment: Appointment, source: Source, record: AppointmentRecord) ->
 
 def set_plain_columns(appointment: Appointment, record: AppointmentRecord) -> None:
     """Set the columns of ``appointment`` that refer to no other row."""
-    appointment.status = record.status
-    appointment.status_code = record.status_code
-    appointment.start, appointment.end = record.start, record.end
-    appointment.type_system, appointment.type_code = record.type_system, record.type_code
-    appointment.type_display = record.type_display
-    appointment.reason_system, appointment.reason_code = record.reason_system, record.reason_code
+    for column in PLAIN_COLUMNS:
+        setattr(appointment, column, getattr(record, column))
     # A cancelled appointment often names its slots no more; what it held is still worth knowing.
     appointment.slot_ids = list(record.slot_ids) or appointment.slot_ids
 

@@ -37,14 +37,33 @@ def apply_location(source: Source, record: LocationRecord, fetched_at: datetime)
             return _apply_location(source, record, fetched_at)
 
 
+def describe_provider(provider: Provider, record: ProviderRecord) -> None:
+    """Set what the source says of a clinician, without saving; what it leaves out stays."""
+    provider.name = record.name or provider.name or f"Clinician {record.external_id}"
+    provider.npi = record.npi or provider.npi
+    provider.active = record.active
+
+
+def describe_location(location: Location, record: LocationRecord) -> None:
+    """Set what the source says of a place, without saving; what it leaves out stays."""
+    location.name = record.name or location.name or f"Location {record.external_id}"
+    location.time_zone = told_zone(record) or location.time_zone or Practice.current().time_zone
+    location.phone = record.phone or location.phone
+    location.address = record.address or location.address
+    location.active = record.active
+
+
+def told_zone(record: LocationRecord) -> str:
+    """Return the place's time zone if the source names one that exists, else an empty string."""
+    return record.time_zone if record.time_zone in available_timezones() else ""
+
+
 def _apply_provider(source: Source, record: ProviderRecord, fetched_at: datetime) -> Provider:
     external = mirror.known(source, ExternalId.Kind.PROVIDER, record.external_id)
     provider = Provider() if external is None else Provider.objects.get(pk=external.object_id)
     if external is not None and not mirror.accept(external, record.version, fetched_at):
         return provider
-    provider.name = record.name or provider.name or f"Clinician {record.external_id}"
-    provider.npi = record.npi or provider.npi
-    provider.active = record.active
+    describe_provider(provider, record)
     provider.save()
     if external is None:
         mirror.name(
@@ -63,12 +82,7 @@ def _apply_location(source: Source, record: LocationRecord, fetched_at: datetime
     location = Location() if external is None else Location.objects.get(pk=external.object_id)
     if external is not None and not mirror.accept(external, record.version, fetched_at):
         return location
-    zone = record.time_zone if record.time_zone in available_timezones() else ""
-    location.name = record.name or location.name or f"Location {record.external_id}"
-    location.time_zone = zone or location.time_zone or Practice.current().time_zone
-    location.phone = record.phone or location.phone
-    location.address = record.address or location.address
-    location.active = record.active
+    describe_location(location, record)
     location.save()
     if external is None:
         mirror.name(
@@ -79,7 +93,7 @@ def _apply_location(source: Source, record: LocationRecord, fetched_at: datetime
             version=record.version,
             fetched_at=fetched_at,
         )
-    _ask_for_zone(location, is_told=bool(zone), is_new=external is None)
+    _ask_for_zone(location, is_told=bool(told_zone(record)), is_new=external is None)
     return location
 
 

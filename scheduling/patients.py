@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import phonenumbers
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from audit.encryption import blind_index, prefix_tokens, search_tokens
@@ -20,22 +20,21 @@ _NAMES = "patient name"
 
 def normalise_phone(raw: str, region: str = REGION) -> tuple[str, bool]:
     """Return the E.164 form and whether it is a valid number; an unreadable one comes back stripped, with False."""
+    value, valid, _ = _read_phone(raw, region)
+    return value, valid
+
+
+def _read_phone(raw: str, region: str = REGION) -> tuple[str, bool, str]:
+    """Return the normalised number, whether it is valid, and its extension."""
     try:
         number = phonenumbers.parse(raw, region)
     except phonenumbers.NumberParseException:
-        return raw.strip(), False
+        return raw.strip(), False, ""
+    extension = number.extension or ""
     if not phonenumbers.is_valid_number(number):
-        return raw.strip(), False
+        return raw.strip(), False, extension
     # An extension cannot be texted, so it is kept in the value but not in the number that is compared.
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), True
-
-
-def has_extension(raw: str, region: str = REGION) -> bool:
-    """Return whether the number as written rings at an extension."""
-    try:
-        return bool(phonenumbers.parse(raw, region).extension)
-    except phonenumbers.NumberParseException:
-        return False
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), True, extension
 
 
 def address_index(system: str, value: str) -> str:
@@ -66,29 +65,40 @@ def apply_patient(source: Source, record: PatientRecord, fetched_at: datetime) -
     A record older than what we hold changes nothing. Records that replace one another in a circle are left
     unreplaced and shown to staff.
     """
-    with transaction.atomic():
-        external = mirror.known(source, ExternalId.Kind.PATIENT, record.external_id)
-        if external is None:
-            patient = Patient()
-        else:
-            patient = Patient.objects.get(pk=external.object_id)
-            if not mirror.accept(external, record.version, fetched_at):
-                return patient
-        _describe(patient, record)
-        patient.replaced_by = _replacement(source, patient, record)
-        patient.save()
-        if external is None:
-            mirror.name(
-                source,
-                ExternalId.Kind.PATIENT,
-                record.external_id,
-                patient.pk,
-                version=record.version,
-                fetched_at=fetched_at,
-            )
-        _keep_search_tokens(patient)
-        _keep_identifiers(source, patient, record.identifiers)
-        _keep_contacts(patient, record.contacts)
+    try:
+        with transaction.atomic():
+            return _apply(source, record, fetched_at)
+    except IntegrityError:
+        # Another worker met the same patient first: now it is an update.
+        if mirror.known(source, ExternalId.Kind.PATIENT, record.external_id) is None:
+            raise
+        with transaction.atomic():
+            return _apply(source, record, fetched_at)
+
+
+def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patient:
+    external = mirror.known(source, ExternalId.Kind.PATIENT, record.external_id)
+    if external is None:
+        patient = Patient()
+    else:
+        patient = Patient.objects.get(pk=external.object_id)
+        if not mirror.accept(external, record.version, fetched_at):
+            return patient
+    describe(patient, record)
+    patient.replaced_by = _replacement(source, patient, record)
+    patient.save()
+    if external is None:
+        mirror.name(
+            source,
+            ExternalId.Kind.PATIENT,
+            record.external_id,
+            patient.pk,
+            version=record.version,
+            fetched_at=fetched_at,
+        )
+    _keep_search_tokens(patient)
+    _keep_identifiers(source, patient, record.identifiers)
+    _keep_contacts(patient, record.contacts)
     return patient
 
 
@@ -102,7 +112,8 @@ def find_patients(query: str, among: QuerySet[Patient]) -> QuerySet[Patient]:
     return among
 
 
-def _describe(patient: Patient, record: PatientRecord) -> None:
+def describe(patient: Patient, record: PatientRecord) -> None:
+    """Set what the source says of the person, without saving; not who replaces them."""
     patient.given_name = record.given_name
     patient.family_name = record.family_name
     patient.preferred_name = record.preferred_name
@@ -141,9 +152,13 @@ def _replacement(source: Source, patient: Patient, record: PatientRecord) -> Pat
     return first
 
 
+def name_tokens(patient: Patient) -> set[str]:
+    """Return the tokens under which the patient's names are found."""
+    return set(prefix_tokens(f"{patient.given_name} {patient.preferred_name} {patient.family_name}", _NAMES))
+
+
 def _keep_search_tokens(patient: Patient) -> None:
-    text = f"{patient.given_name} {patient.preferred_name} {patient.family_name}"
-    wanted = set(prefix_tokens(text, _NAMES))
+    wanted = name_tokens(patient)
     held = set(patient.search_tokens.values_list("token", flat=True))
     if held - wanted:
         patient.search_tokens.filter(token__in=held - wanted).delete()
@@ -174,11 +189,8 @@ def _keep_identifiers(source: Source, patient: Patient, records: tuple[Identifie
 def _keep_contacts(patient: Patient, records: tuple[ContactRecord, ...]) -> None:
     held = {(row.system, row.address_index): row for row in patient.contact_points.all()}
     told: set[tuple[str, str]] = set()
-    for record in sorted(records, key=lambda each: each.rank):
-        row = _contact(patient, record)
+    for row in contact_points(patient, records):
         key = (row.system, row.address_index)
-        if key in told:  # the same number twice: the better rank stands
-            continue
         told.add(key)
         if key in held:
             row.pk = held[key].pk
@@ -191,17 +203,26 @@ def _keep_contacts(patient: Patient, records: tuple[ContactRecord, ...]) -> None
             gone.save(update_fields=["use"])
 
 
+def contact_points(patient: Patient, records: tuple[ContactRecord, ...]) -> list[ContactPoint]:
+    """Return the records as unsaved rows of the patient. Of the same number told twice the better rank stands."""
+    rows: dict[tuple[str, str], ContactPoint] = {}
+    for record in sorted(records, key=lambda each: each.rank):
+        row = _contact(patient, record)
+        rows.setdefault((row.system, row.address_index), row)
+    return list(rows.values())
+
+
 def _contact(patient: Patient, record: ContactRecord) -> ContactPoint:
     if record.system == "phone":
-        value, valid = normalise_phone(record.value)
-        can_text = valid and record.use in ("mobile", "home", "") and not has_extension(record.value)
+        value, valid, extension = _read_phone(record.value)
+        can_text = valid and record.use in ("mobile", "home", "") and not extension
     else:
         value, valid, can_text = record.value.strip().lower(), "@" in record.value, False
     return ContactPoint(
         patient=patient,
         system=record.system,
         value=value,
-        address_index=address_index(record.system, record.value),
+        address_index=blind_index(value, f"contact {record.system}"),
         use=record.use,
         rank=record.rank,
         can_text=can_text,

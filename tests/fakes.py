@@ -10,7 +10,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from integrations.ehr.gateway import Booking, Capabilities, GatewayError, NotFound, Page, StaleVersion, Stored, Taken
+from integrations.ehr.gateway import (
+    Booking,
+    Capabilities,
+    GatewayError,
+    Held,
+    NotFound,
+    Page,
+    StaleVersion,
+    Stored,
+    Taken,
+)
 from scheduling.records import AppointmentRecord, Freshness, IdentifierRecord, Interval
 
 KEY_SYSTEM = "urn:sooner:booking"
@@ -157,7 +167,7 @@ class FakeEhr:
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         yield Page(tuple(self.appointments.values()), server_time=timezone.now())
 
-    def load(self, kind: str) -> Iterator[Page]:
+    def load(self, kind: str, held: Held | None = None) -> Iterator[Page]:
         yield Page(tuple(self.appointments.values()) if kind == "appointment" else ())
 
     def _by_key(self, key: str) -> AppointmentRecord | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
+from csp.constants import NONE, SELF
+from csp.decorators import csp_replace
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
@@ -28,9 +30,14 @@ from waitlist.wording import LANGUAGES, language_of
 
 YES, NO = "yes", "no"
 #: Tighter than the rest of the site: no script, no frame, nothing from elsewhere.
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+POLICY = {
+    "default-src": [NONE],
+    "style-src": [SELF],
+    "img-src": [SELF],
+    "form-action": [SELF],
+    "base-uri": [NONE],
+    "frame-ancestors": [NONE],
+}
 Parameters = ParamSpec("Parameters")
 View = Callable[Concatenate[HttpRequest, Parameters], HttpResponse]
 
@@ -44,18 +51,15 @@ def patient_page(*methods: str) -> Callable[[View[Parameters]], View[Parameters]
     """
 
     def decorate(view: View[Parameters]) -> View[Parameters]:
-        answered = require_http_methods(methods)(view)
-
         @wraps(view)
         def page(request: HttpRequest, *args: Parameters.args, **kwargs: Parameters.kwargs) -> HttpResponse:
-            response = answered(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
             response.headers["Cache-Control"] = "no-store"
             response.headers["Referrer-Policy"] = "no-referrer"
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
-            response.headers["Content-Security-Policy"] = POLICY
             return response
 
-        return cast("View[Parameters]", csrf_exempt(page))
+        return cast("View[Parameters]", csrf_exempt(csp_replace(POLICY)(require_http_methods(methods)(page))))
 
     return decorate
 

@@ -50,7 +50,7 @@ class TakeOpening(Bare):
     """Let the first of many take a time by one conditional UPDATE."""
 
     def post(self, request: Request, opening_id: int, patient_id: int) -> Response:
-        """Answer 201 to the winner and 200 to everybody else: Django would write a log line for each 409."""
+        """Answer 200 to the winner and 409 to everybody else."""
         free = FloorOpening.objects.filter(pk=opening_id, status__in=("open", "checking", "offering"))
         won = free.update(status="claimed", taken_by=patient_id)
-        return Response({"won": bool(won)}, status=201 if won else 200)
+        return Response({"won": bool(won)}, status=200 if won else 409)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -79,7 +79,8 @@ class Page:
     """One page of a search. ``server_time`` is the EHR's own clock when it answered, ``asked_at`` ours before.
 
     A page of changes has no records: what changed is known by comparing ``versions`` (by external id) with those we
-    hold, and only the ``bodies`` of what did change are read.
+    hold, and only the ``bodies`` of what did change are read. A page of a load leaves out the ``unchanged`` ones, and
+    has the ``total`` of the whole search where the EHR tells it.
     """
 
     records: tuple[Record, ...]
@@ -88,6 +89,12 @@ class Page:
     versions: dict[str, str] = field(default_factory=dict)
     bodies: Mapping[str, bytes] = field(default_factory=dict)
     asked_at: datetime | None = None
+    unchanged: int = 0
+    total: int | None = None
+
+
+#: Returns which of these versions, by external id, we hold, so that they need not be read.
+Held = Callable[[Mapping[str, str]], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +221,8 @@ class Gateway(Protocol):
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of appointments changed at or after ``since`` by the EHR's clock."""
 
-    def load(self, kind: Kind) -> Iterator[Page]:
-        """Yield pages of everything of a kind that the practice needs."""
+    def load(self, kind: Kind, held: Held | None = None) -> Iterator[Page]:
+        """Yield pages of everything of a kind that the practice needs, without what is ``held`` already."""
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now."""

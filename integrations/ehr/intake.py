@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import uuid
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db import connection as database
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -23,15 +25,6 @@ from scheduling.wake import wake
 from scheduling.worklist import ask_staff
 
 Status = InboundEvent.Status
-#: Every column but the row's id, which the database gives.
-_FIELDS: Any = [field for field in InboundEvent._meta.local_concrete_fields if not field.primary_key]
-#: Put together once: an EHR in a hurry sends a thousand events, and the ORM builds its statement anew for each.
-_INSERT = f"""
-INSERT INTO {InboundEvent._meta.db_table} ({", ".join(field.column for field in _FIELDS)})
-VALUES ({", ".join(["%s"] * len(_FIELDS))})
-ON CONFLICT (connection_id, dedupe_key) DO NOTHING
-RETURNING id
-"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +80,13 @@ def receive(
 
 
 def _insert(row: InboundEvent) -> bool:
-    """Insert the row by one statement, encrypted like any other; False when there is one with its key."""
-    values = [field.get_db_prep_save(getattr(row, field.attname), database) for field in _FIELDS]
-    with database.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-        stored = cursor.fetchone()
-    if stored is None:
+    """Insert the row; False when there is one with its key. Cheap: outside a transaction it is a single statement."""
+    savepoint = transaction.atomic() if database.in_atomic_block else contextlib.nullcontext()
+    try:
+        with savepoint:
+            row.save(force_insert=True)
+    except IntegrityError:
         return False
-    (row.pk,) = stored
     return True
 
 

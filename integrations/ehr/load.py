@@ -1,40 +1,44 @@
-"""The initial load: places, clinicians, patients, then 30 days back and 90 ahead of appointments. Opens nothing."""
+"""The initial load: places, clinicians, patients, then 30 days back and 90 ahead of appointments. Opens nothing.
+
+It may be started again at any time, also after it was interrupted: what is here at the version the EHR has is skipped
+before it is read any further, and nothing is inserted twice.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
-from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlated, service
 from integrations.ehr import intake, mirroring
 from integrations.ehr.fhir.events import Notice
-from integrations.ehr.gateway import Gateway, Kind, Page, connect
+from integrations.ehr.gateway import GatewayError, Kind, Page, connect
+from integrations.ehr.progress import ORDER, LoadProgress
+from integrations.ehr.reading_lease import AlreadyRunning, ReadingLease
 from integrations.models import Connection, InboundEvent
-from scheduling.bulk import load_appointments
-from scheduling.models import Source
-from scheduling.records import AppointmentRecord, PatientRecord
+from scheduling import bulk_people
+from scheduling.bulk import AppointmentLoad
+from scheduling.records import AppointmentRecord
 
-#: Renewed with each page, so a dead load is taken over soon.
-LEASE = timedelta(minutes=5)
-ORDER: tuple[Kind, ...] = ("location", "provider", "patient", "appointment")
+__all__ = ["AlreadyRunning", "Report", "load"]
 
 Progress = Callable[[str, int], None]
 
 
-class AlreadyRunning(RuntimeError):
-    """Another worker loads or polls this connection."""
-
-
 @dataclass(slots=True)
 class Report:
-    """What a load brought: how many of each kind, how many could not be read, how many refer to nothing."""
+    """What a load brought: how many of each kind, how many could not be read, how many refer to nothing.
+
+    ``unchanged`` counts those among the loaded that were here already.
+    """
 
     loaded: Counter[str] = field(default_factory=Counter)
+    unchanged: Counter[str] = field(default_factory=Counter)
     quarantined: int = 0
     unresolved: int = 0
 
@@ -42,82 +46,95 @@ class Report:
 def load(connection_id: int, progress: Progress | None = None) -> Report:
     """Mirror everything the practice needs from its EHR; may be run again at any time.
 
-    ``progress`` is called with a kind and how many of it are done. Raises GatewayError when the EHR cannot be read
-    to the end, and AlreadyRunning; what was loaded by then stays.
+    ``progress`` is called with a kind and how many of it are done; the connection's ``load_progress`` says the same.
+    Raises GatewayError when the EHR cannot be read to the end, and AlreadyRunning; what was loaded by then stays.
     """
-    connection = Connection.objects.select_related("source").get(pk=connection_id)
-    if not take_lease(connection_id):
+    lease = ReadingLease.take(connection_id)
+    if lease is None:
         raise AlreadyRunning("Another worker loads or polls this connection; wait for it to finish.")
+    connection = Connection.objects.select_related("source").get(pk=connection_id)
+    loading = _Loading(connection, lease, progress)
     try:
         with service("worker: load"), correlated():
-            report, began_at = _load(connection, progress)
-        _finish(connection, began_at)
+            return loading.run()
+    except GatewayError as error:
+        loading.reached.end(error.code)
+        raise
+    except BaseException:
+        loading.reached.end("interrupted")
+        raise
     finally:
-        Connection.objects.filter(pk=connection_id).update(poll_lease_until=None)
-    return report
+        lease.release(load_progress=loading.reached.stored(), **loading.columns)
 
 
-def take_lease(connection_id: int, now: datetime | None = None) -> bool:
-    """Become the only one who reads this connection from end to end; False when somebody else does."""
-    now = now or timezone.now()
-    free = Q(poll_lease_until__isnull=True) | Q(poll_lease_until__lte=now)
-    return bool(Connection.objects.filter(free, pk=connection_id).update(poll_lease_until=now + LEASE))
+class _Loading:
+    """One load from end to end. ``columns`` is what the connection keeps of a complete one."""
 
+    def __init__(self, connection: Connection, lease: ReadingLease, told: Progress | None) -> None:
+        self._connection, self._lease, self._told = connection, lease, told
+        self._gateway = connect(connection)
+        self._appointments = AppointmentLoad(connection.source)
+        self._report = Report()
+        self._began_at: datetime | None = None
+        self.reached = LoadProgress(timezone.now())
+        self.columns: dict[str, datetime] = {}
 
-def keep_lease(connection_id: int) -> None:
-    """Say that the reading goes on."""
-    Connection.objects.filter(pk=connection_id).update(poll_lease_until=timezone.now() + LEASE)
+    def run(self) -> Report:
+        """Load every kind."""
+        for kind in ORDER:
+            reached = self.reached.of(kind)
+            self._lease.keep(load_progress=self.reached.stored())
+            for page in self._gateway.load(kind, partial(self._held, kind)):
+                # The clock at the very start: whatever changes while we read is found by the first poll.
+                self._began_at = self._began_at or page.server_time or page.asked_at
+                self._take(kind, page)
+            reached.is_complete = True
+        self.reached.end()
+        now = timezone.now()
+        self.columns = {
+            "cursor": self._began_at or now,
+            "loaded_at": now,
+            "last_success_at": now,
+            "poll_due_at": now + timedelta(minutes=self._connection.poll_minutes),
+        }
+        return self._report
 
+    def _held(self, kind: Kind, versions: Mapping[str, str]) -> set[str]:
+        return bulk_people.unchanged(self._connection.source, kind, versions)
 
-def _load(connection: Connection, progress: Progress | None) -> tuple[Report, datetime]:
-    gateway, report = connect(connection), Report()
-    began_at: datetime | None = None
-    for kind in ORDER:
-        for page in gateway.load(kind):
-            # The clock at the very start: whatever changes while we read is found by the first poll.
-            began_at = began_at or page.server_time or page.asked_at
-            _apply_page(gateway, connection, kind, page, report)
-            keep_lease(connection.pk)
-            if progress is not None:
-                progress(kind, report.loaded[kind])
-    return report, began_at or timezone.now()
+    def _take(self, kind: Kind, page: Page) -> None:
+        report, reached = self._report, self.reached.of(kind)
+        intake.set_aside(self._connection, InboundEvent.Via.LOAD, page.quarantined)
+        self._apply(kind, page)
+        report.loaded[kind] += len(page.records) + page.unchanged
+        report.unchanged[kind] += page.unchanged
+        report.quarantined += len(page.quarantined)
+        reached.done += len(page.records) + page.unchanged + len(page.quarantined)
+        reached.unchanged += page.unchanged
+        reached.total = page.total if page.total is not None else reached.total
+        self.reached.quarantined, self.reached.unresolved = report.quarantined, report.unresolved
+        self._lease.keep(load_progress=self.reached.stored())
+        if self._told is not None:
+            self._told(kind, report.loaded[kind])
 
-
-def _apply_page(gateway: Gateway, connection: Connection, kind: Kind, page: Page, report: Report) -> None:
-    fetched_at = page.asked_at or timezone.now()
-    intake.set_aside(connection, InboundEvent.Via.LOAD, page.quarantined)
-    report.quarantined += len(page.quarantined)
-    if kind == "appointment":
-        records = [record for record in page.records if isinstance(record, AppointmentRecord)]
-        for left in load_appointments(connection.source, records, fetched_at):
-            report.unresolved += not _apply_singly(gateway, connection, left, fetched_at)
-    else:
-        _apply_described(gateway, connection.source, page, fetched_at)
-    report.loaded[kind] += len(page.records)
-
-
-def _apply_described(gateway: Gateway, source: Source, page: Page, fetched_at: datetime) -> None:
-    for record in page.records:
-        if isinstance(record, PatientRecord):
-            mirroring.apply_person(gateway, source, record, fetched_at)
+    def _apply(self, kind: Kind, page: Page) -> None:
+        source, fetched_at = self._connection.source, page.asked_at or timezone.now()
+        if kind == "appointment":
+            records = [record for record in page.records if isinstance(record, AppointmentRecord)]
+            for left in self._appointments.take(records, fetched_at):
+                self._lease.keep()
+                self._report.unresolved += not self._apply_singly(left, fetched_at)
         else:
-            mirroring.apply_described(source, record, fetched_at)
+            for other in mirroring.apply_in_bulk(source, page.records, fetched_at):
+                self._lease.keep()
+                mirroring.apply_singly(self._gateway, source, other, fetched_at)
 
-
-def _apply_singly(gateway: Gateway, connection: Connection, record: AppointmentRecord, fetched_at: datetime) -> bool:
-    """Mirror what the bulk way left; one that refers to nothing is kept as an event and tried again."""
-    try:
-        mirroring.apply(gateway, connection.source, record, fetched_at, opens=False)
-    except mirroring.ReferenceMissing:
-        notice = Notice("appointment", record.external_id, version=record.version)
-        intake.remember(connection, InboundEvent.Via.LOAD, notice)
-        return False
-    return True
-
-
-def _finish(connection: Connection, began_at: datetime) -> None:
-    now = timezone.now()
-    next_poll = now + timedelta(minutes=connection.poll_minutes)
-    Connection.objects.filter(pk=connection.pk).update(
-        cursor=began_at, loaded_at=now, last_success_at=now, poll_due_at=next_poll
-    )
+    def _apply_singly(self, record: AppointmentRecord, fetched_at: datetime) -> bool:
+        """Mirror what the bulk way left; one that refers to nothing is kept as an event and tried again."""
+        try:
+            mirroring.apply(self._gateway, self._connection.source, record, fetched_at, opens=False)
+        except mirroring.ReferenceMissing:
+            notice = Notice("appointment", record.external_id, version=record.version)
+            intake.remember(self._connection, InboundEvent.Via.LOAD, notice)
+            return False
+        return True

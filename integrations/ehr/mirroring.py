@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.utils import timezone
@@ -9,6 +10,7 @@ from django.utils import timezone
 from integrations import late_news
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record
 from scheduling.appointments import Applied, apply_appointment
+from scheduling.bulk_people import load_locations, load_patients, load_providers
 from scheduling.directory import apply_location, apply_provider
 from scheduling.exceptions import UnknownReference
 from scheduling.models import Location, Patient, Provider, Source
@@ -60,9 +62,7 @@ def fetch_and_apply(gateway: Gateway, source: Source, kind: Kind, external_id: s
         record = gateway.fetch(kind, external_id)
     except NotFound:
         raise ReferenceMissing(f"The EHR has no such {kind}.") from None
-    if isinstance(record, PatientRecord):
-        return apply_person(gateway, source, record, fetched_at)
-    return apply_described(source, record, fetched_at)
+    return apply_singly(gateway, source, record, fetched_at)
 
 
 def apply_person(gateway: Gateway, source: Source, record: PatientRecord, fetched_at: datetime) -> Patient:
@@ -82,6 +82,25 @@ def apply_person(gateway: Gateway, source: Source, record: PatientRecord, fetche
     for each, asked_at in reversed(chain):
         patient = apply_patient(source, each, asked_at)
     return patient
+
+
+def apply_in_bulk(source: Source, records: Iterable[Record], fetched_at: datetime) -> list[Record]:
+    """Mirror a page of patients, clinicians or places; return those that :func:`apply_singly` must take."""
+    records = list(records)
+    return [
+        *load_patients(source, (each for each in records if isinstance(each, PatientRecord)), fetched_at),
+        *load_providers(source, (each for each in records if isinstance(each, ProviderRecord)), fetched_at),
+        *load_locations(source, (each for each in records if isinstance(each, LocationRecord)), fetched_at),
+    ]
+
+
+def apply_singly(
+    gateway: Gateway, source: Source, record: Record, fetched_at: datetime
+) -> Patient | Provider | Location:
+    """Mirror a patient, whoever replaces them first, or a clinician or place."""
+    if isinstance(record, PatientRecord):
+        return apply_person(gateway, source, record, fetched_at)
+    return apply_described(source, record, fetched_at)
 
 
 def apply_described(source: Source, record: Record, fetched_at: datetime) -> Provider | Location:

@@ -17,7 +17,7 @@ from audit.context import correlated, service
 from integrations.ehr import intake, outage
 from integrations.ehr.fhir.events import Notice
 from integrations.ehr.gateway import GatewayError, Page, connect
-from integrations.ehr.load import keep_lease, take_lease
+from integrations.ehr.reading_lease import AlreadyRunning, ReadingLease
 from integrations.models import Connection, InboundEvent
 from scheduling.bulk import held_versions
 from scheduling.models import Appointment, ExternalId
@@ -52,13 +52,17 @@ def poll_due(now: datetime | None = None) -> list[int]:
 
 def poll(connection_id: int, now: datetime | None = None) -> Poll | None:
     """Read what changed at the EHR; None when another worker does, or when the EHR could not be read to the end."""
-    if not take_lease(connection_id, now):
+    lease = ReadingLease.take(connection_id, now)
+    if lease is None:
         return None
     connection = Connection.objects.select_related("source").get(pk=connection_id)
     next_at = timezone.now() + timedelta(minutes=connection.poll_minutes)
     try:
         with service("worker: poll"), correlated():
-            found = _read(connection)
+            found = _read(connection, lease)
+    except AlreadyRunning:
+        logger.warning("poll of %s took too long; another worker does it", connection.slug)
+        return None
     except GatewayError as error:
         logger.warning("poll of %s ended early: %s", connection.slug, error.code)
         next_at = timezone.now() + RETRY
@@ -66,11 +70,11 @@ def poll(connection_id: int, now: datetime | None = None) -> Poll | None:
             next_at = outage.ask_again_at(connection, error)
         found = None
     finally:
-        Connection.objects.filter(pk=connection_id).update(poll_lease_until=None, poll_due_at=next_at)
+        lease.release(poll_due_at=next_at)
     return found
 
 
-def _read(connection: Connection) -> Poll:
+def _read(connection: Connection, lease: ReadingLease) -> Poll:
     gateway = connect(connection)
     overlap = timedelta(minutes=connection.poll_overlap_minutes)
     since = connection.cursor - overlap if connection.cursor else None
@@ -79,7 +83,7 @@ def _read(connection: Connection) -> Poll:
         began_at = began_at or page.server_time or page.asked_at
         _take_page(connection, page, found)
         present.update(page.versions)
-        keep_lease(connection.pk)
+        lease.keep()
     if not gateway.capabilities.search_last_updated:
         _look_after_absent(connection, present)
     _advance(connection, began_at or timezone.now())

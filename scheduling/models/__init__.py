@@ -1,5 +1,6 @@
 """The practice's calendar as rows."""
 
+from scheduling.models import lookups  # noqa: F401 - registers ``among``
 from scheduling.models.calendar import Appointment, Block, Opening
 from scheduling.models.outbox import Writeback
 from scheduling.models.people import ContactPoint, Patient, PatientIdentifier, PatientSearchToken

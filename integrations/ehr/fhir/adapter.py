@@ -20,6 +20,7 @@ from integrations.ehr.gateway import (
     Booking,
     Capabilities,
     Finding,
+    Held,
     Kind,
     Malformed,
     NotFound,
@@ -40,6 +41,8 @@ TYPES: dict[str, str] = {
     "provider": "Practitioner",
     "location": "Location",
 }
+#: A page of a load with everything in it; a second login included, shorter than the lease of whoever reads.
+PAGE_SECONDS = 90.0
 LOAD_BACK, LOAD_AHEAD = timedelta(days=30), timedelta(days=90)
 
 
@@ -101,22 +104,31 @@ class FhirGateway:
             searches = [[("_lastUpdated", f"ge{build.utc(since)}"), ("_sort", "_lastUpdated")]]
         else:
             searches = self.window_searches()
-        for page in self._pages("Appointment", searches):
+        for page in self._pages("Appointment", searches, self.transport):
             yield search.compare_page(page, "Appointment")
 
-    def load(self, kind: Kind) -> Iterator[Page]:
-        """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead."""
-        for page in self._pages(TYPES[kind], self.window_searches() if kind == "appointment" else [[]]):
-            yield search.read_page(page, TYPES[kind], lambda resource: self._parse(kind, resource))
+    def load(self, kind: Kind, held: Held | None = None) -> Iterator[Page]:
+        """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead.
+
+        Some servers take half a minute for a page of hundreds, so such a call may take longer than any other.
+        """
+        transport = Transport(self._connection, seconds=PAGE_SECONDS)
+        searches = self.window_searches() if kind == "appointment" else [[]]
+        for page in self._pages(TYPES[kind], searches, transport):
+            read = search.read_page(page, TYPES[kind], lambda resource: self._parse(kind, resource), held)
+            # What one of several searches finds in all says nothing about all of them.
+            yield read if len(searches) == 1 else replace(read, total=None)
             self._codes.flush()
 
     def window_searches(self) -> list[list[tuple[str, str]]]:
         """Return the searches that together find every appointment of the window."""
         return [window()]
 
-    def _pages(self, resource_type: str, searches: list[list[tuple[str, str]]]) -> Iterator[search.Found]:
+    def _pages(
+        self, resource_type: str, searches: list[list[tuple[str, str]]], transport: Transport
+    ) -> Iterator[search.Found]:
         for parameters in searches:
-            yield from search.bundles(self.transport, resource_type, [*parameters, ("_count", str(search.PAGE_SIZE))])
+            yield from search.bundles(transport, resource_type, [*parameters, ("_count", str(search.PAGE_SIZE))])
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now, by the EHR's slots where it has them and by its appointments."""

@@ -60,7 +60,8 @@ class Reader:
     def appointment(self, resource: Json, fallback_version: str = "") -> AppointmentRecord:
         """Return the appointment; raises Unreadable when a booking could go wrong by it."""
         self._check_shape(resource)
-        location_id = self._actor(resource, "Location")
+        coming = _coming(resource)
+        location_id = self._actor(coming, "Location")
         status_code = text(resource["status"], 60)
         status = self.codes.status(status_code)
         start, end = self._times(resource, location_id, status)
@@ -78,8 +79,8 @@ class Reader:
             status_code=status_code,
             start=start,
             end=end,
-            patient_id=self._actor(resource, "Patient"),
-            provider_id=self._provider(resource),
+            patient_id=self._actor(coming, "Patient"),
+            provider_id=self._provider(coming),
             location_id=location_id,
             type_system=type_system,
             type_code=type_code,
@@ -123,13 +124,17 @@ class Reader:
             raise Unreadable("its end is not after its start on the same day")
         return start, end
 
-    def _actor(self, resource: Json, resource_type: str) -> str:
-        ids = (reference_id(each.get("actor"), resource_type, self.base_url) for each in _coming(resource))
-        return next((found for found in ids if found), "")
+    def _actor(self, coming: list[Json], resource_type: str) -> str:
+        for each in coming:
+            if found := reference_id(each.get("actor"), resource_type, self.base_url):
+                return found
+        return ""
 
-    def _provider(self, resource: Json) -> str:
+    def _provider(self, coming: list[Json]) -> str:
         """Return the practitioner who sees the patient: the performer, else the first who must be there."""
-        people = [(found, each) for each in _coming(resource) if (found := self._practitioner(each))]
+        people = [(found, each) for each in coming if (found := self._practitioner(each))]
+        if len(people) == 1:
+            return people[0][0]
         for wanted in _LEADING:
             for found, each in people:
                 if any(wanted & codes(kind) for kind in items(each, "type")):
@@ -148,9 +153,10 @@ class Reader:
 
     def _practitioner(self, participant: Json) -> str:
         actor = participant.get("actor")
-        found = reference_id(actor, "Practitioner", self.base_url)
-        role = "" if found else reference_id(actor, "PractitionerRole", self.base_url)
-        return self.practitioner_of_role(role) if role else found
+        if found := reference_id(actor, "Practitioner", self.base_url):
+            return found
+        role = reference_id(actor, "PractitionerRole", self.base_url)
+        return self.practitioner_of_role(role) if role else ""
 
     def _slot_ids(self, resource: Json) -> tuple[str, ...]:
         ids = (reference_id(each, "Slot", self.base_url) for each in items(resource, "slot"))

@@ -40,9 +40,11 @@ def items(holder: Any, name: str) -> Iterator[Json]:
     """Yield the objects of a repeating element; a single object where a list belongs counts as one."""
     value = holder.get(name) if isinstance(holder, dict) else None
     if isinstance(value, dict):
-        value = [value]
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict):
+                yield item
 
 
 #: Stands for a concept that came as free text alone, which may name a patient and is therefore not kept.
@@ -96,7 +98,8 @@ def reference_id(reference: Any, resource_type: str, base_url: str) -> str:
     Contained resources, ``urn:uuid`` and other servers' resources have no id here.
     """
     value = reference.get("reference") if isinstance(reference, dict) else None
-    if not isinstance(value, str) or value.startswith(("#", "urn:")):
+    # Most references are to something else, or to somebody else: seen at once.
+    if not isinstance(value, str) or resource_type not in value or value.startswith(("#", "urn:")):
         return ""
     if "://" in value:
         if not _same_server(value, base_url):

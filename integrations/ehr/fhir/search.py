@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from integrations.ehr.fhir.answers import Answer
 from integrations.ehr.fhir.elements import Json, Unreadable, resource_id, version_of
 from integrations.ehr.fhir.times import instant
 from integrations.ehr.fhir.transport import Transport
-from integrations.ehr.gateway import Malformed, Page, Quarantined, Record
+from integrations.ehr.gateway import Held, Malformed, Page, Quarantined, Record
 
 T = TypeVar("T")
 Parameters = Iterable[tuple[str, str]]
@@ -29,6 +30,7 @@ class Found:
     strange: list[Any]
     answer: Answer
     server_time: datetime | None
+    total: int | None = None
 
 
 def bundles(transport: Transport, resource_type: str, parameters: Parameters) -> Iterator[Found]:
@@ -57,16 +59,38 @@ def resources(transport: Transport, resource_type: str, parameters: Parameters) 
         yield from page.resources
 
 
-def read_page(page: Found, kind: str, parse: Callable[[Json], Record]) -> Page:
-    """Return the page with each resource parsed; those that cannot be read are set aside."""
+def read_page(page: Found, kind: str, parse: Callable[[Json], Record], held: Held | None = None) -> Page:
+    """Return the page with each resource parsed that is not ``held``; those that cannot be read are set aside."""
     records: list[Record] = []
     aside = [_aside(kind, item, f"it is not of type {kind}") for item in page.strange]
-    for resource in page.resources:
+    wanted = page.resources if held is None else _without_held(page.resources, held)
+    for resource in wanted:
         try:
             records.append(guarded(parse, resource))
         except Unreadable as problem:
             aside.append(_aside(kind, resource, problem.detail))
-    return Page(tuple(records), tuple(aside), page.server_time, asked_at=page.answer.asked_at)
+    return Page(
+        tuple(records),
+        tuple(aside),
+        page.server_time,
+        asked_at=page.answer.asked_at,
+        unchanged=len(page.resources) - len(wanted),
+        total=page.total,
+    )
+
+
+def _without_held(resources: list[Json], held: Held) -> list[Json]:
+    versions: dict[str, str] = {}
+    for resource in resources:
+        with suppress(Unreadable):
+            versions[resource_id(resource)] = version_of(resource)
+    known = held(versions)
+    # What has no usable id is among those to be read, which says so.
+    return [resource for resource in resources if not known or not _is_among(known, resource.get("id"))]
+
+
+def _is_among(known: Collection[str], value: Any) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def compare_page(page: Found, kind: str) -> Page:
@@ -129,7 +153,13 @@ def _found(bundle: Json, resource_type: str, answer: Answer) -> Found:
             _refuse_incomplete(resource)
         elif mode in (None, "match"):
             strange.append(resource)
-    return Found(kept, strange, answer, _server_time(bundle, answer))
+    return Found(kept, strange, answer, _server_time(bundle, answer), _total(bundle))
+
+
+def _total(bundle: Json) -> int | None:
+    """Return how many the whole search finds, where the EHR says so."""
+    told = bundle.get("total")
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
 
 
 def _refuse_incomplete(outcome: Json) -> None:

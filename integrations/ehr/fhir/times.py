@@ -40,6 +40,8 @@ def instant(value: Any, zone: ZoneFinder, what: str) -> datetime | None:
 
 
 def _six_digits(written: str) -> str:
+    if "." not in written:
+        return written
     return re.sub(r"\.(\d{1,6})\d*", lambda match: "." + match.group(1).ljust(6, "0"), written)
 
 

@@ -181,16 +181,17 @@ def test_only_one_worker_polls_at_a_time(sandbox: ehr.Sandbox, connection: Conne
     [
         ({}, True),
         ({"poll_due_at": None}, True),
-        ({"poll_due_at": timezone.now() + timedelta(minutes=5)}, False),
+        ({"poll_due_at": timedelta(minutes=5)}, False),
         ({"state": "paused"}, False),
         ({"state": "stopped"}, False),
-        ({"quiet_until": timezone.now() + timedelta(minutes=5)}, False),
+        ({"quiet_until": timedelta(minutes=5)}, False),
         ({"loaded_at": None}, False),
     ],
 )
 def test_which_connections_are_polled(connection: Connection, fields: dict[str, object], is_due: bool) -> None:
-    past = timezone.now() - timedelta(minutes=1)
-    Connection.objects.filter(pk=connection.pk).update(**{"poll_due_at": past, **fields})
+    now = timezone.now()
+    told = {name: now + value if isinstance(value, timedelta) else value for name, value in fields.items()}
+    Connection.objects.filter(pk=connection.pk).update(**{"poll_due_at": now - timedelta(minutes=1), **told})
     assert poll.poll_due() == ([connection.pk] if is_due else [])
 
 
