@@ -7,7 +7,7 @@ from celery import shared_task
 from audit.context import correlated, service
 from integrations import alerts, health, outbox
 from integrations.draining import drain
-from integrations.ehr import availability, checking, event_stream, inbox, load, poll
+from integrations.ehr import availability, checking, event_stream, inbox, load, onward, poll
 from integrations.messaging import catch_up, delivery
 from integrations.sweep import sweep as sweep_once
 
@@ -22,9 +22,9 @@ def sweep() -> None:
 @shared_task(name="integrations.tasks.drain_inbox")
 @service("worker: inbox")
 def drain_inbox() -> None:
-    """Interpret what the EHR sent."""
+    """Interpret what the EHR sent, and offer the time it freed."""
     health.notice_missing_sweep()
-    drain("inbox", inbox.due, inbox.process)
+    drain("inbox", inbox.due, onward.process)
 
 
 @shared_task(name="integrations.tasks.drain_checks")

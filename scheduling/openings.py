@@ -63,7 +63,7 @@ def open_freed_time(
     for rest in free[1:]:
         open_remainder(opening, rest)
     guards.hold_if_doubtful(opening, verdict, now)
-    wake("attention")
+    wake("attention", opening.pk)
     return opening
 
 
@@ -148,7 +148,7 @@ def open_remainder(parent: Opening, interval: Interval) -> Opening | None:
     except IntegrityError:
         return None
     story.tell(opening, "opening.remainder", f"This time is what was left of opening {parent.pk}.", parent_id=parent.pk)
-    wake("attention")
+    wake("attention", opening.pk)
     return opening
 
 
@@ -241,7 +241,7 @@ def fill(opening: Opening) -> bool:
     """The booking was read back from the EHR: the opening is filled."""
     filled = move(opening, Opening.Status.FILLED, closed_at=timezone.now(), attention_due_at=timezone.now())
     if filled:
-        wake("attention")
+        wake("attention", opening.pk)
     return filled
 
 
@@ -250,7 +250,7 @@ def release(opening: Opening) -> bool:
     to = Opening.Status.OFFERING if opening.waves_sent else Opening.Status.OPEN
     released = move(opening, to, attention_due_at=timezone.now())
     if released:
-        wake("attention")
+        wake("attention", opening.pk)
     return released
 
 
@@ -269,7 +269,7 @@ def close(opening: Opening, reason: str) -> bool:
     )
     if closed:
         story.tell(opening, "opening.closed", f"Closed: {Opening.Closed(reason).label}.", reason=str(reason))
-        wake("attention")
+        wake("attention", opening.pk)
     return closed
 
 
@@ -278,7 +278,7 @@ def reopen(opening: Opening) -> bool:
     reopened = move(opening, Opening.Status.OPEN, closed_reason="", closed_at=None, attention_due_at=timezone.now())
     if reopened:
         story.tell(opening, "opening.reopened", "Opened again.")
-        wake("attention")
+        wake("attention", opening.pk)
     return reopened
 
 
@@ -357,10 +357,10 @@ def request_check(opening_id: int, at: datetime) -> None:
     later_or_none = Q(check_due_at__isnull=True) | Q(check_due_at__gt=at)
     Opening.objects.filter(later_or_none, pk=opening_id, status__in=Opening.CLAIMABLE).update(check_due_at=at)
     if at <= timezone.now():
-        wake("checks")
+        wake("checks", opening_id)
 
 
 def request_attention(opening_id: int) -> None:
     """Tell the waitlist that something about the opening changed."""
     Opening.objects.filter(pk=opening_id).update(attention_due_at=timezone.now())
-    wake("attention")
+    wake("attention", opening_id)

@@ -3,6 +3,8 @@
 A request must not wait for a broker that is slow, full or silent, and a burst of a thousand rows should start a worker
 once, not a thousand times. So a wake-up only marks its topic; one background thread per process publishes what is
 marked, each topic at once and then at most every :data:`PAUSE_SECONDS`, and a failure to publish is forgotten.
+
+A worker that sees to the rows it woke by itself (:func:`in_hand`) calls nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ import math
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from celery import current_app
 from django.conf import settings
@@ -71,10 +76,40 @@ class _Publisher:
 
 _publisher = _Publisher()
 
+#: Per topic the rows woken so far: for whoever said that these topics are in hand.
+Woken = dict[str, list[int]]
+_in_hand: ContextVar[Woken | None] = ContextVar("wake_in_hand", default=None)
 
-def wake(topic: str) -> None:
+
+def wake(topic: str, row_id: int | None = None) -> None:
     """Have the worker of ``topic`` look at its rows once the current transaction is committed.
 
-    ``topic`` is a key of ``settings.WAKE_TASKS``. Never raises for a broker's sake and never blocks.
+    ``topic`` is a key of ``settings.WAKE_TASKS``; ``row_id`` tells which row fell due, where that is known. Never
+    raises for a broker's sake and never blocks.
     """
-    transaction.on_commit(lambda: _publisher.mark(topic), robust=True)
+    transaction.on_commit(lambda: _call(topic, row_id), robust=True)
+
+
+def _call(topic: str, row_id: int | None) -> None:
+    woken = _in_hand.get()
+    if woken is not None and row_id is not None and topic in woken:
+        woken[topic].append(row_id)
+    else:
+        _publisher.mark(topic)
+
+
+@contextmanager
+def in_hand(*topics: str) -> Iterator[Woken]:
+    """Collect the rows woken inside, instead of calling a worker who would only race with the caller.
+
+    The caller takes out what it sees to; for what is left at the end a worker is called.
+    """
+    woken: Woken = {topic: [] for topic in topics}
+    token = _in_hand.set(woken)
+    try:
+        yield woken
+    finally:
+        _in_hand.reset(token)
+        for topic, rows in woken.items():
+            if rows:
+                wake(topic)

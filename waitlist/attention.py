@@ -55,31 +55,31 @@ def _overdue_claims(now: datetime) -> QuerySet[Claim]:
 def drain_openings(now: datetime) -> int:
     """Look at every opening something changed about; return how many."""
     due = Opening.objects.filter(attention_due_at__lte=now).order_by("attention_due_at")
-    done = 0
-    for opening in due.select_related("location", "provider")[:BATCH]:
-        with correlated(opening.correlation_id or None):
-            done += _take_up(opening, now)
-    return done
+    return sum(take_up(pk, now) for pk in due.values_list("pk", flat=True)[:BATCH])
 
 
-def _take_up(opening: Opening, now: datetime) -> bool:
+def take_up(opening_id: int, now: datetime | None = None) -> bool:
+    """Look at one opening that something changed about; False when nothing did, or another worker has seen to it."""
+    now = now or timezone.now()
     try:
         with transaction.atomic():
             # In the transaction that acts on it: a worker that dies leaves the row due.
-            mine = Opening.objects.filter(pk=opening.pk, attention_due_at=opening.attention_due_at)
+            mine = Opening.objects.filter(pk=opening_id, attention_due_at__lte=now)
             if not mine.update(attention_due_at=None):
                 return False
-            opening.refresh_from_db()
-            look_at(opening, now)
+            opening = Opening.objects.select_related("location", "provider").get(pk=opening_id)
+            with correlated(opening.correlation_id or None):
+                look_at(opening, now)
     except Exception as error:
-        logger.exception("opening %s could not be taken up: %s", opening.pk, type(error).__name__)
-        _set_back(opening, now)
+        logger.exception("opening %s could not be taken up: %s", opening_id, type(error).__name__)
+        _set_back(opening_id, now)
     return True
 
 
-def _set_back(opening: Opening, now: datetime) -> None:
+def _set_back(opening_id: int, now: datetime) -> None:
     """One opening that fails must not keep the others from being looked at."""
-    Opening.objects.filter(pk=opening.pk).update(attention_due_at=now + SETBACK)
+    Opening.objects.filter(pk=opening_id).update(attention_due_at=now + SETBACK)
+    opening = Opening.objects.get(pk=opening_id)
     ask_staff(
         "opening.stuck",
         "The machine fails at one opening",
@@ -102,6 +102,14 @@ _REASONS = {
 }
 #: Holds that leave offers alone: they are about what was not offered yet, or pass by themselves.
 LENIENT = (Opening.Held.ASK_FIRST, Opening.Held.EHR_SILENT)
+#: Offers whose patient may not be written to any more, or waits no longer.
+PERSON_GONE = (
+    Q(patient__active=False)
+    | Q(patient__deceased=True)
+    | Q(patient__restricted=True)
+    | Q(patient__replaced_by__isnull=False)
+    | ~Q(entry__status=WaitlistEntry.Status.WAITING)
+)
 
 
 def look_at(opening: Opening, now: datetime) -> None:
@@ -126,16 +134,9 @@ def _look_at_claimable(opening: Opening, now: datetime) -> None:
             offers.withdraw(opening, "held", now)
         openings.request_check(opening.pk, max(now, _held_until(opening)))
         return
-    moved = Q(start__lt=opening.start) | Q(end__gt=opening.end)
-    offers.withdraw(opening, "changed", now, only=moved)
-    person_gone = (
-        Q(patient__active=False)
-        | Q(patient__deceased=True)
-        | Q(patient__restricted=True)
-        | Q(patient__replaced_by__isnull=False)
-        | ~Q(entry__status=WaitlistEntry.Status.WAITING)
-    )
-    offers.withdraw(opening, "not_waiting", now, only=person_gone)
+    if opening.offers.filter(status__in=offers.OUT).exists():
+        offers.withdraw(opening, "changed", now, only=Q(start__lt=opening.start) | Q(end__gt=opening.end))
+        offers.withdraw(opening, "not_waiting", now, only=PERSON_GONE)
     delay = policy_for(opening.location_id, None).start_delay
     openings.request_check(opening.pk, max(now, opening.created_at + delay))
 

@@ -1,5 +1,7 @@
 """How many of those who were not looked at one by one suit an opening or not, and why. Off the critical path.
 
+Those next in line are judged one by one, at the same time (:mod:`waitlist.verdicts`).
+
 The counts come from SQL alone, by what the list itself says: type, provider, place, days, hours and notice. What only
 a look at each patient tells (consent, another appointment, …) is counted as *behind*, and answered on demand.
 """
@@ -16,14 +18,14 @@ from django.db.models import Case, CharField, Count, Exists, Max, OuterRef, Q, Q
 from django.utils import timezone
 
 from scheduling.models import Opening
-from waitlist import candidates
+from waitlist import candidates, verdicts
 from waitlist.eligibility import placements
 from waitlist.facts import Fit, OpeningFacts
 from waitlist.line_sql import Branch, branches_of
 from waitlist.models import CandidateVerdict, MatchKey, MatchSummary, WaitlistEntry
 from waitlist.reasons import Reason
 
-#: Offers go out first; nobody waits for the counts.
+#: Offers go out first; nobody waits for what is only to be read.
 SOON = timedelta(seconds=5)
 #: When a worker died over the counts they are computed again after this.
 LEASE = timedelta(minutes=2)
@@ -32,7 +34,7 @@ RANGE = 20_000
 
 
 def request(opening: Opening, now: datetime | None = None) -> None:
-    """Have the counts computed soon; part of the caller's transaction."""
+    """Have the next in line judged and the others counted soon; part of the caller's transaction."""
     due_at = (now or timezone.now()) + SOON
     MatchSummary.objects.bulk_create(
         [MatchSummary(opening=opening, due_at=due_at)],
@@ -53,12 +55,13 @@ def is_due(now: datetime | None = None) -> bool:
 
 
 def drain(now: datetime | None = None, limit: int = 20) -> int:
-    """Compute the counts that are due, return how many openings that were. Called by waitlist.tasks."""
+    """See to the openings that are due, return how many those were. Called by waitlist.tasks."""
     now = now or timezone.now()
     done = 0
     for summary in due(now).select_related("opening__location", "opening__source", "opening__freed_by")[:limit]:
         leased = MatchSummary.objects.filter(pk=summary.pk, due_at=summary.due_at)
         if leased.update(due_at=now + LEASE):
+            verdicts.keep_following(summary.opening, now)
             compute(summary.opening, now)
             # A request that came in meanwhile has set another time and stays due.
             MatchSummary.objects.filter(pk=summary.pk, due_at=now + LEASE).update(due_at=None)

@@ -14,17 +14,16 @@ from scheduling.models import Bookable, Opening
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import candidates, match_summary, offering, pacing, ranking
+from waitlist import candidates, match_summary, offering, pacing, ranking, verdicts
 from waitlist.explain import why_not
 from waitlist.facts import OpeningFacts
-from waitlist.models import CandidateVerdict, Claim, MatchSummary, Offer, WaitlistEntry
+from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
 from waitlist.offering import Plan
 from waitlist.policies import acceptance_rate, policy_for
 from waitlist.ranking import Ranked
-from waitlist.reasons import Reason
-from waitlist.withdrawal import ask_first_key, end_late, expire, withdraw
+from waitlist.withdrawal import OUT, ask_first_key, end_late, expire, withdraw
 
-__all__ = ["end_late", "expire", "send_wave", "why_not", "withdraw"]
+__all__ = ["OUT", "end_late", "expire", "send_wave", "why_not", "withdraw"]
 
 #: A look at the EHR is worth so much.
 FRESH_FOR = timedelta(seconds=60)
@@ -125,13 +124,13 @@ def _send_proposed(wave: offering.Wave) -> bool:
     proposed = list(rows.select_related("entry__patient", "entry__appointment_type", "entry__move_up", "patient"))
     if not proposed:
         return False
-    verdicts = {row.entry_id: row for row in wave.opening.verdicts.filter(entry__in=[o.entry_id for o in proposed])}
+    known = {row.entry_id: row for row in wave.opening.verdicts.filter(entry__in=[o.entry_id for o in proposed])}
     wave.prepare(offer.entry for offer in proposed)
     unfit = []
     for offer in proposed:
         offer.opening = wave.opening
         fit = wave.facts.fit(offer.appointment_type_id)
-        verdict = verdicts.get(offer.entry_id)
+        verdict = known.get(offer.entry_id)
         waits = offer.entry.status == WaitlistEntry.Status.WAITING and offer.patient.may_be_offered
         if fit is None or not waits or offer.start < wave.facts.start or offer.end > wave.facts.end:
             unfit.append(offer.pk)
@@ -148,10 +147,10 @@ def _send_proposed(wave: offering.Wave) -> bool:
 
 
 def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
-    ranked = ranking.top(wave.opening, size, facts=wave.facts)
+    ranked = ranking.top(wave.opening, size, facts=wave.facts, following=SPARE, passed=verdicts.KEPT)
+    if _somebody_sleeps(wave.facts, ranked):  # not all can be told at once: others may have to step in for them
+        ranked = ranking.top(wave.opening, size, facts=wave.facts, following=verdicts.KEPT)
     suited = [each for each in ranked if each.verdict.eligible]
-    if not _somebody_sleeps(wave.facts, suited):
-        suited = suited[: size + SPARE]  # all can be told at once: the others' addresses are not asked for
     rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up")
     entries = rows.in_bulk([each.entry_id for each in suited])
     plans = [_plan(wave, each, entries[each.entry_id]) for each in suited if each.entry_id in entries]
@@ -160,11 +159,13 @@ def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
         offered = _propose(wave, plans, size)
     else:
         offered = _make(wave, plans, size)
-    _keep_verdicts(wave, ranked, offered)
+    verdicts.keep(wave.opening, ranked, wave.facts.now, wave=wave.number, offered=set(offered), asleep=wave.asleep)
+    match_summary.request(wave.opening, wave.facts.now)
 
 
-def _somebody_sleeps(facts: OpeningFacts, suited: Iterable[Ranked]) -> bool:
+def _somebody_sleeps(facts: OpeningFacts, ranked: Iterable[Ranked]) -> bool:
     """Return whether it is night, by the clock of anybody who suits."""
+    suited = [each for each in ranked if each.verdict.eligible]
     clocks = {(each.candidate.time_zone, facts.fit(each.verdict.type_id)) for each in suited}
     return any(
         pacing.is_quiet(facts.now, ZoneInfo(zone) if zone else facts.zone, fit.policy) for zone, fit in clocks if fit
@@ -212,32 +213,6 @@ def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]
     )
     tell(wave.opening, "wave.proposed", f"{len(proposed)} offers proposed; a person decides.", offers=len(proposed))
     return proposed
-
-
-def _keep_verdicts(wave: offering.Wave, ranked: Iterable[Ranked], offered: Sequence[int]) -> None:
-    """Keep why these were offered it, or why not; what was kept about earlier waves stays."""
-    before: set[int] = set()
-    if wave.opening.waves_sent:
-        before = set(wave.opening.verdicts.filter(wave__gt=0).values_list("entry_id", flat=True)) - set(offered)
-    CandidateVerdict.objects.bulk_create(
-        [
-            CandidateVerdict(
-                opening=wave.opening,
-                entry_id=each.entry_id,
-                rank=each.rank,
-                eligible=each.verdict.eligible and each.entry_id not in wave.asleep,
-                reasons=[Reason.QUIET.value] if each.entry_id in wave.asleep else each.verdict.codes,
-                wave=wave.number if each.entry_id in offered else 0,
-                computed_at=wave.facts.now,
-            )
-            for each in ranked
-            if each.entry_id not in before
-        ],
-        update_conflicts=True,
-        unique_fields=["opening", "entry"],
-        update_fields=["rank", "eligible", "reasons", "wave", "computed_at"],
-    )
-    match_summary.request(wave.opening, wave.facts.now)
 
 
 def _see_to_the_next(wave: offering.Wave, at: datetime, policy: pacing.Policy, cut_off_at: datetime) -> None:

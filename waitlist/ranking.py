@@ -20,7 +20,7 @@ from waitlist.hours import ANY_DAY, day_keys
 from waitlist.line_sql import Place
 from waitlist.reasons import Reason
 
-__all__ = ["Place", "Ranked", "line", "rank_key", "top"]
+__all__ = ["Place", "Ranked", "following", "line", "rank_key", "top"]
 
 PAGE = 64
 LARGEST_PAGE = 512
@@ -71,18 +71,20 @@ def top(
     now: datetime | None = None,
     *,
     following: int = 50,
+    passed: int | None = None,
     facts: OpeningFacts | None = None,
 ) -> list[Ranked]:
     """Return the first ``wanted`` eligible entries, those passed over on the way, and the next ``following``.
 
-    In rank order; of those passed over the first ``following`` are kept. Eligible ones that staff must confirm or
-    call count like any other. A patient's second entry is not eligible beside the first (Reason.SAME_PATIENT).
-    Only reads, in or outside of a transaction.
+    In rank order; of those passed over only the first ``passed``, by default as many as ``following``. Eligible ones
+    that staff must confirm or call count like any other. A patient's second entry is not eligible beside the first
+    (Reason.SAME_PATIENT). Only reads, in or outside of a transaction.
     """
     facts = facts or candidates.facts_for(opening, now)
+    most_passed = following if passed is None else passed
     found: list[Ranked] = []
     suited: set[int] = set()
-    chosen = passed = later = 0
+    chosen = passed_over = later = 0
     for ranked in _judged(facts, wanted + following):
         each = _once_per_patient(ranked, suited)
         if chosen >= wanted:
@@ -90,13 +92,19 @@ def top(
         elif each.verdict.eligible:
             chosen += 1
         else:
-            passed += 1
-            if passed > following:
+            passed_over += 1
+            if passed_over > most_passed:
                 continue
         found.append(each)
         if chosen >= wanted and later >= following:
             break
     return found
+
+
+def following(facts: OpeningFacts, rank: int, number: int) -> list[Ranked]:
+    """Return the ``number`` entries that come after ``rank`` in the line, with their verdicts. Only reads."""
+    suited: set[int] = set()
+    return [_once_per_patient(each, suited) for each in islice(_judged(facts, number, rank), number)]
 
 
 def _once_per_patient(ranked: Ranked, suited: set[int]) -> Ranked:
@@ -108,11 +116,11 @@ def _once_per_patient(ranked: Ranked, suited: set[int]) -> Ranked:
     return replace(ranked, verdict=Verdict(False, (Reason.SAME_PATIENT,), ranked.verdict.type_id))
 
 
-def _judged(facts: OpeningFacts, expected: int) -> Iterator[Ranked]:
-    """Yield the line with verdicts, loading candidates in batches that grow while nobody suits."""
+def _judged(facts: OpeningFacts, expected: int, rank: int = 0) -> Iterator[Ranked]:
+    """Yield the line after ``rank`` with verdicts, loading candidates in batches that grow while nobody suits."""
     # A few more than are looked for, since most lines have somebody near their head who does not suit.
-    rank, size = 0, max(1, min(expected + max(FEW, expected // 4), LARGEST_PAGE))
-    places = line_sql.walk(facts, None, page=size)
+    size = max(1, min(expected + max(FEW, expected // 4), LARGEST_PAGE))
+    places = islice(line_sql.walk(facts, None, page=min(rank + size, LARGEST_PAGE)), rank, None)
     while batch := list(islice(places, size)):
         for candidate in candidates.load([place.entry_id for place in batch], facts):
             rank += 1

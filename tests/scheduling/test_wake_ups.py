@@ -1,10 +1,11 @@
-"""A burst wakes a worker once, and one topic's burst keeps no other topic waiting."""
+"""A burst wakes a worker once, one topic's burst keeps no other waiting, and what is in hand calls nobody."""
 
 from __future__ import annotations
 
 import queue
 
 import pytest
+from django.db import transaction
 
 from scheduling import wake
 from scheduling.wake import _Publisher
@@ -47,3 +48,38 @@ def test_what_was_marked_during_the_pause_is_published_after_it(monkeypatch: pyt
 
     assert publisher.published.get(timeout=PATIENCE_SECONDS) == "inbox"
     assert publisher.published.empty()
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    topics: list[str] = []
+    monkeypatch.setattr(wake._publisher, "mark", topics.append)
+    return topics
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_in_hand_call_no_worker_and_all_others_do(published: list[str]) -> None:
+    with wake.in_hand("attention", "checks") as woken:
+        with transaction.atomic():
+            wake.wake("attention", 7)
+            wake.wake("messages", 8)
+            wake.wake("attention")  # no row is named, so nobody here can see to it
+            assert woken == {"attention": [], "checks": []}, "only what is committed is due"
+        assert woken == {"attention": [7], "checks": []}
+        woken["attention"].clear()
+    assert published == ["messages", "attention"]
+    wake.wake("attention", 7)
+    assert published == ["messages", "attention", "attention"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_left_in_hand_calls_a_worker(published: list[str]) -> None:
+    def fail() -> None:
+        with wake.in_hand("attention", "checks"):
+            wake.wake("checks", 7)
+            wake.wake("checks", 8)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert published == ["checks"]

@@ -12,7 +12,7 @@ from scheduling import openings, practice, worklist
 from scheduling.models import Bookable, Opening, WorkItem
 from tests import factories
 from tests.waitlist.conftest import MORNING, Scene, steps, told
-from waitlist import attention, offers
+from waitlist import attention, match_summary, offers, verdicts
 from waitlist.models import CandidateVerdict, Channel, MatchSummary, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -166,6 +166,20 @@ def test_verdicts_are_kept_for_those_offered_and_the_next(scene: Scene) -> None:
     kept = CandidateVerdict.objects.get(pk=rows[0].pk)
     assert (kept.rank, kept.eligible, kept.wave) == (1, True, 1)  # what was true when it was offered
     assert CandidateVerdict.objects.get(pk=rows[3].pk).wave == 2
+
+
+def test_the_next_fifty_follow_with_the_counts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "KEPT", 12)
+    monkeypatch.setattr(offers, "SPARE", 1)
+    scene.waiting(15)
+    opening = scene.opening(hours=30)
+    scene.look(opening)
+    ranks = CandidateVerdict.objects.filter(opening=opening).order_by("rank")
+    assert list(ranks.values_list("rank", "wave")) == [(1, 1), (2, 1), (3, 1), (4, 0)]
+    assert match_summary.drain(timezone.now() + match_summary.SOON) == 1
+    assert list(ranks.values_list("rank", "wave")) == [(1, 1), (2, 1), (3, 1), *((rank, 0) for rank in range(4, 16))]
+    assert set(ranks.values_list("eligible", flat=True)) == {True}
+    assert MatchSummary.objects.get(opening=opening).counts == {}
 
 
 # --- night ---
