@@ -154,9 +154,11 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
 
 def _store(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
     """Take the record's state over, with everything that follows from it but openings."""
+    seen_before = (appointment.patient_id, appointment.location_id) if appointment.pk else None
     fill(appointment, source, record)
     appointment.save()
-    _note_location(appointment)
+    if seen_before != (appointment.patient_id, appointment.location_id):
+        _note_location(appointment)
     if appointment.patient_id and appointment.status in Appointment.SEEN:
         note_seen([appointment.patient_id])
     taken = _Occupancy.of(appointment)
@@ -179,9 +181,16 @@ def _note_location(appointment: Appointment) -> None:
 
 def fill(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
     """Set the columns of ``appointment`` from ``record``, without saving; raises UnknownReference."""
-    appointment.patient_id = mirror.object_id(source, ExternalId.Kind.PATIENT, record.patient_id)
-    appointment.provider_id = mirror.object_id(source, ExternalId.Kind.PROVIDER, record.provider_id)
-    appointment.location_id = mirror.object_id(source, ExternalId.Kind.LOCATION, record.location_id)
+    kinds = ExternalId.Kind
+    named = {
+        kinds.PATIENT: record.patient_id,
+        kinds.PROVIDER: record.provider_id,
+        kinds.LOCATION: record.location_id,
+    }
+    ours = mirror.object_ids(source, named)
+    appointment.patient_id = ours[kinds.PATIENT]
+    appointment.provider_id = ours[kinds.PROVIDER]
+    appointment.location_id = ours[kinds.LOCATION]
     if record.type_target:
         appointment.appointment_type = AppointmentType.objects.filter(code=record.type_target).first()
     set_plain_columns(appointment, record)

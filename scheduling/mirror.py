@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.db.models import Q
@@ -17,12 +18,17 @@ def known(source: Source, kind: str, value: str) -> ExternalId | None:
 
 def object_id(source: Source, kind: str, value: str) -> int | None:
     """Return the key of our row for ``value``, None for an empty one; raises UnknownReference when there is none."""
-    if not value:
-        return None
-    found = ExternalId.objects.filter(source=source, kind=kind, value=value).values_list("object_id", flat=True).first()
-    if found is None:
-        raise UnknownReference(kind, value)
-    return found
+    return object_ids(source, {kind: value})[kind]
+
+
+def object_ids(source: Source, values: Mapping[str, str]) -> dict[str, int | None]:
+    """Return :func:`object_id` of one name per kind, in one query."""
+    names = ExternalId.objects.filter(source=source, kind__in=values, value__in=values.values())
+    found = {(kind, value): pk for kind, value, pk in names.values_list("kind", "value", "object_id")}
+    for kind, value in values.items():
+        if value and (kind, value) not in found:
+            raise UnknownReference(kind, value)
+    return {kind: found.get((kind, value)) for kind, value in values.items()}
 
 
 def external_value(source: Source, kind: str, pk: int) -> str:

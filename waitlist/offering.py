@@ -59,7 +59,7 @@ class Wave:
     opening: Opening
     facts: OpeningFacts
     number: int
-    house: Practice | None = None
+    house: Practice
     ways: dict[int, list[ContactPoint]] = field(default_factory=dict)
     used_codes: dict[str, set[str]] = field(default_factory=dict)
     asleep: set[int] = field(default_factory=set)
@@ -68,7 +68,6 @@ class Wave:
 
     def prepare(self, entries: Iterable[WaitlistEntry]) -> None:
         """Read how the patients may be reached and which codes their addresses have seen lately."""
-        self.house = Practice.current()
         day = self.facts.now.astimezone(self.facts.zone).date()
         self.ways = consent.every_way((entry.patient for entry in entries), day)
         indexes = [contact.address_index for contacts in self.ways.values() for contact in contacts]

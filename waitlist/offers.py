@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from scheduling import openings, practice
-from scheduling.models import Bookable, Opening
+from scheduling import openings
+from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
@@ -29,6 +29,8 @@ __all__ = ["OUT", "end_late", "expire", "send_wave", "why_not", "withdraw"]
 FRESH_FOR = timedelta(seconds=60)
 #: So many more than the wave's size are at hand, should the database refuse an offer.
 SPARE = 8
+#: Offers name nobody: these are not decrypted for them.
+NAMES = ("patient__given_name", "patient__family_name", "patient__preferred_name")
 #: Openings that waited for the morning start spread over this time.
 STAGGER = timedelta(minutes=5)
 
@@ -44,12 +46,13 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
     cut_off_at = _cut_off(facts, policy)
     if opening.status not in Opening.CLAIMABLE or _is_over(opening, now, cut_off_at):
         return 0
-    wait_until = _wait_until(opening, facts, policy, cut_off_at)
+    house = Practice.current()
+    wait_until = now if house.paused_at else _wait_until(opening, facts, policy, cut_off_at)
     if wait_until is not None:
         openings.request_check(opening.pk, wait_until)
         return 0
     pace = _pace(opening, facts, policy)
-    wave = offering.Wave(opening, facts, opening.waves_sent + 1)
+    wave = offering.Wave(opening, facts, opening.waves_sent + 1, house)
     if not _send_proposed(wave):
         _offer_to_the_next(wave, pace.size)
     _see_to_the_next(wave, now + pace.gap, policy, cut_off_at)
@@ -88,7 +91,7 @@ def _is_over(opening: Opening, now: datetime, cut_off_at: datetime) -> bool:
 def _wait_until(opening: Opening, facts: OpeningFacts, policy: pacing.Policy, cut_off_at: datetime) -> datetime | None:
     """Return when to look again instead of offering now; None: now is the time."""
     now = facts.now
-    if opening.checked_at is None or opening.checked_at < now - FRESH_FOR or practice.is_paused():
+    if opening.checked_at is None or opening.checked_at < now - FRESH_FOR:
         return now
     if opening.held:
         return cut_off_at
@@ -151,7 +154,7 @@ def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
     if _somebody_sleeps(wave.facts, ranked):  # not all can be told at once: others may have to step in for them
         ranked = ranking.top(wave.opening, size, facts=wave.facts, following=verdicts.KEPT)
     suited = [each for each in ranked if each.verdict.eligible]
-    rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up")
+    rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up").defer(*NAMES)
     entries = rows.in_bulk([each.entry_id for each in suited])
     plans = [_plan(wave, each, entries[each.entry_id]) for each in suited if each.entry_id in entries]
     wave.prepare(plan.entry for plan in plans)
