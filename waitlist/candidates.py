@@ -9,68 +9,35 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
 from django.utils import timezone
 
-from scheduling.models import Appointment, Bookable, ContactPoint, Opening
+from scheduling.models import Appointment, ContactPoint, Opening
 from scheduling.records import Interval
+from waitlist import candidate_rows
 from waitlist.facts import Booking, Candidate, Contact, Fit, MoveUp, Need, OpeningFacts, Window
 from waitlist.ledger import Line, consenting_patients
-from waitlist.models import Channel, ConsentRecord, EntryWindow, Offer, WaitlistEntry
+from waitlist.models import Channel, Offer
 from waitlist.policies import policies_for
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 #: Appointments that can still be given up for an earlier one.
 STANDING = (Appointment.Status.BOOKED, Appointment.Status.PENDING)
 
-_ENTRY_COLUMNS = (
-    "pk",
-    "patient_id",
-    "appointment_type_id",
-    "status",
-    "urgency",
-    "lost_races",
-    "joined_at",
-    "earliest_date",
-    "latest_date",
-    "minimum_notice_minutes",
-    "needs",
-    "referral_required",
-    "referral_valid_until",
-    "authorization_required",
-    "authorization_valid_until",
-    "silences",
-    "move_up_id",
-    "move_up__start",
-    "move_up__status",
-    "patient__birth_date",
-    "patient__active",
-    "patient__deceased",
-    "patient__restricted",
-    "patient__replaced_by_id",
-    "patient__established",
-    "patient__language",
-    "patient__time_zone",
-)
-
 
 def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
     """Return the opening as eligibility sees it, with every active type its provider takes there."""
-    bookables = Bookable.objects.filter(
-        provider_id=opening.provider_id, location_id=opening.location_id, appointment_type__active=True
-    ).select_related("appointment_type")
-    rows = sorted(bookables, key=lambda row: row.appointment_type_id)
-    policies = policies_for(opening.location_id, [row.appointment_type_id for row in rows])
+    rows = candidate_rows.bookable(opening.provider_id, opening.location_id)
+    policies = policies_for(opening.location_id, [type_id for type_id, *_ in rows])
     fits = tuple(
         Fit(
-            type_id=row.appointment_type_id,
-            duration=timedelta(minutes=row.duration_minutes),
-            automation=row.appointment_type.automation,
-            mode=row.mode,
-            minimum_notice=timedelta(minutes=row.appointment_type.minimum_notice_minutes),
-            policy=policies[row.appointment_type_id],
+            type_id=type_id,
+            duration=timedelta(minutes=minutes),
+            automation=automation,
+            mode=mode,
+            minimum_notice=timedelta(minutes=notice),
+            policy=policies[type_id],
         )
-        for row in rows
+        for type_id, minutes, mode, automation, notice in rows
     )
     return OpeningFacts(
         opening_id=opening.pk,
@@ -95,10 +62,10 @@ def _slot(stored: dict[str, str]) -> Interval:
 def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
     """Return the candidates of these entries in the order given; entries that are gone are left out.
 
-    Eight queries, however many entries there are.
+    Eight statements, however many entries there are.
     """
-    rows = {row["pk"]: row for row in WaitlistEntry.objects.filter(pk__in=entry_ids).values(*_ENTRY_COLUMNS)}
-    patient_ids = {row["patient_id"] for row in rows.values()}
+    rows = candidate_rows.entries(list(entry_ids))
+    patient_ids = list({row["patient"] for row in rows.values()})
     wishes = _wishes(list(rows))
     contacts = _contacts(patient_ids, facts)
     bookings = _bookings(patient_ids, facts.now)
@@ -107,9 +74,9 @@ def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
         _candidate(
             rows[pk],
             wishes,
-            contacts.get(rows[pk]["patient_id"], ()),
-            tuple(bookings.get(rows[pk]["patient_id"], ())),
-            histories.get(rows[pk]["patient_id"], History()),
+            contacts.get(rows[pk]["patient"], ()),
+            tuple(bookings.get(rows[pk]["patient"], ())),
+            histories.get(rows[pk]["patient"], History()),
         )
         for pk in entry_ids
         if pk in rows
@@ -139,14 +106,14 @@ class History:
 def _candidate(
     row: dict[str, Any], wishes: Wishes, contacts: Iterable[Contact], bookings: tuple[Booking, ...], history: History
 ) -> Candidate:
-    pk = row["pk"]
+    pk = row["id"]
     move_up = None
-    if row["move_up_id"] is not None:
-        move_up = MoveUp(row["move_up_id"], row["move_up__start"], row["move_up__status"] in STANDING)
+    if row["move_up"] is not None:
+        move_up = MoveUp(row["move_up"], row["move_up__start"], row["move_up__status"] in STANDING)
     return Candidate(
         entry_id=pk,
-        patient_id=row["patient_id"],
-        type_id=row["appointment_type_id"],
+        patient_id=row["patient"],
+        type_id=row["appointment_type"],
         status=row["status"],
         urgency=row["urgency"],
         lost_races=row["lost_races"],
@@ -168,7 +135,7 @@ def _candidate(
         active=row["patient__active"],
         deceased=row["patient__deceased"],
         restricted=row["patient__restricted"],
-        replaced=row["patient__replaced_by_id"] is not None,
+        replaced=row["patient__replaced_by"] is not None,
         established=row["patient__established"],
         language=row["patient__language"] or "en",
         time_zone=row["patient__time_zone"],
@@ -188,89 +155,64 @@ def _need(stored: dict[str, Any]) -> Need:
 
 def _wishes(entry_ids: list[int]) -> Wishes:
     wishes = Wishes(defaultdict(set), defaultdict(set), defaultdict(list))
-    for through, column, named in (
-        (WaitlistEntry.providers.through, "provider_id", wishes.providers),
-        (WaitlistEntry.locations.through, "location_id", wishes.locations),
-    ):
-        pairs = through.objects.filter(waitlistentry_id__in=entry_ids)
-        for entry_id, other in pairs.values_list("waitlistentry_id", column):
-            named[entry_id].add(other)
-    stored = EntryWindow.objects.filter(entry_id__in=entry_ids).order_by("weekday", "start", "end")
-    for entry_id, weekday, start, end in stored.values_list("entry_id", "weekday", "start", "end"):
-        wishes.windows[entry_id].append(Window(weekday, start, end))
+    for entry_id, provider_id in candidate_rows.wanted_providers(entry_ids):
+        wishes.providers[entry_id].add(provider_id)
+    for entry_id, location_id in candidate_rows.wanted_locations(entry_ids):
+        wishes.locations[entry_id].add(location_id)
+    for entry_id, *window in candidate_rows.windows(entry_ids):
+        wishes.windows[entry_id].append(Window(*window))
     return wishes
 
 
-def _contacts(patient_ids: set[int], facts: OpeningFacts) -> dict[int, list[Contact]]:
+def _contacts(patient_ids: list[int], facts: OpeningFacts) -> dict[int, list[Contact]]:
     """Return each patient's usable contact points, the preferred one first, texts before e-mail at equal rank."""
-    today = facts.now.astimezone(facts.zone).date()
-    # The address itself stays encrypted in its column: its index tells all that is decided here.
-    points = [
-        point
-        for point in ContactPoint.objects.filter(patient_id__in=patient_ids).defer("value")
-        if point.usable_on(today)
-    ]
-    agreed = _agreed({point.address_index for point in points})
+    usable = list(candidate_rows.contacts(patient_ids, facts.now.astimezone(facts.zone).date()))
+    agreed = _agreed({index for _, _, _, index, _, _ in usable})
     contacts: dict[int, list[Contact]] = defaultdict(list)
-    for point in sorted(points, key=lambda each: (each.rank, each.system != ContactPoint.System.PHONE, each.pk)):
-        channel = _channel(point)
-        contacts[point.patient_id].append(
-            Contact(
-                contact_point_id=point.pk,
-                channel=channel,
-                address_index=point.address_index,
-                consented=point.patient_id in agreed.get((channel, point.address_index), ()),
-                guardian=point.guardian,
-            )
-        )
+    for patient_id, pk, system, index, can_text, guardian in usable:
+        channel = _channel(system, can_text)
+        consented = patient_id in agreed.get((channel, index), ())
+        contacts[patient_id].append(Contact(pk, channel, index, consented, guardian))
     return contacts
 
 
-def _channel(point: ContactPoint) -> str:
-    if point.system == ContactPoint.System.EMAIL:
+def _channel(system: str, can_text: bool) -> str:
+    if system == ContactPoint.System.EMAIL:
         return Channel.EMAIL.value
-    return Channel.SMS.value if point.can_text else "call"
+    return Channel.SMS.value if can_text else "call"
 
 
 def _agreed(address_indexes: set[str]) -> dict[tuple[str, str], set[int]]:
     lines: dict[tuple[str, str], list[Line]] = defaultdict(list)
-    ledger = ConsentRecord.objects.filter(address_index__in=address_indexes).order_by("pk")
-    for channel, index, patient_id, action in ledger.values_list("channel", "address_index", "patient_id", "action"):
+    for channel, index, patient_id, action in candidate_rows.ledger(list(address_indexes)):
         lines[channel, index].append((patient_id, action))
     return {address: consenting_patients(told) for address, told in lines.items()}
 
 
-def _bookings(patient_ids: set[int], now: datetime) -> dict[int, list[Booking]]:
+def _bookings(patient_ids: list[int], now: datetime) -> dict[int, list[Booking]]:
     bookings: dict[int, list[Booking]] = defaultdict(list)
-    rows = Appointment.objects.filter(patient_id__in=patient_ids, end__gt=now, status__in=Appointment.OCCUPYING)
-    for pk, patient_id, start, end, type_id in rows.values_list(
-        "pk", "patient_id", "start", "end", "appointment_type_id"
-    ):
+    for pk, patient_id, start, end, type_id in candidate_rows.appointments(patient_ids, now):
         if start and end:
             bookings[patient_id].append(Booking(pk, Interval(start, end), type_id))
     return bookings
 
 
-def _histories(patient_ids: set[int], facts: OpeningFacts) -> dict[int, History]:
+def _histories(patient_ids: list[int], facts: OpeningFacts) -> dict[int, History]:
     histories: dict[int, History] = defaultdict(History)
-    recent = Q(created_at__gt=facts.now - WEEK) | Q(status=Offer.Status.SENT)
-    same_time = Q(opening__provider_id=facts.provider_id, start__lt=facts.end, end__gt=facts.start)
-    rows = Offer.objects.filter(recent | Q(opening_id=facts.opening_id) | same_time, patient_id__in=patient_ids)
-    columns = ("patient_id", "opening_id", "opening__provider_id", "status", "start", "end", "created_at")
-    for row in rows.values(*columns):
-        _remember(histories[row["patient_id"]], row, facts)
+    for patient_id, *offer in candidate_rows.offers(patient_ids, facts.now - WEEK, facts):
+        _remember(histories[patient_id], offer, facts)
     return histories
 
 
-def _remember(history: History, row: dict[str, Any], facts: OpeningFacts) -> None:
-    status = row["status"]
+def _remember(history: History, offer: list[Any], facts: OpeningFacts) -> None:
+    opening_id, provider_id, status, start, end, created_at = offer
     if status != Offer.Status.PROPOSED:  # a proposal is staff's affair until it is sent
-        history.last_day += row["created_at"] > facts.now - DAY
-        history.last_week += row["created_at"] > facts.now - WEEK
-    if row["opening_id"] == facts.opening_id:
+        history.last_day += created_at > facts.now - DAY
+        history.last_week += created_at > facts.now - WEEK
+    if opening_id == facts.opening_id:
         history.offer_here = status
         return
     history.has_live_offer |= status == Offer.Status.SENT
-    overlaps = row["start"] < facts.end and row["end"] > facts.start
-    if status == Offer.Status.NO and overlaps and row["opening__provider_id"] == facts.provider_id:
+    overlaps = start < facts.end and end > facts.start
+    if status == Offer.Status.NO and overlaps and provider_id == facts.provider_id:
         history.declined_this_time = True

@@ -121,41 +121,41 @@ def fetch(branches: list[Branch], limit: int, after: Place | None = None) -> lis
 def statement(branches: list[Branch], limit: int, after: Place | None = None) -> tuple[str, list[Any]]:
     """Return the SQL of :func:`fetch` and its parameters.
 
-    Only our own column names and the limit are spelt into the text; everything else is a parameter.
+    Our own column names, whole numbers and days are spelt into the text, where a parameter each would cost more than
+    the search itself; what says where to go on is a parameter.
     """
-    rows = [_values(branch, after) for branch in branches]
+    rows = [_literals(branch, after) for branch in branches]
     order = [] if after is None else list(after.position[:4])
     if connection.vendor == "postgresql":
         return _lateral(rows, order, int(limit))
     return _union(rows, order, int(limit))
 
 
-def _lateral(rows: list[list[Any]], order: list[Any], limit: int) -> tuple[str, list[Any]]:
+def _lateral(rows: list[list[str]], order: list[Any], limit: int) -> tuple[str, list[Any]]:
     """One range scan per row of VALUES: the planner looks at one subquery, however many branches there are."""
-    values = ", ".join([f"({', '.join(MARKS)})"] * len(rows))
+    # The first row's types are those of all.
+    typed = [f"{literal}::{TYPES[name]}" for name, literal in zip(COLUMNS, rows[0], strict=True)]
+    values = ", ".join(f"({', '.join(row)})" for row in (typed, *rows[1:]))
     where = _where([f"branch.{name}" for name in COLUMNS], bool(order))
     sql = (
         f"SELECT found.* FROM (VALUES {values}) AS branch ({', '.join(COLUMNS)}) CROSS JOIN LATERAL"  # noqa: S608
         f" (SELECT {ORDER}, branch.looseness, entry_id FROM {TABLE} WHERE {where}"
         f" ORDER BY {ORDER}, entry_id LIMIT {limit}) AS found ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {limit}"
     )
-    return sql, [value for row in rows for value in row] + order
+    return sql, order
 
 
-def _union(rows: list[list[Any]], order: list[Any], limit: int) -> tuple[str, list[Any]]:
+def _union(rows: list[list[str]], order: list[Any], limit: int) -> tuple[str, list[Any]]:
     """The same for a database without LATERAL: one subquery per branch."""
-    part = (
-        f"SELECT * FROM (SELECT {ORDER}, %s AS looseness, entry_id FROM {TABLE}"  # noqa: S608
-        f" WHERE {_where(['%s'] * len(COLUMNS), bool(order))} ORDER BY {ORDER}, entry_id LIMIT {limit})"
-    )
-    sql = " UNION ALL ".join([part] * len(rows)) + f" ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {limit}"
-    parameters: list[Any] = []
-    for *asked, after_entry in rows:
-        parameters += [*asked, *order, *([after_entry] if order else [])]
-    return sql, parameters
+    parts = [
+        f"SELECT * FROM (SELECT {ORDER}, {row[0]} AS looseness, entry_id FROM {TABLE}"  # noqa: S608
+        f" WHERE {_where(row, bool(order))} ORDER BY {ORDER}, entry_id LIMIT {limit})"
+        for row in rows
+    ]
+    return " UNION ALL ".join(parts) + f" ORDER BY 1, 2, 3, 4, 5, 6 LIMIT {limit}", order * len(rows)
 
 
-#: What a branch asks of a key: the columns of :func:`_values`, in the order in which :func:`_where` names them.
+#: What a branch asks of a key: the columns of :func:`_literals`, in the order in which :func:`_where` names them.
 COLUMNS = (
     "looseness",
     "type_id",
@@ -169,7 +169,7 @@ COLUMNS = (
     "earliest_end",
     "after_entry",
 )
-MARKS = tuple("%s::date" if name.endswith("_day") else "%s::bigint" for name in COLUMNS)
+TYPES = {name: "date" if name.endswith("_day") else "bigint" for name in COLUMNS}
 
 
 def _where(names: list[str], is_continued: bool) -> str:
@@ -185,20 +185,22 @@ def _where(names: list[str], is_continued: bool) -> str:
     return f"{where} AND ({ORDER}, entry_id) > (%s, %s, %s, %s, {after_entry})" if is_continued else where
 
 
-def _values(branch: Branch, after: Place | None) -> list[Any]:
-    adapt = connection.ops.adapt_datefield_value
+def _literals(branch: Branch, after: Place | None) -> list[str]:
     return [
-        branch.looseness,
-        branch.type_id,
-        branch.provider_key,
-        branch.location_key,
-        branch.weekday_key,
-        adapt(branch.last_day),
-        adapt(branch.first_day),
-        branch.lead_minutes,
-        branch.latest_begin,
-        branch.earliest_end,
-        _after_entry(branch, after),
+        f"'{value.isoformat()}'" if isinstance(value, date) else str(int(value))
+        for value in (
+            branch.looseness,
+            branch.type_id,
+            branch.provider_key,
+            branch.location_key,
+            branch.weekday_key,
+            branch.last_day,
+            branch.first_day,
+            branch.lead_minutes,
+            branch.latest_begin,
+            branch.earliest_end,
+            _after_entry(branch, after),
+        )
     ]
 
 

@@ -130,9 +130,14 @@ class ContactPoint(ScopedModel):
 
     def usable_on(self, day: date) -> bool:
         """Return whether the contact may be used on ``day``: state, use and period."""
+        return self.is_usable(day, self.state, self.use, self.valid_from, self.valid_until)
+
+    @classmethod
+    def is_usable(cls, day: date, state: str, use: str, valid_from: date | None, valid_until: date | None) -> bool:
+        """Return :meth:`usable_on` of a contact with these values."""
         return (
-            self.state == self.State.USABLE
-            and self.use != "old"
-            and (self.valid_from is None or self.valid_from <= day)
-            and (self.valid_until is None or day <= self.valid_until)
+            state == cls.State.USABLE
+            and use != "old"
+            and (valid_from is None or valid_from <= day)
+            and (valid_until is None or day <= valid_until)
         )
