@@ -182,7 +182,7 @@ def _note_location(appointment: Appointment) -> None:
 def fill(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
     """Set the columns of ``appointment`` from ``record``, without saving; raises UnknownReference."""
     kinds = ExternalId.Kind
-    named = {
+    named: dict[str, str] = {
         kinds.PATIENT: record.patient_id,
         kinds.PROVIDER: record.provider_id,
         kinds.LOCATION: record.location_id,
