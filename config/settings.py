@@ -244,6 +244,7 @@ WAKE_TASKS = {
     "messages": "integrations.tasks.drain_messages",
     "writebacks": "integrations.tasks.drain_writebacks",
     "polls": "integrations.tasks.poll_connections",
+    "loads": "integrations.tasks.drain_loads",
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ class IntegrationsConfig(AppConfig):
                 "last_error",
                 "capabilities",
                 "checked_at",
+                "load_due_at",
                 "findings",
             ),
         )

@@ -95,6 +95,7 @@ class Connection(models.Model):
     checked_at = models.DateTimeField(null=True, blank=True, help_text="When it was last checked what the EHR can do.")
     findings = models.JSONField(default=list, blank=True)
     loaded_at = models.DateTimeField(null=True, blank=True, help_text="When the initial load was complete.")
+    load_due_at = models.DateTimeField(null=True, blank=True, help_text="When a load that somebody asked for begins.")
     load_progress = models.JSONField(
         default=dict, blank=True, editable=False, help_text="How far the last load has come, by kind."
     )

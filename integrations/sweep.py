@@ -12,7 +12,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from integrations import alerts, heartbeat, outbox
-from integrations.ehr import availability, inbox
+from integrations.ehr import availability, inbox, load_requests
 from integrations.messaging import delivery
 from scheduling.wake import wake
 from waitlist import attention
@@ -45,4 +45,5 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "checks": availability.is_due,
     "writebacks": outbox.is_due,
     "messages": _messages_are_due,
+    "loads": load_requests.is_due,
 }

@@ -7,7 +7,7 @@ from celery import shared_task
 from audit.context import correlated, service
 from integrations import alerts, health, outbox
 from integrations.draining import drain
-from integrations.ehr import availability, checking, event_stream, inbox, load, onward, poll
+from integrations.ehr import availability, checking, event_stream, inbox, load_requests, onward, poll
 from integrations.messaging import catch_up, delivery
 from integrations.sweep import sweep as sweep_once
 
@@ -61,12 +61,11 @@ def poll_connections() -> None:
     drain("polls", checking.due, checking.recheck)
 
 
-@shared_task(name="integrations.tasks.load_connection")
+@shared_task(name="integrations.tasks.drain_loads")
 @service("worker: loading")
-def load_connection(connection_id: int) -> None:
-    """Load everything a new connection has."""
-    with correlated():
-        load.load(connection_id)
+def drain_loads() -> None:
+    """Load whole connections that somebody asked for."""
+    drain("loads", load_requests.due, load_requests.take_up)
 
 
 @shared_task(name="integrations.tasks.watch")

@@ -19,8 +19,9 @@ from audit.models import AccessRecord
 from config.desk.lines import connection_line
 from config.desk.rights import require
 from integrations import switches
-from integrations.ehr import checking, event_stream, signing_keys
+from integrations.ehr import checking, event_stream, load_requests, signing_keys
 from integrations.ehr.gateway import Finding, GatewayError
+from integrations.ehr.progress import progress_of
 from integrations.models import CodeMapping, Connection
 from scheduling import going_live
 from scheduling.models import Bookable, Provider
@@ -30,6 +31,8 @@ VIEW, CHANGE, OPERATE = (
     "integrations.change_connection",
     "integrations.operate_connection",
 )
+#: What is loaded, in the front desk's words.
+KINDS = {"location": "Locations", "provider": "Clinicians", "patient": "Patients", "appointment": "Appointments"}
 #: How the verdict of a finding is shown: word and tone.
 VERDICTS = {"yes": ("yes", "ok"), "partly": ("in part", "wait"), "no": ("no", "danger"), "not_tried": ("–", "stop")}
 
@@ -65,12 +68,31 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "subscriptions": row.subscriptions.order_by("pk"),
         "has_webhook_secret": bool(row.webhook_secrets),
         "unmapped": unmapped.count(),
+        **_load_of(row),
         "clinicians": going_live.readiness(row.source),
         "may_change": request.user.has_perm(CHANGE),
         "may_operate": request.user.has_perm(OPERATE),
         "may_go_live": request.user.has_perm("scheduling.change_bookable"),
     }
     return TemplateResponse(request, "admin/desk/connecting.html", context)
+
+
+@require_safe
+def load_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of the page that shows how far a load has come."""
+    require(request, VIEW)
+    return TemplateResponse(request, "admin/desk/connecting_load.html", _load_of(_connection(pk)))
+
+
+def _load_of(row: Connection) -> dict[str, object]:
+    progress = progress_of(row)
+    return {
+        "row": row,
+        "progress": progress,
+        "kinds": [(each, KINDS[each.kind]) for each in progress.kinds.values()] if progress else [],
+        "is_loading": bool(progress and progress.ended_at is None and row.poll_lease_until),
+        "is_asked": row.load_due_at is not None,
+    }
 
 
 @require_POST
@@ -97,6 +119,12 @@ def _check(request: HttpRequest, row: Connection) -> None:
     else:
         need = "needs" if len(trouble) == 1 else "need"
         messages.warning(request, f"{len(trouble)} of {len(found)} answers {need} your attention. Nothing was changed.")
+
+
+def _load(request: HttpRequest, row: Connection) -> None:
+    load_requests.ask(row)
+    record(AccessRecord.Action.CALL, subject=row)
+    messages.success(request, "The calendar is being loaded. You can leave this page; it goes on by itself.")
 
 
 def _key(request: HttpRequest, row: Connection) -> None:
@@ -154,6 +182,7 @@ def _number(text: str) -> int:
 
 _STEPS: dict[str, tuple[str, Callable[[HttpRequest, Connection], None]]] = {
     "check": (OPERATE, _check),
+    "load": (OPERATE, _load),
     "key": (CHANGE, _key),
     "subscribe": (OPERATE, _subscribe),
     "start": (OPERATE, _start),

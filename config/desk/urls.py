@@ -24,6 +24,7 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("status/", status.status_view, "desk_status"),
         ("status/<int:pk>/<slug:step>/", status.step_view, "desk_status_step"),
         ("connections/<int:pk>/", connecting.page_view, "desk_connecting"),
+        ("connections/<int:pk>/load/live/", connecting.load_view, "desk_connecting_load"),
         ("connections/<int:pk>/<slug:step>/", connecting.step_view, "desk_connecting_step"),
         *sandbox_page.VIEWS,
     )

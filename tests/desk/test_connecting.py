@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from integrations.ehr import load, signing_keys
+from integrations import tasks
+from integrations.ehr import signing_keys
 from integrations.models import CodeMapping, Connection
 from scheduling.models import Bookable, Provider, Source
 from tests import factories
@@ -59,9 +60,11 @@ def test_from_an_address_to_a_live_clinician(maria: Client, practice: Practice, 
     assert step(maria, connection, "check") == "The EHR lets us do all we need."
     words = text_of(maria.get(page_of(connection)))
     assert "Does it take new appointments? yes It takes bookings." in words
-    assert "Not loaded yet." in words
-
-    load.load(connection.pk)
+    assert "not loaded yet" in words
+    assert "loaded" in step(maria, connection, "load")
+    tasks.drain_loads()
+    words = text_of(maria.get(f"{page_of(connection)}load/live/"))
+    assert re.search(r"^loaded .* Locations 1 of 1 Clinicians 2 of 2 Patients 3 of 3 Appointments 0", words), words
     CodeMapping.objects.create(connection=connection, domain="type", code="NEW")
     ana = Provider.objects.get(name__contains="Ana")
     factories.bookable(ana, practice.riverside, practice.followup, mode="ask_first")
@@ -133,7 +136,7 @@ def test_the_ehr_is_asked_to_notify_us(ira: Client, practice: Practice, sandbox:
     assert created["status"] == 201
 
 
-@pytest.mark.parametrize("name", ["check", "key", "subscribe", "start", "mode"])
+@pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "mode"])
 def test_the_front_desk_takes_no_step(dana: Client, practice: Practice, name: str) -> None:
     answer = dana.post(f"{page_of(practice.connection)}{name}/")
     assert answer.status_code == 403
