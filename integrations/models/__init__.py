@@ -1,0 +1,21 @@
+"""Connections to outside systems, what arrived from them and what was asked of them."""
+
+from integrations.models.connections import AccessToken, CallPace, Connection, EventSubscription, SigningKey
+from integrations.models.inbound import CodeMapping, InboundEvent, RefusedCall
+from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, StaffAlert
+
+__all__ = [
+    "AccessToken",
+    "AlertContact",
+    "ApiCall",
+    "CallPace",
+    "CarrierState",
+    "CodeMapping",
+    "Connection",
+    "EventSubscription",
+    "Heartbeat",
+    "InboundEvent",
+    "RefusedCall",
+    "SigningKey",
+    "StaffAlert",
+]
