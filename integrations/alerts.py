@@ -40,7 +40,8 @@ ALARMING = (
 #: Trouble of the machine rather than of a patient's booking.
 TECHNICAL = ("health.", "connection.", "event.")
 WAITS = (timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))
-LEASE = timedelta(seconds=60)
+#: Longer than one hand-over may take; renewed before each.
+LEASE = timedelta(seconds=25)
 
 
 def raise_alerts(now: datetime | None = None) -> int:
@@ -96,6 +97,7 @@ def _send_to_all(alert: StaffAlert) -> int:
         carrier = carrier_for(channel)
         if carrier.leaves_the_building and not recipients.may_be_reached(address):
             continue
+        StaffAlert.objects.filter(pk=alert.pk).update(due_at=timezone.now() + LEASE)
         try:
             carrier.send(_message(f"alert-{alert.pk}-{name}", channel, address, item))
         except (HandoverUnknown, MessageRejected, AddressUnusable, OptedOut):

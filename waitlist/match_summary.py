@@ -27,8 +27,8 @@ from waitlist.reasons import Reason
 
 #: Offers go out first; nobody waits for what is only to be read.
 SOON = timedelta(seconds=5)
-#: When a worker died over the counts they are computed again after this.
-LEASE = timedelta(minutes=2)
+#: When a worker died over the counts they are computed again after this. Two at once do no harm.
+LEASE = timedelta(seconds=25)
 #: Entries per statement, so that none of them runs long, however long the list.
 RANGE = 20_000
 

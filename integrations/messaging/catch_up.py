@@ -16,7 +16,8 @@ CHANNEL = "sms"
 EVERY = timedelta(minutes=2)
 #: Texts are listed with a delay, and a webhook may still be on its way: what is read twice changes nothing.
 OVERLAP = timedelta(minutes=10)
-LEASE = timedelta(seconds=60)
+#: When a worker died over the list it is asked for again after this; what is stored twice is stored once.
+LEASE = timedelta(seconds=25)
 
 
 def fetch_missed(now: datetime | None = None) -> int:
