@@ -28,7 +28,9 @@ def sender(slug: str) -> Connection | None:
     held = _known.get(slug)
     if held is not None and time.monotonic() < held[0]:
         return held[1]
-    connection = Connection.objects.only("slug", "webhook_secrets").filter(slug=slug).first()
+    connection = (
+        Connection.objects.only("slug", "webhook_secrets", "webhook_proof", "webhook_senders").filter(slug=slug).first()
+    )
     with _lock:
         if connection is None:
             _known.pop(slug, None)

@@ -60,6 +60,10 @@ class ConnectionForm(forms.ModelForm[Connection]):
         cleaned: dict[str, Any] = super().clean() or {}
         if cleaned.get("events_by") == Connection.EventsBy.TOPIC and not cleaned.get("event_topic"):
             self.add_error("event_topic", "Events by topic need the topic's address. The vendor's documents name it.")
+        if cleaned.get("webhook_proof") == Connection.WebhookProof.BEARER and not cleaned.get("webhook_senders"):
+            self.add_error(
+                "webhook_senders", "A bearer token counts only from addresses named here. Name at least one."
+            )
         certificate = cleaned.get("client_certificate") or ""
         key = cleaned.get("new_certificate_key") or self.instance.client_certificate_key or ""
         if certificate:
@@ -112,6 +116,8 @@ class ConnectionAdmin(ScopedAdmin):
                 "fields": (
                     "events_by",
                     "event_topic",
+                    "webhook_proof",
+                    "webhook_senders",
                     "webhook_secrets_kept",
                     "new_webhook_secret",
                     "only_newest_webhook_secret",

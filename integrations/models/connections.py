@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
 from audit.fields import EncryptedJSONField, EncryptedTextField
+
+
+def validate_networks(written: str) -> None:
+    """Refuse a line that is neither an IP address nor a network such as 192.0.2.0/24."""
+    for line in written.split():
+        try:
+            ipaddress.ip_network(line)
+        except ValueError:
+            raise ValidationError(
+                "%(line)s is neither an address nor a network. Write for example 192.0.2.0/24.", params={"line": line}
+            ) from None
 
 
 class Connection(models.Model):
@@ -31,6 +45,10 @@ class Connection(models.Model):
         SECRET_POST = "secret_post", "client secret, in the form"
         SIGNED = "signed", "signed by our key (private_key_jwt)"
         NONE = "none", "no login: a test server, or only a client certificate"
+
+    class WebhookProof(models.TextChoices):
+        SIGNATURE = "signature", "a signature over the body"
+        BEARER = "bearer", "a bearer token, from named addresses only"
 
     class EventsBy(models.TextChoices):
         CRITERIA = "criteria", "R4 subscription by criteria"
@@ -61,6 +79,12 @@ class Connection(models.Model):
         null=True, blank=True, help_text="When secret, key or certificate should be changed. Staff are reminded."
     )
     webhook_secrets = EncryptedJSONField(default=list, blank=True)
+    webhook_proof = models.CharField(max_length=10, choices=WebhookProof, default=WebhookProof.SIGNATURE)
+    webhook_senders = models.TextField(
+        blank=True,
+        validators=[validate_networks],
+        help_text="For bearer tokens: the addresses or networks its calls come from, one on each line.",
+    )
     identifier_system = models.CharField(max_length=255, default="urn:sooner:booking")
     mrn_system = models.CharField(max_length=255, blank=True, help_text="The identifier system of this EHR's MRNs.")
     calls_per_minute = models.PositiveSmallIntegerField(

@@ -44,6 +44,7 @@ def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
         "poll_minutes": "5",
         "poll_overlap_minutes": "5",
         "events_by": "criteria",
+        "webhook_proof": "signature",
         "missing_reason": "offer",
         "silence_minutes": "360",
         "settle_seconds": "2",

@@ -107,7 +107,9 @@ def _resource(connection: Connection, endpoint: str) -> dict[str, Any]:
         "criteria": CRITERIA,
         "channel": channel,
     }
-    if secret := _secret(connection):
+    if connection.webhook_proof == Connection.WebhookProof.BEARER:
+        channel["header"] = [f"Authorization: Bearer {secret}" for secret in connection.webhook_secrets[:1]]
+    elif secret := _secret(connection):
         resource["extension"] = secret
     if connection.events_by == Connection.EventsBy.TOPIC:
         resource["meta"] = {"profile": [PROFILE]}
