@@ -43,19 +43,6 @@ class Result:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A time that may be booked for a test patient. Ids are the EHR's own."""
-
-    patient_id: str
-    provider_id: str
-    location_id: str
-    start: datetime
-    end: datetime
-    type_system: str = ""
-    type_code: str = ""
-
-
 class Failed(Exception):
     """The EHR does not do what its adapter says."""
 
@@ -83,8 +70,11 @@ def read_only(gateway: Gateway) -> Iterator[Result]:
     )
 
 
-def writing(gateway: Gateway, trial: Trial) -> Iterator[Result]:
-    """Book, repeat, compete, cancel: on one time, for one test patient. What was booked is cancelled at the end."""
+def writing(gateway: Gateway, trial: Booking) -> Iterator[Result]:
+    """Book, repeat, compete, cancel: the time of ``trial``, whose patient is a test patient; its key is ours to make.
+
+    What was booked is cancelled at the end.
+    """
     attempt = _Writing(gateway, trial)
     try:
         yield from _asked(
@@ -174,7 +164,7 @@ class _Reading:
 
 
 class _Writing:
-    def __init__(self, gateway: Gateway, trial: Trial) -> None:
+    def __init__(self, gateway: Gateway, trial: Booking) -> None:
         self._gateway, self._trial = gateway, trial
         self._booked: list[Stored] = []
         self._booking: Booking | None = None
@@ -187,18 +177,7 @@ class _Writing:
         if Interval(trial.start, trial.end).minus(look.free):
             raise Failed("it is taken; name another time")
         slots = tuple(slot.external_id for slot in look.slots if slot.start == trial.start and slot.end == trial.end)
-        self._booking = Booking(
-            key=str(uuid.uuid4()),
-            patient_id=trial.patient_id,
-            provider_id=trial.provider_id,
-            location_id=trial.location_id,
-            start=trial.start,
-            end=trial.end,
-            type_system=trial.type_system,
-            type_code=trial.type_code,
-            slot_ids=slots,
-            comment=COMMENT,
-        )
+        self._booking = replace(trial, key=str(uuid.uuid4()), slot_ids=slots, comment=COMMENT)
         return f"{len(slots)} slot" if slots else "no slots are kept"
 
     def books(self) -> str:

@@ -15,6 +15,7 @@ from integrations.ehr.fhir import build, capabilities, checking, free_time, peop
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
+from integrations.ehr.fhir.stored import stored, stored_version
 from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.gateway import (
     Booking,
@@ -24,7 +25,6 @@ from integrations.ehr.gateway import (
     Kind,
     Malformed,
     NotFound,
-    OutcomeUnknown,
     Page,
     Record,
     Rejected,
@@ -171,7 +171,7 @@ class FhirGateway:
         headers = {}
         if declared.conditional_create:
             headers["If-None-Exist"] = f"identifier={quote(f'{_escaped(system)}|{_escaped(booking.key)}', safe='')}"
-        return _stored(self.transport.write("POST", "Appointment", body, headers))
+        return stored(self.transport.write("POST", "Appointment", body, headers))
 
     def cancel(self, external_id: str, version: str) -> Stored:
         """Cancel the appointment if it is still at ``version``; raises StaleVersion when it changed."""
@@ -190,7 +190,7 @@ class FhirGateway:
             sent = self.transport.write("PATCH", path, build.cancellation(resource), headers)
         else:
             sent = self.transport.write("PUT", path, build.cancelled(resource), headers)
-        return Stored(external_id, _stored_version(sent))
+        return Stored(external_id, stored_version(sent))
 
     def findings(self) -> Iterator[Finding]:
         """Try what we need of this server, changing nothing in it, and yield what came of each."""
@@ -274,33 +274,3 @@ def _checked(external_id: str) -> str:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace("|", "\\|").replace(",", "\\,").replace("$", "\\$")
-
-
-def _stored(answer: Answer) -> Stored:
-    """Return what a successful create says it stored; raises OutcomeUnknown when it does not say."""
-    resource = _appointment_in(answer)
-    external_id = resource.get("id") if resource else answer.located_id("Appointment")
-    if not isinstance(external_id, str) or not ID.fullmatch(external_id):
-        raise OutcomeUnknown("The EHR accepted the booking without saying which one it is.", status=answer.status)
-    return Stored(external_id, _stored_version(answer))
-
-
-def _stored_version(answer: Answer) -> str:
-    resource = _appointment_in(answer)
-    meta = resource.get("meta") if resource else None
-    given = meta.get("versionId") if isinstance(meta, dict) else None
-    return given if isinstance(given, str) else answer.etag_version
-
-
-def _appointment_in(answer: Answer) -> Json | None:
-    """Return the Appointment in the body; None for an empty one or an OperationOutcome.
-
-    Raises OutcomeUnknown for HTML and other bodies that no FHIR server sends: who knows what answered.
-    """
-    if not answer.body.strip():
-        return None
-    try:
-        resource = answer.resource()
-    except Malformed as problem:
-        raise OutcomeUnknown(problem.detail, status=answer.status) from None
-    return resource if resource["resourceType"] == "Appointment" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,74 @@ READS = (
     Try("patient", "Patient", "Can it find patients?", "Without patients nobody can be offered anything."),
     Try("schedule", "Schedule", "Can it read the schedule?", "Free time is then known from appointments alone."),
     Try("appointment", "Appointment", "Can it read appointments?", "Without them no cancellation is ever seen."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Something an EHR declares or its adapter knows: the question, both answers, and what a no costs."""
+
+    key: str
+    question: str
+    is_so: Callable[[Connection, Capabilities], bool]
+    yes: str
+    no: str
+    costs: str
+
+
+def _tells_of_events(connection: Connection, declared: Capabilities) -> bool:
+    return declared.events or connection.events_by == Connection.EventsBy.PLATFORM
+
+
+DECLARED = (
+    Declared(
+        "retries",
+        "Can a lost answer be recovered?",
+        lambda connection, declared: declared.retry_safety != "none",
+        "It recognises a repeated booking.",
+        "It cannot tell a repeated booking.",
+        "When an answer is lost and the booking is not found, staff decide.",
+    ),
+    Declared(
+        "versions",
+        "Does it check versions?",
+        lambda connection, declared: declared.version_check,
+        "A change made by two at once is noticed.",
+        "It keeps no versions.",
+        "Each appointment is read again before it is changed.",
+    ),
+    Declared(
+        "cancels",
+        "Can an appointment be cancelled?",
+        lambda connection, declared: declared.cancels,
+        "We may cancel what a patient gives up.",
+        "It does not let us cancel.",
+        "When a patient moves up, staff cancel the later appointment.",
+    ),
+    Declared(
+        "silence",
+        "Does it leave the talking to us?",
+        lambda connection, declared: not declared.confirms_itself,
+        "It sends no confirmations of its own.",
+        "It writes to patients about bookings by itself.",
+        "Each of our bookings asks it not to; switch its messages off there too, so that nobody hears twice.",
+    ),
+    Declared(
+        "events",
+        "Does it send events?",
+        _tells_of_events,
+        "It can notify us of each change.",
+        "It offers no subscriptions.",
+        "It is polled every {minutes} minutes.",
+    ),
+    Declared(
+        "changes",
+        "Can it be asked what changed?",
+        lambda connection, declared: declared.search_last_updated,
+        "Changes are read since the last time.",
+        "It cannot be searched by time of change.",
+        "The whole window of days is compared each time.",
+    ),
 )
 #: FHIR R4 and its technical corrections.
 _R4 = re.compile(r"4\.0(\.\d+)?")
@@ -151,63 +219,18 @@ def _read(transport: Transport, tried: Try) -> Finding:
 
 def _declared(connection: Connection, declared: Capabilities, granted: str) -> Iterator[Finding]:
     """Yield what the EHR says of itself; a refused write is never tried out."""
-    no_booking = "It does not take bookings from us." if declared.writes_appointments else "It offers no booking."
+    question = "Does it take new appointments?"
     if declared.writes_appointments and _may_write(granted):
-        yield Finding("writes", "Does it take new appointments?", "yes", "It takes bookings.")
+        yield Finding("writes", question, "yes", "It takes bookings.")
     else:
-        costs = "Each booking becomes a task for staff, who enter it by hand."
-        yield Finding("writes", "Does it take new appointments?", "no", no_booking, costs)
-    for key, is_so, question, yes, no, costs in (
-        (
-            "retries",
-            declared.retry_safety != "none",
-            "Can a lost answer be recovered?",
-            "It recognises a repeated booking.",
-            "It cannot tell a repeated booking.",
-            "When an answer is lost and the booking is not found, staff decide.",
-        ),
-        (
-            "versions",
-            declared.version_check,
-            "Does it check versions?",
-            "A change made by two at once is noticed.",
-            "It keeps no versions.",
-            "Each appointment is read again before it is changed.",
-        ),
-        (
-            "cancels",
-            declared.cancels,
-            "Can an appointment be cancelled?",
-            "We may cancel what a patient gives up.",
-            "It does not let us cancel.",
-            "When a patient moves up, staff cancel the later appointment.",
-        ),
-        (
-            "silence",
-            not declared.confirms_itself,
-            "Does it leave the talking to us?",
-            "It sends no confirmations of its own.",
-            "It writes to patients about bookings by itself.",
-            "Each of our bookings asks it not to; switch its messages off there too, so that nobody hears twice.",
-        ),
-        (
-            "events",
-            declared.events or connection.events_by == Connection.EventsBy.PLATFORM,
-            "Does it send events?",
-            "It can notify us of each change.",
-            "It offers no subscriptions.",
-            f"It is polled every {connection.poll_minutes} minutes.",
-        ),
-        (
-            "changes",
-            declared.search_last_updated,
-            "Can it be asked what changed?",
-            "Changes are read since the last time.",
-            "It cannot be searched by time of change.",
-            "The whole window of days is compared each time.",
-        ),
-    ):
-        yield Finding(key, question, "yes", yes) if is_so else Finding(key, question, "no", no, costs)
+        says = "It does not take bookings from us." if declared.writes_appointments else "It offers no booking."
+        yield Finding("writes", question, "no", says, "Each booking becomes a task for staff, who enter it by hand.")
+    for each in DECLARED:
+        if each.is_so(connection, declared):
+            yield Finding(each.key, each.question, "yes", each.yes)
+        else:
+            costs = each.costs.format(minutes=connection.poll_minutes)
+            yield Finding(each.key, each.question, "no", each.no, costs)
 
 
 def _may_write(granted: str) -> bool:

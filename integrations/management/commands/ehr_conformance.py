@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 
 from audit.context import correlated, service
 from integrations.ehr import conformance
-from integrations.ehr.gateway import connect
+from integrations.ehr.gateway import Booking, connect
 from integrations.models import Connection
 
 TRIAL = ("patient", "provider", "location", "start")
@@ -64,13 +64,14 @@ class Command(BaseCommand):
         return shown
 
 
-def _trial(options: dict[str, Any]) -> conformance.Trial:
+def _trial(options: dict[str, Any]) -> Booking:
     missing = [f"--{name}" for name in TRIAL if not options[name]]
     if missing:
         raise CommandError(f"To write, name {', '.join(missing)}. Nothing was sent.")
     start = _moment(options["start"])
     system, _, code = options["type"].rpartition("|")
-    return conformance.Trial(
+    return Booking(
+        key="",
         patient_id=options["patient"],
         provider_id=options["provider"],
         location_id=options["location"],

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from integrations.ehr import conformance, load
-from integrations.ehr.gateway import Gateway, connect
+from integrations.ehr.gateway import Booking, Gateway, connect
 from integrations.ehr.sandbox.server import SandboxServer
 from integrations.ehr.sandbox.settings import SandboxSettings
 from tests.fixtures import sandbox as ehr
@@ -61,9 +61,16 @@ def gateway(playing: ehr.Sandbox, kind: str) -> Gateway:
     return connect(connection)
 
 
-def trial(slot: int = 0) -> conformance.Trial:
-    return conformance.Trial(
-        "patient-2", "ana", "elm", ehr.start_of(slot), ehr.start_of(slot + 1), ehr.TYPE_SYSTEM, "FOLLOWUP"
+def trial(slot: int = 0) -> Booking:
+    return Booking(
+        key="",
+        patient_id="patient-2",
+        provider_id="ana",
+        location_id="elm",
+        start=ehr.start_of(slot),
+        end=ehr.start_of(slot + 1),
+        type_system=ehr.TYPE_SYSTEM,
+        type_code="FOLLOWUP",
     )
 
 
