@@ -4,6 +4,7 @@
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ PLACEHOLDER_MARKS = ("change-me", "changeme", "django-insecure", "example", "sec
 MINIMUM_SECRET_KEY_LENGTH = 50
 MINIMUM_BLIND_INDEX_KEY_LENGTH = 32
 MINIMUM_DIFFERENT_CHARACTERS = 8
+
+#: A kind of EHR as it stands on a connection, and a module's dotted name.
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,19}")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 MEND_SECRET = {
     "SECRET_KEY": "write at least 50 random characters, e.g. from: "
@@ -70,6 +75,7 @@ class Environment:
     sms_from: str
     test_recipients: list[str]
     ehr_allow_private_addresses: bool
+    ehr_adapters: dict[str, str]
     write_retry_seconds: list[int]
     message_retry_seconds: list[int]
     event_retry_seconds: list[int]
@@ -188,7 +194,20 @@ def _services(reader: Reader, app_env: str, var_directory: Path) -> dict[str, An
         ),
         "celery_broker_url": broker,
         "ehr_allow_private_addresses": reader.boolean("EHR_ALLOW_PRIVATE_ADDRESSES", app_env == EMBEDDED),
+        "ehr_adapters": _adapters(reader),
     }
+
+
+def _adapters(reader: Reader) -> dict[str, str]:
+    """Return the module of each kind of EHR that this installation adds to ours."""
+    pairs = [word.partition("=") for word in reader.words("EHR_ADAPTERS")]
+    adapters = {kind.strip(): module.strip() for kind, _, module in pairs}
+    is_usable = all(_KIND.fullmatch(kind) and _MODULE.fullmatch(module) for kind, module in adapters.items())
+    if not is_usable or len(adapters) < len(pairs):
+        mend = "write each kind once, with its module, e.g. elm-desk=integrations.ehr.example.adapter"
+        reader.problem("EHR_ADAPTERS", "names no adapters we can use", mend)
+        return {}
+    return adapters
 
 
 def _known_database(settings: dict[str, Any]) -> dict[str, Any]:

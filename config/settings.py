@@ -197,6 +197,7 @@ MESSAGE_RETRY_SECONDS = ENVIRONMENT.message_retry_seconds
 
 # --- The EHR ----------------------------------------------------------------------------------------------------------
 EHR_ALLOW_PRIVATE_ADDRESSES = ENVIRONMENT.ehr_allow_private_addresses
+EHR_ADAPTERS = ENVIRONMENT.ehr_adapters
 # Set by the demo, whose sandbox EHR lets staff play its part; empty everywhere else.
 SANDBOX_CONTROL_URL = ""
 SANDBOX_CONTROL_TOKEN = ""

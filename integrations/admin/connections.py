@@ -19,7 +19,11 @@ from scheduling.admin.display import link, state, when
 
 
 class ConnectionForm(forms.ModelForm[Connection]):
-    base_url = forms.URLField(max_length=400, assume_scheme="https", help_text="The FHIR base address of the EHR.")
+    base_url = forms.URLField(
+        max_length=400,
+        assume_scheme="https",
+        help_text="The EHR's base address: of FHIR R4, or of what its kind speaks.",
+    )
     token_url = forms.URLField(
         max_length=400, assume_scheme="https", required=False, help_text="Empty: discovered at the EHR."
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from django.utils.module_loading import import_string
 
+from integrations.ehr import kinds
 from scheduling.records import AppointmentRecord, Freshness, LocationRecord, PatientRecord, ProviderRecord
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 Kind = Literal["patient", "provider", "location", "appointment"]
 Record = PatientRecord | ProviderRecord | LocationRecord | AppointmentRecord
 
-#: One folder per kind of EHR, each with an ``adapter`` module that offers ``open_gateway``.
+#: One folder per kind of EHR, each with an ``adapter`` module that offers ``open_gateway``. An installation adds
+#: its own by the setting EHR_ADAPTERS.
 ADAPTERS = {
     "fhir": "integrations.ehr.fhir.adapter.open_gateway",
     "oracle": "integrations.ehr.oracle.adapter.open_gateway",
@@ -245,5 +247,7 @@ class Gateway(Protocol):
 
 def connect(connection: Connection, *, writeback: Writeback | None = None) -> Gateway:
     """Open the gateway of a connection; every call it makes is recorded as an API call."""
-    gateway: Gateway = import_string(ADAPTERS[connection.kind])(connection, writeback=writeback)
+    ours = ADAPTERS.get(connection.kind)
+    open_gateway = import_string(ours) if ours else kinds.adapter_of(connection.kind).open_gateway
+    gateway: Gateway = open_gateway(connection, writeback=writeback)
     return gateway

@@ -1,6 +1,13 @@
 """Connections to outside systems, what arrived from them and what was asked of them."""
 
-from integrations.models.connections import AccessToken, CallPace, Connection, EventSubscription, SigningKey
+from integrations.models.connections import (
+    AccessToken,
+    CallPace,
+    Connection,
+    EventSubscription,
+    SigningKey,
+    connection_kinds,
+)
 from integrations.models.inbound import CodeMapping, InboundEvent, RefusedCall
 from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, StaffAlert
 
@@ -18,4 +25,5 @@ __all__ = [
     "RefusedCall",
     "SigningKey",
     "StaffAlert",
+    "connection_kinds",
 ]

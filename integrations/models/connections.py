@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
 from audit.fields import EncryptedJSONField, EncryptedTextField
+from integrations.ehr import kinds
+
+
+def connection_kinds() -> list[tuple[str, str]]:
+    """Return the kinds of EHR there is an adapter for: ours, and those that the setting EHR_ADAPTERS adds."""
+    added = kinds.added()
+    if taken := [kind for kind, _ in added if kind in Connection.Kind.values]:
+        raise ImproperlyConfigured(f"EHR_ADAPTERS: {', '.join(taken)} is a kind of ours; give yours another name.")
+    return [*Connection.Kind.choices, *added]
 
 
 def validate_networks(written: str) -> None:
@@ -62,7 +71,7 @@ class Connection(models.Model):
 
     slug = models.SlugField(max_length=60, unique=True, help_text="Stands in the webhook's address.")
     source = models.OneToOneField("scheduling.Source", on_delete=models.PROTECT, related_name="connection")
-    kind = models.CharField(max_length=20, choices=Kind, default=Kind.FHIR)
+    kind = models.CharField(max_length=20, choices=connection_kinds, default=Kind.FHIR)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     base_url = models.URLField(max_length=400)
     practice_number = models.CharField(

@@ -89,6 +89,10 @@ def test_an_empty_production_environment_names_everything_at_once(tmp_path: Path
         ("WRITE_RETRY_SECONDS", "5,,x", "cannot be read"),
         ("WRITE_RETRY_SECONDS", "5,-1", "needs at least one wait"),
         ("SMS_CHANNEL", "twilio", "is missing"),
+        ("EHR_ADAPTERS", "practice_ehr.adapter", "names no adapters we can use"),
+        ("EHR_ADAPTERS", "Elm Desk=practice_ehr.adapter", "names no adapters we can use"),
+        ("EHR_ADAPTERS", "elm=practice_ehr/adapter.py", "names no adapters we can use"),
+        ("EHR_ADAPTERS", "elm=one.adapter,elm=two.adapter", "names no adapters we can use"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_without_repeating_it(
@@ -97,6 +101,12 @@ def test_a_setting_that_cannot_work_is_named_without_repeating_it(
     found = problems({**PRODUCTION, name: value}, tmp_path)
     assert any(says in problem for problem in found)
     assert not any(value in problem for problem in found if len(value) > 10)
+
+
+def test_kinds_of_ehr_are_added_with_their_modules(tmp_path: Path) -> None:
+    assert read(PRODUCTION, tmp_path).ehr_adapters == {}
+    given = read({**PRODUCTION, "EHR_ADAPTERS": "elm-desk=practice_ehr.elm, oak=practice_ehr.oak"}, tmp_path)
+    assert given.ehr_adapters == {"elm-desk": "practice_ehr.elm", "oak": "practice_ehr.oak"}
 
 
 def test_an_empty_variable_counts_as_absent(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from integrations.ehr import zones
 from integrations.ehr.fhir import build, capabilities, checking, free_time, people, search
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
@@ -32,7 +33,7 @@ from integrations.ehr.gateway import (
 )
 from integrations.mapping import CodeBook
 from integrations.models import Connection
-from scheduling.models import Appointment, ExternalId, Location, Writeback
+from scheduling.models import Appointment, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval
 
 TYPES: dict[str, str] = {
@@ -226,15 +227,9 @@ class FhirGateway:
         if not location_id:
             return None
         if location_id not in self._zones:
-            self._zones[location_id] = self._mirrored_zone(location_id) or self._published_zone(location_id)
+            known = zones.mirrored(self._connection, location_id)
+            self._zones[location_id] = known or self._published_zone(location_id)
         return self._zones[location_id]
-
-    def _mirrored_zone(self, location_id: str) -> ZoneInfo | None:
-        names = ExternalId.objects.filter(
-            source_id=self._connection.source_id, kind=ExternalId.Kind.LOCATION, value=location_id
-        )
-        row = Location.objects.filter(pk__in=names.values("object_id")).first()
-        return row.zone if row else None
 
     def _published_zone(self, location_id: str) -> ZoneInfo | None:
         try:

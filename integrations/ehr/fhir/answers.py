@@ -1,4 +1,4 @@
-"""An answer of a FHIR server as it came, and what can be read from its headers and body."""
+"""An answer of an EHR as it came, and what can be read from its headers and body."""
 
 from __future__ import annotations
 
@@ -55,12 +55,16 @@ class Answer:
     def _received_at(self) -> datetime:
         return datetime.now(UTC)
 
-    def resource(self) -> dict[str, Any]:
-        """Return the body as a FHIR resource; raises Malformed."""
+    def json(self) -> Any:
+        """Return what the body says; raises Malformed."""
         try:
-            value = read_json(self.body)
+            return read_json(self.body)
         except NotJson as problem:
             raise Malformed(f"The answer cannot be read: {problem}.", status=self.status) from None
+
+    def resource(self) -> dict[str, Any]:
+        """Return the body as a FHIR resource; raises Malformed."""
+        value = self.json()
         if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
             raise Malformed("The answer is not a FHIR resource.", status=self.status)
         return value

@@ -120,15 +120,15 @@ def findings(connection: Connection, known_better: Mapping[str, Any]) -> Iterato
     statement, about_server = _statement(transport)
     yield about_server
     auth.forget_token(connection.pk)  # what counts is whether we are let in now
-    login = _login(connection, transport)
+    login = login_finding(connection, transport)
     yield login
     for each in READS:
-        yield _read(transport, each) if login.verdict != "no" else _untried(each)
+        yield _read(transport, each) if login.verdict != "no" else untried(each)
     granted = AccessToken.objects.filter(connection_id=connection.pk).values_list("scope", flat=True).first() or ""
     if statement is not None:
         declared = capabilities.declared_by(statement)
         capabilities.keep(connection, declared)
-        yield from _declared(connection, replace(declared, **known_better), granted)
+        yield from declared_findings(connection, replace(declared, **known_better), granted)
 
 
 def _statement(transport: Transport) -> tuple[Json | None, Finding]:
@@ -147,7 +147,8 @@ def _statement(transport: Transport) -> tuple[Json | None, Finding]:
     return statement, Finding("server", question, "yes", says)
 
 
-def _login(connection: Connection, transport: Transport) -> Finding:
+def login_finding(connection: Connection, transport: Transport) -> Finding:
+    """Log in anew, and say what came of it."""
     question = "Are we let in?"
     if connection.login_method == Connection.LoginMethod.NONE:
         return Finding("login", question, "yes", "No login is asked for.")
@@ -196,7 +197,8 @@ def _rights(written: str) -> set[str]:
     return set(_LONG.get(written, written))
 
 
-def _untried(tried: Try) -> Finding:
+def untried(tried: Try) -> Finding:
+    """Return what is said of a read that could not be tried."""
     return Finding(tried.key, tried.question, "not_tried", "Not tried: we are not let in.")
 
 
@@ -217,7 +219,7 @@ def _read(transport: Transport, tried: Try) -> Finding:
     return Finding(tried.key, tried.question, "yes", f"{tried.resource_type} was read.")
 
 
-def _declared(connection: Connection, declared: Capabilities, granted: str) -> Iterator[Finding]:
+def declared_findings(connection: Connection, declared: Capabilities, granted: str) -> Iterator[Finding]:
     """Yield what the EHR says of itself; a refused write is never tried out."""
     question = "Does it take new appointments?"
     if declared.writes_appointments and _may_write(granted):

@@ -39,6 +39,14 @@ def instant(value: Any, zone: ZoneFinder, what: str) -> datetime | None:
     return (moment if moment.tzinfo else _local(moment, zone(), what)).astimezone(UTC)
 
 
+def moment(value: Any, what: str = "time") -> datetime:
+    """Return the moment in UTC of a time that has to be there, with its offset; raises Unreadable."""
+    found = instant(value, lambda: None, what)
+    if found is None:
+        raise Unreadable(f"its {what} is missing")
+    return found
+
+
 def _six_digits(written: str) -> str:
     if "." not in written:
         return written

@@ -1,4 +1,4 @@
-"""Requests to a FHIR server: where they may go, how long they may take, with which token, and how they end.
+"""Requests to an EHR, FHIR or not: where they may go, how long they may take, with which token, how they end.
 
 Every call is made outside a transaction, has a total deadline, stays on the configured origin, is recorded, and ends
 in an :class:`~integrations.ehr.fhir.answers.Answer` or a named error.
@@ -29,7 +29,7 @@ from scheduling.models import Writeback
 FHIR_JSON = "application/fhir+json"
 #: A call with everything in it: name, connection, request, answer. Shorter than any lease.
 CALL_SECONDS = 15.0
-_READ_HEADERS = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
+_READ_HEADERS = {"Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
 #: Statuses that say "not now" about one resource; the EHR itself is well.
 _LOCKED = (409, 412, 423, 425)
 
@@ -44,13 +44,18 @@ class Transport:
         writeback: Writeback | None = None,
         seconds: float = CALL_SECONDS,
         asks_anyway: bool = False,
+        media_type: str = FHIR_JSON,
     ) -> None:
-        """``asks_anyway``: a person wants to know, although the connection is stopped or the EHR left in peace."""
+        """``asks_anyway``: a person wants to know, although the connection is stopped or the EHR left in peace.
+
+        ``media_type``: how the EHR calls the JSON that it sends and takes.
+        """
         self.connection = connection
         self.base_url = connection.base_url.rstrip("/")
         self._origin = origin_of(self.base_url)
         self._writeback_id = writeback.pk if writeback is not None else None
         self._seconds = seconds
+        self._media_type = media_type
         self._asks_anyway = asks_anyway
         #: Whether a patient waits for what is asked: such calls may run ahead of everyday ones.
         self.is_urgent = writeback is not None or asks_anyway
@@ -79,7 +84,7 @@ class Transport:
 
         OutcomeUnknown means that it may have had an effect, and that no usable answer came.
         """
-        named = {"Content-Type": FHIR_JSON, "Prefer": "return=representation", **(headers or {})}
+        named = {"Content-Type": self._media_type, "Prefer": "return=representation", **(headers or {})}
         return self._call(method, f"{self.base_url}/{path}", b"" if body is None else json.dumps(body).encode(), named)
 
     def send_form(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
@@ -119,7 +124,7 @@ class Transport:
 
     def _call(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         state = self._present_state()
-        named = {**_READ_HEADERS, **(headers or {})}
+        named = {"Accept": self._media_type, **_READ_HEADERS, **(headers or {})}
         if self.connection.login_method == Connection.LoginMethod.NONE:
             self._wait_turn()
             return self._finish(state, *self._attempt(Request(method, url, named, body)))

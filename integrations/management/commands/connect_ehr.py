@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from integrations.ehr import checking, signing_keys
 from integrations.ehr.gateway import Finding
-from integrations.models import Connection
+from integrations.models import Connection, connection_kinds
 from scheduling.models import Source
 
 SECRET_VARIABLE = "EHR_CLIENT_SECRET"  # noqa: S105 - the name of a variable
@@ -31,9 +31,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="a short name, as it stands in the webhook's address")
-        parser.add_argument("--address", help="the FHIR R4 base address")
+        parser.add_argument("--address", help="the base address: of FHIR R4, or of what the kind speaks")
         parser.add_argument("--name", help="the name staff see; the slug where there is none")
-        parser.add_argument("--kind", choices=Connection.Kind.values, help="which dialect it speaks")
+        parser.add_argument("--kind", choices=[kind for kind, _ in connection_kinds()], help="which dialect it speaks")
         parser.add_argument("--client-id", help="as the vendor registered it")
         parser.add_argument("--login", choices=Login.values, help="how we log in")
         parser.add_argument("--token-url", help="only where the EHR does not publish it")
