@@ -6,6 +6,7 @@ an address, answers are filtered once more, and a write whose answer cannot be r
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -195,6 +196,7 @@ class RestGateway:
     def _pages(self, wanted: Wanted, transport: Transport | None = None) -> Iterator[search.Found]:
         """Yield pages of resources; raises Malformed when they do not end or are of another form."""
         pages = self._adapter.read(transport or self.transport, wanted)
+        seen, last = set[bytes](), None
         for _ in range(search.MOST_PAGES):
             try:
                 page = next(pages, None)
@@ -202,6 +204,12 @@ class RestGateway:
                 raise Malformed("The EHR's answer has another form than its adapter knows.") from None
             if page is None:
                 return
+            # Several pages may be made of one answer; the same answer given again is a circle.
+            digest = hashlib.sha256(page.answer.body).digest()
+            if page.answer is not last and digest in seen:
+                break
+            seen.add(digest)
+            last = page.answer
             yield self._found(wanted.kind, page)
         raise Malformed("The EHR's pages do not end.")
 

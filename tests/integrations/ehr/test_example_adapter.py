@@ -278,6 +278,17 @@ def test_a_page_of_another_form_ends_the_read(gateway: Gateway, desk: ElmDesk, m
             gateway.availability("11", "1", start_of(0), start_of(1))
 
 
+def test_pages_that_run_in_a_circle_end_the_read(
+    gateway: Gateway, desk: ElmDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = desk.handle
+    monkeypatch.setattr(desk, "handle", lambda method, path, _, body: plain(method, path, {}, body))
+    before = len(desk.calls)
+    with pytest.raises(Malformed):
+        list(gateway.load("patient"))
+    assert desk.calls[before:] == [("GET", "/patients"), ("GET", "/patients")]
+
+
 def test_a_filter_the_system_ignores_does_not_make_anothers_appointment_the_patients(
     gateway: Gateway, desk: ElmDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
