@@ -110,8 +110,7 @@ def test_it_reads_as_it_declares_and_changes_nothing(gateway: Gateway, desk: Elm
 
 
 def test_it_writes_as_it_declares_and_is_left_clean(gateway: Gateway, desk: ElmDesk) -> None:
-    trial = conformance.Trial("2", "11", "1", start_of(0), start_of(1), "", "FU")
-    assert verdicts(list(conformance.writing(gateway, trial))) == {
+    assert verdicts(list(conformance.writing(gateway, asked()))) == {
         "The time is free": "passed no slots are kept",
         "It can be booked and read back": "passed",
         "The booking is found again": "passed by our key",
@@ -126,8 +125,7 @@ def test_it_writes_as_it_declares_and_is_left_clean(gateway: Gateway, desk: ElmD
 
 def test_a_system_that_books_a_time_twice_is_found_out(gateway: Gateway, desk: ElmDesk) -> None:
     desk.checks_overlaps = False
-    trial = conformance.Trial("2", "11", "1", start_of(0), start_of(1), "", "FU")
-    told = verdicts(list(conformance.writing(gateway, trial)))
+    told = verdicts(list(conformance.writing(gateway, asked())))
     assert told["A repeated booking does not book twice"] == "failed a second appointment was made"
     assert told["Nobody else gets the time"] == "failed the same time was booked twice"
     assert told["Nothing of ours is left behind"] == "passed"
