@@ -12,7 +12,7 @@ from django.utils.http import http_date
 
 from integrations import tasks
 from integrations.attempt import CALL_SECONDS
-from scheduling.models import Appointment, Opening, Writeback
+from scheduling.models import Appointment, Opening, WorkItem, Writeback
 from tests.faults.people import asked_of_staff, offer_of, tap, told
 from tests.flows.clinic import Clinic
 from tests.race import right_before
@@ -64,6 +64,25 @@ def test_booked_but_the_answer_was_lost_is_found_and_adopted(
         pump()
     assert_booked_once(offering)
     assert creates(offering) == 1
+
+
+def test_booked_and_moved_while_the_answer_was_lost_is_found_by_our_identifier(
+    offering: Clinic, pump: Callable[[], None], clock: Any
+) -> None:
+    """At the time we asked for there is nothing: only the identifier tells that the first call had its effect."""
+    offering.fault("reset-after-commit", method="POST", path="Appointment")
+    tap(offer_of(offering, 1))
+    pump()
+    (booked,) = offering.bookings_at(0)
+    offering.control.post(f"appointments/{booked['id']}/move", {"start": offering.start_of(5).isoformat()})
+    for _ in range(4):
+        clock.shift(30)
+        pump()
+    assert creates(offering) == 1
+    claim = Claim.objects.get()
+    assert (claim.state, claim.refused_because) == ("refused", "mismatch")
+    assert told(offering, 1) == ["offer", "received", "refused"]
+    assert asked_of_staff() == ["writeback.mismatch"]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +220,7 @@ def test_a_read_back_that_differs_is_undone_and_not_confirmed(
     assert (claim.state, claim.refused_because) == ("refused", "mismatch")
     assert told(offering, 1) == ["offer", "received", "refused"]
     assert asked_of_staff().count("writeback.mismatch") == 1
+    assert WorkItem.objects.get(kind="writeback.mismatch").urgency == WorkItem.Urgency.RED
     assert offering.bookings_at(0) == []
 
 

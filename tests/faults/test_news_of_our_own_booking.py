@@ -135,6 +135,32 @@ def test_a_booking_of_ours_that_is_cancelled_before_its_answer_is_found_frees_it
     assert offering.bookings_at(0) == []
 
 
+def test_a_booking_of_ours_that_is_moved_before_its_answer_is_found_is_not_confirmed(
+    offering: Clinic, pump: Callable[[], None], clock: Any
+) -> None:
+    """What was asked for is still known when the answer is found, so that the other time is seen to be another."""
+    asked_for = offering.start_of(0)
+
+    def booked_and_moved() -> None:
+        (booked,) = offering.bookings_at(0)
+        hears_of_it()
+        offering.control.post(f"appointments/{booked['id']}/move", {"start": offering.start_of(5).isoformat()})
+        hears_of_it()
+        assert Appointment.objects.get(patient=offering.patient("waiting-1")).start == asked_for
+
+    offering.fault("reset-after-commit", method="POST", path="Appointment")
+    tap(offer_of(offering, 1))
+    with right_before("integrations.booking._look_up", booked_and_moved):
+        for _ in range(3):
+            pump()
+            clock.shift(30)
+
+    claim = Claim.objects.get()
+    assert (claim.state, claim.refused_because) == ("refused", "mismatch")
+    assert told(offering, 1) == ["offer", "received", "refused"]
+    assert asked_of_staff() == ["writeback.mismatch"]
+
+
 def test_news_after_the_answer_changes_nothing(offering: Clinic, pump: Callable[[], None]) -> None:
     tap(offer_of(offering, 1))
     pump()

@@ -130,6 +130,15 @@ def test_what_a_dead_worker_had_begun_is_still_due(scene: Scene) -> None:
     assert opening.check_due_at is None
 
 
+def test_what_another_worker_took_up_meanwhile_is_left_to_it(scene: Scene) -> None:
+    """23: both found it due; the one who comes second does nothing."""
+    factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+    now, by_the_other = timezone.now(), []
+    with race.right_before("waitlist.attention._take_up", lambda: by_the_other.append(attention.drain_openings(now))):
+        by_us = attention.drain_openings(now)
+    assert (by_the_other, by_us) == ([1], 0)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_many_workers_withdraw_once() -> None:
     location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()

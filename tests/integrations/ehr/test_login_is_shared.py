@@ -18,6 +18,7 @@ from integrations.ehr.gateway import LoginRefused, Refused, Throttled, Unavailab
 from integrations.models import AccessToken, ApiCall, Connection
 from scheduling.models import Appointment, WorkItem
 from tests.fixtures import sandbox as ehr
+from tests.race import right_after
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +91,20 @@ def test_a_token_that_ends_under_many_workers_is_renewed_by_one(sandbox: ehr.San
         thread.join()
     assert found == ["elm"] * 8
     assert logins(sandbox) == before + 1
+
+
+def test_a_token_that_another_worker_renewed_meanwhile_is_not_renewed_again(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    connection = sandbox.connect()
+    connect(connection).fetch("location", "elm")
+    sandbox.control.post("tokens/revoke")
+    before = logins(sandbox)
+    with right_after(
+        "integrations.ehr.fhir.transport.exchange", lambda: connect(connection).fetch("location", "elm")
+    ):  # the other one is refused as well, and has a new token before we ask for one
+        connect(connection).fetch("location", "elm")
+    assert logins(sandbox) == before + 1
+    assert ApiCall.objects.filter(status=401).count() == 2
 
 
 def test_a_login_that_stays_refused_is_an_error_after_one_renewal(sandbox: ehr.Sandbox) -> None:
