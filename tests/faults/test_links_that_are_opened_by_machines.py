@@ -36,7 +36,8 @@ def test_every_link_by_get_and_head_and_whatever_its_page_links_to(offering: Cli
         assert requests.head(f"{live_server.url}{path}", timeout=10).status_code == 200
         page = requests.get(f"{live_server.url}{path}", timeout=10)
         assert page.status_code == 200
-        for further in set(HREF.findall(page.text)):
+        guessed = {f"{path}?answer=yes", f"{path}calendar.ics"}
+        for further in set(HREF.findall(page.text)) | guessed:
             requests.get(f"{live_server.url}{further}", timeout=10)
             requests.head(f"{live_server.url}{further}", timeout=10)
     after = rows()
@@ -101,3 +102,5 @@ def test_who_guesses_on_is_slowed_down_and_patients_are_not(offering: Clinic) ->
     assert statuses[-1] == 429
     for path in links_sent():
         assert Client(REMOTE_ADDR="203.0.113.10").get(path).status_code == 200
+    mistyped = f"/o/{secrets.token_urlsafe(links.SECRET_BYTES)}/"
+    assert Client(REMOTE_ADDR="203.0.113.10").get(mistyped).status_code == 404

@@ -53,7 +53,7 @@ def test_our_booking_is_adopted(offering: Clinic, pump: Callable[[], None], cloc
             pump()
     else:
         tap(offer_of(offering, 1))
-        with right_after("integrations.ehr.fhir.adapter._stored", hears_of_it):
+        with right_after("integrations.ehr.fhir.adapter.stored", hears_of_it):
             pump()
     assert_it_is_one(offering)
     assert Opening.objects.count() == 1

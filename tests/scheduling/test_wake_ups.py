@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import queue
+import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -48,6 +51,27 @@ def test_what_was_marked_during_the_pause_is_published_after_it(monkeypatch: pyt
 
     assert publisher.published.get(timeout=PATIENCE_SECONDS) == "inbox"
     assert publisher.published.empty()
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[str]:
+    """A broker that refuses everything; the names of the threads that turned to it."""
+    threads: queue.Queue[str] = queue.Queue()
+
+    def send_task(*_: Any, **__: Any) -> None:
+        threads.put(threading.current_thread().name)
+        raise ConnectionError
+
+    monkeypatch.setattr(wake, "current_app", SimpleNamespace(send_task=send_task))
+    monkeypatch.setattr(wake, "_publisher", _Publisher())
+    return threads
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_commits_leaves_the_broker_to_a_thread_that_outlives_its_refusals(refused: queue.Queue[str]) -> None:
+    for _ in range(3):
+        wake.wake("inbox")
+        assert refused.get(timeout=PATIENCE_SECONDS) == "wake"
 
 
 @pytest.fixture

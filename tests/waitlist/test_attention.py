@@ -134,7 +134,7 @@ def test_what_another_worker_took_up_meanwhile_is_left_to_it(scene: Scene) -> No
     """23: both found it due; the one who comes second does nothing."""
     factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
     now, by_the_other = timezone.now(), []
-    with race.right_before("waitlist.attention._take_up", lambda: by_the_other.append(attention.drain_openings(now))):
+    with race.right_before("waitlist.attention.take_up", lambda: by_the_other.append(attention.drain_openings(now))):
         by_us = attention.drain_openings(now)
     assert (by_the_other, by_us) == ([1], 0)
 
