@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from collections.abc import Callable
@@ -86,6 +87,9 @@ def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clin
         assert token not in kept
         assert links.find_offer(token) is not None
     token = tokens[0]
+
+    made = [int.from_bytes(base64.urlsafe_b64decode(links.make_token().text + "==")) for _ in range(256)]
+    assert all({number >> bit & 1 for number in made} == {0, 1} for bit in range(128)), "every bit is left to chance"
 
     guesses = [token[:-1], token[::-1], secrets.token_urlsafe(links.SECRET_BYTES), "x"]
     answers = {(answer.status_code, answer.content) for answer in (Client().get(f"/o/{guess}/") for guess in guesses)}
