@@ -114,13 +114,22 @@ def test_the_worker_is_killed_while_it_books(clinic: Clinic, stack: Stack, fault
     assert_booked_once(clinic)
 
 
+def has_a_call(broker: redis.Redis, topic: str) -> bool:
+    """Whether a call for a topic's worker lies in the broker."""
+    queues = [key for key in broker.scan_iter() if broker.type(key) == b"list"]
+    return any(settings.WAKE_TASKS[topic].encode() in call for key in queues for call in broker.lrange(key, 0, -1))
+
+
 @pytest.mark.redis
 def test_the_broker_is_wiped_in_the_middle(clinic: Clinic, stack: Stack) -> None:
     broker = redis.Redis.from_url(settings.CELERY_BROKER_URL)
     stack.start()
     clinic.subscribe(stack.url)
+    stack.kill("worker")  # so that the call is still in the broker when that is wiped
     clinic.cancel(1)
+    wait_for(lambda: has_a_call(broker, "inbox"), "the call for a worker")
     broker.flushdb()
+    stack.restart("worker")
     offer = wait_for(lambda: offered(clinic), "the offer")
     says_yes(clinic, offer)
     broker.flushdb()
