@@ -370,6 +370,7 @@ def test_what_is_not_declared_is_never_asked_of_the_system(connection: Connectio
     (page,) = gateway.changed_since(start_of(0))
     assert page.versions == {"501": "1"}
     assert desk.asked[-1].keys() == {"from", "until"}
+    assert gateway.find_booking(KEY, "1", start_of(3) + timedelta(minutes=15)) is None  # it runs then, begun before
     found = gateway.find_booking(KEY, "1", start_of(3))
     assert found is not None
     assert found.external_id == "501"
