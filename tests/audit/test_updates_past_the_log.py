@@ -18,7 +18,8 @@ SHARING = frozenset(
 #: When an EHR was last asked, since when it fails, until when nobody asks it: each call is a record of its own.
 HEALTH = frozenset(
     {"capabilities", "checked_at", "cursor", "events_seen", "failing_since", "findings", "last_error", "last_event_at"}
-    | {"last_heard_at", "last_poll_at", "last_success_at", "loaded_at", "poll_due_at", "poll_lease_until"}
+    | {"last_heard_at", "last_poll_at", "last_success_at", "load_due_at", "loaded_at", "poll_due_at"}
+    | {"poll_lease_until"}
     | {"quiet_until"}
 )
 _EVENT = "an event's row is itself the record of what came in and what became of it"
@@ -35,6 +36,8 @@ ELSEWHERE = {
     "integrations.ehr.event_stream.note": _THEIRS,
     "integrations.ehr.fhir.auth._ask_and_store": _NO_RECORD,
     "integrations.ehr.fhir.auth.forget_token": _NO_RECORD,
+    "integrations.ehr.reading_lease.keep": "it renews a lease and says how far a load has come",
+    "integrations.ehr.reading_lease.release": "it ends a lease and says how far a load came; its calls are records",
     "integrations.heartbeat.beat": _NO_RECORD,
     "integrations.messaging.failures.stumbled": "a try of ours that failed; whatever the message comes to is logged",
     "scheduling.appointments.note_seen": "it follows from the appointment's status, which is logged",

@@ -102,7 +102,7 @@ def _bundle_keys(bundle: Json) -> Keys:
     dedupe = "notified:" + ids[0] if len(ids) == 1 and ids[0] else ""
     if len(ids) > 1 and all(ids):
         dedupe = "notified:" + hashlib.sha256("|".join(ids).encode()).hexdigest()
-    if not is_topic_notification(head) and len(bundle.get("entry") or ()) > 1:
+    if not is_topic_notification(head) and len(list(items(bundle, "entry"))) > 1:
         return Keys(dedupe, "")
     try:
         found = list(notices_of(bundle))
