@@ -19,6 +19,7 @@ from audit.models import AccessRecord
 from config.desk.lines import SystemLine, carrier_line, connection_line, worker_line
 from config.desk.rights import require
 from integrations import performance, switches
+from integrations.ehr import pace
 from integrations.models import AccessToken, CarrierState, CodeMapping, Connection, InboundEvent, RefusedCall
 from integrations.performance import Performance
 from scheduling.models import Writeback
@@ -55,6 +56,7 @@ class ConnectionRow:
     waiting_events: int
     waiting_writes: int
     token_until: datetime | None
+    limit_used_percent: int | None
 
 
 @require_safe
@@ -89,6 +91,7 @@ def _row(row: Connection, now: datetime) -> ConnectionRow:
             source_id=row.source_id, status__in=("waiting", "sending", "unknown")
         ).count(),
         token_until=token.expires_at if token else None,
+        limit_used_percent=pace.used_percent(row.pk, row.calls_per_minute),
     )
 
 

@@ -41,6 +41,12 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
     assert "Background work stands still Last sign of life 2 min ago. Call IT." in words
 
 
+def test_a_limit_of_calls_is_shown_with_how_much_of_it_is_used(dana: Client, practice: Practice) -> None:
+    assert "Limit of calls" not in text_of(dana.get(PAGE))
+    Connection.objects.update(calls_per_minute=60)
+    assert "Limit of calls 60 a minute; of what may run ahead, 0 % is used" in text_of(dana.get(PAGE))
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
