@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 
 from django.utils import timezone
 
@@ -30,6 +30,7 @@ from integrations.readback import compare
 from scheduling.models import Appointment, ExternalId
 from scheduling.records import AppointmentRecord, Freshness, Interval
 from waitlist import moveups
+from waitlist.booking_comment import comment_on
 from waitlist.telling import BUSY_PATIENT
 
 #: How often a read-back is repeated at once when newer news of the appointment came in between.
@@ -72,6 +73,13 @@ def booking_for(attempt: Attempt) -> Booking:
     )
 
 
+def _with_comment(attempt: Attempt, asked: Booking) -> Booking:
+    """Where the EHR shows comments, say why the name appeared in its calendar."""
+    if not attempt.gateway.capabilities.comments:
+        return asked
+    return replace(asked, comment=comment_on(attempt.row.appointment))
+
+
 def _type_codes(attempt: Attempt, appointment: Appointment) -> tuple[str, str, str]:
     """Return the EHR's code for the visit's type: the one on the appointment, else the one mapped to our type."""
     if appointment.type_code or appointment.appointment_type is None:
@@ -111,9 +119,10 @@ def _look_and_create(attempt: Attempt, asked: Booking) -> None:
     look = _look(attempt, asked)
     if look is None:
         return
+    wish = _with_comment(attempt, with_current_slots(asked, look))
     attempt.about_to_send("Asked the EHR to book it.")
     try:
-        stored = attempt.gateway.create(with_current_slots(asked, look))
+        stored = attempt.gateway.create(wish)
     except (Throttled, Unavailable, LoginRefused):
         attempt.had_no_effect()
         raise
@@ -143,11 +152,7 @@ def with_current_slots(asked: Booking, look: Freshness) -> Booking:
     time = Interval(asked.start, asked.end)
     covering = [slot for slot in free if time.covers(slot.interval)]
     exact = not time.minus(slot.interval for slot in covering)
-    return _replace_slots(asked, (slot.external_id for slot in covering)) if exact else asked
-
-
-def _replace_slots(asked: Booking, slot_ids: Iterable[str]) -> Booking:
-    return Booking(**{**{name: getattr(asked, name) for name in Booking.__slots__}, "slot_ids": tuple(slot_ids)})
+    return replace(asked, slot_ids=tuple(slot.external_id for slot in covering)) if exact else asked
 
 
 def _look(attempt: Attempt, asked: Booking) -> Freshness | None:

@@ -35,7 +35,7 @@ class Capabilities:
 
     ``retry_safety`` none: a lost write goes to staff. ``finds_by_identifier``: our own key on a booking is kept and
     found again. ``cancels``: an appointment can be cancelled by us. ``confirms_itself``: it writes to patients on its
-    own about bookings.
+    own about bookings. ``comments``: a booking's comment is kept and shown to whoever opens it there.
     """
 
     events: bool = False
@@ -50,6 +50,7 @@ class Capabilities:
     finds_by_identifier: bool = True
     cancels: bool = True
     confirms_itself: bool = False
+    comments: bool = False
     missing: tuple[str, ...] = ()
 
 

@@ -95,6 +95,15 @@ def test_booked_and_read_back(practice: Practice) -> None:
     assert ApiCall.objects.filter(writeback=practice.writeback, method="POST", result="ok").count() == 1
 
 
+def test_the_ehr_shows_why_a_name_appeared(practice: Practice) -> None:
+    at_seven_past_eight = timezone.now().astimezone(practice.opening.location.zone).replace(hour=8, minute=7)
+    Claim.objects.update(channel="sms", created_at=at_seven_past_eight)
+    practice.work()
+    [held] = [each for each in practice.sandbox.appointments() if each["status"] == "booked"]
+    reference = Appointment.objects.get(pk=practice.claim.appointment_id).reference
+    assert held["comment"] == f"Waitlist, ref {reference}, YES by text 08:07"
+
+
 @pytest.mark.parametrize("fault", ["reset-after-commit", "cut-json", "empty-201"])
 def test_answers_lost_or_empty_after_the_commit(practice: Practice, fault: str) -> None:
     practice.sandbox.fault(fault, method="POST", path="Appointment", count=1)

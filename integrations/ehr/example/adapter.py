@@ -24,6 +24,7 @@ DECLARATION = rest.Declaration(
         retry_safety="slot_guard",
         finds_by_identifier=True,
         cancels=True,
+        comments=True,
     ),
     patient=rest.PatientFields(
         external_id="number",
@@ -103,6 +104,7 @@ def write(system: Transport, change: Booking | rest.Cancellation) -> rest.Row:
             "begins": utc(change.start),
             "minutes": int((change.end - change.start).total_seconds()) // 60,
             "visit": change.type_code,
+            "note": change.comment,
         }
         answer = system.write("POST", "bookings", body)
     row: rest.Row = answer.json()

@@ -69,6 +69,7 @@ def declared_by(statement: Json) -> Capabilities:
         slots=bool({"search-type"} & _interactions(slot)) and bool(_interactions(by_type.get("Schedule", {}))),
         book_mode="one_slot" if one_slot else "plain",
         retry_safety="conditional_create" if conditional else "slot_guard" if one_slot else "none",
+        comments=True,  # Appointment.comment is part of every server's R4
     )
     return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})
 
