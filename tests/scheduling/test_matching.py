@@ -1,0 +1,140 @@
+"""Who is meant: only a number with its system, confirmed by birth date and family name, links by itself."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from scheduling.matching import Candidates, Linked, Match, Nobody, PersonDescription, Reason, find
+from scheduling.models import Patient, Source
+from scheduling.patients import apply_patient
+from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+MRN = "urn:example:mrn"
+BORN = date(1984, 7, 9)
+R = Reason
+
+
+def record(external: str = "p-1", number: str = "M1", given: str = "Ana", **fields: Any) -> PatientRecord:
+    plain: dict[str, Any] = {
+        "external_id": external,
+        "version": "1",
+        "given_name": given,
+        "family_name": "De la Cruz",
+        "birth_date": BORN,
+        "identifiers": (IdentifierRecord(MRN, number, "MR"),),
+        "contacts": (ContactRecord("phone", "+12125550101", "mobile", 1),),
+    }
+    return PatientRecord(**plain | fields)
+
+
+def held(source: Source, *records: PatientRecord) -> list[Patient]:
+    return [apply_patient(source, each, timezone.now()) for each in records]
+
+
+def described(number: str = "M1", given: str = "Ana", **fields: Any) -> PersonDescription:
+    numbers = (IdentifierRecord(MRN, number, "MR"),) if number else ()
+    plain: dict[str, Any] = {
+        "given_name": given,
+        "family_name": "de la  CRUZ",
+        "birth_date": BORN,
+        "identifiers": numbers,
+    }
+    return PersonDescription(**plain | fields)
+
+
+def reasons(match: Match) -> dict[int, tuple[Reason, ...]]:
+    assert isinstance(match, Candidates), match
+    return {each.patient.pk: each.reasons for each in match.people}
+
+
+def test_a_number_confirmed_by_birth_date_and_family_name_links() -> None:
+    source = factories.source()
+    (ana,) = held(source, record())
+    assert find(source, described()) == Linked(ana)
+    assert find(source, described(given="")) == Linked(ana)
+    assert find(source, described(given="Bella")) == Linked(ana)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"birth_date": date(1984, 9, 7)}, (R.NUMBER, R.OTHER_BIRTH_DATE)),
+        ({"birth_date": None}, (R.NUMBER, R.NO_BIRTH_DATE)),
+        ({"family_name": "Okafor"}, (R.NUMBER, R.OTHER_FAMILY_NAME)),
+        ({"family_name": ""}, (R.NUMBER, R.OTHER_FAMILY_NAME)),
+        ({"number": ""}, (R.BIRTH_DATE_AND_NAMES,)),
+        ({"number": "M2"}, (R.BIRTH_DATE_AND_NAMES,)),
+        ({"number": "", "given": "Bella"}, (R.BIRTH_DATE_AND_FAMILY, R.OTHER_FIRST_NAME)),
+        (
+            {"number": "", "family_name": "Okafor", "phones": ("(212) 555-0101",)},
+            (R.BIRTH_DATE_AND_PHONE, R.OTHER_FAMILY_NAME),
+        ),
+    ],
+)
+def test_anything_weaker_is_for_a_person_with_what_speaks_for_and_against(
+    fields: dict[str, Any], why: tuple[Reason, ...]
+) -> None:
+    source = factories.source()
+    (ana,) = held(source, record())
+    assert reasons(find(source, described(**fields))) == {ana.pk: why}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"number": "", "birth_date": date(1984, 9, 7)},
+        {"number": "", "birth_date": None, "phones": ("+12125550101",)},
+        {"number": "", "family_name": "Okafor"},
+    ],
+)
+def test_a_name_or_a_phone_alone_is_nobody(fields: dict[str, Any]) -> None:
+    source = factories.source()
+    held(source, record())
+    assert find(source, described(**fields)) == Nobody()
+
+
+def test_the_same_number_of_another_system_or_another_source_says_nothing() -> None:
+    source = factories.source()
+    held(source, record())
+    elsewhere = (IdentifierRecord("urn:other:mrn", "M1", "MR"),)
+    other = date(1990, 1, 1)
+    assert find(source, described(birth_date=other, identifiers=elsewhere)) == Nobody()
+    assert find(factories.source("other"), described(birth_date=other)) == Nobody()
+
+
+def test_twins_are_told_apart_by_their_numbers_and_otherwise_by_a_person() -> None:
+    source = factories.source()
+    ana, alba = held(source, record(), record("p-2", "M2", given="Alba"))
+    assert find(source, described("M1", "Ana")) == Linked(ana)
+    assert find(source, described("M2", "Alba")) == Linked(alba)
+    both = (R.BIRTH_DATE_AND_NAMES, R.BIRTH_DATE_AND_PHONE, R.SEVERAL)
+    assert reasons(find(source, described("", phones=("+12125550101",)))) == {ana.pk: both, alba.pk: both}
+
+
+def test_one_twins_number_with_the_other_twins_name_is_for_a_person() -> None:
+    source = factories.source()
+    ana, alba = held(source, record(), record("p-2", "M2", given="Alba"))
+    match = find(source, described("M1", "Alba"))
+    assert isinstance(match, Candidates)
+    assert [each.patient for each in match.people] == [ana, alba]
+
+
+def test_a_record_that_was_replaced_stands_for_its_successor() -> None:
+    source = factories.source()
+    kept, _ = held(source, record(), record("p-2", "M2", replaced_by="p-1"))
+    assert find(source, described("M2")) == Linked(kept)
+
+
+def test_a_look_takes_three_queries_however_many_there_are(django_assert_max_num_queries: Any) -> None:
+    source = factories.source()
+    held(source, *(record(f"p-{number}", f"M{number}", given=f"A{number}") for number in range(8)))
+    with django_assert_max_num_queries(3):
+        match = find(source, described("", phones=("+12125550101",)))
+    assert len(reasons(match)) == 8
