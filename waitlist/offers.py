@@ -14,12 +14,12 @@ from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import candidates, match_summary, offering, pacing, ranking, verdicts
+from waitlist import candidates, match_summary, offering, pacing, ranking, rates, verdicts
 from waitlist.explain import why_not
 from waitlist.facts import OpeningFacts
 from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
 from waitlist.offering import Plan
-from waitlist.policies import acceptance_rate, policy_for
+from waitlist.policies import policy_for
 from waitlist.ranking import Ranked
 from waitlist.withdrawal import OUT, ask_first_key, end_late, expire, withdraw
 
@@ -53,16 +53,17 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
         return 0
     pace = _pace(opening, facts, policy)
     wave = offering.Wave(opening, facts, opening.waves_sent + 1, house)
-    if not _send_proposed(wave):
+    if not _send_proposed(wave) and pace.size:
         _offer_to_the_next(wave, pace.size)
-    _see_to_the_next(wave, now + pace.gap, policy, cut_off_at)
+    _see_to_the_next(wave, pace, policy, cut_off_at)
     return wave.sent + wave.calls
 
 
 def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy) -> pacing.Wave:
-    rate = acceptance_rate(facts.location_id, facts.now)
-    out = opening.offers.filter(status=Offer.Status.SENT).count() if rate is not None else 0
-    return pacing.next_wave(facts.start - facts.now, policy, acceptance=rate, waiting_answers=out)
+    lead = facts.start - facts.now
+    rate = rates.acceptance_for({fit.type_id for fit in facts.fits if fit.is_on}, lead)
+    waiting = opening.offers.filter(status=Offer.Status.SENT).count() if opening.waves_sent else 0
+    return pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting)
 
 
 def _policy(facts: OpeningFacts) -> pacing.Policy:
@@ -218,24 +219,41 @@ def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]
     return proposed
 
 
-def _see_to_the_next(wave: offering.Wave, at: datetime, policy: pacing.Policy, cut_off_at: datetime) -> None:
+def _see_to_the_next(wave: offering.Wave, pace: pacing.Wave, policy: pacing.Policy, cut_off_at: datetime) -> None:
     opening = wave.opening
     if opening.held:  # proposed: the next look is at the end, unless a person acts
         openings.request_check(opening.pk, cut_off_at)
         return
+    at = wave.facts.now + pace.gap
     quiet = pacing.quiet_until(at, wave.facts.zone, policy)
     if quiet is not None and quiet < cut_off_at:
         at = _staggered(opening, quiet)
     at = min(at, cut_off_at)
-    made = wave.sent + wave.calls
-    if made:
+    if wave.sent + wave.calls:
         _count(opening, wave.number)
-        called = f", {wave.calls} by phone" if wave.calls else ""
-        noun = "offer" if made == 1 else "offers"
-        tell(opening, "wave.sent", f"Wave {wave.number}: {made} {noun}{called}.", wave=wave.number, offers=made)
-    elif _last_step(opening) != "wave.nobody":
-        tell(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
+        _tell_of(wave, pace)
+    elif not pace.size:
+        _tell_once(opening, "wave.full", f"{policy.most_waiting} offers wait for an answer; more go out as they end.")
+    else:
+        _tell_once(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
     openings.request_check(opening.pk, at)
+
+
+def _tell_of(wave: offering.Wave, pace: pacing.Wave) -> None:
+    made = wave.sent + wave.calls
+    told = f"Wave {wave.number}: {made} {'offer' if made == 1 else 'offers'}"
+    if wave.calls:
+        told += f", {wave.calls} by phone"
+    if pace.acceptance is not None:
+        minutes = round(pace.gap / timedelta(minutes=1))
+        likely = pacing.chance(made, pace.acceptance)
+        told += f". At {pace.acceptance:.0%} acceptance each, {likely:.0%} within {minutes} minutes"
+    tell(wave.opening, "wave.sent", f"{told}.", wave=wave.number, offers=made)
+
+
+def _tell_once(opening: Opening, kind: str, summary: str) -> None:
+    if _last_step(opening) != kind:
+        tell(opening, kind, summary)
 
 
 def _count(opening: Opening, number: int) -> None:

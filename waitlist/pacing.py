@@ -1,7 +1,7 @@
 """When offers may go out, how many at once and how soon the next ones follow. Pure: no clock, no database.
 
 The starting figures come from published studies of automated waitlist offers, in which one patient in nine to
-twelve accepts; a practice's own acceptance rate takes over once it is known.
+twelve accepts. Once a practice has seen enough answers, its own acceptance rate and the time left decide the size.
 """
 
 from __future__ import annotations
@@ -13,18 +13,38 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-#: The chance to fill an opening before its cut-off that waves aim for.
-FILL_TARGET = 0.95
-LARGEST_WAVE = 20
 EMAIL = "email"
+#: What is expected of a practice that has seen no answers: one patient in ten accepts.
+PRIOR = 0.10
+#: So many answers weigh as much as what is expected without them.
+PRIOR_WEIGHT = 30
+#: The starting figures hold until so many offers were decided, of whatever type and lead time.
+ANSWERS_NEEDED = 40
+#: Lead times are told apart below so many hours; the last band has no end.
+LEAD_BANDS = (2, 24, 72)
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """So many offers at once; the next wave follows after ``gap``."""
+    """So many offers at once; the next wave follows after ``gap``.
+
+    ``acceptance`` is the share of patients who are expected to say yes, None where the starting figures hold.
+    """
 
     size: int
     gap: timedelta
+    acceptance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Offers that came to an end, and how many of them the patient accepted, in time or too late."""
+
+    decided: int = 0
+    accepted: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.decided + other.decided, self.accepted + other.accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,9 @@ class Policy:
     quiet_from: time = time(20, 0)
     quiet_until: time = time(8, 0)
     waves: tuple[WaveRule, ...] = DEFAULT_WAVES
+    fill_target: float = 0.95
+    largest_wave: int = 20
+    most_waiting: int = 30
 
 
 def wave_rules(stored: Iterable[dict[str, Any]]) -> tuple[WaveRule, ...]:
@@ -76,18 +99,45 @@ def wave_rules(stored: Iterable[dict[str, Any]]) -> tuple[WaveRule, ...]:
 
 
 def next_wave(lead: timedelta, policy: Policy, *, acceptance: float | None = None, waiting_answers: int = 0) -> Wave:
-    """Return the wave for an opening that starts in ``lead``.
+    """Return the wave for an opening that starts in ``lead``; ``waiting_answers`` offers are out already.
 
-    ``acceptance`` is the practice's own share of offers accepted, 0 to 1, once it is known: the size then aims at
-    :data:`FILL_TARGET` before the cut-off, ``waiting_answers`` offers being out already. The gap stays the rule's.
+    ``acceptance`` is what :func:`acceptance` made of the practice's own answers, 0 to 1. The size then aims at the
+    policy's chance to fill the opening before its cut-off; the gap stays the rule's. Nobody is offered anything
+    (size 0) while as many offers wait for an answer as the policy allows.
     """
     rule = _rule(lead, policy.waves)
     gap = timedelta(minutes=rule.gap_minutes)
+    room = max(0, policy.most_waiting - waiting_answers)
     if acceptance is None or not 0 < acceptance < 1:
-        return Wave(rule.size, gap)
-    needed = math.ceil(math.log(1 - FILL_TARGET) / math.log(1 - acceptance)) - waiting_answers
+        return Wave(min(rule.size, room), gap)
+    needed = math.ceil(math.log(1 - policy.fill_target) / math.log(1 - acceptance)) - waiting_answers
     waves_left = max(1, math.floor((lead - policy.cut_off) / gap) + 1)
-    return Wave(min(LARGEST_WAVE, max(1, math.ceil(needed / waves_left))), gap)
+    size = min(policy.largest_wave, max(1, math.ceil(needed / waves_left)))
+    return Wave(min(size, room), gap, acceptance)
+
+
+def lead_band(lead: timedelta) -> int:
+    """Return which of the lead times ``lead`` belongs to, 0 for the shortest."""
+    return sum(lead >= timedelta(hours=hours) for hours in LEAD_BANDS)
+
+
+def acceptance(own: Tally, band: Tally, everything: Tally) -> float | None:
+    """Return the share of patients who are expected to accept, None while the practice has seen too few answers.
+
+    ``own`` counts the type at this lead time, ``band`` every type at this lead time, ``everything`` all there is.
+    Each is drawn towards the wider one, the widest towards :data:`PRIOR`, the more so the fewer answers it has.
+    """
+    if everything.decided < ANSWERS_NEEDED:
+        return None
+    rate = PRIOR
+    for tally in (everything, band, own):
+        rate = (tally.accepted + PRIOR_WEIGHT * rate) / (tally.decided + PRIOR_WEIGHT)
+    return rate
+
+
+def chance(offers: int, acceptance: float) -> float:
+    """Return how likely it is, 0 to 1, that one at least of so many offers is accepted."""
+    return 1 - (1 - acceptance) ** offers
 
 
 def _rule(lead: timedelta, rules: tuple[WaveRule, ...]) -> WaveRule:

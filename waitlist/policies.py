@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.db.models import Count, Q
-from django.utils import timezone
+from django.db.models import Q
 
-from waitlist.models import Offer, OutreachPolicy
+from waitlist.models import OutreachPolicy
 from waitlist.pacing import Policy, wave_rules
-
-#: The practice's own acceptance rate counts once this many offers of the last :data:`RATE_PERIOD` were decided.
-RATE_NEEDS = 200
-RATE_PERIOD = timedelta(days=90)
 
 
 def policy_for(location_id: int | None, type_id: int | None) -> Policy:
@@ -55,19 +50,7 @@ def read(row: OutreachPolicy) -> Policy:
         quiet_from=row.quiet_from,
         quiet_until=row.quiet_until,
         waves=wave_rules(row.waves),
+        fill_target=row.fill_target_percent / 100,
+        largest_wave=row.largest_wave,
+        most_waiting=row.most_waiting,
     )
-
-
-def acceptance_rate(location_id: int, now: datetime | None = None) -> float | None:
-    """Return the location's share of offers answered with yes, None until enough offers were decided.
-
-    A yes that came too late counts too: the patient would have come.
-    """
-    now = now or timezone.now()
-    status = Offer.Status
-    decided = Offer.objects.filter(
-        opening__location_id=location_id,
-        created_at__gte=now - RATE_PERIOD,
-        status__in=(status.YES, status.TOO_LATE, status.NO, status.EXPIRED),
-    ).aggregate(all=Count("pk"), yes=Count("pk", filter=Q(status__in=(status.YES, status.TOO_LATE))))
-    return decided["yes"] / decided["all"] if decided["all"] >= RATE_NEEDS else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit.context import service
-from waitlist import attention, entries
+from waitlist import attention, entries, rates
 
 
 @shared_task(ignore_result=True)
@@ -22,3 +22,10 @@ def expire_entries() -> None:
     """Take entries off the list whose latest date is over."""
     while entries.expire():
         pass
+
+
+@shared_task(ignore_result=True)
+@service("worker: waitlist")
+def count_acceptance() -> None:
+    """Count what share of offers patients accept."""
+    rates.recount()

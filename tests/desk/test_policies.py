@@ -20,6 +20,9 @@ NUMBERS = {
     "quiet_from": "20:00",
     "quiet_until": "08:00",
     "waves": "[]",
+    "fill_target_percent": 95,
+    "largest_wave": 20,
+    "most_waiting": 30,
 }
 TWICE = "There are numbers for this location and this type already. Change those instead."
 

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from waitlist import pacing
-from waitlist.pacing import Policy, Wave, WaveRule
+from waitlist.pacing import Policy, Tally, Wave, WaveRule
 
 NEW_YORK = ZoneInfo("America/New_York")
 POLICY = Policy()
@@ -83,7 +85,7 @@ def test_a_known_acceptance_rate_aims_at_filling_before_the_cut_off(lead, accept
     wave = pacing.next_wave(lead, POLICY, acceptance=acceptance, waiting_answers=waiting)
 
     assert wave.size == size
-    assert wave.gap == pacing.next_wave(lead, POLICY).gap
+    assert (wave.gap, wave.acceptance) == (pacing.next_wave(lead, POLICY).gap, acceptance)
 
 
 @pytest.mark.parametrize("acceptance", [0.0, 1.0])
@@ -185,3 +187,51 @@ def test_e_mail_goes_by_night_only_when_the_morning_is_too_late() -> None:
 )
 def test_two_offers_a_day_and_five_a_week(day, week, allowed) -> None:
     assert pacing.within_caps(day, week, POLICY) is allowed
+
+
+def test_a_practice_says_how_sure_it_wants_to_be_and_how_many_it_offers_a_time_to() -> None:
+    policy = Policy(fill_target=0.5, largest_wave=4, most_waiting=6)
+
+    # ln(0.5) / ln(0.9) = 6.6: 7 offers.
+    assert pacing.next_wave(minutes(61), policy, acceptance=0.1).size == 4
+    assert pacing.next_wave(minutes(61), policy, acceptance=0.1, waiting_answers=4).size == 2
+    assert pacing.next_wave(minutes(61), policy, acceptance=0.1, waiting_answers=6).size == 0
+    assert pacing.next_wave(minutes(61), policy, waiting_answers=3) == Wave(3, minutes(3))
+    assert pacing.next_wave(minutes(61), policy, waiting_answers=9).size == 0
+
+
+@pytest.mark.parametrize(("hours", "band"), [(1.99, 0), (2, 1), (23.9, 1), (24, 2), (71.9, 2), (72, 3), (2000, 3)])
+def test_lead_times_fall_into_four_bands(hours, band) -> None:
+    assert pacing.lead_band(timedelta(hours=hours)) == band
+
+
+def test_nothing_is_measured_from_a_handful_of_answers() -> None:
+    assert pacing.acceptance(Tally(39, 39), Tally(39, 39), Tally(39, 39)) is None
+    assert pacing.acceptance(Tally(), Tally(), Tally(40, 4)) == pytest.approx(0.1)
+
+
+def test_few_answers_of_a_type_are_drawn_towards_what_all_types_show() -> None:
+    everything, band = Tally(2000, 400), Tally(500, 100)
+
+    nothing_seen = pacing.acceptance(Tally(), band, everything)
+    three_yeses = pacing.acceptance(Tally(3, 3), band, everything)
+    much_seen = pacing.acceptance(Tally(1000, 50), band, everything)
+
+    assert nothing_seen == pytest.approx(0.2, abs=0.005)
+    assert three_yeses is not None
+    assert 0.2 < three_yeses < 0.3
+    assert much_seen == pytest.approx(0.05, abs=0.01)
+
+
+@given(decided=st.integers(0, 5000), share=st.floats(0, 1))
+def test_what_is_expected_is_never_none_or_all(decided, share) -> None:
+    own = Tally(decided, int(decided * share))
+    rate = pacing.acceptance(own, own + Tally(100, 50), own + Tally(500, 20))
+
+    assert rate is not None
+    assert 0 < rate < 1
+
+
+def test_the_chance_that_somebody_accepts() -> None:
+    assert pacing.chance(5, 0.1) == pytest.approx(0.40951)
+    assert pacing.chance(0, 0.1) == 0

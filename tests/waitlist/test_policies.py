@@ -3,11 +3,9 @@
 from datetime import time, timedelta
 
 import pytest
-from django.utils import timezone
 
 from tests import factories as make
 from waitlist import policies
-from waitlist.models import Offer
 from waitlist.pacing import DEFAULT_WAVES, Policy, WaveRule
 
 pytestmark = pytest.mark.django_db
@@ -70,23 +68,3 @@ def test_many_types_take_one_query(django_assert_num_queries) -> None:
         found = policies.policies_for(place.pk, [kind.pk for kind in kinds])
 
     assert [found[kind.pk].offers_per_week for kind in kinds] == [5, 5, 1, 5, 5]
-
-
-def test_the_acceptance_rate_needs_enough_decided_offers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policies, "RATE_NEEDS", 4)
-    place, provider, kind = make.location(), make.provider(), make.appointment_type()
-    elsewhere = make.opening(provider, make.location())
-    entries = [make.entry(make.patient(), kind) for _ in range(6)]
-    opening = make.opening(provider, place)
-    status_of = Offer.Status
-    for entry, status in zip(
-        entries, (status_of.YES, status_of.NO, status_of.EXPIRED, status_of.SENT, status_of.WITHDRAWN), strict=False
-    ):
-        make.offer(opening, entry, status=status)
-    make.offer(elsewhere, entries[5], status=status_of.YES)
-
-    assert policies.acceptance_rate(place.pk) is None
-
-    make.offer(opening, entries[5], status=status_of.TOO_LATE)
-    assert policies.acceptance_rate(place.pk) == 0.5
-    assert policies.acceptance_rate(place.pk, timezone.now() + timedelta(days=91)) is None

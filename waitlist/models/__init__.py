@@ -2,9 +2,10 @@
 
 from waitlist.models.entries import EntryWindow, MatchKey, WaitlistEntry
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
-from waitlist.models.outreach import Channel, ConsentRecord, Message, OutreachPolicy, Reply
+from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
 
 __all__ = [
+    "AcceptanceTally",
     "CandidateVerdict",
     "Channel",
     "Claim",

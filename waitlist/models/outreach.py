@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import time
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -39,6 +40,20 @@ class OutreachPolicy(models.Model):
         blank=True,
         help_text='Waves by lead time: [{"lead_hours": 2, "size": 5, "gap_minutes": 3}]; empty: the defaults.',
     )
+    fill_target_percent = models.PositiveSmallIntegerField(
+        default=95,
+        validators=[MinValueValidator(1), MaxValueValidator(99)],
+        help_text="How sure you want to be that an opening is filled before its cut-off. Once enough patients have "
+        "answered, waves are made as large as that takes.",
+    )
+    largest_wave = models.PositiveSmallIntegerField(
+        default=20, validators=[MinValueValidator(1)], help_text="Never more offers at once than this."
+    )
+    most_waiting = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MinValueValidator(1)],
+        help_text="Never more patients than this wait for the same opening with an offer they have not answered.",
+    )
 
     class Meta:
         verbose_name_plural = "outreach policies"
@@ -54,6 +69,24 @@ class OutreachPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"outreach policy {self.pk}"
+
+
+class AcceptanceTally(models.Model):
+    """How many offers of a type came to an end at a lead time, and how many were accepted. Counted anew by the hour.
+
+    ``lead_band`` is :func:`waitlist.pacing.lead_band` of the time from the offer to the visit.
+    """
+
+    appointment_type = models.ForeignKey("scheduling.AppointmentType", on_delete=models.CASCADE, related_name="+")
+    lead_band = models.PositiveSmallIntegerField()
+    decided = models.PositiveIntegerField()
+    accepted = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("appointment_type", "lead_band"), name="tally_once"),)
+
+    def __str__(self) -> str:
+        return f"acceptance of type {self.appointment_type_id} at lead time {self.lead_band}"
 
 
 class ConsentRecord(ScopedModel):
