@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import phonenumbers
 from django.db import IntegrityError, transaction
@@ -79,14 +82,18 @@ def apply_patient(source: Source, record: PatientRecord, fetched_at: datetime) -
 def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patient:
     external = mirror.known(source, ExternalId.Kind.PATIENT, record.external_id)
     if external is None:
-        patient = Patient()
+        # The practice's part begins with what the EHR has.
+        patient, columns = Patient(), DESCRIBED
     else:
+        is_news = mirror.accept(external, record.version, fetched_at)
         patient = Patient.objects.get(pk=external.object_id)
-        if not mirror.accept(external, record.version, fetched_at):
+        if not is_news:
             return patient
-    describe(patient, record)
+        columns = DESCRIBED - ours(source)
+    describe(patient, record, columns)
     patient.replaced_by = _replacement(source, patient, record)
-    patient.save()
+    # Of a patient that is known no other columns are written: somebody may be changing the practice's part meanwhile.
+    patient.save(update_fields=None if external is None else [*columns, "replaced_by", "updated_at"])
     if external is None:
         mirror.name(
             source,
@@ -112,17 +119,40 @@ def find_patients(query: str, among: QuerySet[Patient]) -> QuerySet[Patient]:
     return among
 
 
-def describe(patient: Patient, record: PatientRecord) -> None:
+#: The columns that a source describes.
+DESCRIBED = frozenset(
+    {"given_name", "family_name", "preferred_name", "birth_date", "family_index", "birth_date_index", "language"}
+    | {"address", "emergency_contact", "portal_active", "active", "deceased"}
+)
+#: Those of them that the practice may take over from its EHR.
+MAY_BE_OURS = frozenset({"preferred_name", "language", "address", "emergency_contact"})
+
+
+def ours(source: Source) -> frozenset[str]:
+    """Return the columns that the practice has taken over from this source, as of now."""
+    owned = Source.objects.values_list("practice_owns", flat=True).get(pk=source.pk)
+    return MAY_BE_OURS & {*owned}
+
+
+def describe(patient: Patient, record: PatientRecord, columns: Iterable[str] = DESCRIBED) -> None:
     """Set what the source says of the person, without saving; not who replaces them."""
-    patient.given_name = record.given_name
-    patient.family_name = record.family_name
-    patient.preferred_name = record.preferred_name
-    patient.birth_date = record.birth_date
-    patient.family_index = family_index(record.family_name)
-    patient.birth_date_index = birth_date_index(record.birth_date)
-    patient.language = record.language[:12]
-    patient.active = record.active
-    patient.deceased = record.deceased
+    emergency = record.emergency_contact
+    told: dict[str, Any] = {
+        "given_name": record.given_name,
+        "family_name": record.family_name,
+        "preferred_name": record.preferred_name,
+        "birth_date": record.birth_date,
+        "family_index": family_index(record.family_name),
+        "birth_date_index": birth_date_index(record.birth_date),
+        "language": record.language[:12],
+        "address": record.address or None,
+        "emergency_contact": asdict(emergency) if emergency else None,
+        "portal_active": record.portal_active,
+        "active": record.active,
+        "deceased": record.deceased,
+    }
+    for column in columns:
+        setattr(patient, column, told[column])
 
 
 def _replacement(source: Source, patient: Patient, record: PatientRecord) -> Patient | None:

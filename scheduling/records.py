@@ -68,8 +68,20 @@ class ContactRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class EmergencyContact:
+    """Whom to call about a patient in an emergency, as received."""
+
+    name: str = ""
+    relation: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PatientRecord:
-    """A person at the source. ``replaced_by`` is the external id of the record to be used instead."""
+    """A person at the source. ``replaced_by`` is the external id of the record to be used instead.
+
+    ``portal_active`` is None where the source does not say.
+    """
 
     external_id: str
     version: str = ""
@@ -83,6 +95,9 @@ class PatientRecord:
     replaced_by: str = ""
     identifiers: tuple[IdentifierRecord, ...] = ()
     contacts: tuple[ContactRecord, ...] = ()
+    address: str = ""
+    emergency_contact: EmergencyContact | None = None
+    portal_active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

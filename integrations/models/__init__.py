@@ -9,6 +9,7 @@ from integrations.models.connections import (
     connection_kinds,
 )
 from integrations.models.inbound import CodeMapping, InboundEvent, RefusedCall
+from integrations.models.mapping import FieldHealth, FieldMapping, MappingChange
 from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, StaffAlert
 
 __all__ = [
@@ -20,8 +21,11 @@ __all__ = [
     "CodeMapping",
     "Connection",
     "EventSubscription",
+    "FieldHealth",
+    "FieldMapping",
     "Heartbeat",
     "InboundEvent",
+    "MappingChange",
     "RefusedCall",
     "SigningKey",
     "StaffAlert",

@@ -72,7 +72,7 @@ class PatientAdmin(ScopedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "born", "spoken", "places", "may_be_offered_shown")}),
         ("What the practice decides", {"fields": ("restricted", "established")}),
-        ("What the EHR says", {"fields": ("standing", "replaced_by", "updated")}),
+        ("What the EHR says", {"fields": ("lives", "emergency", "portal", "standing", "replaced_by", "updated")}),
     )
     readonly_fields = (
         "name",
@@ -80,6 +80,9 @@ class PatientAdmin(ScopedAdmin):
         "spoken",
         "places",
         "may_be_offered_shown",
+        "lives",
+        "emergency",
+        "portal",
         "standing",
         "replaced_by",
         "updated",
@@ -138,6 +141,22 @@ class PatientAdmin(ScopedAdmin):
             else "inactive in the EHR"
         )
         return state("no", f"no: {why}", "pause")
+
+    @admin.display(description="Address")
+    def lives(self, row: Patient) -> str:
+        return row.address or "not known"
+
+    @admin.display(description="Emergency contact")
+    def emergency(self, row: Patient) -> str:
+        told = row.emergency_contact or {}
+        who = " ".join(part for part in (told.get("name"), told.get("phone")) if part)
+        return f"{who} ({told['relation']})" if who and told.get("relation") else who or "not known"
+
+    @admin.display(description="Portal account")
+    def portal(self, row: Patient) -> str:
+        if row.portal_active is None:
+            return "the EHR does not say"
+        return state("ok", "active") if row.portal_active else state("off", "inactive")
 
     @admin.display(description="Record")
     def standing(self, row: Patient) -> str:

@@ -6,7 +6,7 @@ from datetime import date
 
 from django.db import models
 
-from audit.fields import EncryptedDateField, EncryptedTextField
+from audit.fields import EncryptedDateField, EncryptedJSONField, EncryptedTextField
 from scheduling.models.scope import ScopedModel
 
 
@@ -23,6 +23,10 @@ class Patient(ScopedModel):
     family_index = models.CharField(max_length=64, blank=True, editable=False, db_index=True)
     birth_date_index = models.CharField(max_length=64, blank=True, editable=False, db_index=True)
     language = models.CharField(max_length=12, blank=True, help_text="Language tag such as en or es; empty: English.")
+    # NULL and not "": a load of thousands encrypts nothing for those who have none.
+    address = EncryptedTextField(null=True, blank=True)
+    emergency_contact = EncryptedJSONField(null=True, blank=True, help_text="name, relation and phone, as text.")
+    portal_active = models.BooleanField(null=True, help_text="Empty: the EHR does not say.")
     time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the location's zone.")
     active = models.BooleanField(default=True)
     deceased = models.BooleanField(default=False)

@@ -17,6 +17,13 @@ class Source(models.Model):
         default=False, help_text="On: the EHR books exactly one slot at a time, so only times that fit one are offered."
     )
 
+    practice_owns = models.JSONField(
+        default=list,
+        blank=True,
+        editable=False,
+        help_text="Details of patients, by column, that this source tells once and the practice keeps from then on.",
+    )
+
     def __str__(self) -> str:
         return self.name
 

@@ -22,7 +22,14 @@ from integrations.ehr.fhir.elements import (
     text,
     version_of,
 )
-from scheduling.records import ContactRecord, IdentifierRecord, LocationRecord, PatientRecord, ProviderRecord
+from scheduling.records import (
+    ContactRecord,
+    EmergencyContact,
+    IdentifierRecord,
+    LocationRecord,
+    PatientRecord,
+    ProviderRecord,
+)
 
 TIME_ZONE = "http://hl7.org/fhir/StructureDefinition/timezone"
 PHONE_EXTENSION = "http://hl7.org/fhir/StructureDefinition/contactpoint-extension"
@@ -35,6 +42,8 @@ _GUARDIAN_CODES = frozenset(
     | {"STPPRN", "STPMTH", "STPFTH", "GUARD", "72705000", "66839005", "40683002"}
 )
 _GUARDIAN_WORDS = ("guardian", "parent", "mother", "father", "madre", "padre", "tutor")
+_EMERGENCY = frozenset({"C", "EP", "ECON"})
+_PAST = ("old", "billing")
 _USES = {"home", "work", "temp", "old", "mobile"}
 
 
@@ -57,6 +66,8 @@ def patient_record(resource: Json, base_url: str, mrn_system: str = "", fallback
         replaced_by=_replaced_by(resource, base_url),
         identifiers=tuple(_identifiers(resource, mrn_system)),
         contacts=tuple(_contacts(resource, born)),
+        address=_home(resource),
+        emergency_contact=_emergency_contact(resource),
     )
 
 
@@ -85,7 +96,7 @@ def location_record(resource: Json, fallback_version: str = "") -> LocationRecor
         name=text(resource.get("name"), 200),
         time_zone=text(zone.get("valueCode"), 64) or text(zone.get("valueString"), 64),
         phone=next((number for number in phones if number), ""),
-        address=_address(resource.get("address")),
+        address=address(resource.get("address")),
         active=resource.get("status") not in ("inactive", "suspended"),
     )
 
@@ -209,6 +220,43 @@ def _contact(point: Json, *, guardian: bool) -> Iterator[ContactRecord]:
     )
 
 
+def _home(resource: Json) -> str:
+    """Return where the patient lives, else another address that holds today."""
+    if not resource.get("address"):
+        return ""
+    today = timezone.now().date().isoformat()
+    held = [each for each in items(resource, "address") if each.get("use") not in _PAST and not _is_over(each, today)]
+    rank = {"home": 0, "": 1, "temp": 2, "work": 3}
+    return address(min(held, key=lambda each: rank.get(text(each.get("use")), 4), default=None))
+
+
+def _emergency_contact(resource: Json) -> EmergencyContact | None:
+    if not resource.get("contact"):
+        return None
+    for person in items(resource, "contact"):
+        if any(_EMERGENCY & codes(relation) for relation in items(person, "relationship")):
+            return emergency_contact(person)
+    return None
+
+
+def emergency_contact(person: Json) -> EmergencyContact | None:
+    """Return who a ``Patient.contact`` is and how they are reached; None where it says nothing of that."""
+    name = person.get("name")
+    phones = (text(point.get("value"), 40) for point in items(person, "telecom") if point.get("system") == "phone")
+    relations = [_relation(each) for each in items(person, "relationship") if not _EMERGENCY & codes(each)]
+    found = EmergencyContact(
+        name=_display(name)[:200] if isinstance(name, dict) else "",
+        relation=next((relation for relation in relations if relation), "")[:80],
+        phone=next((number for number in phones if number), ""),
+    )
+    return found if found.name or found.phone else None
+
+
+def _relation(concept: Json) -> str:
+    displays = (text(each.get("display"), 80) for each in items(concept, "coding"))
+    return text(concept.get("text"), 80) or next((display for display in displays if display), "")
+
+
 def _rank(value: Any) -> int:
     """Return the rank, which some write as text; what is no positive number counts as none."""
     try:
@@ -218,7 +266,8 @@ def _rank(value: Any) -> int:
     return min(rank, NO_RANK) if rank > 0 else NO_RANK
 
 
-def _address(value: Any) -> str:
+def address(value: Any) -> str:
+    """Return a FHIR Address, or the first of several, in one line; empty where it is none."""
     if isinstance(value, list):
         value = value[0] if value else None
     if not isinstance(value, dict):

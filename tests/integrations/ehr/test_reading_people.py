@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from integrations.ehr.fhir import people, search
 from integrations.ehr.fhir.elements import Unreadable
-from scheduling.records import ContactRecord, IdentifierRecord
+from scheduling.records import ContactRecord, EmergencyContact, IdentifierRecord
 
 BASE = "https://ehr.example.org/fhir"
 MRN = "urn:example:mrn"
@@ -253,3 +253,22 @@ def test_nothing_that_is_json_breaks_the_reader(fields: dict[str, Any]) -> None:
     ):
         with suppress(Unreadable):
             search.guarded(parse, {"resourceType": kind, "id": "x", **fields})
+
+
+def test_where_the_patient_lives_and_whom_to_call_in_an_emergency() -> None:
+    home = {"use": "home", "line": ["12 Elm St", "Apt 3"], "city": "Troy", "state": "NY", "postalCode": "12180"}
+    over = {**home, "line": ["1 Old Rd"], "period": {"end": "2019-12-31"}}
+    emergency = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0131", "code": "C"}]}
+    person = {
+        "relationship": [emergency, {"text": "sister"}],
+        "name": {"given": ["Ana"], "family": "Ruiz"},
+        "telecom": [{"system": "email", "value": "a@example.org"}, phone("(212) 555-0109")],
+    }
+    next_of_kin = {"relationship": [{"coding": [{"code": "N"}]}], "name": {"text": "Bo Ruiz"}}
+
+    told = read(address=[over, {"use": "work", "city": "Albany"}, home], contact=[next_of_kin, person])
+
+    assert told.address == "12 Elm St, Apt 3, Troy NY 12180"
+    assert told.emergency_contact == EmergencyContact("Ana Ruiz", "sister", "(212) 555-0109")
+    assert (read(address=[over]).address, read(contact=[next_of_kin]).emergency_contact) == ("", None)
+    assert read(address="12 Elm St").address == ""
