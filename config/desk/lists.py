@@ -46,6 +46,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "Location": "places, with their zone, staffed hours and phone",
         "Provider": "clinicians",
         "AppointmentType": "kinds of visits, and the notice they need",
+        "Plan": "insurance plans, for visits that need one",
         "Bookable": "which clinician takes which kind of visit where, and who sends the offers",
         "OutreachPolicy": "how many offers, how often, and the quiet hours",
     },

@@ -1,5 +1,6 @@
 """Connections to outside systems, what arrived from them and what was asked of them."""
 
+from integrations.models.codes import CodeChange, CodeMapping
 from integrations.models.connections import (
     AccessToken,
     CallPace,
@@ -8,7 +9,7 @@ from integrations.models.connections import (
     SigningKey,
     connection_kinds,
 )
-from integrations.models.inbound import CodeMapping, InboundEvent, RefusedCall
+from integrations.models.inbound import InboundEvent, RefusedCall
 from integrations.models.mapping import FieldHealth, FieldMapping, MappingChange
 from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, StaffAlert
 
@@ -18,6 +19,7 @@ __all__ = [
     "ApiCall",
     "CallPace",
     "CarrierState",
+    "CodeChange",
     "CodeMapping",
     "Connection",
     "EventSubscription",

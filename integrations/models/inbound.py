@@ -1,50 +1,12 @@
-"""What arrives from an EHR: codes and what they mean, events as they came, calls that were refused."""
+"""What arrives from an EHR: events as they came, calls that were refused."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 
 from audit.fields import EncryptedBinaryField
 from integrations.models.connections import Connection
-
-
-class CodeMapping(models.Model):
-    """What a code of the EHR means here. An unknown code is kept and shown, and holds up what depends on it."""
-
-    class Domain(models.TextChoices):
-        TYPE = "type", "appointment type"
-        REASON = "reason", "cancellation reason"
-        STATUS = "status", "appointment status"
-
-    class State(models.TextChoices):
-        UNMAPPED = "unmapped", "not mapped yet"
-        MAPPED = "mapped", "mapped"
-
-    #: Targets of cancellation reasons; types map to an AppointmentType's code.
-    REBOOKABLE: ClassVar[str] = "rebookable"
-    NOT_REBOOKABLE: ClassVar[str] = "not_rebookable"
-    ASK_STAFF: ClassVar[str] = "ask_staff"
-
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="code_mappings")
-    domain = models.CharField(max_length=10, choices=Domain)
-    system = models.CharField(max_length=255, blank=True)
-    code = models.CharField(max_length=120)
-    display = models.CharField(max_length=200, blank=True)
-    target = models.CharField(max_length=120, blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.UNMAPPED)
-    times_seen = models.PositiveIntegerField(default=0)
-    last_seen_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("connection", "domain", "system", "code"), name="code_mapping_once"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.domain} {self.code}"
 
 
 class InboundEvent(models.Model):

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state
-from scheduling.models import AppointmentType, Bookable, Location, Practice, Provider, Source
+from scheduling.models import AppointmentType, Bookable, Location, Plan, Practice, Provider, Source
 
 
 @admin.register(Practice)
@@ -73,11 +73,20 @@ class ProviderAdmin(ScopedAdmin):
     list_display = ("name", "npi", "active")
     list_filter = ("active",)
     search_fields = ("name", "npi")
-    fields = ("name", "npi", "active")
+    fields = ("name", "npi", "plans", "active")
     inlines = (BookableInline,)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(Plan)
+class PlanAdmin(ScopedAdmin):
+    everyones = "Insurance plans belong to the whole practice."
+    empty_list_says = "No plans yet. Press “Add insurance plan”; only kinds of visit that need insurance ask for them."
+    list_display = ("name", "code", "active")
+    list_filter = ("active",)
+    search_fields = ("name", "code")
 
 
 @admin.register(AppointmentType)

@@ -1,10 +1,10 @@
 """The practice's calendar as rows."""
 
 from scheduling.models import lookups  # noqa: F401 - registers ``among``
-from scheduling.models.calendar import Appointment, Block, Opening
+from scheduling.models.calendar import Appointment, Block, CancellationNote, Opening
 from scheduling.models.outbox import Writeback
 from scheduling.models.people import ContactPoint, Patient, PatientIdentifier, PatientSearchToken
-from scheduling.models.practice import AppointmentType, Bookable, Location, Practice, Provider
+from scheduling.models.practice import AppointmentType, Bookable, Location, Plan, Practice, Provider
 from scheduling.models.scope import LocationAccess, ScopedModel, ScopedQuerySet
 from scheduling.models.sources import ExternalId, Source
 from scheduling.models.story import TimelineEntry, WorkItem
@@ -14,6 +14,7 @@ __all__ = [
     "AppointmentType",
     "Block",
     "Bookable",
+    "CancellationNote",
     "ContactPoint",
     "ExternalId",
     "Location",
@@ -22,6 +23,7 @@ __all__ = [
     "Patient",
     "PatientIdentifier",
     "PatientSearchToken",
+    "Plan",
     "Practice",
     "Provider",
     "ScopedModel",

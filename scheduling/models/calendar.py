@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.db import models
 from django.db.models import F, Q
 
+from audit.fields import EncryptedTextField
 from scheduling.models.scope import ScopedModel
 
 
@@ -28,6 +29,7 @@ class Appointment(ScopedModel):
         FULFILLED = "fulfilled", "fulfilled"
         CANCELLED = "cancelled", "cancelled"
         NOSHOW = "noshow", "no-show"
+        BUMPED = "bumped", "cancelled by the practice"
         ENTERED_IN_ERROR = "entered-in-error", "entered in error"
         WAITLIST = "waitlist", "on the EHR's waitlist"
         UNKNOWN = "unknown", "unknown"
@@ -40,7 +42,8 @@ class Appointment(ScopedModel):
     OCCUPYING = (Status.PENDING, Status.BOOKED, Status.ARRIVED, Status.CHECKED_IN, Status.FULFILLED)
     #: Statuses by which a patient was seen here.
     SEEN = (Status.ARRIVED, Status.CHECKED_IN, Status.FULFILLED)
-    #: Statuses after which the time is nobody's any more. A no-show frees nothing.
+    #: Statuses after which the time is nobody's any more. A no-show frees nothing, and time from which the practice
+    #: itself removed the patient is the practice's.
     FREEING = (Status.CANCELLED, Status.ENTERED_IN_ERROR)
 
     source = models.ForeignKey("scheduling.Source", on_delete=models.PROTECT, related_name="appointments")
@@ -95,6 +98,19 @@ class Appointment(ScopedModel):
         return self.status in self.OCCUPYING and self.start is not None
 
 
+class CancellationNote(ScopedModel):
+    """Why an appointment was cancelled, where the EHR says it in free text alone: for a person to read."""
+
+    location_scope = "appointment__location"
+
+    appointment = models.OneToOneField(Appointment, on_delete=models.CASCADE, related_name="cancellation_note")
+    text = EncryptedTextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"note on appointment {self.appointment_id}"
+
+
 class Block(ScopedModel):
     """Time a provider is not to be booked: a meeting, an illness."""
 
@@ -142,6 +158,7 @@ class Opening(ScopedModel):
         BLOCKED = "blocked", "a block lies over this day"
         REASON = "reason", "the cancellation reason does not say whether it may be offered"
         TYPE = "type", "the kind of visit is not mapped: nobody knows what this time was for"
+        STATUS = "status", "the status by which it was freed is not mapped"
         REFUSED = "refused", "the EHR keeps refusing to book it"
         ASK_FIRST = "ask_first", "a person decides before offers go out"
         EHR_SILENT = "ehr_silent", "the EHR does not answer"
@@ -153,6 +170,7 @@ class Opening(ScopedModel):
         BLOCKED = "blocked", "the time was blocked"
         CUT_OFF = "cut_off", "too close to its start"
         UNFILLABLE = "unfillable", "nobody on the list could take it"
+        REASON = "reason", "the cancellation reason says that it is not offered"
         STAFF = "staff", "closed by staff"
         MERGED = "merged", "joined with the opening beside it"
         SPLIT = "split", "replaced by what remained of it"

@@ -27,6 +27,7 @@ class Patient(ScopedModel):
     address = EncryptedTextField(null=True, blank=True)
     emergency_contact = EncryptedJSONField(null=True, blank=True, help_text="name, relation and phone, as text.")
     portal_active = models.BooleanField(null=True, help_text="Empty: the EHR does not say.")
+    language_code = models.CharField(max_length=40, blank=True, help_text="The language as received.")
     time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the location's zone.")
     active = models.BooleanField(default=True)
     deceased = models.BooleanField(default=False)

@@ -90,11 +90,32 @@ class Location(ScopedModel):
         return ZoneInfo(self.time_zone)
 
 
+class Plan(models.Model):
+    """An insurance plan, as far as it decides whom a visit may be offered to."""
+
+    code = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        verbose_name = "insurance plan"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Provider(models.Model):
     """A clinician patients are booked with."""
 
     name = models.CharField(max_length=200)
     npi = models.CharField("NPI", max_length=10, blank=True)
+    plans = models.ManyToManyField(
+        Plan,
+        blank=True,
+        related_name="providers",
+        help_text="Insurance plans this clinician takes. Empty: not entered; a person decides where a visit needs one.",
+    )
     active = models.BooleanField(default=True)
     claim_serial = models.PositiveIntegerField(
         default=0, editable=False, help_text="Counts claims on this provider's time; updating it is the claim's lock."
@@ -121,6 +142,11 @@ class AppointmentType(models.Model):
     automation = models.CharField(max_length=20, choices=Automation, default=Automation.AUTOMATIC)
     minimum_notice_minutes = models.PositiveIntegerField(
         default=60, help_text="Time is not offered for this type when it starts sooner than this."
+    )
+    needs_insurance = models.BooleanField(
+        "insurance needed",
+        default=False,
+        help_text="On: offered by itself only where the patient's plan is known and the clinician takes it.",
     )
     active = models.BooleanField(default=True)
 

@@ -63,6 +63,15 @@ class WaitlistEntry(ScopedModel):
     referral_valid_until = models.DateField(null=True, blank=True)
     authorization_required = models.BooleanField(default=False)
     authorization_valid_until = models.DateField(null=True, blank=True)
+    plan = models.ForeignKey(
+        "scheduling.Plan",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="waitlist_entries",
+        verbose_name="insurance plan",
+        help_text="Empty: not known. A visit that needs insurance is then offered only by a person.",
+    )
     lost_races = models.PositiveSmallIntegerField(default=0, help_text="How often the patient said yes too late.")
     silences = models.PositiveSmallIntegerField(default=0, help_text="Offers in a row without an answer.")
     joined_at = models.DateTimeField()
