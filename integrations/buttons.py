@@ -24,6 +24,8 @@ def _give_up(item: WorkItem, user: AbstractBaseUser) -> str:
     if not outcomes.refused(row, "staff", detail, ask=False):
         return "It is under way or finished already; nothing was changed."
     late_news.look_again(row)
+    if row.kind == Writeback.Kind.CANCEL:
+        return "Given up: the appointment stands as the EHR has it, and a patient who asked for this is told."
     return "Given up: the patient is told that it is not booked, and the time is offered again."
 
 

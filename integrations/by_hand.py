@@ -93,6 +93,9 @@ def _ask_once(row: Writeback) -> None:
             "The patient said yes and waits for a confirmation; nobody else is offered the time. "
             "Enter it in the EHR: as soon as the EHR shows it, the patient is told by itself."
             if create
+            else "The patient gave it up and was told that the front desk cancels it. Cancel it in the EHR: as soon as "
+            "the EHR shows that, the patient is told and the time opens."
+            if row.by_patient
             else "The patient has an earlier appointment now. Cancel the later one in the EHR."
         ),
         dedupe_key=key,

@@ -1,10 +1,10 @@
-"""Cancelling an appointment in the EHR: the later one of a patient who was moved up."""
+"""Cancelling an appointment in the EHR: one its patient gave up, or the later one of a patient who was moved up."""
 
 from __future__ import annotations
 
 from django.utils import timezone
 
-from integrations import outcomes
+from integrations import by_hand, outcomes
 from integrations.attempt import Attempt
 from integrations.ehr.gateway import (
     LoginRefused,
@@ -26,6 +26,9 @@ STALE_TRIES = 3
 
 def cancel(attempt: Attempt) -> None:
     """Cancel the row's appointment; raises GatewayError when the EHR gave no answer."""
+    if not attempt.gateway.capabilities.cancels:
+        by_hand.hand_over(attempt.row)
+        return
     external_id = attempt.external(ExternalId.Kind.APPOINTMENT, attempt.row.appointment_id)
     held = mirror.known(attempt.row.source, ExternalId.Kind.APPOINTMENT, external_id)
     version = held.version if held else ""
@@ -47,7 +50,7 @@ def _cancel_at(attempt: Attempt, external_id: str, version: str) -> None:
         if attempt.is_too_late:
             outcomes.refused(attempt.row, "too_late", "The appointment's time had come before the EHR answered.")
             return
-        attempt.about_to_send("Asked the EHR to cancel the later appointment.")
+        attempt.about_to_send(f"Asked the EHR to cancel {_which(attempt)}.")
         try:
             attempt.gateway.cancel(external_id, version)
         except (Throttled, Unavailable, LoginRefused):
@@ -61,7 +64,7 @@ def _cancel_at(attempt: Attempt, external_id: str, version: str) -> None:
             version = record.version
             continue
         except (Rejected, NotFound, Refused) as error:
-            outcomes.refused(attempt.row, error.code, "The EHR would not cancel the later appointment.")
+            outcomes.refused(attempt.row, error.code, f"The EHR would not cancel {_which(attempt)}.")
             return
         _read_back(attempt, external_id)
         return
@@ -91,5 +94,10 @@ def _is_settled(attempt: Attempt, record: AppointmentRecord) -> bool:
     patient_id = attempt.external(ExternalId.Kind.PATIENT, appointment.patient_id)
     if record.start == appointment.start and record.patient_id == patient_id and record.status in Appointment.OCCUPYING:
         return False
-    outcomes.refused(attempt.row, "changed_in_ehr", "The later appointment was changed in the EHR meanwhile.")
+    detail = f"Not cancelled: the EHR changed {_which(attempt)} meanwhile, and what it says stands."
+    outcomes.refused(attempt.row, "changed_in_ehr", detail)
     return True
+
+
+def _which(attempt: Attempt) -> str:
+    return "the appointment" if attempt.row.by_patient else "the later appointment"

@@ -14,11 +14,13 @@ from integrations.ehr import intake
 from integrations.ehr.fhir.events import Notice
 from integrations.models import Connection, InboundEvent
 from integrations.readback import HELD, carries, compare
+from scheduling import writebacks
 from scheduling.appointments import Applied
 from scheduling.exceptions import UnknownReference
 from scheduling.models import Appointment, ExternalId, Source, WorkItem, Writeback
 from scheduling.records import AppointmentRecord
 from scheduling.worklist import ask_staff, finish_for
+from waitlist import given_up
 from waitlist.models import Claim
 
 KIND = "writeback.stray"
@@ -35,6 +37,9 @@ def take(source: Source, applied: Applied, record: AppointmentRecord, fetched_at
         row = _last(appointment, Writeback.Kind.CANCEL)
         if row is not None and row.status == Writeback.Status.DEAD:
             outcomes.cancelled(row, record, fetched_at)
+        elif row is not None and row.status == Writeback.Status.REFUSED and row.by_patient:
+            given_up.heard(row)  # staff did it, or the EHR after all
+        writebacks.look_again(appointment)
     if appointment.origin != Appointment.Origin.WAITLIST:
         return
     row = _last(appointment, Writeback.Kind.CREATE)

@@ -112,7 +112,8 @@ def cancelled(row: Writeback, record: AppointmentRecord, fetched_at: datetime) -
     with transaction.atomic():
         if not writebacks.mark_done(row):
             return False
-        tell(row.opening, "writeback.cancelled", "The EHR has cancelled the later appointment.", writeback_id=row.pk)
+        which = "the appointment" if row.by_patient else "the later appointment"
+        tell(row.opening, "writeback.cancelled", f"The EHR has cancelled {which}.", writeback_id=row.pk)
         _clear_work(row)
         appointments.apply_appointment(row.source, record, fetched_at)
         claims.settle(row, Outcome("done"))

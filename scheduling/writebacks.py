@@ -50,12 +50,18 @@ def request_create(appointment: Appointment, opening: Opening, slots: list[str])
     return _request(Writeback.Kind.CREATE, appointment, opening, slots)
 
 
-def request_cancel(appointment: Appointment, opening: Opening | None = None) -> Writeback:
-    """Have the EHR cancel ``appointment``; ``opening`` is the one it made room for, when it was moved up."""
-    return _request(Writeback.Kind.CANCEL, appointment, opening, [])
+def request_cancel(appointment: Appointment, opening: Opening | None = None, *, by_patient: bool = False) -> Writeback:
+    """Have the EHR cancel ``appointment``; ``opening`` is the one it made room for, when it was moved up.
+
+    ``by_patient``: its patient asked for it and is told what comes of it. IntegrityError when a write about it is
+    under way.
+    """
+    return _request(Writeback.Kind.CANCEL, appointment, opening, [], by_patient=by_patient)
 
 
-def _request(kind: str, appointment: Appointment, opening: Opening | None, slots: list[str]) -> Writeback:
+def _request(
+    kind: str, appointment: Appointment, opening: Opening | None, slots: list[str], *, by_patient: bool = False
+) -> Writeback:
     now = timezone.now()
     writable = appointment.source.writable
     row = Writeback.objects.create(
@@ -64,6 +70,7 @@ def _request(kind: str, appointment: Appointment, opening: Opening | None, slots
         opening=opening,
         source_id=appointment.source_id,
         slots=slots,
+        by_patient=by_patient,
         status=Writeback.Status.WAITING if writable else Writeback.Status.BY_HAND,
         due_at=now,
         deadline_at=appointment.start or now + timedelta(days=1),

@@ -81,6 +81,7 @@ def register() -> None:
         ("reply.urgent", Action("read", "Called", "Nothing is sent; the item is closed.", _read)),
         ("reply.wrong_person", Action("read", "Dealt with", "The number stays frozen; the item is closed.", _read)),
         ("patient.frozen", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
+        ("appointment.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
         ("moveup.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
     ):
         register_action(kind, action)

@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling.models import ContactPoint
-from waitlist import consent, links, messages, telling
+from waitlist import consent, given_up, links, messages, telling
 from waitlist.messages import Subject
 from waitlist.models import Channel, Claim, Message, Offer
 from waitlist.offering import kept_until_confirmed
@@ -105,6 +105,9 @@ def _words(message: Message, channel: str, now: datetime) -> Words:
     claim = _claim_behind(message)
     if claim is not None:
         return Words(telling.subject_of(claim), telling.describe(claim), telling.attachment(claim, message.kind, now))
+    cancelled = given_up.behind(message)
+    if cancelled is not None:
+        return Words(given_up.subject_of(cancelled.appointment), given_up.describe(cancelled))
     offer = message.offer
     if offer is None:
         return Words(Subject(message.patient, message.location, message.opening), _choices(message))

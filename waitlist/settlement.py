@@ -13,7 +13,7 @@ from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff, finish_for
 from scheduling.writebacks import Outcome
-from waitlist import entries, moveups, telling
+from waitlist import entries, given_up, moveups, telling
 from waitlist.models import Claim, Message, WaitlistEntry
 from waitlist.withdrawal import withdraw
 
@@ -30,7 +30,8 @@ def settle(writeback: Writeback, outcome: Outcome) -> None:
     the booking may still come, by a retry or by hand, and the patient was told that it is not confirmed.
     """
     if writeback.kind == Writeback.Kind.CANCEL:
-        moveups.settle(writeback, outcome)
+        asked_for_by = given_up if writeback.by_patient else moveups
+        asked_for_by.settle(writeback, outcome)
         return
     claim = _claim_of(writeback.appointment_id)
     if claim is None or claim.state != Claim.State.PENDING:

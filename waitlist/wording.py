@@ -11,6 +11,7 @@ key is optional unless a kind's text uses it:
 - ``call_after``: when the patient should call if nothing was heard; ``keep``: the later appointment of a move-up
   while it still stands; ``replaces``: the same once the earlier one is confirmed
 - ``choices``: ``[(code, start), …]`` for a question back; ``outcome``: what an answer is about
+- ``staff``: true where the front desk cancels an appointment by hand
 - ``busy``: true for a booking that was refused because the patient has another appointment at that time
 """
 
@@ -95,6 +96,7 @@ def _values(context: Mapping[str, Any], language: str, speak: Any, longest: int 
         "keep": said(context.get("keep"), zone=False),
         "replaces": said(context.get("replaces"), zone=False),
         "busy": bool(context.get("busy")),
+        "staff": bool(context.get("staff")),
         "choices": [{"code": plain(code), "when": said(at)} for code, at in context.get("choices", ())],
     }
 

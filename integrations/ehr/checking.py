@@ -41,13 +41,13 @@ def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
 
 
 def _note_how_it_books(connection: Connection) -> None:
-    """What may be offered depends on whether the EHR books any stretch of time or one slot only."""
+    """Whether it books any time or one slot decides what may be offered; whether it cancels, what patients are told."""
     with contextlib.suppress(GatewayError):
-        one_slot = connect(connection).capabilities.book_mode == "one_slot"
-        source = connection.source
-        if source.books_one_slot != one_slot:
-            source.books_one_slot = one_slot
-            source.save(update_fields=("books_one_slot",))
+        able = connect(connection).capabilities
+        source, told = connection.source, (able.book_mode == "one_slot", able.cancels)
+        if (source.books_one_slot, source.cancels) != told:
+            source.books_one_slot, source.cancels = told
+            source.save(update_fields=("books_one_slot", "cancels"))
 
 
 def found(connection: Connection) -> list[Finding]:

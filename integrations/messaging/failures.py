@@ -27,6 +27,8 @@ MUST_BE_HEARD = frozenset(
         Message.Kind.REFUSED,
         Message.Kind.WITHDRAWN,
         Message.Kind.QUESTION,
+        Message.Kind.CANCELLED,
+        Message.Kind.NOT_CANCELLED,
     }
 )
 #: How long a message that our own code failed at is left alone.
@@ -156,7 +158,12 @@ def _offer_by_phone(message: Message, offer: Offer) -> None:
 
 
 def _ask_to_call(message: Message, kind: str, title: str, advice: str) -> None:
-    is_urgent = message.kind in (Message.Kind.CONFIRMED, Message.Kind.REFUSED)
+    is_urgent = message.kind in (
+        Message.Kind.CONFIRMED,
+        Message.Kind.REFUSED,
+        Message.Kind.CANCELLED,
+        Message.Kind.NOT_CANCELLED,
+    )
     ask_staff(
         kind,
         title,

@@ -41,6 +41,7 @@ class Writeback(ScopedModel):
         "scheduling.Opening", null=True, blank=True, on_delete=models.PROTECT, related_name="writebacks"
     )
     source = models.ForeignKey("scheduling.Source", on_delete=models.PROTECT, related_name="writebacks")
+    by_patient = models.BooleanField(default=False, help_text="The patient asked for it, and is told what comes of it.")
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     slots = models.JSONField(default=list, blank=True, help_text="Ids of every EHR slot the booking consumes.")
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)

@@ -13,6 +13,9 @@ class Source(models.Model):
     writable = models.BooleanField(
         default=True, help_text="Off: bookings go to staff, who enter them in the EHR by hand."
     )
+    cancels = models.BooleanField(
+        default=True, help_text="Off: the EHR lets us cancel nothing; staff cancel by hand, and patients are told so."
+    )
     books_one_slot = models.BooleanField(
         default=False, help_text="On: the EHR books exactly one slot at a time, so only times that fit one are offered."
     )

@@ -150,6 +150,9 @@ class Message(ScopedModel):
         HELP = "help", "help"
         QUESTION = "question", "question back"
         ANSWER = "answer", "answer"
+        CANCELLING = "cancelling", "cancellation received"
+        CANCELLED = "cancelled", "cancelled"
+        NOT_CANCELLED = "not_cancelled", "could not be cancelled"
 
     class Status(models.TextChoices):
         WAITING = "waiting", "waiting to send"

@@ -17,7 +17,7 @@ from integrations.safe_json import NotJson, read_json
 from scheduling.models import Writeback
 from scheduling.records import AppointmentRecord
 
-CANCELLED_BY_US = "Moved to another time through the waitlist"
+CANCELLED_BY_US = "Given up by the patient through the waitlist"
 
 
 class AthenaGateway(FhirGateway):
