@@ -20,5 +20,7 @@ class WaitlistConfig(AppConfig):
             models.ConsentRecord,
             models.Message,
             models.Reply,
+            models.MessageTemplate,
+            models.LaunchStatement,
         ):
             register_model(model)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from audit.context import correlation_id
 from audit.log import record_changes
 from scheduling.wake import wake
-from waitlist import wording
+from waitlist import house_words, wording
 from waitlist.models import Channel, Message, Offer
 from waitlist.sending import Decision, may_send
 from waitlist.subjects import Address, Subject, describe, due_time
@@ -60,7 +60,8 @@ def compose(
     the end of quiet hours, unless ``due_at`` says when to send them.
     """
     now = now or timezone.now()
-    rendered = wording.render(kind, address.channel, subject.language, {**describe(subject, now), **context})
+    words = house_words.in_use() if subject.words is None else subject.words
+    rendered = wording.render(kind, address.channel, subject.language, {**describe(subject, now), **context}, words)
     return Message(
         kind=kind,
         channel=address.channel,

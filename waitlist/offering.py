@@ -15,7 +15,7 @@ from audit.log import record_changes
 from scheduling.models import ContactPoint, Opening, Practice, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import consent, links, messages, pacing
+from waitlist import consent, house_words, links, messages, pacing, wording
 from waitlist.facts import Fit, OpeningFacts
 from waitlist.models import Channel, Message, Offer, WaitlistEntry
 from waitlist.reasons import Reason
@@ -60,6 +60,7 @@ class Wave:
     facts: OpeningFacts
     number: int
     house: Practice
+    words: wording.Changed = field(default_factory=house_words.in_use)
     ways: dict[int, list[ContactPoint]] = field(default_factory=dict)
     used_codes: dict[str, set[str]] = field(default_factory=dict)
     asleep: set[int] = field(default_factory=set)
@@ -230,7 +231,7 @@ def _message(wave: Wave, draft: Draft, contact: ContactPoint) -> Message:
     return messages.compose(
         Message.Kind.OFFER,
         address,
-        messages.Subject.of(offer, house=wave.house, policy=draft.plan.fit.policy),
+        messages.Subject.of(offer, house=wave.house, policy=draft.plan.fit.policy, words=wave.words),
         {"link": links.address_of(token), "keep": kept_until_confirmed(offer)},
         dedupe_key=f"offer:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
         due_at=_leaves_at(wave, draft.plan, contact),

@@ -34,7 +34,8 @@ class Address:
 class Subject:
     """What a message is about. ``speaks``: the language of a sender who may be several patients.
 
-    ``house`` and ``policy`` spare a query each where many messages are about the same opening.
+    ``house``, ``policy`` and ``words`` (the practice's own) spare a query each where many messages are about the same
+    opening.
     """
 
     patient: Patient | None = None
@@ -45,12 +46,20 @@ class Subject:
     speaks: str = ""
     house: Practice | None = None
     policy: pacing.Policy | None = None
+    words: wording.Changed | None = None
 
     @classmethod
-    def of(cls, offer: Offer, *, house: Practice | None = None, policy: pacing.Policy | None = None) -> Subject:
+    def of(
+        cls,
+        offer: Offer,
+        *,
+        house: Practice | None = None,
+        policy: pacing.Policy | None = None,
+        words: wording.Changed | None = None,
+    ) -> Subject:
         """Return an offer as a subject."""
         opening, type_id = offer.opening, offer.appointment_type_id
-        return cls(offer.patient, opening.location, opening, offer, type_id, house=house, policy=policy)
+        return cls(offer.patient, opening.location, opening, offer, type_id, house=house, policy=policy, words=words)
 
     @property
     def zone(self) -> ZoneInfo:

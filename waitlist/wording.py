@@ -1,8 +1,9 @@
-"""The words of every message, in the patient's language: values in, subject and body out.
+"""The words of every message, in the patient's language: values in, subject and body out. Pure but for the files.
 
-The texts stand in ``templates/messages/<language>/<kind>.<channel>.txt``, those of an answer in
-``answer.<outcome>.sms.txt``. An e-mail's first line is its subject. A context holds what the words may need; every
-key is optional unless a kind's text uses it:
+The words we come with stand in ``templates/messages/<language>/<event>.<channel>.txt``, marked as
+:mod:`waitlist.placeholders` says; a practice's own words stand in for them. An event is a kind of message, or one with
+its outcome: ``answer.held``, ``refused.busy``. An e-mail's first line is its subject. A context holds what the words
+may need; every key is optional unless a kind's text uses it:
 
 - ``practice``: how the place signs; ``phone``: the number a person answers
 - ``start``: when the visit begins, on the location's clock; ``zone``: not empty where the zone must be named
@@ -19,19 +20,28 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.template import Context, Engine, Template
 
+from waitlist.placeholders import fill
 from waitlist.times import say, say_phone, say_short
 
 LANGUAGES = ("en", "es")
-EMAIL = "email"
+SMS, EMAIL = "sms", "email"
+SIGNATURE = "signature"
+#: An answer that brings no more news than another message says it in that one's words.
+SAID_AS = {
+    "pending": "received",
+    **{each: each for each in ("confirmed", "filled", "refused", "withdrawn")},
+}
+#: Kinds that are said otherwise when something of the context is true.
+VARIANTS = {"refused": "busy", "cancelling": "staff"}
 _SUBJECT = "Subject:"
 #: A longer name is cut in a text, where it would push out what matters. E-mails show it whole.
 LONGEST_NAME_IN_A_TEXT = 40
@@ -46,39 +56,70 @@ class Rendered:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is written for an event, with its marks. A text has no subject."""
+
+    subject: str
+    text: str
+
+
+#: A practice's own words by language, event and channel; what is not among them is said in the words we come with.
+Changed = Mapping[tuple[str, str, str], Words]
+NOTHING_CHANGED: Changed = {}
+
+
 def language_of(tag: str) -> str:
     """Return the language we write in for a language tag such as es-MX; English where we have no other."""
     language = tag.lower().replace("_", "-").split("-")[0]
     return language if language in LANGUAGES else "en"
 
 
-def render(kind: str, channel: str, language: str, context: Mapping[str, Any]) -> Rendered:
-    """Return a message's words. Raises TemplateDoesNotExist for a kind nobody has written."""
-    language = language_of(language)
-    if channel == EMAIL:
-        return _email(kind, language, context)
-    return Rendered("", _text(kind, language, context))
-
-
-def _text(kind: str, language: str, context: Mapping[str, Any]) -> str:
-    """A text is one line, whatever lines its template has."""
+def event_of(kind: str, channel: str, context: Mapping[str, Any]) -> str:
+    """Return whose words a message is written in. An e-mail's answer has one frame for all outcomes."""
     outcome = context.get("outcome", "")
-    template = _first_of(language, [f"{kind}.{outcome}.sms.txt", f"{kind}.sms.txt"])
-    return " ".join(_fill(template, _values(context, language, say_short, LONGEST_NAME_IN_A_TEXT)).split())
+    if kind == "answer" and outcome in SAID_AS and channel == SMS:
+        kind, outcome = SAID_AS[outcome], ""
+    variant = VARIANTS.get(kind, "")
+    if variant and context.get(variant):
+        return f"{kind}.{variant}"
+    own = f"{kind}.{outcome}"
+    return own if outcome and channel == SMS and _is_written(own) else kind
 
 
-def _email(kind: str, language: str, context: Mapping[str, Any]) -> Rendered:
-    template = _first_of(language, [f"{kind}.email.txt"])
-    values = _values(context, language, say)
+def shipped(language: str, event: str, channel: str) -> Words:
+    """Return the words we come with. Raises FileNotFoundError for an event nobody has written."""
+    return _read(language, event, channel)
+
+
+def render(
+    kind: str, channel: str, language: str, context: Mapping[str, Any], changed: Changed = NOTHING_CHANGED
+) -> Rendered:
+    """Return a message's words. Raises FileNotFoundError for a kind nobody has written."""
+    language = language_of(language)
+    event = event_of(kind, channel, context)
+    words = changed.get((language, event, channel)) or shipped(language, event, channel)
+    return fill_in(words, channel, language, context, changed)
+
+
+def fill_in(
+    words: Words, channel: str, language: str, context: Mapping[str, Any], changed: Changed = NOTHING_CHANGED
+) -> Rendered:
+    """Return ``words`` as they are sent: a text is one line, whatever lines it is written in."""
+    values = values_of(channel, language, context)
+    if channel != EMAIL:
+        return Rendered("", " ".join(fill(words.text, values).split()))
+    signature = changed.get((language, SIGNATURE, EMAIL)) or shipped(language, SIGNATURE, EMAIL)
+    values[SIGNATURE] = fill(signature.text, values)
     if context.get("outcome"):  # an answer says in an e-mail what it says in a text
-        values["text"] = _text(kind, language, context)
-    first, _, rest = _fill(template, values).partition("\n")
-    body = re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in rest.split("\n")))
-    return Rendered(first.removeprefix(_SUBJECT).strip(), f"{body.strip()}\n")
+        values["answer"] = render("answer", SMS, language, context, changed).body
+    body = re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in fill(words.text, values).split("\n")))
+    return Rendered(" ".join(fill(words.subject, values).split()), f"{body.strip()}\n")
 
 
-def _values(context: Mapping[str, Any], language: str, speak: Any, longest: int | None = None) -> dict[str, Any]:
-    """Return what a template shows: every value as plain text, every moment as people say it."""
+def values_of(channel: str, language: str, context: Mapping[str, Any]) -> dict[str, str]:
+    """Return what each placeholder becomes: every value as plain text, every moment as people say it."""
+    speak, longest = (say, None) if channel == EMAIL else (say_short, LONGEST_NAME_IN_A_TEXT)
     names_zone = bool(context.get("zone"))
 
     def said(moment: datetime | None, *, zone: bool = names_zone) -> str:
@@ -91,14 +132,23 @@ def _values(context: Mapping[str, Any], language: str, speak: Any, longest: int 
         "code": plain(context.get("code", "")),
         "reference": plain(context.get("reference", "")),
         "link": plain(context.get("link", "")),
-        "when": said(context.get("start")),
+        "time": said(context.get("start")),
         "by": said(context.get("call_after")),
         "keep": said(context.get("keep"), zone=False),
         "replaces": said(context.get("replaces"), zone=False),
-        "busy": bool(context.get("busy")),
-        "staff": bool(context.get("staff")),
-        "choices": [{"code": plain(code), "when": said(at)} for code, at in context.get("choices", ())],
+        "choices": _choices(channel, language, context.get("choices", ()), said),
     }
+
+
+def _choices(channel: str, language: str, choices: Any, said: Callable[[datetime], str]) -> str:
+    """Return the times to choose from, in a text as one sentence: the file's second line says the last of them."""
+    lines = _path(language, "choice", channel).read_text(encoding="utf-8").splitlines()
+    shown = list(choices)
+    parts = [
+        fill(lines[-1 if 0 < place == len(shown) - 1 else 0], {"code": plain(code), "time": said(at)})
+        for place, (code, at) in enumerate(shown)
+    ]
+    return ("\n" if channel == EMAIL else ", ").join(parts)
 
 
 def plain(value: object) -> str:
@@ -114,15 +164,19 @@ def _cut(text: str, longest: int | None) -> str:
     return f"{text[: longest - 3].rstrip()}..."
 
 
-def _fill(template: Template, values: Mapping[str, Any]) -> str:
-    return template.render(Context(values, autoescape=False))
+@cache
+def _read(language: str, event: str, channel: str) -> Words:
+    written = _path(language, event, channel).read_text(encoding="utf-8").strip()
+    if not written.startswith(_SUBJECT):
+        return Words("", written)
+    first, _, rest = written.partition("\n")
+    return Words(first.removeprefix(_SUBJECT).strip(), rest.strip())
 
 
-def _first_of(language: str, names: list[str]) -> Template:
-    return _engine().select_template([f"{language}/{name}" for name in names if ".." not in name])
+@cache
+def _is_written(event: str) -> bool:
+    return _path("en", event, SMS).exists()
 
 
-@lru_cache(maxsize=1)
-def _engine() -> Engine:
-    # An engine of its own: these are texts, in which "<" and "&" are letters, and they need no context processors.
-    return Engine(dirs=[str(settings.BASE_DIR / "templates" / "messages")], autoescape=False)
+def _path(language: str, event: str, channel: str) -> Path:
+    return Path(settings.BASE_DIR, "templates", "messages", language, f"{event}.{channel}.txt")

@@ -3,6 +3,7 @@
 from waitlist.models.entries import EntryWindow, MatchKey, WaitlistEntry
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
 from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
+from waitlist.models.words import LaunchStatement, MessageTemplate
 
 __all__ = [
     "AcceptanceTally",
@@ -11,9 +12,11 @@ __all__ = [
     "Claim",
     "ConsentRecord",
     "EntryWindow",
+    "LaunchStatement",
     "MatchKey",
     "MatchSummary",
     "Message",
+    "MessageTemplate",
     "Offer",
     "OutreachPolicy",
     "Reply",

@@ -197,6 +197,9 @@ class Message(ScopedModel):
     carrier_id = models.CharField(max_length=120, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     correlation_id = models.CharField(max_length=32, blank=True)
+    test_by = models.CharField(
+        max_length=150, blank=True, help_text="Who sent this to themselves to see how it arrives; empty for real ones."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True, blank=True)
 
