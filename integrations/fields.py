@@ -32,7 +32,8 @@ class Transform(TextChoices):
 class Field:
     """One detail. ``fixed``: why its owner is always the EHR; empty where the practice may take it over.
 
-    ``many``: a patient may have several, each by its rank. ``always``: a patient without one is a failure.
+    ``many``: a patient may have several, each by its rank. ``always``: a patient without one is a failure. ``usual``:
+    most have one, so that hundreds in a row without are one.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Field:
     fixed: str = ""
     many: bool = False
     always: bool = False
+    usual: bool = False
 
 
 _IDENTITY = "The EHR’s legal name and birth date always win: by them we make sure that it is the same person."
@@ -92,6 +94,7 @@ FIELDS: dict[str, Field] = {
             transform=Transform.PHONE,
             fixed=_REACH,
             many=True,
+            usual=True,
         ),
         Field(
             "emails",

@@ -89,7 +89,7 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         patient = Patient.objects.get(pk=external.object_id)
         if not is_news:
             return patient
-        columns = DESCRIBED - ours(source)
+        columns = DESCRIBED - ours(source) - _unread(record)
     describe(patient, record, columns)
     patient.replaced_by = _replacement(source, patient, record)
     # Of a patient that is known no other columns are written: somebody may be changing the practice's part meanwhile.
@@ -105,7 +105,7 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         )
     _keep_search_tokens(patient)
     _keep_identifiers(source, patient, record.identifiers)
-    _keep_contacts(patient, record.contacts)
+    _keep_contacts(patient, record)
     return patient
 
 
@@ -132,6 +132,12 @@ def ours(source: Source) -> frozenset[str]:
     """Return the columns that the practice has taken over from this source, as of now."""
     owned = Source.objects.values_list("practice_owns", flat=True).get(pk=source.pk)
     return MAY_BE_OURS & {*owned}
+
+
+def _unread(record: PatientRecord) -> set[str]:
+    """Return the columns that are left as they are, an index with what it is made of."""
+    indexes = {"family_name": "family_index", "birth_date": "birth_date_index"}
+    return {*record.unread, *(indexes[field] for field in record.unread & indexes.keys())}
 
 
 def describe(patient: Patient, record: PatientRecord, columns: Iterable[str] = DESCRIBED) -> None:
@@ -216,10 +222,12 @@ def _keep_identifiers(source: Source, patient: Patient, records: tuple[Identifie
             )
 
 
-def _keep_contacts(patient: Patient, records: tuple[ContactRecord, ...]) -> None:
-    held = {(row.system, row.address_index): row for row in patient.contact_points.all()}
+def _keep_contacts(patient: Patient, record: PatientRecord) -> None:
+    records = record.contacts
+    unread = {system for field, system in (("phones", "phone"), ("emails", "email")) if field in record.unread}
+    held = {(row.system, row.address_index): row for row in patient.contact_points.exclude(system__in=unread)}
     told: set[tuple[str, str]] = set()
-    for row in contact_points(patient, records):
+    for row in contact_points(patient, tuple(each for each in records if each.system not in unread)):
         key = (row.system, row.address_index)
         told.add(key)
         if key in held:

@@ -80,7 +80,8 @@ class EmergencyContact:
 class PatientRecord:
     """A person at the source. ``replaced_by`` is the external id of the record to be used instead.
 
-    ``portal_active`` is None where the source does not say.
+    ``portal_active`` is None where the source does not say. ``unread`` names details of which something came that
+    could not be read: of a patient who is known they stay as they are.
     """
 
     external_id: str
@@ -98,6 +99,7 @@ class PatientRecord:
     address: str = ""
     emergency_contact: EmergencyContact | None = None
     portal_active: bool | None = None
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
 from integrations.ehr.fhir.stored import stored, stored_version
 from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.field_reading import FieldBook
 from integrations.ehr.gateway import (
     Booking,
     Capabilities,
@@ -60,6 +61,7 @@ class FhirGateway:
         self._connection = connection
         self.transport = Transport(connection, writeback=writeback)
         self._codes = CodeBook(connection)
+        self._fields = FieldBook(connection)
         self._zones: dict[str, ZoneInfo | None] = {}
         self._roles: dict[str, str] = {}
         self._reader = Reader(self.transport.base_url, self._codes, self._zone_of, self._practitioner_of_role)
@@ -80,6 +82,7 @@ class FhirGateway:
             return search.guarded(lambda raw: self._parse(kind, raw, fallback_version), resource)
         finally:
             self._codes.flush()
+            self._fields.flush()
 
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
         """Return the appointment with this identifier, a live one before a cancelled one, or None.
@@ -120,6 +123,7 @@ class FhirGateway:
             # What one of several searches finds in all says nothing about all of them.
             yield read if len(searches) == 1 else replace(read, total=None)
             self._codes.flush()
+            self._fields.flush()
 
     def window_searches(self) -> list[list[tuple[str, str]]]:
         """Return the searches that together find every appointment of the window."""
@@ -208,9 +212,9 @@ class FhirGateway:
         if kind == "appointment":
             return self._reader.appointment(resource, fallback_version)
         if kind == "patient":
-            return people.patient_record(
-                resource, self.transport.base_url, self._connection.mrn_system, fallback_version
-            )
+            base_url, mrn_system = self.transport.base_url, self._connection.mrn_system
+            told = people.patient_record(resource, base_url, mrn_system, fallback_version)
+            return self._fields.read(resource, told)
         if kind == "provider":
             return people.provider_record(resource, fallback_version)
         return people.location_record(resource, fallback_version)

@@ -68,6 +68,7 @@ def patient_record(resource: Json, base_url: str, mrn_system: str = "", fallback
         contacts=tuple(_contacts(resource, born)),
         address=_home(resource),
         emergency_contact=_emergency_contact(resource),
+        unread=frozenset({"birth_date"} if born is None and resource.get("birthDate") else ()),
     )
 
 
@@ -198,6 +199,11 @@ def _is_minor(born: date) -> bool:
 def _is_guardian(relation: Json) -> bool:
     said = " ".join([text(relation.get("text")), *(text(each.get("display")) for each in items(relation, "coding"))])
     return bool(_GUARDIAN_CODES & codes(relation)) or any(word in said.lower() for word in _GUARDIAN_WORDS)
+
+
+def contacts(points: list[Json]) -> list[ContactRecord]:
+    """Return the telephone numbers and e-mail addresses among FHIR ContactPoints."""
+    return [found for point in points for found in _contact(point, guardian=False)]
 
 
 def _contact(point: Json, *, guardian: bool) -> Iterator[ContactRecord]:

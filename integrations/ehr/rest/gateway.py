@@ -23,6 +23,7 @@ from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import Json, Unreadable, resource_id, version_of
 from integrations.ehr.fhir.free_time import LONGEST, joined
 from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.field_reading import FieldBook
 from integrations.ehr.gateway import (
     Booking,
     Capabilities,
@@ -76,6 +77,7 @@ class RestGateway:
         self.capabilities: Capabilities = adapter.declaration.capabilities
         self.transport = self._transport(writeback=writeback)
         self._codes = CodeBook(connection)
+        self._fields = FieldBook(connection)
         self._zones: dict[str, ZoneInfo | None] = {}
         self._reader = Reader(self.transport.base_url, self._codes, self._zone_of)
 
@@ -98,6 +100,7 @@ class RestGateway:
             return search.guarded(lambda raw: self._parse(kind, raw), resource)
         finally:
             self._codes.flush()
+            self._fields.flush()
 
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
         """Return the appointment with our key, a live one before a cancelled one, or None; raises Rejected."""
@@ -122,6 +125,7 @@ class RestGateway:
         for page in self._pages(_window() if kind == "appointment" else Wanted(kind), transport):
             yield search.read_page(page, TYPES[kind], lambda resource: self._parse(kind, resource), held)
             self._codes.flush()
+            self._fields.flush()
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time the system shows as free now."""
@@ -225,7 +229,8 @@ class RestGateway:
         if kind == "appointment":
             return self._reader.appointment(resource)
         if kind == "patient":
-            return people.patient_record(resource, self.transport.base_url, self._connection.mrn_system)
+            told = people.patient_record(resource, self.transport.base_url, self._connection.mrn_system)
+            return self._fields.read(resource, told)
         return people.provider_record(resource) if kind == "provider" else people.location_record(resource)
 
     def _appointments(self, wanted: Wanted) -> list[AppointmentRecord]:

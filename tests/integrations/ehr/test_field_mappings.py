@@ -1,0 +1,153 @@
+"""Details of patients by the practice's own paths: they are followed, they are counted, and they do no harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from integrations.ehr.fhir.adapter import FhirGateway
+from integrations.field_health import EMPTY_AFTER, TOLD_AFTER
+from integrations.models import Connection, FieldHealth, FieldMapping
+from scheduling.models import WorkItem
+from scheduling.patients import apply_patient
+from scheduling.records import ContactRecord, EmergencyContact, PatientRecord
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+PORTAL = "Patient.extension.where(url = 'urn:portal').valueCode"
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return factories.connection("elm")
+
+
+def mapped(connection: Connection, field: str, path: str, transform: str = "trim") -> None:
+    FieldMapping.objects.create(connection=connection, field=field, path=path, transform=transform)
+
+
+def read(connection: Connection, **fields: Any) -> PatientRecord:
+    resource = {
+        "resourceType": "Patient",
+        "id": "p-1",
+        "name": [{"use": "official", "given": ["Roberta"], "family": "Sample"}, {"use": "usual", "given": ["Bo"]}],
+        "birthDate": "1980-01-02",
+        "telecom": [{"system": "phone", "value": "+12125550101", "rank": 2}],
+        **fields,
+    }
+    found = FhirGateway(connection).read("patient", resource)
+    assert isinstance(found, PatientRecord)
+    return found
+
+
+def health(connection: Connection, field: str) -> FieldHealth:
+    return FieldHealth.objects.get(connection=connection, field=field)
+
+
+def test_details_are_carried_by_declared_mappings(connection: Connection) -> None:
+    mapped(connection, "preferred_name", "Patient.extension.where(url = 'urn:called').valueString", "title")
+    mapped(connection, "language", "Patient.communication.language.coding.where(system = 'urn:lang').code", "language")
+    mapped(connection, "phones", "Patient.telecom.where(use = 'mobile') | Patient.extension.valuePhone", "phone")
+    mapped(connection, "emails", "Patient.extension.where(url = 'urn:mail').valueString", "lower")
+    mapped(connection, "emergency_contact", "Patient.contact.where(relationship.text = 'ICE')")
+    mapped(connection, "portal_active", PORTAL, "yes_no")
+
+    told = read(
+        connection,
+        extension=[
+            {"url": "urn:called", "valueString": " BOBBY "},
+            {"url": "urn:mail", "valueString": "A@Example.org"},
+            {"url": "urn:mail", "valueString": "b@example.org"},
+            {"url": "urn:portal", "valueCode": "inactive"},
+        ],
+        communication=[{"language": {"coding": [{"system": "urn:lang", "code": "es_MX"}]}}],
+        telecom=[
+            {"system": "phone", "value": "(212) 555-0102", "use": "mobile", "rank": 1},
+            {"system": "phone", "value": "(212) 555-0103", "use": "work"},
+        ],
+        contact=[{"relationship": [{"text": "ICE"}], "name": {"text": "Ana Ruiz"}}],
+    )
+
+    assert (told.given_name, told.family_name, told.preferred_name) == ("Roberta", "Sample", "Bobby")
+    assert (told.language, told.portal_active) == ("es-MX", False)
+    assert told.emergency_contact == EmergencyContact("Ana Ruiz", "ICE")
+    assert told.contacts == (
+        ContactRecord("email", "a@example.org", rank=1),
+        ContactRecord("email", "b@example.org", rank=2),
+        ContactRecord("phone", "+12125550102", "mobile", 1),
+    )
+
+
+def test_what_cannot_be_read_is_counted_and_leaves_what_is_held(connection: Connection) -> None:
+    kept = apply_patient(connection.source, read(connection), timezone.now())
+    mapped(connection, "preferred_name", "Patient.name")
+    mapped(connection, "phones", "Patient.telecom.value", "phone")
+
+    told = read(connection, telecom=[{"system": "phone", "value": "ask the daughter"}], birthDate="1980")
+
+    assert told.unread == {"preferred_name", "phones", "birth_date"}
+    apply_patient(connection.source, told, timezone.now() + timedelta(seconds=1))
+    kept.refresh_from_db()
+    assert (kept.preferred_name, str(kept.birth_date), bool(kept.birth_date_index)) == ("Bo", "1980-01-02", True)
+    assert [(row.value, row.use) for row in kept.contact_points.all()] == [("+12125550101", "")]
+    row = health(connection, "preferred_name")
+    assert (row.failures, row.last_good_value, row.last_good_external_id) == (1, "Bo", "p-1")
+    assert row.failing_since is not None
+    assert row.last_problem == "the path leads to a whole element, not to a value in it"
+
+
+def test_a_field_that_keeps_failing_becomes_work_and_stops_being_it_by_itself(connection: Connection) -> None:
+    mapped(connection, "portal_active", PORTAL, "yes_no")
+    bad, good = ([{"url": "urn:portal", "valueCode": word}] for word in ("perhaps", "active"))
+    for _ in range(TOLD_AFTER - 1):
+        read(connection, extension=bad)
+    assert not WorkItem.objects.exists()
+    read(connection, extension=bad)
+    item = WorkItem.objects.get()
+    assert (item.kind, item.status) == ("mapping.field", "open")
+    since = health(connection, "portal_active").failing_since
+    read(connection, extension=bad)
+    assert health(connection, "portal_active").failing_since == since
+
+    read(connection, extension=good)
+
+    item.refresh_from_db()
+    row = health(connection, "portal_active")
+    assert (item.status, row.failures, row.failing_since, row.last_good_value) == ("done", 0, None, "yes")
+
+
+def test_a_field_that_moved_away_is_noticed_though_nothing_is_wrong_with_any_patient(connection: Connection) -> None:
+    read(connection)
+    FieldHealth.objects.filter(field__in=("phones", "preferred_name")).update(empty=EMPTY_AFTER - 1)
+    read(connection, telecom=[], name=[{"use": "official", "given": ["Roberta"], "family": "Sample"}])
+    # Few have a preferred name; nearly all have a telephone.
+    assert [item.title for item in WorkItem.objects.all()] == [
+        "A detail of patients no longer comes from the EHR: Telephone numbers"
+    ]
+
+
+def test_one_strange_resource_never_ends_a_page(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped(connection, "language", "Patient.name.family + 1", "language")
+    assert "language" in read(connection, name=[{"family": "A"}, {"family": "B"}]).unread
+
+
+def test_while_all_is_well_a_page_of_patients_costs_one_query(
+    connection: Connection, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    gateway = FhirGateway(connection)
+    phone = {"system": "phone", "value": "1"}
+    resource = {
+        "resourceType": "Patient",
+        "id": "p-1",
+        "name": [{"family": "A"}],
+        "birthDate": "1980-01-02",
+        "telecom": phone,
+    }
+    gateway.read("patient", resource)
+    with django_assert_num_queries(1):
+        gateway.read("patient", resource)
