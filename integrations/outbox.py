@@ -19,7 +19,7 @@ from integrations.attempt import Attempt
 from integrations.ehr import outage
 from integrations.ehr.gateway import GatewayError, OutcomeUnknown
 from integrations.models import Connection
-from scheduling import practice, writebacks
+from scheduling import practice, shadow, writebacks
 from scheduling.exceptions import IllegalTransition, UnknownReference
 from scheduling.models import Writeback
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: What may have been stored is looked up so soon after its answer was lost.
 FIRST_LOOK = timedelta(seconds=1)
+#: A write that a shadow run holds up is looked at again after so long.
+SHADOW_WAIT = timedelta(seconds=60)
 #: A row that outlives its retry schedule by so many tries kills its workers.
 CRASHES_FORGIVEN = 2
 
@@ -71,6 +73,8 @@ def _attempt(attempt: Attempt) -> None:
     attempt.connection = connection
     if row.attempts > len(settings.WRITE_RETRY_SECONDS) + CRASHES_FORGIVEN:
         outcomes.dead(row, row.error_code or "worker_lost", "Working on it stopped the worker each time.")
+    elif not attempt.may_have_worked and shadow.is_on(row.source_id):
+        writebacks.postpone(row, timezone.now() + SHADOW_WAIT, row.error_code, row.error_detail, counts=False)
     elif practice.is_paused() and not attempt.may_have_worked:
         writebacks.postpone(row, timezone.now(), row.error_code, row.error_detail, counts=False)
     elif not outage.answers(connection):

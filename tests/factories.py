@@ -29,7 +29,7 @@ from scheduling.models import (
     Provider,
     Source,
 )
-from waitlist.models import Channel, ConsentRecord, EntryWindow, Offer, OutreachPolicy, WaitlistEntry
+from waitlist.models import Channel, ConsentRecord, EntryWindow, Offer, OutreachPolicy, ShadowOffer, WaitlistEntry
 
 _serial = itertools.count(1)
 
@@ -270,6 +270,24 @@ def offer(opening: Opening, entry: WaitlistEntry, **fields: Any) -> Offer:
             "code": f"{number % 100:02d}",
             "token_hash": f"{number:064d}",
             "expires_at": timezone.now() + timedelta(hours=1),
+            **fields,
+        },
+    )
+
+
+def shadow_offer(opening: Opening, entry: WaitlistEntry, **fields: Any) -> ShadowOffer:
+    """Whom a shadow run would have offered the whole opening, by message."""
+    return ShadowOffer.objects.create(
+        opening=opening,
+        entry=entry,
+        appointment_type=entry.appointment_type,
+        **{
+            "start": opening.start,
+            "end": opening.end,
+            "wave": 1,
+            "rank": 1,
+            "way": ShadowOffer.Way.MESSAGE,
+            "created_at": timezone.now(),
             **fields,
         },
     )

@@ -12,12 +12,14 @@ from auditlog.models import LogEntry
 from django.db import IntegrityError, transaction
 
 from audit.log import record_changes
+from scheduling import shadow
 from scheduling.models import ContactPoint, Opening, Practice, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
 from waitlist import consent, house_words, links, messages, pacing, wording
 from waitlist.facts import Fit, OpeningFacts
 from waitlist.models import Channel, Message, Offer, WaitlistEntry
+from waitlist.ranking import Ranked
 from waitlist.reasons import Reason
 
 #: An offer is open for so long, but never beyond the opening's cut-off.
@@ -28,6 +30,8 @@ CODE_REST = timedelta(days=7)
 OFFERED_AFRESH = (Offer.Status.TOO_LATE, Offer.Status.WITHDRAWN)
 #: Reasons that leave the machine free to write to the patient itself.
 NO_CAUTION = frozenset({Reason.SUITS, Reason.CALL})
+#: Offers name nobody: these are not decrypted for them.
+NAMES = ("patient__given_name", "patient__family_name", "patient__preferred_name")
 #: Why staff offer a time on the phone.
 NEEDS_A_WORD, NO_WAY = "This visit needs a word with the patient first.", "No text or e-mail may be sent."
 
@@ -47,6 +51,15 @@ class Plan:
     def needs_a_person(self) -> bool:
         """Whether staff talk to the patient instead of the machine."""
         return not NO_CAUTION.issuperset(self.codes)
+
+
+def plan_of(wave: Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
+    """Return the offer that a verdict which suits stands for."""
+    verdict = ranked.verdict
+    fit = wave.facts.fit(verdict.type_id)
+    if fit is None or verdict.start is None or verdict.end is None:
+        raise ValueError("a verdict that suits names a type taken here and a time")
+    return Plan(entry, ranked.rank, verdict.start, verdict.end, fit, tuple(verdict.codes))
 
 
 @dataclass(slots=True)
@@ -122,7 +135,10 @@ def make(wave: Wave, plans: Sequence[tuple[Plan, list[ContactPoint]]], status: s
     """Store offers, sent or proposed, and put what is sent on the outbox or the call list; return those stored.
 
     The database may say no to one: its patient has another live offer, or had one of this opening that stands.
+    In shadow none is made.
     """
+    if shadow.is_on(wave.opening.source_id):
+        return []
     drafts = _drafts(wave, plans, status)
     stored = _insert([draft for draft in drafts if draft.offer.pk is None])
     for draft in (draft for draft in drafts if draft.offer.pk is not None and draft not in stored):
@@ -134,9 +150,9 @@ def make(wave: Wave, plans: Sequence[tuple[Plan, list[ContactPoint]]], status: s
 
 
 def send_proposed(wave: Wave, plan: Plan, offer: Offer, contacts: list[ContactPoint]) -> bool:
-    """A person said "send": make the proposal a live offer. False when the patient has another one by now."""
+    """A person said "send": make the proposal a live offer. False in shadow, or when the patient has another one."""
     draft = Draft(plan, contacts, links.make_token(), offer)
-    if not _offer_again(wave, draft, Offer.Status.SENT):
+    if shadow.is_on(wave.opening.source_id) or not _offer_again(wave, draft, Offer.Status.SENT):
         return False
     _reach(wave, [draft])
     return True

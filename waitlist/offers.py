@@ -14,11 +14,11 @@ from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import candidates, match_summary, offering, pacing, ranking, rates, verdicts
+from waitlist import candidates, match_summary, offering, pacing, ranking, rates, shadow, verdicts
 from waitlist.explain import why_not
 from waitlist.facts import OpeningFacts
 from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
-from waitlist.offering import Plan
+from waitlist.offering import NAMES, Plan
 from waitlist.policies import policy_for
 from waitlist.ranking import Ranked
 from waitlist.withdrawal import OUT, ask_first_key, end_late, expire, withdraw
@@ -29,8 +29,6 @@ __all__ = ["OUT", "end_late", "expire", "send_wave", "why_not", "withdraw"]
 FRESH_FOR = timedelta(seconds=60)
 #: So many more than the wave's size are at hand, should the database refuse an offer.
 SPARE = 8
-#: Offers name nobody: these are not decrypted for them.
-NAMES = ("patient__given_name", "patient__family_name", "patient__preferred_name")
 #: Openings that waited for the morning start spread over this time.
 STAGGER = timedelta(minutes=5)
 
@@ -53,6 +51,10 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
         return 0
     pace = _pace(opening, facts, policy)
     wave = offering.Wave(opening, facts, opening.waves_sent + 1, house)
+    if opening.source.in_shadow:
+        at = shadow.note_wave(wave, pace)
+        openings.request_check(opening.pk, _after_the_night(opening, at, facts, policy, cut_off_at))
+        return 0
     if not _send_proposed(wave) and pace.size:
         _offer_to_the_next(wave, pace.size)
     _see_to_the_next(wave, pace, policy, cut_off_at)
@@ -62,7 +64,10 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
 def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy) -> pacing.Wave:
     lead = facts.start - facts.now
     rate = rates.acceptance_for({fit.type_id for fit in facts.fits if fit.is_on}, lead)
-    waiting = opening.offers.filter(status=Offer.Status.SENT).count() if opening.waves_sent else 0
+    if opening.source.in_shadow:
+        waiting = opening.shadow_offers.count()  # as if nobody had answered yet
+    else:
+        waiting = opening.offers.filter(status=Offer.Status.SENT).count() if opening.waves_sent else 0
     return pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting)
 
 
@@ -157,7 +162,7 @@ def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
     suited = [each for each in ranked if each.verdict.eligible]
     rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up").defer(*NAMES)
     entries = rows.in_bulk([each.entry_id for each in suited])
-    plans = [_plan(wave, each, entries[each.entry_id]) for each in suited if each.entry_id in entries]
+    plans = [offering.plan_of(wave, each, entries[each.entry_id]) for each in suited if each.entry_id in entries]
     wave.prepare(plan.entry for plan in plans)
     if not wave.opening.waves_sent and any(plan.fit.mode == Bookable.Mode.ASK_FIRST for plan in plans[:size]):
         offered = _propose(wave, plans, size)
@@ -174,14 +179,6 @@ def _somebody_sleeps(facts: OpeningFacts, ranked: Iterable[Ranked]) -> bool:
     return any(
         pacing.is_quiet(facts.now, ZoneInfo(zone) if zone else facts.zone, fit.policy) for zone, fit in clocks if fit
     )
-
-
-def _plan(wave: offering.Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
-    verdict = ranked.verdict
-    fit = wave.facts.fit(verdict.type_id)
-    if fit is None or verdict.start is None or verdict.end is None:
-        raise ValueError("a verdict that suits names a type taken here and a time")
-    return Plan(entry, ranked.rank, verdict.start, verdict.end, fit, tuple(verdict.codes))
 
 
 def _make(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
@@ -224,11 +221,7 @@ def _see_to_the_next(wave: offering.Wave, pace: pacing.Wave, policy: pacing.Poli
     if opening.held:  # proposed: the next look is at the end, unless a person acts
         openings.request_check(opening.pk, cut_off_at)
         return
-    at = wave.facts.now + pace.gap
-    quiet = pacing.quiet_until(at, wave.facts.zone, policy)
-    if quiet is not None and quiet < cut_off_at:
-        at = _staggered(opening, quiet)
-    at = min(at, cut_off_at)
+    at = _after_the_night(opening, wave.facts.now + pace.gap, wave.facts, policy, cut_off_at)
     if wave.sent + wave.calls:
         _count(opening, wave.number)
         _tell_of(wave, pace)
@@ -237,6 +230,16 @@ def _see_to_the_next(wave: offering.Wave, pace: pacing.Wave, policy: pacing.Poli
     else:
         _tell_once(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
     openings.request_check(opening.pk, at)
+
+
+def _after_the_night(
+    opening: Opening, at: datetime, facts: OpeningFacts, policy: pacing.Policy, cut_off_at: datetime
+) -> datetime:
+    """Return ``at``, or the morning after it, but never later than the cut-off."""
+    quiet = pacing.quiet_until(at, facts.zone, policy)
+    if quiet is not None and quiet < cut_off_at:
+        at = _staggered(opening, quiet)
+    return min(at, cut_off_at)
 
 
 def _tell_of(wave: offering.Wave, pace: pacing.Wave) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from django.utils import timezone
 
-from scheduling import practice
+from scheduling import practice, shadow
 from scheduling.models import ContactPoint, Opening
 from waitlist import consent
 from waitlist.models import Message, Offer
@@ -40,6 +40,8 @@ def may_send(message: Message, now: datetime | None = None) -> Decision:
     reason = _against_the_person(message, now) or _against_the_address(message) or _against_the_time(message, now)
     if reason:
         return Decision("suppress", reason=reason)
+    if _is_in_shadow(message):
+        return Decision("wait", until=now + LOOK_AGAIN)
     if not message.initiated:
         return SEND
     if practice.is_paused() or _is_held(message):
@@ -83,6 +85,13 @@ def _against_the_time(message: Message, now: datetime) -> str:
         return "offer_over"
     opening = message.opening
     return "opening_over" if opening is not None and opening.status not in Opening.LIVE else ""
+
+
+def _is_in_shadow(message: Message) -> bool:
+    """Nothing about a shadow run's openings is told, and we start nothing with patients known only there."""
+    if message.opening is not None:
+        return shadow.is_on(message.opening.source_id)
+    return message.initiated and shadow.covers(message.patient_id)
 
 
 def _is_held(message: Message) -> bool:

@@ -10,7 +10,7 @@ from django.db import OperationalError, models, transaction
 from django.db.models import F, Q
 
 from audit.context import current_actor
-from scheduling import openings, writebacks
+from scheduling import openings, shadow, writebacks
 from scheduling.models import Appointment, AppointmentType, Opening, Patient, Provider
 from scheduling.records import Interval
 from scheduling.story import tell
@@ -128,6 +128,8 @@ def _book(wish: Wish) -> Claim:
     opening = openings.take(wish.opening.pk, by_staff=wish.by_staff, now=wish.now)
     if opening is None:
         raise Lost(_reason_now(wish))
+    if shadow.is_on(opening.source_id):
+        raise Lost(Outcome.HELD)
     if not openings.interval_of(opening).covers(wish.interval):
         raise Lost(Outcome.CHANGED)
     _lock_and_compare(wish, opening)

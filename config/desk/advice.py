@@ -8,6 +8,9 @@ from scheduling.models import Opening
 from waitlist.models import Claim, Offer
 
 _CHECKING = "The EHR is being asked whether this time is really free. You need to do nothing."
+_IN_SHADOW = (
+    "Shadow: below stands who would have been offered this time. Nobody is told and nothing is booked from here."
+)
 
 _HELD = {
     Opening.Held.PROVIDER_DAY: "Nobody is offered this time until somebody says whether the provider is in or out.",
@@ -20,7 +23,9 @@ _HELD = {
 }
 
 
-def what_next(opening: Opening, offers: Sequence[Offer], claims: Sequence[Claim], *, is_paused: bool) -> str:
+def what_next(
+    opening: Opening, offers: Sequence[Offer], claims: Sequence[Claim], *, is_paused: bool, in_shadow: bool = False
+) -> str:
     """Return what the front desk should know and do now about ``opening``; it may name the patient who has it."""
     if opening.status == Opening.Status.CLAIMED:
         return _claimed(claims)
@@ -30,6 +35,8 @@ def what_next(opening: Opening, offers: Sequence[Offer], claims: Sequence[Claim]
         return "This time is not offered to anybody any more."
     if is_paused:
         return "Everything is paused, so nobody is offered this time. Press “Go on” above when it may go on."
+    if in_shadow and opening.held in ("", Opening.Held.ASK_FIRST):
+        return _IN_SHADOW
     if opening.held:
         return _HELD[Opening.Held(opening.held)]
     return _offered(offers) if opening.status == Opening.Status.OFFERING else _CHECKING

@@ -25,6 +25,7 @@ from integrations.ehr.progress import progress_of
 from integrations.models import CodeMapping, Connection
 from scheduling import going_live
 from scheduling.models import Bookable, Provider
+from waitlist import shadow
 
 VIEW, CHANGE, OPERATE = (
     "integrations.view_connection",
@@ -70,6 +71,8 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "unmapped": unmapped.count(),
         **_load_of(row),
         "clinicians": going_live.readiness(row.source),
+        "unmapped_types": unmapped.filter(domain=CodeMapping.Domain.TYPE).count(),
+        "unmapped_reasons": unmapped.filter(domain=CodeMapping.Domain.REASON).count(),
         "may_change": request.user.has_perm(CHANGE),
         "may_operate": request.user.has_perm(OPERATE),
         "may_go_live": request.user.has_perm("scheduling.change_bookable"),
@@ -166,6 +169,45 @@ def _start(request: HttpRequest, row: Connection) -> None:
         messages.info(request, f"Nothing changed: {row.source.name} is {row.get_state_display()}.")
 
 
+def _shadow(request: HttpRequest, row: Connection) -> None:
+    try:
+        found = shadow.begin(row.source)
+    except ValueError:
+        messages.info(request, f"Nothing changed: {row.source.name} is in shadow already.")
+        return
+    if found is not None:
+        messages.error(request, _still_under_way(row, found))
+        return
+    record(AccessRecord.Action.PAUSE, subject=row, reason="shadow")
+    messages.success(
+        request, f"{row.source.name} is in shadow: everything is computed from now on, nothing is sent or written."
+    )
+
+
+def _still_under_way(row: Connection, found: shadow.UnderWay) -> str:
+    counts = (
+        (found.offers, "offers that patients hold"),
+        (found.claims, "claims that wait for the EHR"),
+        (found.writes, "changes for the EHR"),
+        (found.messages, "messages to patients"),
+    )
+    told = "; ".join(f"{what}: {number}" for number, what in counts if number)
+    return (
+        f"Nothing changed: {row.source.name} is live, and this is still under way: {told}. A patient who says yes must "
+        "get the time. Set the clinicians to off, let these end, then begin the shadow run."
+    )
+
+
+def _live(request: HttpRequest, row: Connection) -> None:
+    if shadow.end(row.source):
+        record(AccessRecord.Action.RESUME, subject=row, reason="shadow")
+        messages.success(
+            request, f"{row.source.name} is out of shadow: each clinician works in the mode shown below from now on."
+        )
+    else:
+        messages.info(request, f"Nothing changed: {row.source.name} is not in shadow.")
+
+
 def _mode(request: HttpRequest, row: Connection) -> None:
     known = {each.provider.pk: each.provider for each in going_live.readiness(row.source)}
     provider: Provider | None = known.get(_number(request.POST.get("provider", "")))
@@ -186,5 +228,7 @@ _STEPS: dict[str, tuple[str, Callable[[HttpRequest, Connection], None]]] = {
     "key": (CHANGE, _key),
     "subscribe": (OPERATE, _subscribe),
     "start": (OPERATE, _start),
+    "shadow": (OPERATE, _shadow),
+    "live": (OPERATE, _live),
     "mode": ("scheduling.change_bookable", _mode),
 }

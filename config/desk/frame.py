@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from scheduling import shadow
 from scheduling.models import Practice, WorkItem
 
 
@@ -31,6 +32,7 @@ def frame(request: HttpRequest, installation: str) -> dict[str, Any]:
         "installation": installation,
         "places": _places(request) if signed_in else (),
         "may_pause": signed_in and may_pause(request),
+        "in_shadow": shadow.names() if signed_in else (),
         "shows_sandbox": signed_in and bool(getattr(settings, "SANDBOX_CONTROL_URL", "")),
     }
 

@@ -67,16 +67,20 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
     verdicts = list(CandidateVerdict.objects.filter(opening=opening).select_related("entry__patient").order_by("rank"))
     reasons = {row.entry_id: explain.explain_all(row.reasons) for row in verdicts}
     claims = list(Claim.objects.filter(opening=opening).select_related("patient", "appointment").order_by("-pk"))
-    offered = {offer.entry_id for offer in offers}
+    shadowed = list(opening.shadow_offers.select_related("entry__patient", "appointment_type"))
+    offered = {offer.entry_id for offer in offers} | {each.entry_id for each in shadowed}
     waiting = [(row, reasons[row.entry_id]) for row in verdicts if row.entry_id not in offered]
     practice = Practice.objects.filter(pk=1).first() or Practice()
     return {
         "practice": practice,
-        "what_next": what_next(opening, offers, claims, is_paused=practice.paused_at is not None),
+        "what_next": what_next(
+            opening, offers, claims, is_paused=practice.paused_at is not None, in_shadow=opening.source.in_shadow
+        ),
         "opening": opening,
         "zone": opening.location.zone,
         "state_shown": opening_state(opening),
         "offers": [(offer, reasons.get(offer.entry_id, "")) for offer in offers],
+        "shadow_offers": [(each, reasons.get(each.entry_id, "")) for each in shadowed],
         "waiting": waiting,
         "summary": _summary(opening),
         "claims": claims,
@@ -86,11 +90,14 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
         "remainders": opening.remainders.order_by("start"),
         "story": story_of(opening),
         "steps": steps_for(opening, request.user),
-        "can_choose": opening.status in Opening.CLAIMABLE and opening.start > timezone.now(),
+        "can_choose": opening.status in Opening.CLAIMABLE
+        and opening.start > timezone.now()
+        and not opening.source.in_shadow,
         "minutes": int(opening.duration.total_seconds() // 60),
         "by_hand": opening.mine_until is not None and opening.mine_until > timezone.now(),
         "patients": [
             *(offer.patient for offer in offers),
+            *(each.entry.patient for each in shadowed),
             *(row.entry.patient for row, _ in waiting),
             *(claim.patient for claim in claims),
         ],

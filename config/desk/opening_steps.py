@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,13 +16,18 @@ from django.views.decorators.http import require_http_methods
 
 from config.desk import booking
 from config.desk.rights import require
-from scheduling import openings
+from scheduling import openings, shadow
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Opening
 from waitlist.models import Claim, Offer
 
 User = AbstractBaseUser | AnonymousUser
+
+IN_SHADOW = (
+    "Nothing was done: this EHR is in shadow, so nobody is offered a time and nothing is booked from here. Book it in "
+    "the EHR itself, or end the shadow run on Connect."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Step:
 
     ``told`` lists before the click what will happen; ``run`` does it and returns what was done, or raises
     :class:`NotPossible`. Steps that patients notice are ``asked_twice``. ``needs`` names the form values it takes.
+    What ``reaches_out`` to patients or into the EHR cannot be done in shadow.
     """
 
     slug: str
@@ -50,7 +56,7 @@ class Step:
     asked_twice: bool = False
     needs: tuple[str, ...] = ()
     look: str = "plain"
-    address: str = field(default="")
+    reaches_out: bool = False
 
 
 class NotPossible(Exception):
@@ -61,7 +67,12 @@ def steps_for(opening: Opening, user: User) -> list[Step]:
     """Return the buttons that make sense for ``opening`` now, in the order they are shown."""
     if not user.has_perm("scheduling.change_opening"):  # type: ignore[union-attr]
         return []
-    return [step for step in STEPS if not step.needs and step.available(opening, user)]
+    in_shadow = shadow.is_on(opening.source_id)
+    return [
+        step
+        for step in STEPS
+        if not step.needs and step.available(opening, user) and not (in_shadow and step.reaches_out)
+    ]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -79,6 +90,8 @@ def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
     try:
         if not chosen.available(opening, request.user):
             raise NotPossible(f"Nothing changed: this opening is {opening.get_status_display()} now.")
+        if chosen.reaches_out and shadow.is_on(opening.source_id):
+            raise NotPossible(IN_SHADOW)
         if request.method == "POST":
             messages.success(request, chosen.run(asked))
             return back
@@ -186,6 +199,7 @@ STEPS: tuple[Step, ...] = (
         lambda asked: booking.send_proposed(asked.opening, asked.user),
         asked_twice=True,
         look="main",
+        reaches_out=True,
     ),
     Step(
         "mine",
@@ -226,6 +240,7 @@ STEPS: tuple[Step, ...] = (
         lambda asked: booking.book(asked.opening, asked.user, asked.values),
         asked_twice=True,
         needs=("patient", "entry", "choice"),
+        reaches_out=True,
     ),
     Step(
         "decline",

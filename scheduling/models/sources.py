@@ -19,7 +19,10 @@ class Source(models.Model):
     books_one_slot = models.BooleanField(
         default=False, help_text="On: the EHR books exactly one slot at a time, so only times that fit one are offered."
     )
-
+    shadow_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the last shadow run began: all computed, nothing sent."
+    )
+    shadow_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it ended.")
     practice_owns = models.JSONField(
         default=list,
         blank=True,
@@ -29,6 +32,11 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether everything is computed and nothing is offered, sent or written."""
+        return self.shadow_since is not None and self.shadow_until is None
 
 
 class ExternalId(models.Model):

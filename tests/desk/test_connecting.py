@@ -137,7 +137,7 @@ def test_the_ehr_is_asked_to_notify_us(ira: Client, practice: Practice, sandbox:
     assert created["status"] == 201
 
 
-@pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "mode"])
+@pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "shadow", "live", "mode"])
 def test_the_front_desk_takes_no_step(dana: Client, practice: Practice, name: str) -> None:
     answer = dana.post(f"{page_of(practice.connection)}{name}/")
     assert answer.status_code == 403
@@ -156,3 +156,24 @@ def test_a_paused_connection_is_started_from_here(ira: Client, practice: Practic
     Connection.objects.update(state="paused")
     assert step(ira, practice.connection, "start") == "The EHR is active: it is read now and every 5 minutes."
     assert Connection.objects.get().state == "active"
+
+
+def test_a_shadow_run_is_begun_and_ended_and_each_page_says_so(ira: Client, dana: Client, practice: Practice) -> None:
+    CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
+    words = text_of(ira.get(page_of(practice.connection)))
+    assert "not in shadow Still unmapped: 1 reason; their openings wait for staff" in words
+    assert step(ira, practice.connection, "shadow").startswith("The EHR is in shadow: everything is computed")
+    assert step(ira, practice.connection, "shadow") == "Nothing changed: The EHR is in shadow already."
+    assert records("pause") == [("integrations.connection", str(practice.connection.pk))]
+    assert "Shadow: nothing is sent or written for The EHR." in text_of(dana.get("/admin/"))
+    assert "End the shadow run" in text_of(ira.get(page_of(practice.connection)))
+    assert "is out of shadow" in step(ira, practice.connection, "live")
+    assert step(ira, practice.connection, "live") == "Nothing changed: The EHR is not in shadow."
+    assert "Shadow: nothing is sent" not in text_of(dana.get("/admin/"))
+
+
+def test_a_shadow_run_waits_for_what_is_under_way(ira: Client, practice: Practice) -> None:
+    factories.offer(practice.opening(), practice.entry())
+    answer = step(ira, practice.connection, "shadow")
+    assert answer.startswith("Nothing changed: The EHR is live, and this is still under way: offers that patients hold")
+    assert not Source.objects.get(pk=practice.source.pk).in_shadow

@@ -247,3 +247,17 @@ def test_a_claim_that_is_being_written_is_not_released(dana: Client, practice: P
         "Nothing changed: the EHR may have this booking already. Wait for its answer, then cancel it in the EHR."
     )
     assert Claim.objects.get().state == Claim.State.PENDING
+
+
+def test_in_shadow_nothing_reaches_out_from_here(dana: Client, practice: Practice) -> None:
+    opening, entry = practice.opening(), practice.entry()
+    factories.shadow_offer(opening, entry)
+    practice.source.shadow_since = timezone.now()
+    practice.source.save()
+    page = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+    assert "Shadow: below stands who would have been offered this time." in page
+    assert "Robin Alvarez wave 1 · Follow-up by text or e-mail" in page
+    assert buttons(dana, opening) == ["mine", "hold", "close"]
+    answer = dana.post(step(opening, "confirm"), {"entry": entry.pk})
+    assert said(dana, answer).startswith("Nothing was done: this EHR is in shadow")
+    assert not Claim.objects.exists()

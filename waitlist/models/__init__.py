@@ -3,6 +3,7 @@
 from waitlist.models.entries import EntryWindow, MatchKey, WaitlistEntry
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
 from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
+from waitlist.models.shadow import ShadowOffer
 from waitlist.models.words import LaunchStatement, MessageTemplate
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "Offer",
     "OutreachPolicy",
     "Reply",
+    "ShadowOffer",
     "WaitlistEntry",
 ]

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -24,11 +25,14 @@ from integrations.ehr.fhir.exchange import Request, exchange, origin_of
 from integrations.ehr.fhir.outcomes import error_of
 from integrations.ehr.gateway import GatewayError, LoginRefused, Refused, Throttled, Unavailable
 from integrations.models import AccessToken, Connection
+from scheduling import shadow
 from scheduling.models import Writeback
 
 FHIR_JSON = "application/fhir+json"
 #: A call with everything in it: name, connection, request, answer. Shorter than any lease.
 CALL_SECONDS = 15.0
+#: A write that a shadow run holds up is tried again after so long.
+SHADOW_WAIT = timedelta(seconds=60)
 _READ_HEADERS = {"Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
 #: Statuses that say "not now" about one resource; the EHR itself is well.
 _LOCKED = (409, 412, 423, 425)
@@ -82,13 +86,17 @@ class Transport:
     def write(self, method: str, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
         """Send ``body`` as JSON, or nothing for None; raises GatewayError.
 
-        OutcomeUnknown means that it may have had an effect, and that no usable answer came.
+        OutcomeUnknown means that it may have had an effect, and that no usable answer came. In shadow nothing is
+        written but a subscription, which a person asked for and without which there is nothing to compute.
         """
+        if not path.startswith("Subscription"):
+            self._refuse_in_shadow()
         named = {"Content-Type": self._media_type, "Prefer": "return=representation", **(headers or {})}
         return self._call(method, f"{self.base_url}/{path}", b"" if body is None else json.dumps(body).encode(), named)
 
     def send_form(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
         """Send form fields to a path of the EHR's own origin, for interfaces beside FHIR; raises GatewayError."""
+        self._refuse_in_shadow()
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         return self._call(method, self.absolute(path), urlencode(fields).encode(), headers)
 
@@ -138,6 +146,11 @@ class Transport:
             self._wait_turn()
             answer, error = self._attempt(replace(request, headers={**named, "Authorization": f"Bearer {token}"}))
         return self._finish(state, answer, error)
+
+    def _refuse_in_shadow(self) -> None:
+        """Raise Throttled, so that whoever would write keeps what is to be written: the EHR hears nothing of it."""
+        if shadow.is_on(self.connection.source_id):
+            raise Throttled("Shadow: nothing is written to this EHR.", retry_at=timezone.now() + SHADOW_WAIT)
 
     def _wait_turn(self) -> None:
         """Keep to the vendor's limit; raises Throttled, of which nobody need hear: the EHR is well."""

@@ -1,0 +1,134 @@
+"""Shadow: waves are computed and kept, paced as if they went out; nobody is told and nobody can claim."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from scheduling.models import Bookable, Opening, Writeback
+from tests import factories
+from tests.waitlist.conftest import Scene, steps
+from waitlist import claims, messages, shadow
+from waitlist.models import Claim, Message, Offer, ShadowOffer
+
+pytestmark = pytest.mark.django_db
+
+
+def would_have(opening: Opening) -> list[tuple[int, int]]:
+    """Who would have been offered it: wave and patient, in order."""
+    rows = opening.shadow_offers.order_by("wave", "rank")
+    return list(rows.values_list("wave", "entry__patient_id"))
+
+
+def test_waves_are_paced_as_if_they_went_out_and_nothing_is(scene: Scene) -> None:
+    entries = scene.waiting(6)
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    assert scene.look(opening) == 0
+    scene.pass_time(minutes=2)
+    scene.look(opening)  # too early: the first wave has its head start
+    scene.pass_time(minutes=3)
+    scene.look(opening)
+    people = [entry.patient_id for entry in entries]
+    assert would_have(opening) == [*((1, who) for who in people[:4]), *((2, who) for who in people[4:])]
+    assert Opening.objects.get(pk=opening.pk).check_due_at == timezone.now() + timedelta(minutes=5)
+    assert (Offer.objects.count(), Message.objects.count(), Opening.objects.get(pk=opening.pk).waves_sent) == (0, 0, 0)
+    assert steps(opening) == ["wave.shadow", "wave.shadow"]
+
+
+def test_nobody_is_asked_to_send_what_shadow_computes(scene: Scene) -> None:
+    scene.waiting(2)
+    Bookable.objects.update(mode="ask_first")
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    scene.look(opening)
+    assert len(would_have(opening)) == 2
+    assert Opening.objects.get(pk=opening.pk).held == ""
+    assert not opening.work_items.exists()
+
+
+def test_who_would_hold_an_offer_already_is_passed_over(scene: Scene) -> None:
+    first, second, third = scene.waiting(3)
+    factories.policy(waves=[{"size": 2, "gap_minutes": 5}])
+    shadow.begin(scene.source)
+    one, other = scene.opening(hours=10), scene.opening(hours=14)
+    scene.look(one)
+    scene.look(other)
+    assert would_have(one) == [(1, first.patient_id), (1, second.patient_id)]
+    assert would_have(other) == [(1, third.patient_id)]
+
+
+def test_who_cannot_be_written_to_would_have_been_called(scene: Scene) -> None:
+    scene.waiting(1, patient_consent=())
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    scene.look(opening)
+    assert [each.way for each in opening.shadow_offers.all()] == ["call"]
+    assert not opening.work_items.exists()
+
+
+def test_it_does_not_begin_while_a_patient_may_still_say_yes(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    found = shadow.begin(scene.source)
+    assert found is not None
+    assert found.offers == 1
+    scene.source.refresh_from_db()
+    assert not scene.source.in_shadow
+    assert scene.yes(offer).is_win
+
+
+def test_no_claim_is_won_in_shadow_not_even_by_staff(scene: Scene) -> None:
+    (entry,) = scene.waiting(1)
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    result = claims.staff_confirm(
+        opening, entry.patient, entry=entry, appointment_type=scene.type, start=opening.start, end=opening.end
+    )
+    assert result.outcome == claims.Outcome.HELD
+    assert (Claim.objects.count(), Writeback.objects.count()) == (0, 0)
+    assert Opening.objects.get(pk=opening.pk).status == "open"
+
+
+def test_an_offer_that_slipped_through_neither_leaves_nor_wins(scene: Scene) -> None:
+    scene.waiting(1)
+    opening = scene.opening(hours=10)
+    scene.look(opening)  # a wave at the very moment at which the shadow run begins
+    type(scene.source).objects.update(shadow_since=timezone.now())
+    (text, _) = Message.objects.order_by("channel").reverse()
+    assert messages.may_send(text).action == "wait"
+    assert scene.yes(Offer.objects.get()).outcome == claims.Outcome.HELD
+    assert Writeback.objects.count() == 0
+
+
+def test_at_its_end_what_is_still_free_is_offered(scene: Scene) -> None:
+    scene.waiting(1)
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    scene.look(opening)
+    assert shadow.end(scene.source)
+    assert not shadow.end(scene.source)
+    assert Opening.objects.get(pk=opening.pk).check_due_at == timezone.now()
+    assert scene.look(opening) == 1
+    assert ShadowOffer.objects.count() == 1
+
+
+def test_messages_without_an_opening_wait_only_for_patients_known_to_shadow_alone(scene: Scene) -> None:
+    live = factories.source("live")
+    ours, both = factories.patient(names=scene.source), factories.patient(names=scene.source)
+    factories.external_id(live, "patient", both, "another")
+    shadow.begin(scene.source)
+    decided = {}
+    for person in (ours, both):
+        contact = person.contact_points.get(system="phone")
+        message = messages.compose(
+            Message.Kind.STILL_WANTED,
+            messages.Address.of(contact),
+            messages.Subject(person, scene.location),
+            {"link": "https://example.org/"},
+            dedupe_key=f"still:{person.pk}",
+        )
+        message.save()
+        decided[person.pk] = messages.may_send(message).action
+    assert decided == {ours.pk: "wait", both.pk: "send"}
