@@ -105,6 +105,8 @@ def note_wave(wave: offering.Wave, pace: pacing.Wave) -> datetime:
     last = opening.shadow_offers.aggregate(at=Max("created_at"), wave=Max("wave"))
     if last["at"] is not None and last["at"] + pace.gap > now:
         return last["at"] + pace.gap
+    if not pace.size:
+        return now + pace.gap
     number = (last["wave"] or 0) + 1
     earlier = set(opening.shadow_offers.values_list("entry__patient_id", flat=True))
     ranked = ranking.top(opening, pace.size + len(earlier), facts=wave.facts, following=verdicts.KEPT)
