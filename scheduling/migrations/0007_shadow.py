@@ -4,20 +4,24 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('scheduling', '0006_cancellations_by_patients'),
+        ("scheduling", "0006_cancellations_by_patients"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='source',
-            name='shadow_since',
-            field=models.DateTimeField(blank=True, editable=False, help_text='When the last shadow run began: all computed, nothing sent.', null=True),
+            model_name="source",
+            name="shadow_since",
+            field=models.DateTimeField(
+                blank=True,
+                editable=False,
+                help_text="When the last shadow run began: all computed, nothing sent.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='source',
-            name='shadow_until',
-            field=models.DateTimeField(blank=True, editable=False, help_text='When it ended.', null=True),
+            model_name="source",
+            name="shadow_until",
+            field=models.DateTimeField(blank=True, editable=False, help_text="When it ended.", null=True),
         ),
     ]

@@ -5,30 +5,51 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('scheduling', '0007_shadow'),
-        ('waitlist', '0005_words_of_a_practice'),
+        ("scheduling", "0007_shadow"),
+        ("waitlist", "0005_words_of_a_practice"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ShadowOffer',
+            name="ShadowOffer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('start', models.DateTimeField()),
-                ('end', models.DateTimeField()),
-                ('wave', models.PositiveSmallIntegerField()),
-                ('rank', models.PositiveIntegerField()),
-                ('way', models.CharField(choices=[('message', 'by text or e-mail'), ('call', 'by a call')], max_length=10)),
-                ('created_at', models.DateTimeField()),
-                ('appointment_type', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='scheduling.appointmenttype')),
-                ('entry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shadow_offers', to='waitlist.waitlistentry')),
-                ('opening', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shadow_offers', to='scheduling.opening')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("start", models.DateTimeField()),
+                ("end", models.DateTimeField()),
+                ("wave", models.PositiveSmallIntegerField()),
+                ("rank", models.PositiveIntegerField()),
+                (
+                    "way",
+                    models.CharField(choices=[("message", "by text or e-mail"), ("call", "by a call")], max_length=10),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "appointment_type",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="scheduling.appointmenttype"
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shadow_offers",
+                        to="waitlist.waitlistentry",
+                    ),
+                ),
+                (
+                    "opening",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shadow_offers",
+                        to="scheduling.opening",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('opening', 'wave', 'rank'),
-                'constraints': [models.UniqueConstraint(fields=('opening', 'entry'), name='shadow_offer_once')],
+                "ordering": ("opening", "wave", "rank"),
+                "constraints": [models.UniqueConstraint(fields=("opening", "entry"), name="shadow_offer_once")],
             },
         ),
     ]
