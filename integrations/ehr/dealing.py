@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from integrations.ehr import event_leases, event_stream, intake, mirroring, outa
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
+from integrations.ehr.together import FRESH, Answers
 from integrations.mapping import CodeBook
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
@@ -28,16 +30,26 @@ from scheduling.worklist import ask_staff, finish_for
 logger = logging.getLogger(__name__)
 
 Status = InboundEvent.Status
-#: A poll's answer is acted on by itself this long; after that its subject is fetched anew.
-FRESH = timedelta(seconds=30)
 NOTED_EVERY = timedelta(seconds=30)
 
 
 class Keeping:
-    """A gateway that renews the event's lease before each call."""
+    """A gateway that renews the event's lease before each call, and knows what a call about several events told."""
 
-    def __init__(self, gateway: Gateway, event: InboundEvent) -> None:
-        self._gateway, self._event = gateway, event
+    def __init__(self, event: InboundEvent, answers: Answers) -> None:
+        self._event, self._answers = event, answers
+
+    @cached_property
+    def _gateway(self) -> Gateway:
+        return connect(self._event.connection)
+
+    def asked_at(self, kind: Kind, external_id: str) -> datetime:
+        """Return when what :meth:`told` returns was asked for, or is by now."""
+        return self._answers.asked(kind, external_id)
+
+    def told(self, kind: Kind, external_id: str) -> Record:
+        """Return what the event is about as it was told together with others, else as it is now."""
+        return self._answers.take(kind, external_id) or self.fetch(kind, external_id)
 
     def fetch(self, kind: Kind, external_id: str) -> Record:
         event_leases.keep(self._event)
@@ -47,11 +59,14 @@ class Keeping:
         return getattr(self._gateway, name)
 
 
-def deal(event: InboundEvent) -> str | None:
-    """Deal with an event that is leased to us; every way it can end is a state of its row."""
+def deal(event: InboundEvent, answers: Answers | None = None) -> str | None:
+    """Deal with an event that is leased to us; every way it can end is a state of its row.
+
+    ``answers`` are those to one call about several events, asked after all of them were leased.
+    """
     with service("worker: inbox"), correlated(event.correlation_id or None):
         try:
-            status, outcome = _outcome(event)
+            status, outcome = _outcome(event, answers or Answers())
         except outage.NO_ANSWER as error:
             until = outage.ask_again_at(event.connection, error)
             counts = isinstance(error, GatewayError) and error.status == 403
@@ -74,7 +89,7 @@ def deal(event: InboundEvent) -> str | None:
     return outcome
 
 
-def _outcome(event: InboundEvent) -> tuple[str, str]:
+def _outcome(event: InboundEvent, answers: Answers) -> tuple[str, str]:
     """Do what the event asks for and return the state and sentence it ends with; raises GatewayError."""
     named = events.notice_named(event.subject_key)
     notices = _notices(event, named)
@@ -83,7 +98,7 @@ def _outcome(event: InboundEvent) -> tuple[str, str]:
     notice = notices[0]
     if notice.subject == "nothing":
         return Status.IGNORED, notice.why
-    return Status.DONE, _HANDLERS[notice.subject](event, notice)
+    return Status.DONE, _HANDLERS[notice.subject](event, notice, Keeping(event, answers))
 
 
 def _notices(event: InboundEvent, named: events.Notice | None) -> list[events.Notice]:
@@ -112,15 +127,15 @@ def _divide(event: InboundEvent, notices: list[events.Notice]) -> tuple[str, str
     return Status.DONE, f"divided into {len(notices)} events"
 
 
-def _appointment(event: InboundEvent, notice: events.Notice) -> str:
-    source, gateway = event.connection.source, _gateway(event)
+def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
+    source = event.connection.source
     if notice.external_id:
         held = mirror.known(source, ExternalId.Kind.APPOINTMENT, notice.external_id)
         if held is not None and held.seen_at is not None and held.seen_at > event.received_at:
             return "a later look at the EHR has told us already"
-    fetched_at = timezone.now()
-    event_leases.keep(event)
     if not notice.external_id:
+        fetched_at = timezone.now()
+        event_leases.keep(event)
         found = gateway.find_by_identifier(notice.system, notice.value)
         if found is None:
             return "the EHR has no appointment with this identifier"
@@ -130,8 +145,9 @@ def _appointment(event: InboundEvent, notice: events.Notice) -> str:
         record: Record = gateway.read("appointment", payload)
         fetched_at = event.received_at
     else:
+        fetched_at = gateway.asked_at("appointment", notice.external_id)
         try:
-            record = gateway.fetch("appointment", notice.external_id)
+            record = gateway.told("appointment", notice.external_id)
         except NotFound:
             verdict = CodeBook(event.connection).reason("", "", "")  # a deletion gives no reason
             return _gone(apply_absence(source, notice.external_id, fetched_at, verdict=verdict))
@@ -171,11 +187,10 @@ def _gone(applied: Applied | None) -> str:
     return f"deleted in the EHR; {_openings(len(applied.opened))}"
 
 
-def _patient(event: InboundEvent, notice: events.Notice) -> str:
-    source, gateway, fetched_at = event.connection.source, _gateway(event), timezone.now()
-    event_leases.keep(event)
+def _patient(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
+    source, fetched_at = event.connection.source, gateway.asked_at("patient", notice.external_id)
     try:
-        record = gateway.fetch("patient", notice.external_id)
+        record = gateway.told("patient", notice.external_id)
     except NotFound:
         return _patient_gone(event, notice.external_id)
     if not isinstance(record, PatientRecord):
@@ -198,17 +213,16 @@ def _patient_gone(event: InboundEvent, external_id: str) -> str:
     return "the EHR no longer has this patient; staff were asked"
 
 
-def _described(event: InboundEvent, notice: events.Notice) -> str:
+def _described(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
     kind: Kind = "provider" if notice.subject == "provider" else "location"
-    event_leases.keep(event)
     try:
-        mirroring.fetch_and_apply(_gateway(event), event.connection.source, kind, notice.external_id)
+        mirroring.fetch_and_apply(gateway, event.connection.source, kind, notice.external_id)
     except mirroring.ReferenceMissing:
         return f"the EHR no longer has this {kind}"
     return f"{kind} brought up to date"
 
 
-def _slot(event: InboundEvent, notice: events.Notice) -> str:
+def _slot(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
     """A slot changed: whoever is about to be offered it needs a fresh look."""
     live = Opening.objects.filter(source_id=event.connection.source_id, status__in=Opening.CLAIMABLE)
     touched = [row.pk for row in live if any(slot.get("id") == notice.external_id for slot in row.slots)]
@@ -217,18 +231,18 @@ def _slot(event: InboundEvent, notice: events.Notice) -> str:
     return f"a fresh look at {_openings(len(touched))}" if touched else "no opening rests on this slot"
 
 
-def _everything(event: InboundEvent, notice: events.Notice) -> str:
+def _everything(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
     """Something changed, nobody says what: the poll finds out."""
     Connection.objects.filter(pk=event.connection_id).update(poll_due_at=timezone.now())
     return "it names nothing; the EHR is polled"
 
 
-def _subscription(event: InboundEvent, notice: events.Notice) -> str:
+def _subscription(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
     is_ours = event_stream.look_soon(event.connection)
     return f"the EHR's subscription has ended; {'it is asked for again' if is_ours else 'staff were asked'}"
 
 
-_HANDLERS: dict[str, Callable[[InboundEvent, events.Notice], str]] = {
+_HANDLERS: dict[str, Callable[[InboundEvent, events.Notice, Any], str]] = {
     "appointment": _appointment,
     "patient": _patient,
     "provider": _described,
@@ -237,10 +251,6 @@ _HANDLERS: dict[str, Callable[[InboundEvent, events.Notice], str]] = {
     "everything": _everything,
     "subscription": _subscription,
 }
-
-
-def _gateway(event: InboundEvent) -> Any:
-    return Keeping(connect(event.connection), event)
 
 
 def _unreadable(event: InboundEvent, why: str) -> None:

@@ -74,13 +74,13 @@ def lease(event_id: int, now: datetime | None = None) -> InboundEvent | None:
     return InboundEvent.objects.select_related("connection__source").get(pk=event_id)
 
 
-def keep(event: InboundEvent) -> None:
-    """Renew the lease before a call to the EHR, unless it was taken or renewed just now."""
+def keep(event: InboundEvent) -> bool:
+    """Renew the lease before a call to the EHR, unless it was taken or renewed just now; False when it was lost."""
     now = timezone.now()
     if event.lease_until is not None and event.lease_until - now >= LONG_ENOUGH:
-        return
-    _mine(event).update(lease_until=now + LEASE)
+        return True
     event.lease_until = now + LEASE
+    return bool(_mine(event).update(lease_until=event.lease_until))
 
 
 def finish(event: InboundEvent, status: str, outcome: str, *, error: str = "") -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -36,6 +36,8 @@ class Capabilities:
     ``retry_safety`` none: a lost write goes to staff. ``finds_by_identifier``: our own key on a booking is kept and
     found again. ``cancels``: an appointment can be cancelled by us. ``confirms_itself``: it writes to patients on its
     own about bookings. ``comments``: a booking's comment is kept and shown to whoever opens it there.
+    ``reads_many``: how several records are fetched by one call, by a batch of reads or by a list of ids; empty where
+    each takes a call of its own.
     """
 
     events: bool = False
@@ -51,6 +53,7 @@ class Capabilities:
     cancels: bool = True
     confirms_itself: bool = False
     comments: bool = False
+    reads_many: Literal["", "batch", "ids"] = ""
     missing: tuple[str, ...] = ()
 
 
@@ -214,6 +217,13 @@ class Gateway(Protocol):
 
     def fetch(self, kind: Kind, external_id: str) -> Record:
         """Return the current state of one resource."""
+
+    def fetch_many(self, kind: Kind, external_ids: Sequence[str]) -> Mapping[str, Record | GatewayError]:
+        """Ask for several resources by one call; return by id what came of each, as :meth:`fetch` would end.
+
+        What the answer says nothing certain about is left out and has to be fetched by itself. Asked only where
+        ``reads_many`` is declared.
+        """
 
     def read(self, kind: Kind, resource: dict[str, Any]) -> Record:
         """Return what a resource of this EHR that came otherwise (in a page, in an event) says."""

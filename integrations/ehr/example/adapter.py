@@ -1,16 +1,16 @@
 """Elm Desk, a made-up practice system with a plain JSON interface: an adapter to copy.
 
-What the system can do and where its rows hold what stands in DECLARATION; the three functions say how it is asked.
+What the system can do and where its rows hold what stands in DECLARATION; the functions say how it is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from integrations.ehr.fhir.build import utc
 from integrations.ehr.fhir.times import moment
 from integrations.ehr.fhir.transport import Transport
-from integrations.ehr.gateway import Booking, Capabilities
+from integrations.ehr.gateway import Booking, Capabilities, Kind
 from integrations.ehr.rest import declaration as rest
 from integrations.ehr.rest.gateway import opener
 from scheduling.records import Interval
@@ -25,6 +25,7 @@ DECLARATION = rest.Declaration(
         finds_by_identifier=True,
         cancels=True,
         comments=True,
+        reads_many="ids",
     ),
     patient=rest.PatientFields(
         external_id="number",
@@ -73,7 +74,16 @@ def read(system: Transport, wanted: rest.Wanted) -> Iterator[rest.Rows]:
         "from": utc(wanted.start) if wanted.start else "",
         "until": utc(wanted.end) if wanted.end else "",
     }
-    answer = system.read(path, [(name, value) for name, value in narrowed.items() if value])
+    yield from _pages(system, path, [(name, value) for name, value in narrowed.items() if value])
+
+
+def many(system: Transport, kind: Kind, numbers: Sequence[str]) -> Iterator[rest.Rows]:
+    """Yield the rows with these numbers."""
+    yield from _pages(system, PATHS[kind], [("numbers", ",".join(numbers))])
+
+
+def _pages(system: Transport, path: str, narrowed: list[tuple[str, str]]) -> Iterator[rest.Rows]:
+    answer = system.read(path, narrowed)
     while True:
         page = answer.json()
         yield rest.Rows(answer, page["rows"])
@@ -111,4 +121,4 @@ def write(system: Transport, change: Booking | rest.Cancellation) -> rest.Row:
     return row
 
 
-open_gateway = opener(DECLARATION, read=read, free=free, write=write)
+open_gateway = opener(DECLARATION, read=read, free=free, write=write, many=many)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from integrations.ehr import zones
-from integrations.ehr.fhir import build, capabilities, checking, free_time, people, search
+from integrations.ehr.fhir import build, capabilities, checking, free_time, many, people, search
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
@@ -23,6 +23,7 @@ from integrations.ehr.gateway import (
     Booking,
     Capabilities,
     Finding,
+    GatewayError,
     Held,
     Kind,
     Malformed,
@@ -75,6 +76,11 @@ class FhirGateway:
         """Return the current state of one resource; raises NotFound, Unreadable."""
         answer, resource = self._read(TYPES[kind], external_id)
         return self.read(kind, resource, answer.etag_version)
+
+    def fetch_many(self, kind: Kind, external_ids: Sequence[str]) -> Mapping[str, Record | GatewayError]:
+        """Return what came of each that one call says something certain about; raises GatewayError for the call."""
+        found = many.ask(self.transport, self.capabilities.reads_many, TYPES[kind], external_ids)
+        return many.parsed(found, lambda resource, version: self.read(kind, resource, version))
 
     def read(self, kind: Kind, resource: Json, fallback_version: str = "") -> Record:
         """Return the record a resource of this server stands for; raises Unreadable."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.utils import timezone
 
@@ -70,6 +70,7 @@ def declared_by(statement: Json) -> Capabilities:
         book_mode="one_slot" if one_slot else "plain",
         retry_safety="conditional_create" if conditional else "slot_guard" if one_slot else "none",
         comments=True,  # Appointment.comment is part of every server's R4
+        reads_many=_reads_many(server, appointment),
     )
     return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})
 
@@ -84,6 +85,13 @@ def _missing(declared: Capabilities, can: set[str], by_type: dict[Any, Json]) ->
         "It has no patients to read.": "read" in _interactions(by_type.get("Patient", {})),
     }
     return [sentence for sentence, is_there in wanted.items() if not is_there]
+
+
+def _reads_many(server: Json, appointment: Json) -> Literal["", "batch", "ids"]:
+    """A batch of reads is as good as each read; a search by ids may lag behind and says nothing of what is missing."""
+    if "batch" in _interactions(server):
+        return "batch"
+    return "ids" if "_id" in _parameters(appointment) else ""
 
 
 def _interactions(resource: Json) -> set[str]:

@@ -94,6 +94,12 @@ class Transport:
         named = {"Content-Type": self._media_type, "Prefer": "return=representation", **(headers or {})}
         return self._call(method, f"{self.base_url}/{path}", b"" if body is None else json.dumps(body).encode(), named)
 
+    def ask(self, path: str, body: Any) -> Answer:
+        """POST a question that changes nothing, such as a batch of reads; raises GatewayError as a read does."""
+        address = f"{self.base_url}/{path}" if path else self.base_url
+        named = {"Content-Type": self._media_type}
+        return self._call("POST", address, json.dumps(body).encode(), named, changes_records=False)
+
     def send_form(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
         """Send form fields to a path of the EHR's own origin, for interfaces beside FHIR; raises GatewayError."""
         self._refuse_in_shadow()
@@ -130,14 +136,22 @@ class Transport:
             return answer
         return self._finish(state, answer, error)
 
-    def _call(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+    def _call(
+        self,
+        method: str,
+        url: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        changes_records: bool = True,
+    ) -> Answer:
         state = self._present_state()
         named = {"Accept": self._media_type, **_READ_HEADERS, **(headers or {})}
         if self.connection.login_method == Connection.LoginMethod.NONE:
             self._wait_turn()
-            return self._finish(state, *self._attempt(Request(method, url, named, body)))
+            return self._finish(state, *self._attempt(Request(method, url, named, body, changes_records)))
         token, serial = self._login.token(state)
-        request = Request(method, url, {**named, "Authorization": f"Bearer {token}"}, body)
+        request = Request(method, url, {**named, "Authorization": f"Bearer {token}"}, body, changes_records)
         self._wait_turn()
         answer, error = self._attempt(request)
         if answer is not None and answer.status == 401:

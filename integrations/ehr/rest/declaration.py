@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,6 +153,8 @@ class Cancellation:
 
 #: Yields pages; ends when there are no more.
 Read = Callable[[Transport, Wanted], Iterator[Rows]]
+#: Yields pages of the rows of a kind with these ids; a row that is missing is asked for alone.
+Many = Callable[[Transport, Kind, Sequence[str]], Iterator[Rows]]
 #: Returns free stretches, as slots where the system books by a slot's id; they may reach beyond the time asked for.
 Free = Callable[[Transport, Look], Iterable[Interval | SlotRecord]]
 #: Returns the appointment's row as stored.

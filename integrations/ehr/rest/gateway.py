@@ -1,4 +1,4 @@
-"""A proprietary REST system behind the gateway protocol, made of a declaration and three functions.
+"""A proprietary REST system behind the gateway protocol, made of a declaration and three functions, or four.
 
 The functions send and fetch; what has to be right for every system is done here: ids are checked before they stand in
 an address, answers are filtered once more, and a write whose answer cannot be read is unknown, never failed.
@@ -7,7 +7,8 @@ an address, answers are filtered once more, and a write whose answer cannot be r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from integrations.ehr import zones
-from integrations.ehr.fhir import people, search
+from integrations.ehr.fhir import many, people, search
 from integrations.ehr.fhir.adapter import LOAD_AHEAD, LOAD_BACK, PAGE_SECONDS, TYPES
 from integrations.ehr.fhir.answers import ID
 from integrations.ehr.fhir.calendar import Reader
@@ -28,6 +29,7 @@ from integrations.ehr.gateway import (
     Booking,
     Capabilities,
     Finding,
+    GatewayError,
     Held,
     Kind,
     Malformed,
@@ -40,7 +42,7 @@ from integrations.ehr.gateway import (
     Stored,
 )
 from integrations.ehr.rest import checking, resources
-from integrations.ehr.rest.declaration import Cancellation, Declaration, Free, Look, Read, Rows, Wanted, Write
+from integrations.ehr.rest.declaration import Cancellation, Declaration, Free, Look, Many, Read, Rows, Wanted, Write
 from integrations.mapping import CodeBook
 from integrations.models import Connection
 from scheduling.models import Appointment, Writeback
@@ -52,21 +54,30 @@ _OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A declaration and its three functions."""
+    """A declaration and its functions; raises ValueError unless ``many`` and ``reads_many`` come together."""
 
     declaration: Declaration
     read: Read
     free: Free
     write: Write
+    many: Many | None = None
+
+    def __post_init__(self) -> None:
+        if self.declaration.capabilities.reads_many != ("ids" if self.many else ""):
+            raise ValueError(
+                f"{self.declaration.label}: reads_many is 'ids' where a function many is given, else empty."
+            )
 
     def open_gateway(self, connection: Connection, *, writeback: Writeback | None = None) -> RestGateway:
         """Open the gateway of a connection to such a system. Nothing is sent yet."""
         return RestGateway(self, connection, writeback)
 
 
-def opener(declaration: Declaration, *, read: Read, free: Free, write: Write) -> Callable[..., RestGateway]:
+def opener(
+    declaration: Declaration, *, read: Read, free: Free, write: Write, many: Many | None = None
+) -> Callable[..., RestGateway]:
     """Return the ``open_gateway`` of an adapter's module."""
-    return Adapter(declaration, read, free, write).open_gateway
+    return Adapter(declaration, read, free, write, many).open_gateway
 
 
 class RestGateway:
@@ -93,6 +104,17 @@ class RestGateway:
         if len(found) > 1 or found[0]["id"] != external_id:
             raise Malformed("The EHR answered with another record than the one asked for.")
         return self.read(kind, found[0])
+
+    def fetch_many(self, kind: Kind, external_ids: Sequence[str]) -> Mapping[str, Record | GatewayError]:
+        """Return the records of these ids that the function ``many`` finds, or the error of one that cannot be read."""
+        if self._adapter.many is None:
+            return {}
+        wanted = [each for each in external_ids if ID.fullmatch(each)]
+        pages = self._adapter.many(self.transport, kind, wanted)
+        found = [each for page in self._paged(kind, pages) for each in page.resources]
+        times = Counter(each["id"] for each in found if isinstance(each["id"], str))
+        certain = {each["id"]: (each, "") for each in found if each["id"] in wanted and times[each["id"]] == 1}
+        return many.parsed(certain, lambda resource, _: self.read(kind, resource))
 
     def read(self, kind: Kind, resource: Json) -> Record:
         """Return the record that a resource made from a row of this system stands for; raises Unreadable."""
@@ -199,7 +221,9 @@ class RestGateway:
 
     def _pages(self, wanted: Wanted, transport: Transport | None = None) -> Iterator[search.Found]:
         """Yield pages of resources; raises Malformed when they do not end or are of another form."""
-        pages = self._adapter.read(transport or self.transport, wanted)
+        return self._paged(wanted.kind, self._adapter.read(transport or self.transport, wanted))
+
+    def _paged(self, kind: Kind, pages: Iterator[Rows]) -> Iterator[search.Found]:
         seen, last = set[bytes](), None
         for _ in range(search.MOST_PAGES):
             try:
@@ -214,7 +238,7 @@ class RestGateway:
                 break
             seen.add(digest)
             last = page.answer
-            yield self._found(wanted.kind, page)
+            yield self._found(kind, page)
         raise Malformed("The EHR's pages do not end.")
 
     def _found(self, kind: Kind, page: Rows) -> search.Found:

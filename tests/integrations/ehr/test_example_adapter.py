@@ -11,9 +11,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from integrations import outbox
-from integrations.ehr import checking, conformance, inbox, load, poll
+from integrations.ehr import checking, conformance, event_leases, inbox, intake, load, poll
 from integrations.ehr.example import adapter
 from integrations.ehr.fhir.elements import Unreadable
+from integrations.ehr.fhir.events import Notice
 from integrations.ehr.gateway import Booking, Gateway, Malformed, OutcomeUnknown, Rejected, StaleVersion, connect
 from integrations.ehr.rest.gateway import RestGateway, opener
 from integrations.models import CodeMapping, Connection, InboundEvent, connection_kinds
@@ -337,7 +338,33 @@ def open_as(connection: Connection, free: Any = adapter.free, **able: Any) -> Re
     """Open the same system by an adapter that declares something else of it."""
     capabilities = replace(adapter.DECLARATION.capabilities, **able)
     declared = replace(adapter.DECLARATION, capabilities=capabilities)
-    return opener(declared, read=adapter.read, free=free, write=adapter.write)(connection)
+    return opener(declared, read=adapter.read, free=free, write=adapter.write, many=adapter.many)(connection)
+
+
+def test_several_changes_cost_one_read_and_what_it_leaves_out_is_asked_for_alone(
+    connection: Connection, desk: ElmDesk
+) -> None:
+    for number in (502, 503):
+        book(desk, number, patient=2, slot=number - 500, state="here" if number == 502 else "open")
+    desk.put("bookings", 503, begins="whenever")
+    Connection.objects.update(calls_per_minute=600)
+    connection.refresh_from_db()
+    for number in (501, 502, 503, 777):
+        intake.remember(connection, "webhook", Notice("appointment", str(number)))
+    before = len(desk.calls)
+    inbox.process(event_leases.due()[0])
+    assert desk.calls[before:] == [("GET", "/bookings"), ("GET", "/bookings"), ("GET", "/bookings/777")]
+    assert list(InboundEvent.objects.order_by("pk").values_list("outcome", flat=True)) == [
+        "we had this version; no opening",
+        "mirrored; no opening",
+        "its start is not a date with a time",
+        "the EHR no longer has it, and we never had it",
+    ]
+
+
+def test_reading_many_is_declared_with_the_function_for_it_or_not_at_all() -> None:
+    with pytest.raises(ValueError, match="reads_many"):
+        opener(adapter.DECLARATION, read=adapter.read, free=adapter.free, write=adapter.write)
 
 
 def test_free_time_is_cut_to_what_was_asked_and_slots_are_named(connection: Connection, desk: ElmDesk) -> None:
