@@ -247,6 +247,7 @@ WAKE_TASKS = {
     "writebacks": "integrations.tasks.drain_writebacks",
     "polls": "integrations.tasks.poll_connections",
     "loads": "integrations.tasks.drain_loads",
+    "mappings": "integrations.tasks.apply_mappings",
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

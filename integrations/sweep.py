@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from integrations import alerts, heartbeat, outbox
+from integrations import alerts, heartbeat, mapping_effects, outbox
 from integrations.ehr import availability, inbox, load_requests
 from integrations.messaging import delivery
 from scheduling.wake import wake
@@ -46,4 +46,5 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "writebacks": outbox.is_due,
     "messages": _messages_are_due,
     "loads": load_requests.is_due,
+    "mappings": mapping_effects.is_due,
 }

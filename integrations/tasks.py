@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit.context import correlated, service
-from integrations import alerts, health, outbox
+from integrations import alerts, health, mapping_effects, outbox
 from integrations.draining import drain
 from integrations.ehr import availability, checking, event_stream, inbox, load_requests, onward, poll
 from integrations.messaging import catch_up, delivery
@@ -66,6 +66,13 @@ def poll_connections() -> None:
 def drain_loads() -> None:
     """Load whole connections that somebody asked for."""
     drain("loads", load_requests.due, load_requests.take_up)
+
+
+@shared_task(name="integrations.tasks.apply_mappings")
+@service("worker: mapping")
+def apply_mappings() -> None:
+    """Bring what is mirrored in line with codes whose meaning changed."""
+    drain("mappings", mapping_effects.due, mapping_effects.apply)
 
 
 @shared_task(name="integrations.tasks.watch")

@@ -8,10 +8,21 @@ from datetime import datetime
 from typing import Literal
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from scheduling import mirror, openings, writebacks
-from scheduling.models import Appointment, AppointmentType, ExternalId, Opening, Patient, Source
+from scheduling.models import (
+    Appointment,
+    AppointmentType,
+    CancellationNote,
+    ExternalId,
+    Opening,
+    Patient,
+    Source,
+    WorkItem,
+)
 from scheduling.records import AppointmentRecord, Interval
+from scheduling.worklist import ask_staff
 
 Change = Literal["created", "updated", "unchanged", "stale", "own"]
 
@@ -155,15 +166,58 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
 def _store(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
     """Take the record's state over, with everything that follows from it but openings."""
     seen_before = (appointment.patient_id, appointment.location_id) if appointment.pk else None
+    status_before = appointment.status
     fill(appointment, source, record)
     appointment.save()
+    if record.reason_text:
+        CancellationNote.objects.update_or_create(appointment=appointment, defaults={"text": record.reason_text})
     if seen_before != (appointment.patient_id, appointment.location_id):
         _note_location(appointment)
+    _follow_status(appointment, status_before)
+
+
+def _follow_status(appointment: Appointment, before: str) -> None:
+    """Do what an appointment's new status asks for, but for openings."""
     if appointment.patient_id and appointment.status in Appointment.SEEN:
         note_seen([appointment.patient_id])
+    if appointment.status == Appointment.Status.BUMPED and before != Appointment.Status.BUMPED:
+        _propose_for_the_list(appointment)
     taken = _Occupancy.of(appointment)
     if taken.interval is not None and appointment.provider_id:
         openings.give_way(appointment.provider_id, taken.interval, appointment)
+
+
+def _propose_for_the_list(appointment: Appointment) -> None:
+    """The practice took the patient's time back: they come first, if a person says so."""
+    if appointment.patient is None or appointment.start is None or appointment.start <= timezone.now():
+        return
+    ask_staff(
+        "appointment.bumped",
+        "The practice cancelled a patient's visit",
+        advice="The time is not offered: it is the practice's. Put the patient on the waitlist, as urgent, "
+        "unless they have a new time.",
+        dedupe_key=f"appointment.bumped:{appointment.pk}",
+        urgency=WorkItem.Urgency.SOON,
+        subject=appointment,
+        patient=appointment.patient,
+        location=appointment.location,
+    )
+
+
+def restate(appointment_id: int, status_code: str, status: str) -> bool:
+    """Give a mirrored appointment the status that its unchanged code means by now; False when it has moved on.
+
+    Opens nothing: time given up before anybody knew what the code meant is long somebody's affair.
+    """
+    with transaction.atomic():
+        appointment = Appointment.objects.select_for_update().get(pk=appointment_id)
+        before = appointment.status
+        if appointment.status_code != status_code or writebacks.booking_is_open(appointment):
+            return False
+        appointment.status = status
+        appointment.save(update_fields=["status", "updated_at"])
+        _follow_status(appointment, before)
+    return True
 
 
 def note_seen(patient_ids: Iterable[int]) -> None:
@@ -210,6 +264,11 @@ def _booked_then(appointment: Appointment) -> _Occupancy:
     return _Occupancy(appointment.provider_id, appointment.location_id, Interval(appointment.start, appointment.end))
 
 
+def _of_moved(verdict: str) -> str:
+    """A visit that moved gives its time up whatever the reason, but of an unmapped type nobody knows what fits."""
+    return verdict if verdict == "unmapped_type" else "rebookable"
+
+
 def _open(appointment: Appointment, before: _Occupancy, version: str, verdict: str) -> tuple[Opening, ...]:
     """Open what the appointment gave up, if it was given up in a way that frees time."""
     after = _Occupancy.of(appointment)
@@ -225,7 +284,7 @@ def _open(appointment: Appointment, before: _Occupancy, version: str, verdict: s
             location_id=before.location_id,
             interval=interval,
             version=version,
-            verdict="rebookable" if moved else verdict,
+            verdict=_of_moved(verdict) if moved else verdict,
         )
         for interval in before.left_by(after)
     ]

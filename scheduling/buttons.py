@@ -54,7 +54,7 @@ def register() -> None:
             "out", "Provider is out: close the day", "The day's openings close and nobody is offered them.", _close_day
         ),
     )
-    for kind in ("opening.reason", "opening.type", "opening.refused"):
+    for kind in ("opening.reason", "opening.type", "opening.status", "opening.refused"):
         register_action(kind, Action("offer", "Offer this time", "The waitlist is offered this time.", _offer))
         register_action(kind, Action("close", "Do not offer", "The opening closes; nobody is told.", _close))
     register_action(

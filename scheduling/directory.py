@@ -61,7 +61,9 @@ def told_zone(record: LocationRecord) -> str:
 def _apply_provider(source: Source, record: ProviderRecord, fetched_at: datetime) -> Provider:
     external = mirror.known(source, ExternalId.Kind.PROVIDER, record.external_id)
     provider = Provider() if external is None else Provider.objects.get(pk=external.object_id)
-    if external is not None and not mirror.accept(external, record.version, fetched_at):
+    if external is not None and not (
+        mirror.accept(external, record.version, fetched_at) and mirror.describes(external)
+    ):
         return provider
     describe_provider(provider, record)
     provider.save()
@@ -80,7 +82,9 @@ def _apply_provider(source: Source, record: ProviderRecord, fetched_at: datetime
 def _apply_location(source: Source, record: LocationRecord, fetched_at: datetime) -> Location:
     external = mirror.known(source, ExternalId.Kind.LOCATION, record.external_id)
     location = Location() if external is None else Location.objects.get(pk=external.object_id)
-    if external is not None and not mirror.accept(external, record.version, fetched_at):
+    if external is not None and not (
+        mirror.accept(external, record.version, fetched_at) and mirror.describes(external)
+    ):
         return location
     describe_location(location, record)
     location.save()

@@ -10,7 +10,7 @@ from django.utils import timezone
 from scheduling import openings
 from scheduling.models import Block, Opening, WorkItem, Writeback
 from scheduling.records import Interval
-from scheduling.worklist import ask_staff
+from scheduling.worklist import ask_staff, finish_for
 
 #: This many cancellations of one provider's day within the window look like an absence, not like patients.
 DAY_LIMIT = 3
@@ -20,29 +20,50 @@ DAY_WINDOW = timedelta(minutes=10)
 def hold_if_doubtful(opening: Opening, verdict: str, now: datetime) -> None:
     """Hold ``opening``, and the rest of the provider's day, where offering it could be wrong."""
     if verdict in ("unmapped", "ask_staff"):
-        openings.hold(opening, Opening.Held.REASON)
-        ask_staff(
-            "opening.reason",
-            "A cancellation's reason does not say whether its time may be offered",
-            advice="Nobody was offered it. Choose whether to offer this time; map the reason to decide it for good.",
-            dedupe_key=f"opening.reason:{opening.pk}",
-            opening=opening,
-            subject=opening,
-            due_at=opening.start,
-        )
+        hold_and_ask(opening, Opening.Held.REASON)
     elif verdict == "unmapped_type":
-        openings.hold(opening, Opening.Held.TYPE)
-        ask_staff(
-            "opening.type",
-            "Time was freed whose kind of visit is not mapped",
-            advice="Nobody was offered it: nobody knows which visits fit. Look in the EHR what it was, then choose "
-            "whether to offer this time. Map the type under Code mappings to decide it for good.",
-            dedupe_key=f"opening.type:{opening.pk}",
-            opening=opening,
-            subject=opening,
-            due_at=opening.start,
-        )
+        hold_and_ask(opening, Opening.Held.TYPE)
     hold_doubtful_day(opening, now)
+
+
+#: Title and advice of what staff are asked about time whose codes leave it in doubt.
+_QUESTIONS = {
+    Opening.Held.REASON: (
+        "A cancellation's reason does not say whether its time may be offered",
+        "Nobody is offered it. Choose whether to offer this time; map the reason to decide it for good.",
+    ),
+    Opening.Held.TYPE: (
+        "Time was freed whose kind of visit is not mapped",
+        "Nobody is offered it: nobody knows which visits fit. Look in the EHR what it was, then choose "
+        "whether to offer this time. Map the type under Code mappings to decide it for good.",
+    ),
+    Opening.Held.STATUS: (
+        "Time was freed by a status that is not mapped",
+        "Nobody is offered it: nobody knows whether the visit was cancelled. Look in the EHR, then choose whether to "
+        "offer this time. Map the status under Code mappings to decide it for good.",
+    ),
+}
+
+
+def hold_and_ask(opening: Opening, why: Opening.Held) -> None:
+    """Hold time whose codes leave it in doubt, and ask staff; ``why`` is REASON, TYPE or STATUS."""
+    openings.hold(opening, why)
+    title, advice = _QUESTIONS[why]
+    ask_staff(
+        f"opening.{why.value}",
+        title,
+        advice=advice,
+        dedupe_key=f"opening.{why.value}:{opening.pk}",
+        opening=opening,
+        subject=opening,
+        due_at=opening.start,
+    )
+
+
+def settle_doubts(opening: Opening, resolution: str) -> None:
+    """Finish what staff were asked about the opening's codes."""
+    for why in _QUESTIONS:
+        finish_for(f"opening.{why.value}:{opening.pk}", resolution)
 
 
 def hold_refused(opening: Opening) -> None:

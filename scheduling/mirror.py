@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from scheduling.exceptions import UnknownReference
 from scheduling.models import ExternalId, Source
@@ -32,16 +32,25 @@ def object_ids(source: Source, values: Mapping[str, str]) -> dict[str, int | Non
 
 
 def external_value(source: Source, kind: str, pk: int) -> str:
-    """Return what ``source`` calls our row ``pk``; raises UnknownReference when it has no name there."""
+    """Return what ``source`` calls our row ``pk``, of several names the one it used last.
+
+    Raises UnknownReference when it has no name there.
+    """
     found = (
         ExternalId.objects.filter(source=source, kind=kind, object_id=pk)
-        .order_by("pk")
+        .order_by(F("seen_at").desc(nulls_last=True), "pk")
         .values_list("value", flat=True)
         .first()
     )
     if found is None:
         raise UnknownReference(kind, "")
     return found
+
+
+def describes(external: ExternalId) -> bool:
+    """Whether what stands under this name describes our row: of several names only the first one does."""
+    earlier = ExternalId.objects.filter(source_id=external.source_id, kind=external.kind, object_id=external.object_id)
+    return not earlier.filter(pk__lt=external.pk).exists()
 
 
 def accept(external: ExternalId, version: str, fetched_at: datetime) -> bool:

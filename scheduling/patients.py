@@ -121,7 +121,16 @@ def find_patients(query: str, among: QuerySet[Patient]) -> QuerySet[Patient]:
 
 #: The columns that a source describes.
 DESCRIBED = frozenset(
-    {"given_name", "family_name", "preferred_name", "birth_date", "family_index", "birth_date_index", "language"}
+    {
+        "given_name",
+        "family_name",
+        "preferred_name",
+        "birth_date",
+        "family_index",
+        "birth_date_index",
+        "language",
+        "language_code",
+    }
     | {"address", "emergency_contact", "portal_active", "active", "deceased"}
 )
 #: Those of them that the practice may take over from its EHR.
@@ -151,6 +160,7 @@ def describe(patient: Patient, record: PatientRecord, columns: Iterable[str] = D
         "family_index": family_index(record.family_name),
         "birth_date_index": birth_date_index(record.birth_date),
         "language": record.language[:12],
+        "language_code": record.language_code[:40],
         "address": record.address or None,
         "emergency_contact": asdict(emergency) if emergency else None,
         "portal_active": record.portal_active,

@@ -7,7 +7,7 @@ compares what they say.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
@@ -91,6 +91,7 @@ class PatientRecord:
     preferred_name: str = ""
     birth_date: date | None = None
     language: str = ""
+    language_code: str = ""
     active: bool = True
     deceased: bool = False
     replaced_by: str = ""
@@ -167,6 +168,8 @@ class AppointmentRecord:
     reason_verdict: ReasonVerdict = "missing"
     slot_ids: tuple[str, ...] = ()
     identifiers: tuple[IdentifierRecord, ...] = ()
+    #: Why it was cancelled, where that is said in free text alone.
+    reason_text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

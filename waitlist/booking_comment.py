@@ -5,6 +5,8 @@ from __future__ import annotations
 from scheduling.models import Appointment
 from waitlist.models import Claim
 
+#: How each comment of ours begins.
+OUR_COMMENT = "Waitlist, ref "
 _WAYS = {"sms": "by text", "email": "by e-mail", "staff": "by phone, taken by staff"}
 
 
@@ -19,4 +21,4 @@ def comment_on(appointment: Appointment) -> str:
     by_mail = claim.channel == "link" and claim.offer is not None and claim.offer.asks_birth_year
     way = _WAYS.get("email" if by_mail else claim.channel, "by link")
     said_at = claim.created_at.astimezone(claim.opening.location.zone)
-    return f"Waitlist, ref {appointment.reference}, YES {way} {said_at:%H:%M}"
+    return f"{OUR_COMMENT}{appointment.reference}, YES {way} {said_at:%H:%M}"

@@ -13,12 +13,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlated, service
+from integrations.codebook import CodeBook
 from integrations.ehr import event_leases, event_stream, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
 from integrations.ehr.together import FRESH, Answers
-from integrations.mapping import CodeBook
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 from scheduling import mirror, openings

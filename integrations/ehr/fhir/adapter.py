@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from integrations.codebook import CodeBook
 from integrations.ehr import zones
 from integrations.ehr.fhir import build, capabilities, checking, free_time, many, people, search
 from integrations.ehr.fhir.answers import ID, Answer
@@ -33,7 +34,6 @@ from integrations.ehr.gateway import (
     Rejected,
     Stored,
 )
-from integrations.mapping import CodeBook
 from integrations.models import Connection
 from scheduling.models import Appointment, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval
@@ -220,7 +220,7 @@ class FhirGateway:
         if kind == "patient":
             base_url, mrn_system = self.transport.base_url, self._connection.mrn_system
             told = people.patient_record(resource, base_url, mrn_system, fallback_version)
-            return self._fields.read(resource, told)
+            return self._codes.with_language(self._fields.read(resource, told))
         if kind == "provider":
             return people.provider_record(resource, fallback_version)
         return people.location_record(resource, fallback_version)

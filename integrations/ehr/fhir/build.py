@@ -15,7 +15,7 @@ from fhirclient.models.identifier import Identifier
 
 from integrations.ehr.fhir.elements import Json
 from integrations.ehr.gateway import Booking, Rejected
-from integrations.mapping import HL7_REASONS
+from integrations.meanings import HL7_REASONS
 
 
 def appointment(booking: Booking, identifier_system: str, *, one_slot: bool = False) -> Json:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from integrations.ehr.fhir.elements import (
+    FREE_TEXT,
     Json,
     Unreadable,
     codes,
@@ -20,8 +21,10 @@ from integrations.ehr.fhir.elements import (
     version_of,
 )
 from integrations.ehr.fhir.times import instant
+from integrations.meanings import with_type
 from scheduling.models import Appointment
 from scheduling.records import AppointmentRecord, IdentifierRecord, ReasonVerdict, SlotRecord
+from waitlist.booking_comment import OUR_COMMENT
 
 #: Statuses that may come without times.
 _TIMELESS = (
@@ -38,13 +41,13 @@ _LONGEST_VISIT = timedelta(hours=24)
 class Codes(Protocol):
     """What codes of the EHR mean here."""
 
-    def status(self, code: str) -> str:
+    def status(self, code: str, location: str) -> str:
         """Return one of ``Appointment.Status``."""
 
-    def type_target(self, system: str, code: str, display: str) -> str | None:
+    def type_target(self, system: str, code: str, display: str, location: str) -> str | None:
         """Return the code of our appointment type, empty when there was none, None when nobody mapped it."""
 
-    def reason(self, system: str, code: str, display: str) -> ReasonVerdict:
+    def reason(self, system: str, code: str, display: str, location: str) -> ReasonVerdict:
         """Return what a cancellation's reason means."""
 
 
@@ -63,15 +66,17 @@ class Reader:
         coming = _coming(resource)
         location_id = self._actor(coming, "Location")
         status_code = text(resource["status"], 60)
-        status = self.codes.status(status_code)
+        status = self.codes.status(status_code, location_id)
         start, end = self._times(resource, location_id, status)
         freed = status in Appointment.FREEING
         type_system, type_code, type_display = _type_of(resource)
-        target = self.codes.type_target(type_system, type_code, type_display)
+        target = self.codes.type_target(type_system, type_code, type_display, location_id)
         reason_system, reason_code, reason_display = _reason_of(resource) if freed else ("", "", "")
-        verdict = self.codes.reason(reason_system, reason_code, reason_display) if freed else "missing"
-        if freed and target is None and verdict in ("rebookable", "missing"):
-            verdict = "unmapped_type"  # nobody knows what kind of visit this was, so nobody may be offered its time
+        verdict = self.codes.reason(reason_system, reason_code, reason_display, location_id) if freed else "missing"
+        said = _said_of_reason(resource) if freed and reason_code in ("", FREE_TEXT) else ""
+        if said:
+            verdict = "ask_staff"  # words are for a person to read, not for us to guess at
+        verdict = with_type(verdict, target)
         return AppointmentRecord(
             external_id=resource_id(resource),
             version=version_of(resource, fallback_version),
@@ -91,6 +96,7 @@ class Reader:
             reason_verdict=verdict,
             slot_ids=self._slot_ids(resource),
             identifiers=tuple(_identifiers(resource)),
+            reason_text=said,
         )
 
     def slot(self, resource: Json) -> SlotRecord:
@@ -186,6 +192,16 @@ def _reason_of(resource: Json) -> tuple[str, str, str]:
     # One l in R4, two in R5 and in servers that mean R5.
     reason = first_coding(resource.get("cancelationReason"))
     return reason if reason[1] else first_coding(resource.get("cancellationReason"))
+
+
+def _said_of_reason(resource: Json) -> str:
+    """Return what is said in free text of a cancellation, each thing once; a comment of ours says nothing of it."""
+    reasons = (resource.get("cancelationReason"), resource.get("cancellationReason"))
+    said = [text(each.get("text"), 1000) for each in reasons if isinstance(each, dict)]
+    comment = text(resource.get("comment"), 1000)
+    if not comment.startswith(OUR_COMMENT):
+        said.append(comment)
+    return " / ".join(dict.fromkeys(each for each in said if each))
 
 
 def _identifiers(resource: Json) -> list[IdentifierRecord]:

@@ -159,9 +159,12 @@ def _language(resource: Json) -> str:
     spoken = list(items(resource, "communication"))
     preferred = [each for each in spoken if is_true(each.get("preferred"))] or spoken
     for each in preferred:
-        for code in (text(coding.get("code"), 12) for coding in items(each.get("language"), "coding")):
+        for code in (text(coding.get("code"), 40) for coding in items(each.get("language"), "coding")):
             if code:
                 return code.replace("_", "-")
+        language = each.get("language")
+        if isinstance(language, dict) and (word := text(language.get("text"), 40)):
+            return word
     return ""
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from integrations.codebook import CodeBook
 from integrations.ehr import zones
 from integrations.ehr.fhir import many, people, search
 from integrations.ehr.fhir.adapter import LOAD_AHEAD, LOAD_BACK, PAGE_SECONDS, TYPES
@@ -43,7 +44,6 @@ from integrations.ehr.gateway import (
 )
 from integrations.ehr.rest import checking, resources
 from integrations.ehr.rest.declaration import Cancellation, Declaration, Free, Look, Many, Read, Rows, Wanted, Write
-from integrations.mapping import CodeBook
 from integrations.models import Connection
 from scheduling.models import Appointment, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval, LocationRecord, SlotRecord
@@ -254,7 +254,7 @@ class RestGateway:
             return self._reader.appointment(resource)
         if kind == "patient":
             told = people.patient_record(resource, self.transport.base_url, self._connection.mrn_system)
-            return self._fields.read(resource, told)
+            return self._codes.with_language(self._fields.read(resource, told))
         return people.provider_record(resource) if kind == "provider" else people.location_record(resource)
 
     def _appointments(self, wanted: Wanted) -> list[AppointmentRecord]:

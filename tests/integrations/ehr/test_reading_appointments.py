@@ -24,13 +24,13 @@ START = datetime(2031, 3, 4, 15, 0, tzinfo=UTC)
 class Codes:
     """Everything is mapped to itself."""
 
-    def status(self, code: str) -> str:
+    def status(self, code: str, location: str) -> str:
         return code
 
-    def type_target(self, system: str, code: str, display: str) -> str | None:
+    def type_target(self, system: str, code: str, display: str, location: str) -> str | None:
         return code.lower()
 
-    def reason(self, system: str, code: str, display: str) -> ReasonVerdict:
+    def reason(self, system: str, code: str, display: str, location: str) -> ReasonVerdict:
         return "rebookable" if code else "missing"
 
 
