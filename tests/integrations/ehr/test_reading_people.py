@@ -151,7 +151,7 @@ def language(code: str, **fields: Any) -> dict[str, Any]:
         ([language("es-MX", preferred=True)], "es-MX"),
         ([language("es_MX", preferred="true")], "es-MX"),
         ([], ""),
-        ([{"language": {"text": "Spanish"}}], ""),
+        ([{"language": {"text": "Spanish"}}], "Spanish"),
     ],
 )
 def test_the_preferred_language(spoken: list[dict[str, Any]], expected: str) -> None:
