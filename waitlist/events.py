@@ -192,9 +192,9 @@ EVENTS: Final[tuple[Event, ...]] = (
         "still_wanted",
         "Still want this?",
         "The patient left several offers unanswered.",
-        ("practice", "phone"),
+        ("practice", "phone", "link"),
         says=("STOP",),
-        needs_in_mail=("signature",),
+        needs_in_mail=("link", "signature"),
         by_mail=True,
     ),
     Event(

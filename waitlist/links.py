@@ -12,13 +12,16 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from waitlist.models import Offer
+from waitlist.models import Offer, RequestLink, WaitlistEntry
 
 #: 128 bits, in 22 characters: more would cost a text its one segment and a guesser nothing that matters.
 SECRET_BYTES = 16
+#: A patient who was asked whether they still wait may take their time.
+REQUEST_LINK_LASTS = timedelta(days=60)
 #: Decrypting who the patient is costs more than looking up a late answer does, and hardly any page asks.
 _NOT_NEEDED = tuple(f"patient__{name}" for name in ("given_name", "family_name", "preferred_name", "birth_date"))
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{20,64}")
@@ -38,6 +41,14 @@ class Found:
     """The offer behind a link. ``asks_birth_year``: the link went by e-mail, where others may read it."""
 
     offer: Offer
+    asks_birth_year: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRequest:
+    """The entry behind a link to a patient's own request."""
+
+    entry: WaitlistEntry
     asks_birth_year: bool
 
 
@@ -66,6 +77,28 @@ def find_offer(token: str) -> Found | None:
     rows = Offer.objects.select_related("opening", "patient", "appointment_type").defer(*_NOT_NEEDED)
     offer = rows.filter(token_hash__in=(by_text, by_email)).first()
     return Found(offer, offer.token_hash == by_email) if offer is not None else None
+
+
+def make_request_link(entry: WaitlistEntry, now: datetime) -> Tokens:
+    """Store a new link to the patient's own request and return its tokens."""
+    tokens = make_token()
+    RequestLink.objects.create(entry=entry, token_hash=tokens.hash, expires_at=now + REQUEST_LINK_LASTS)
+    return tokens
+
+
+def find_request(token: str, now: datetime) -> FoundRequest | None:
+    """Return the entry of a link that :func:`make_request_link` made, or None: one answer for all wrong tokens."""
+    if not _SHAPE.fullmatch(token):
+        return None
+    by_text, by_email = stored_hash(token), _hash(token)
+    rows = RequestLink.objects.filter(token_hash__in=(by_text, by_email), expires_at__gt=now)
+    link = rows.select_related("entry__patient", "entry__appointment_type").first()
+    return FoundRequest(link.entry, link.token_hash == by_email) if link is not None else None
+
+
+def request_address_of(token: str) -> str:
+    """Return the public address of the patient's own request behind a token."""
+    return f"{settings.PUBLIC_BASE_URL.rstrip('/')}/r/{token}/"
 
 
 def address_of(token: str) -> str:

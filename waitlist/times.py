@@ -61,6 +61,11 @@ def say(moment: datetime, language: str, *, zone: bool = False) -> str:
     return f"{said} ({zone_name(moment, language)})" if zone else said
 
 
+def weekday_name(weekday: int, language: str) -> str:
+    """Return the name of a weekday, 0 for Monday, as it stands within a sentence."""
+    return _DAYS[language][weekday]
+
+
 def say_clock(moment: datetime, language: str) -> str:
     """Return "2:00 in the afternoon" or "a las 2:00 de la tarde"."""
     hour = moment.hour % 12 or 12

@@ -2,9 +2,15 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from waitlist.request_views import request_page
 from waitlist.views import calendar, offer_page
 
+BY_OFFER = {"by_offer": True}
 urlpatterns: list[URLPattern | URLResolver] = [
     path("o/<str:token>/", offer_page, name="offer"),
     path("o/<str:token>/calendar.ics", calendar, name="offer-calendar"),
+    path("o/<str:token>/request/", request_page, BY_OFFER, name="offer-request"),
+    path("o/<str:token>/request/<slug:step>/", request_page, BY_OFFER, name="offer-request-step"),
+    path("r/<str:token>/", request_page, name="request"),
+    path("r/<str:token>/<slug:step>/", request_page, name="request-step"),
 ]

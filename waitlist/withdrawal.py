@@ -12,8 +12,8 @@ from audit.log import record_changes
 from scheduling.models import Opening, Practice, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import finish, finish_for
-from waitlist import consent, entries, messages
-from waitlist.models import Message, Offer
+from waitlist import consent, entries, links, messages
+from waitlist.models import Channel, Message, Offer
 from waitlist.offering import call_key
 from waitlist.policies import policies_for, policy_for
 
@@ -173,13 +173,14 @@ def _count_silence(offer: Offer, now: datetime) -> None:
     if silences < policy.silences_before_asking or entry.status != entry.Status.WAITING or not entries.ask(entry):
         return
     subject = messages.Subject(offer.patient, offer.opening.location, type_id=offer.appointment_type_id)
+    tokens = links.make_request_link(entry, now)
     for contact in consent.ways(offer.patient, now.date()):
         address = messages.Address.of(contact)
         messages.queue(
             Message.Kind.STILL_WANTED,
             address,
             subject,
-            {},
+            {"link": links.request_address_of(tokens.email if address.channel == Channel.EMAIL else tokens.text)},
             dedupe_key=f"still_wanted:{entry.pk}:{offer.pk}:{address.index[:24]}",
             now=now,
         )

@@ -37,7 +37,9 @@ _SCRIPT = """() => {
   }
   for (const element of document.querySelectorAll('a, button, input')) {
     if (!shown(element)) continue;
-    const box = element.getBoundingClientRect();
+    // What ticks a box is its whole label.
+    const pressed = (['checkbox', 'radio'].includes(element.type) && element.closest('label')) || element;
+    const box = pressed.getBoundingClientRect();
     const name = `${element.tagName} "${(element.textContent || element.id).trim()}"`;
     const alone = !element.closest('.problem');
     if (alone && (box.height < %(target)s || box.width < %(target)s))

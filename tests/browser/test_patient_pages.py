@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from scheduling.models import Location
+from tests.browser.axe import violations
 from tests.browser.conftest import SCHEMES, WIDTHS, Opener, hold_still, keep_picture
 from tests.browser.measures import problems, sizes
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import STATES, link_of
+from waitlist.links import make_request_link
 from waitlist.models import Claim, Offer
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -90,8 +93,8 @@ def test_the_two_answers_have_the_same_size(scene: Scene, opened: Opener) -> Non
     for language in ("en", "es"):
         for width in (320, *WIDTHS):
             found = sizes(opened(f"{path}?lang={language}", width=width), ".answers button")
-            assert len(found) == 2
-            assert len(set(found)) == 1
+            assert len(found) == 3
+            assert len(set(found[:2])) == 1
 
 
 def test_each_page_is_readable_at_every_width_by_day_and_by_night(scene: Scene, opened: Opener, state: Any) -> None:
@@ -99,12 +102,43 @@ def test_each_page_is_readable_at_every_width_by_day_and_by_night(scene: Scene, 
     offer = state(scene)
     for language in ("en", "es"):
         page = hold_still(opened(f"{link_of(offer)}?lang={language}", scripts=True))
+        assert violations(page) == []
         for width in (320, *WIDTHS):
             page.set_viewport_size({"width": width, "height": 844})
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme)
                 assert problems(page) == [], f"{language} {width} {scheme}"
                 keep_picture(page, f"{state.__name__}-{language}-{width}-{scheme}")
+
+
+@pytest.mark.parametrize("step", ["", "days/", "who/", "notice/", "pause/", "leave/"])
+@pytest.mark.parametrize("channel", ["sms", "email"])
+def test_ones_own_request_is_readable_at_every_width(scene: Scene, opened: Opener, step: str, channel: str) -> None:
+    Location.objects.update(names_providers=True)
+    tokens = make_request_link(scene.waiting(1)[0], timezone.now())
+    token = tokens.email if channel == "email" else tokens.text
+    for language in ("en", "es"):
+        page = hold_still(opened(f"/r/{token}/{step}?lang={language}", scripts=True))
+        assert violations(page) == []
+        for width in (320, *WIDTHS):
+            page.set_viewport_size({"width": width, "height": 844})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                assert problems(page) == [], f"{language} {width} {scheme}"
+                keep_picture(page, f"request-{step.strip('/')}-{channel}-{language}-{width}-{scheme}")
+
+
+def test_days_are_changed_on_a_phone_without_scripts(scene: Scene, opened: Opener) -> None:
+    entry = scene.waiting(1)[0]
+    page = opened(f"/r/{make_request_link(entry, timezone.now()).text}/")
+    page.get_by_role("link", name="Change when you could come").click()
+    for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday"):
+        page.get_by_label(day).uncheck()
+    page.get_by_label("in the morning, until noon").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("You are on our waitlist")
+    expect(page.locator("dl")).to_contain_text("Saturday, Sunday")
+    assert {row.weekday for row in entry.windows.all()} == {5, 6}
 
 
 def test_the_longest_names_fit(scene: Scene, opened: Opener) -> None:

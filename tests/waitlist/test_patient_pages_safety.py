@@ -143,6 +143,7 @@ def test_a_page_is_small_and_needs_nothing_from_elsewhere(scene: Scene, client: 
         "/static/patient/patient.css",
         "/static/patient/mark.svg",
         "?lang=es",
+        "request/?lang=en",
         "tel:+12125550101",
     }
 

@@ -1,6 +1,6 @@
 """The waitlist as rows."""
 
-from waitlist.models.entries import EntryWindow, MatchKey, WaitlistEntry
+from waitlist.models.entries import EntryWindow, MatchKey, RequestLink, WaitlistEntry
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
 from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
 from waitlist.models.shadow import ShadowOffer
@@ -21,6 +21,7 @@ __all__ = [
     "Offer",
     "OutreachPolicy",
     "Reply",
+    "RequestLink",
     "ShadowOffer",
     "WaitlistEntry",
 ]

@@ -101,6 +101,18 @@ class WaitlistEntry(ScopedModel):
         return f"waitlist entry {self.pk}"
 
 
+class RequestLink(models.Model):
+    """A link to a patient's own request that went out in a message. The token is kept only as a hash."""
+
+    entry = models.ForeignKey(WaitlistEntry, on_delete=models.CASCADE, related_name="links")
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"link {self.pk} to entry {self.entry_id}"
+
+
 class EntryWindow(models.Model):
     """Hours of one weekday, in the location's zone, in which the patient could come."""
 

@@ -96,6 +96,11 @@ class Offer(ScopedModel):
     def __str__(self) -> str:
         return f"offer {self.pk}"
 
+    @property
+    def is_told(self) -> bool:
+        """False for a proposal, which only staff have seen."""
+        return self.status != self.Status.PROPOSED
+
 
 class Claim(ScopedModel):
     """Somebody's right to try the booking. At most one per opening is pending or confirmed."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext, override
 
 from scheduling.models import Location, Practice
 from waitlist import telling, wording
@@ -13,7 +14,7 @@ from waitlist.links import Found
 from waitlist.models import Claim, Offer
 from waitlist.offering import kept_until_confirmed
 from waitlist.pages.states import PageState, Standing
-from waitlist.times import say, say_phone
+from waitlist.times import say, say_phone, weekday_name
 
 #: While a booking is pending its page looks again by itself: every so many seconds, up to this age of the claim.
 LOOKS = ((timedelta(minutes=1), 3), (timedelta(minutes=10), 15), (timedelta(hours=4), 60))
@@ -42,11 +43,17 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         **_place(location),
         "provider": wording.plain(offer.opening.provider.name) if location.names_providers else "",
         "can_say_yes": standing.can_say_yes,
+        "not_this_day": _not_this_day(offer.start.astimezone(location.zone), language),
         "answer_by": say(offer.expires_at.astimezone(location.zone), language),
         "is_pending": standing.state == PageState.RECEIVED,
         **_other_appointment(offer, claim, standing, language),
         **(_booking(claim, location, language, now) if claim else {}),
     }
+
+
+def _not_this_day(start: datetime, language: str) -> str:
+    with override(language):
+        return gettext("Never on a %(weekday)s") % {"weekday": weekday_name(start.weekday(), language)}
 
 
 def _place(location: Location) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How often somebody may guess: links, by where they come from, and birth years, by offer."""
+"""How often somebody may guess: links, by where they come from, and birth years, by patient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 #: Wrong links from one address before it is told to wait, and for how long (seconds) they are counted.
 WRONG_LINKS = 20
 WRONG_LINKS_FOR = 10 * 60
-#: Tries at an offer's birth year, the right one included, and for how long (seconds) they are counted.
+#: Tries at a patient's birth year, the right one included, and for how long (seconds) they are counted.
 BIRTH_YEARS = 5
 BIRTH_YEARS_FOR = 24 * 60 * 60
 
@@ -30,33 +30,33 @@ def guesses_too_often(address: str | None) -> bool:
         return False
 
 
-def may_try_birth_year(offer_id: int) -> bool:
+def may_try_birth_year(patient_id: int) -> bool:
     """Count a try before it is compared, so that a hundred at once are no more than five in a row.
 
     Without a cache nobody may: a year is one of a hundred, and the practice's phone is on the page.
     """
     try:
-        return _count(_birth_year_key(offer_id), BIRTH_YEARS_FOR) <= BIRTH_YEARS
+        return _count(_birth_year_key(patient_id), BIRTH_YEARS_FOR) <= BIRTH_YEARS
     except Exception as error:
         logger.warning("birth years are not taken: the cache does not answer (%s)", type(error).__name__)
         return False
 
 
-def birth_year_is_closed(offer_id: int) -> bool:
-    """Return whether no more tries are taken for an offer."""
+def birth_year_is_closed(patient_id: int) -> bool:
+    """Return whether no more tries are taken for a patient."""
     try:
-        return int(cache.get(_birth_year_key(offer_id), 0)) >= BIRTH_YEARS
+        return int(cache.get(_birth_year_key(patient_id), 0)) >= BIRTH_YEARS
     except Exception:  # a try will say so
         return False
 
 
-def forget_tries(offer_id: int) -> None:
+def forget_tries(patient_id: int) -> None:
     """The right year was given: start counting afresh."""
-    cache.delete(_birth_year_key(offer_id))
+    cache.delete(_birth_year_key(patient_id))
 
 
-def _birth_year_key(offer_id: int) -> str:
-    return f"patient-pages:birth-year:{offer_id}"
+def _birth_year_key(patient_id: int) -> str:
+    return f"patient-pages:birth-year:{patient_id}"
 
 
 def _count(key: str, seconds: int) -> int:

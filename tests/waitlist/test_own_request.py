@@ -1,0 +1,213 @@
+"""A patient's own request: what the pages say and change, by an offer's link or by a link of its own."""
+
+from __future__ import annotations
+
+import re
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from audit.models import AccessRecord
+from config.logs import masked
+from scheduling.models import Location
+from tests import factories
+from tests.waitlist import pages
+from tests.waitlist.conftest import Scene
+from tests.waitlist.pages import heading, link_of, nobody_has_guessed, text  # noqa: F401
+from waitlist import entries, links, own_request
+from waitlist.models import EntryWindow, Message, Offer, RequestLink, WaitlistEntry
+
+pytestmark = pytest.mark.django_db
+STATUSES = WaitlistEntry.Status
+
+
+def post(path: str, **fields: Any) -> Any:
+    """Press a button, in a browser without cookies that checks forgery protection."""
+    return Client(enforce_csrf_checks=True).post(path, fields)
+
+
+@pytest.fixture
+def entry(scene: Scene) -> WaitlistEntry:
+    return scene.waiting(1)[0]
+
+
+@pytest.fixture
+def path(entry: WaitlistEntry) -> str:
+    """The link to the request that a text carries."""
+    return f"/r/{links.make_request_link(entry, timezone.now()).text}/"
+
+
+def windows(entry: WaitlistEntry) -> list[tuple[int, time, time]]:
+    return [(row.weekday, row.start, row.end) for row in entry.windows.all()]
+
+
+def test_what_the_patient_told_us_is_said_in_words(entry: WaitlistEntry, path: str, client: Client) -> None:
+    page = client.get(path)
+    assert heading(page) == "You are on our waitlist"
+    assert "any day at any time of day" in text(page)
+    assert "I can come at once" in text(page)
+    assert "We do not promise a number in line" in text(page)
+    entries.change(entry, windows=[EntryWindow(weekday=d, start=time(0), end=time(12)) for d in (0, 3)])
+    assert "Monday, Thursday in the morning, until noon" in text(client.get(path))
+    entries.change(entry, windows=[EntryWindow(weekday=0, start=time(8), end=time(10, 30))])
+    assert "Monday 08:00–10:30" in text(client.get(path))
+    assert "lunes 08:00–10:30" in text(client.get(f"{path}?lang=es"))
+
+
+def test_days_and_hours_are_chosen_and_the_line_follows(scene: Scene, entry: WaitlistEntry, path: str) -> None:
+    answer = post(f"{path}days/", weekday=["0", "2"], part="afternoon")
+    assert (answer.status_code, answer.headers["Location"]) == (303, path)
+    assert windows(entry) == [(0, time(12), time(23, 59)), (2, time(12), time(23, 59))]
+    assert set(entry.match_keys.values_list("weekday_key", "from_minute", "until_minute")) == {
+        (0, 720, 1440),
+        (2, 720, 1440),
+    }
+    post(f"{path}days/", weekday=list("0123456"), part="any")
+    assert windows(entry) == []
+
+
+def test_no_day_at_all_is_asked_again_and_changes_nothing(entry: WaitlistEntry, path: str) -> None:
+    before = pages.rows()
+    for fields in ({"part": "any"}, {"weekday": ["7", "x"], "part": "any"}, {"weekday": ["1"], "part": "night"}):
+        page = post(f"{path}days/", **fields)
+        assert page.status_code == 200
+        assert "Choose at least one day." in text(page)
+    assert pages.rows() == before
+
+
+def test_only_clinicians_the_place_names_can_be_chosen(
+    scene: Scene, entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    assert "Who you would like to see" not in text(client.get(path))
+    Location.objects.update(names_providers=True)
+    chen, other = scene.provider, factories.provider(name="Dr. <b>Ada</b> Lovelace")
+    factories.bookable(other, scene.location, scene.type)
+    stranger = factories.provider(name="Dr. Nowhere")
+    page = client.get(f"{path}who/")
+    assert "Dr. &lt;b&gt;Ada&lt;/b&gt; Lovelace" in page.content.decode()
+    assert "Nowhere" not in text(page)
+    post(f"{path}who/", who=[str(other.pk), str(stranger.pk), "9" * 40, "x"])
+    assert list(entry.providers.all()) == [other]
+    post(f"{path}who/", who=[str(chen.pk), str(other.pk)])
+    assert set(entry.providers.all()) == {chen, other}
+    post(f"{path}who/")
+    assert list(entry.providers.all()) == []
+
+
+def test_notice_is_chosen_from_what_is_offered(entry: WaitlistEntry, path: str, client: Client) -> None:
+    post(f"{path}notice/", notice=str(2 * 24 * 60))
+    entry.refresh_from_db()
+    assert entry.minimum_notice_minutes == 2880
+    assert "2 days" in text(client.get(path))
+    assert "Choose one of the answers." in text(post(f"{path}notice/", notice="1"))
+
+
+def test_pausing_going_on_and_leaving(entry: WaitlistEntry, path: str, client: Client) -> None:
+    post(f"{path}pause/")
+    assert heading(client.get(path)) == "Your place on our waitlist is paused"
+    post(path, do="stay")
+    assert heading(client.get(path)) == "You are on our waitlist"
+    assert heading(client.get(f"{path}leave/")) == "Leave our waitlist?"
+    post(f"{path}leave/")
+    entry.refresh_from_db()
+    assert (entry.status, heading(client.get(path))) == (STATUSES.LEFT, "You are off our waitlist")
+    # Nothing can be changed any more, and nobody is put back by an old page.
+    for step, fields in (("days/", {"weekday": ["1"], "part": "any"}), ("pause/", {}), ("", {"do": "stay"})):
+        assert post(f"{path}{step}", **fields).status_code == 303
+    entry.refresh_from_db()
+    assert (entry.status, windows(entry)) == (STATUSES.LEFT, [])
+
+
+def test_looking_changes_nothing(entry: WaitlistEntry, path: str, client: Client) -> None:
+    before = pages.rows()
+    for step in ("", "days/", "notice/", "pause/", "leave/"):
+        for answer in (client.get(path + step), client.head(path + step)):
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert path.split("/")[2] not in answer.content.decode()
+    assert pages.rows() == before
+
+
+def test_what_the_patient_does_is_recorded_as_theirs(entry: WaitlistEntry, path: str, client: Client) -> None:
+    client.get(path)
+    seen = AccessRecord.objects.filter(action=AccessRecord.Action.VIEW).latest("pk")
+    assert (seen.actor_name, seen.detail["page"]) == (f"patient {entry.patient_id}", "request")
+
+
+def test_wrong_old_and_strange_links_are_answered_alike(entry: WaitlistEntry, path: str, client: Client) -> None:
+    dead = client.get("/r/" + "a" * 22 + "/")
+    assert (dead.status_code, heading(dead)) == (404, "This link does not work")
+    RequestLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert client.get(path).content == dead.content
+    assert post(f"{path}leave/").status_code == 404
+    entry.refresh_from_db()
+    assert entry.status == STATUSES.WAITING
+    assert masked(f"GET {path}days/") == "GET /r/…/days/"
+
+
+def test_from_an_e_mail_each_change_asks_the_birth_year(scene: Scene, client: Client) -> None:
+    entry = scene.waiting(1)[0]
+    born = entry.patient.birth_date
+    path = f"/r/{links.make_request_link(entry, timezone.now()).email}/"
+    assert heading(client.get(path)) == "You are on our waitlist"
+    assert "Write the year with four digits" in text(post(f"{path}leave/"))
+    assert "not the year of birth that we know" in text(post(f"{path}leave/", birth_year="1899"))
+    entry.refresh_from_db()
+    assert entry.status == STATUSES.WAITING
+    post(f"{path}leave/", birth_year=str(born.year))
+    entry.refresh_from_db()
+    assert entry.status == STATUSES.LEFT
+
+
+def test_an_offers_link_leads_to_the_request_as_long_as_it_lives(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    path = f"{link_of(offer)}request/"
+    assert "request/?lang=en" in client.get(link_of(offer)).content.decode()
+    assert heading(client.get(path)) == "You are on our waitlist"
+    assert post(f"{path}pause/").headers["Location"] == path
+    assert heading(client.get(path)) == "Your place on our waitlist is paused"
+    Offer.objects.filter(pk=offer.pk).update(status=Offer.Status.PROPOSED)
+    assert client.get(path).status_code == 404
+    scene.pass_time(hours=100)
+    assert client.get(path).status_code == 404
+
+
+def test_never_on_this_weekday_says_no_and_leaves_the_day_out(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    day = offer.start.astimezone(scene.location.zone)
+    assert f"Never on a {day:%A}" in client.get(link_of(offer)).content.decode()
+    assert post(link_of(offer), answer="not_this_day").status_code == 303
+    offer.refresh_from_db()
+    assert offer.status == Offer.Status.NO
+    assert {row.weekday for row in offer.entry.windows.all()} == own_request.WEEK - {day.weekday()}
+
+
+def test_the_only_day_left_is_not_left_out(entry: WaitlistEntry) -> None:
+    entries.change(entry, windows=[EntryWindow(weekday=2, start=time(9), end=time(12))])
+    assert own_request.leave_out(entry, 2) is False
+    assert windows(entry) == [(2, time(9), time(12))]
+
+
+def test_whoever_is_asked_whether_they_still_wait_gets_a_link_to_answer(scene: Scene, client: Client) -> None:
+    factories.policy(silences_before_asking=1)
+    offer = scene.offered(1, hours=10)[0]
+    scene.pass_time(hours=20)
+    from waitlist import offers
+
+    offers.expire()
+    asked = Message.objects.filter(kind=Message.Kind.STILL_WANTED)
+    assert {each.channel for each in asked} == {"sms", "email"}
+    for each in asked:
+        found = re.search(r"(/r/[A-Za-z0-9_-]+/)", each.body)
+        assert found
+        page = client.get(found[1])
+        assert heading(page) == "Do you still want to be on our waitlist?"
+        assert ("What year was the patient born?" in text(page)) == (each.channel == "email")
+    text_path = re.search(r"(/r/[A-Za-z0-9_-]+/)", asked.get(channel="sms").body)
+    assert text_path
+    post(text_path[1], do="stay")
+    offer.entry.refresh_from_db()
+    assert offer.entry.status == STATUSES.WAITING

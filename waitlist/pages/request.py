@@ -1,0 +1,140 @@
+"""What stands on the pages of a patient's own request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext, ngettext, override
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.models import Location
+from waitlist import own_request
+from waitlist.models import WaitlistEntry
+from waitlist.own_request import Part
+from waitlist.pages import content
+from waitlist.times import weekday_name
+from waitlist.wording import plain
+
+_S = WaitlistEntry.Status
+#: The state of a request as the sentence in its page's heading.
+HEADINGS = {
+    _S.WAITING: _("You are on our waitlist"),
+    _S.ASKED: _("Do you still want to be on our waitlist?"),
+    _S.PAUSED: _("Your place on our waitlist is paused"),
+    _S.BOOKED: _("You have an appointment now"),
+    _S.LEFT: _("You are off our waitlist"),
+    _S.EXPIRED: _("You are off our waitlist"),
+}
+#: One question each: what its page asks.
+QUESTIONS = {
+    "days": _("When could you come?"),
+    "who": _("Who would you like to see?"),
+    "notice": _("How long before a visit must you know?"),
+    "pause": _("Pause your place on our waitlist?"),
+    "leave": _("Leave our waitlist?"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing to choose."""
+
+    value: str
+    label: str
+    chosen: bool
+
+
+def location_of(entry: WaitlistEntry) -> Location | None:
+    """Return the place whose signature and phone the patient knows: the only one the entry accepts, if it is one."""
+    places = list(entry.locations.all()[:2])
+    return places[0] if len(places) == 1 else None
+
+
+def frame(entry: WaitlistEntry, language: str) -> dict[str, Any]:
+    """Return what every page of the request shows."""
+    return content.frame(language, location_of(entry)) | {"status": entry.status}
+
+
+def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
+    """Return what the request says now, in words."""
+    with override(language):
+        return {
+            "heading": HEADINGS[_S(entry.status)],
+            "days": _say_days(entry, language),
+            "can_choose_who": bool(own_request.possible_providers(entry)),
+            "who": _say_who(entry),
+            "notice": say_notice(entry.minimum_notice_minutes),
+        }
+
+
+def question(entry: WaitlistEntry, step: str, language: str) -> dict[str, Any]:
+    """Return what a page that changes one thing asks, and what can be chosen."""
+    with override(language):
+        return {"heading": QUESTIONS[step], "step": step, **_CHOICES.get(step, lambda *_: {})(entry, language)}
+
+
+def say_notice(minutes: int) -> str:
+    """Return a length of time in words: "2 hours", "3 days"."""
+    if not minutes:
+        return gettext("I can come at once")
+    if minutes >= 24 * 60 and minutes % (24 * 60) == 0:
+        days = minutes // (24 * 60)
+        return ngettext("%(count)s day", "%(count)s days", days) % {"count": days}
+    if minutes >= 60 and minutes % 60 == 0:
+        hours = minutes // 60
+        return ngettext("%(count)s hour", "%(count)s hours", hours) % {"count": hours}
+    return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
+
+
+def _say_days(entry: WaitlistEntry, language: str) -> list[str]:
+    windows = list(entry.windows.all())
+    days = own_request.days_of(windows)
+    if days.part is None:
+        return [f"{weekday_name(row.weekday, language)} {row.start:%H:%M}–{row.end:%H:%M}" for row in windows]
+    if days.weekdays == own_request.WEEK:
+        named = gettext("any day")
+    else:
+        named = ", ".join(weekday_name(day, language) for day in sorted(days.weekdays))
+    return [named, str(days.part.label)]
+
+
+def _say_who(entry: WaitlistEntry) -> str:
+    named = {each.pk for each in own_request.possible_providers(entry)}
+    chosen = [plain(each.name) for each in entry.providers.all() if each.pk in named]
+    return ", ".join(chosen) or gettext("anyone")
+
+
+def _days(entry: WaitlistEntry, language: str) -> dict[str, Any]:
+    days = own_request.days_of(entry.windows.all())
+    return {
+        "weekdays": [
+            Choice(str(day), weekday_name(day, language).capitalize(), day in days.weekdays)
+            for day in sorted(own_request.WEEK)
+        ],
+        "parts": [Choice(part, str(part.label), part == (days.part or Part.ANY)) for part in Part],
+    }
+
+
+def _who(entry: WaitlistEntry, language: str) -> dict[str, Any]:
+    chosen = set(entry.providers.values_list("pk", flat=True))
+    return {
+        "people": [
+            Choice(str(each.pk), plain(each.name), each.pk in chosen) for each in own_request.possible_providers(entry)
+        ]
+    }
+
+
+def _notice(entry: WaitlistEntry, language: str) -> dict[str, Any]:
+    known = [*own_request.NOTICES]
+    return {"notices": _notice_choices(known, entry.minimum_notice_minutes)}
+
+
+def _notice_choices(known: Sequence[int], current: int) -> list[Choice]:
+    # What staff entered may be none of these: then the next longer one is marked.
+    marked = next((minutes for minutes in known if minutes >= current), known[-1])
+    return [Choice(str(minutes), say_notice(minutes), minutes == marked) for minutes in known]
+
+
+_CHOICES = {"days": _days, "who": _who, "notice": _notice}
