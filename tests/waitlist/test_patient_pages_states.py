@@ -79,7 +79,7 @@ def test_the_question_says_what_when_and_where(scene: Scene, client: Client) -> 
         "When Tuesday 3 March, 8:00 in the evening (Eastern time) "
         "Where Downtown office 12 Elm Street, Springfield "
         "Please answer by Tuesday 3 March, 7:00 in the evening. We ask other people too. The first person to say yes "
-        "gets the time. Yes, I&#x27;ll take it Not this one"
+        "gets the time. Yes, I&#x27;ll take it Not this one Never on a Tuesday See or change what you wait for"
     ).replace("&#x27;", "'")
     body = shown.content.decode()
     assert '<a class="phone" href="tel:+12125550101">(212) 555-0101</a>' in body
@@ -213,3 +213,12 @@ def test_a_restricted_patient_is_asked_to_call(scene: Scene, client: Client) -> 
     page = client.get(link_of(offer))
     assert "We cannot take your answer on this page. Nothing is booked or changed. Call (212) 555-0101" in text(page)
     assert Patient.objects.get(pk=offer.patient_id).restricted
+
+
+def test_a_reader_elsewhere_sees_the_time_on_their_own_clock_too(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    Patient.objects.filter(pk=offer.patient_id).update(time_zone="America/Chicago")
+    assert "On your clock: Tuesday 3 March, 7:00 in the evening (Central time)" in text(client.get(link_of(offer)))
+    # Another name for the same clock is no news.
+    Patient.objects.filter(pk=offer.patient_id).update(time_zone="America/Detroit")
+    assert "On your clock" not in text(client.get(link_of(offer)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils.translation import gettext, override
@@ -40,6 +41,7 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
     start = (claim.appointment.start if claim else None) or offer.start
     return frame(language, location) | {
         "when": say(start.astimezone(location.zone), language, zone=True),
+        "when_there": _when_there(start, location, offer.patient.time_zone, language),
         **_place(location),
         "provider": wording.plain(offer.opening.provider.name) if location.names_providers else "",
         "can_say_yes": standing.can_say_yes,
@@ -49,6 +51,15 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         **_other_appointment(offer, claim, standing, language),
         **(_booking(claim, location, language, now) if claim else {}),
     }
+
+
+def _when_there(start: datetime, location: Location, zone_name: str, language: str) -> str:
+    """Say the time on the reader's own clock, where that differs from the practice's at that moment."""
+    if not zone_name:
+        return ""
+    there = start.astimezone(ZoneInfo(zone_name))
+    is_same = there.utcoffset() == start.astimezone(location.zone).utcoffset()
+    return "" if is_same else say(there, language, zone=True)
 
 
 def _not_this_day(start: datetime, language: str) -> str:
