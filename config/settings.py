@@ -143,6 +143,9 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 TRUSTED_PROXY_COUNT = ENVIRONMENT.trusted_proxy_count
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# Files are patients' lists: they stay in memory and are stored encrypted; what is larger is dropped, never put on disk.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
@@ -248,6 +251,7 @@ WAKE_TASKS = {
     "polls": "integrations.tasks.poll_connections",
     "loads": "integrations.tasks.drain_loads",
     "mappings": "integrations.tasks.apply_mappings",
+    "imports": "waitlist.tasks.drain_imports",
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from integrations.ehr import availability, inbox, load_requests
 from integrations.messaging import delivery
 from scheduling.wake import wake
 from waitlist import attention
+from waitlist.importing import batches
 
 #: Seconds between two sweeps, as the schedule has it.
 EVERY_SECONDS = 1.0
@@ -47,4 +48,5 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "messages": _messages_are_due,
     "loads": load_requests.is_due,
     "mappings": mapping_effects.is_due,
+    batches.TOPIC: batches.is_due,
 }

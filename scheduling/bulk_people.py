@@ -130,6 +130,11 @@ def _insert_patients(source: Source, records: Sequence[PatientRecord], fetched_a
     for row, record in zip(rows, records, strict=True):
         describe(row, record)
     _insert(source, ExternalId.Kind.PATIENT, rows, records, fetched_at)
+    insert_parts(source, rows, records)
+
+
+def insert_parts(source: Source, rows: Sequence[Patient], records: Sequence[PatientRecord]) -> None:
+    """Insert the numbers, contacts and search tokens of patients that were inserted just now."""
     both = list(zip(rows, records, strict=True))
     _create(PatientIdentifier, [each for row, record in both for each in _identifiers(source, row, record)])
     _create(ContactPoint, [each for row, record in both for each in contact_points(row, record.contacts)])

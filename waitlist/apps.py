@@ -14,6 +14,7 @@ class WaitlistConfig(AppConfig):
         register_model(models.WaitlistEntry, m2m_fields=("providers", "locations"))
         for model in (
             models.EntryWindow,
+            models.ImportBatch,
             models.Offer,
             models.Claim,
             models.OutreachPolicy,

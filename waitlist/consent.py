@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit.context import current_actor
+from audit.log import record_created
 from scheduling.models import ContactPoint, Patient
 from scheduling.transitions import move
 from waitlist.ledger import Line, consenting_patients
@@ -111,6 +114,56 @@ def grant(
         recorded_by=_who(),
         at=timezone.now(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What somebody says of many consents at once: how they were given, in which words, and where that is written."""
+
+    source: str
+    wording_version: str
+    text: str
+    by: str
+
+
+def grant_many(given: Iterable[tuple[Patient, ContactPoint]], statement: Statement) -> list[ConsentRecord]:
+    """Record that these patients agreed to messages at these addresses; return the new lines.
+
+    What was stated about a list never takes back what an owner of an address said: one whose last word was STOP is
+    left out. So is a consent that is on record already.
+    """
+    pairs = list(given)
+    indexes = {contact.address_index for _, contact in pairs}
+    agreed = _consenting_by_channel(indexes)
+    stopped = stopped_addresses(indexes)
+    now = timezone.now()
+    lines = {
+        (patient.pk, contact.address_index): ConsentRecord(
+            channel=channel_of(contact),
+            address_index=contact.address_index,
+            patient=patient,
+            action=ConsentRecord.Action.GRANTED,
+            wording_version=statement.wording_version[:40],
+            statement=statement.text[:200],
+            source=statement.source,
+            recorded_by=statement.by[:150],
+            at=now,
+        )
+        for patient, contact in pairs
+        if contact.address_index not in stopped
+        and patient.pk not in agreed.get((channel_of(contact), contact.address_index), set())
+    }
+    with transaction.atomic():
+        rows = ConsentRecord.objects.bulk_create(lines.values(), batch_size=1000)
+        record_created(rows)
+    return rows
+
+
+def stopped_addresses(address_indexes: Iterable[str]) -> set[str]:
+    """Return those of these addresses whose newest line takes consent back."""
+    rows = ConsentRecord.objects.filter(address_index__among=set(address_indexes)).order_by("pk")
+    last = dict(rows.values_list("address_index", "action"))
+    return {index for index, action in last.items() if action == ConsentRecord.Action.REVOKED}
 
 
 def revoke_address(

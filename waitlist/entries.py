@@ -38,6 +38,7 @@ __all__ = [
     "expire",
     "heard_from",
     "leave",
+    "leave_many",
     "mark_booked",
     "pause",
     "resume",
@@ -201,6 +202,21 @@ def bulk_add(drafts: Sequence[Draft]) -> list[WaitlistEntry]:
     except IntegrityError:
         raise AlreadyWaiting from None
     return entries
+
+
+def leave_many(entry_ids: Sequence[int], now: datetime | None = None) -> int:
+    """:func:`leave` for many entries in a few statements per thousand; return how many were on the list."""
+    now = now or timezone.now()
+    left = 0
+    with transaction.atomic():
+        for start in range(0, len(entry_ids), BATCH):
+            rows = WaitlistEntry.objects.filter(pk__in=entry_ids[start : start + BATCH], status__in=LIVE)
+            held = list(rows.select_for_update())
+            WaitlistEntry.objects.filter(pk__in=[row.pk for row in held]).update(status=_S.LEFT, left_at=now)
+            match_keys.remove(row.pk for row in held)
+            record_changes([(row, {"status": (row.status, _S.LEFT), "left_at": (None, now)}) for row in held])
+            left += len(held)
+    return left
 
 
 def _insert(drafts: Sequence[Draft], entries: list[WaitlistEntry]) -> None:

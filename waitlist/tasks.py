@@ -6,6 +6,7 @@ from celery import shared_task
 
 from audit.context import service
 from waitlist import attention, entries, rates
+from waitlist.importing import batches
 
 
 @shared_task(ignore_result=True)
@@ -19,8 +20,18 @@ def drain_attention() -> None:
 @shared_task(ignore_result=True)
 @service("worker: waitlist")
 def expire_entries() -> None:
-    """Take entries off the list whose latest date is over."""
+    """Take entries off the list whose latest date is over, and delete imported files that were kept long enough."""
     while entries.expire():
+        pass
+    while batches.forget_old():
+        pass
+
+
+@shared_task(ignore_result=True)
+@service("worker: imports")
+def drain_imports() -> None:
+    """Check and add the lists that staff uploaded."""
+    while batches.drain():
         pass
 
 

@@ -32,6 +32,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Patients and the waitlist": {
         "Patient": "patients, as the EHR knows them",
         "WaitlistEntry": "who waits, for what",
+        "ImportBatch": "spreadsheets that were put on the waitlist, or are about to be",
         "Offer": "times that were offered, and the answers",
         "Claim": "who said yes, and what the EHR said to it",
         "CandidateVerdict": "who was looked at for a time, and why it suits or not",

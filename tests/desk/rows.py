@@ -25,6 +25,7 @@ from waitlist.models import (
     CandidateVerdict,
     Claim,
     ConsentRecord,
+    ImportBatch,
     Message,
     Offer,
     OutreachPolicy,
@@ -78,6 +79,7 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
         Reply.objects.create(carrier_id=f"r{place.pk}", body="YES please", received_at=now, outcome="staff", **common),
         ConsentRecord.objects.filter(patient=patient).first(),  # type: ignore[list-item]
         OutreachPolicy.objects.create(location=place),
+        ImportBatch.objects.create(location=place, status="preview"),
     ]
     return {type(row): row for row in found}
 

@@ -1,6 +1,7 @@
 """The waitlist as rows."""
 
 from waitlist.models.entries import EntryWindow, MatchKey, RequestLink, WaitlistEntry
+from waitlist.models.imports import ImportBatch, ImportRow
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
 from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
 from waitlist.models.shadow import ShadowOffer
@@ -13,6 +14,8 @@ __all__ = [
     "Claim",
     "ConsentRecord",
     "EntryWindow",
+    "ImportBatch",
+    "ImportRow",
     "LaunchStatement",
     "MatchKey",
     "MatchSummary",

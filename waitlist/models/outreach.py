@@ -117,6 +117,9 @@ class ConsentRecord(ScopedModel):
     )
     action = models.CharField(max_length=10, choices=Action)
     wording_version = models.CharField(max_length=40, blank=True)
+    statement = models.CharField(
+        max_length=200, blank=True, help_text="What somebody said of where it came from: which list, form and date."
+    )
     source = models.CharField(max_length=10, choices=Source)
     recorded_by = models.CharField(max_length=150)
     at = models.DateTimeField()

@@ -1,0 +1,303 @@
+"""A spreadsheet becomes entries: all ready rows or none, once, nobody merged, and no consent that was not stated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from audit.models import AccessRecord
+from scheduling import patients
+from scheduling.models import AppointmentType, Location, Patient, PatientIdentifier
+from tests import factories
+from waitlist import consent, entries
+from waitlist.importing import adding, batches
+from waitlist.models import ConsentRecord, ImportBatch, ImportRow, MatchKey, WaitlistEntry
+
+HEAD = "Last name,First name,DOB,Cell,E-mail,MRN,Visit,Added"
+ROBIN = "Alvarez,Robin,3/14/1980,(212) 555-0101,robin@example.org,,Follow-up,1/5/2026"
+AL = "Ng,Al,3/15/1980,212-555-0102,,,Follow-up,1/5/2026"
+
+
+@pytest.fixture
+def place(db: None) -> Location:
+    factories.practice()
+    return factories.location(name="Riverside")
+
+
+@pytest.fixture
+def followup(place: Location) -> AppointmentType:
+    return factories.appointment_type(30, name="Follow-up")
+
+
+Brought = Callable[..., ImportBatch]
+
+
+@pytest.fixture
+def bring(place: Location, followup: AppointmentType) -> Brought:
+    """Upload rows and confirm what was guessed; without a word on consent there is none."""
+    user = User.objects.create_superuser("maria")
+
+    def bring(*rows: str, head: str = HEAD, **said: Any) -> ImportBatch:
+        batch = batches.upload("\n".join([head, *rows]).encode(), "list.csv", user, place, None)
+        assert batches.confirm_columns(batch, {"consent": "none", **said})
+        batch.refresh_from_db()
+        return batch
+
+    return bring
+
+
+def verdicts(batch: ImportBatch) -> list[str]:
+    return list(batch.rows.order_by("number").values_list("verdict", flat=True))
+
+
+def says(batch: ImportBatch, number: int) -> str:
+    return " ".join(text for _, text in batch.rows.get(number=number).problems)
+
+
+def add(batch: ImportBatch) -> ImportBatch:
+    ready = batch.rows.filter(verdict="ready").count()
+    assert batches.start_adding(batch, "maria", ready) == ""
+    return batch
+
+
+def test_ready_rows_become_entries_with_new_patients_in_the_order_of_the_file(
+    bring: Brought, place: Location, followup: AppointmentType
+) -> None:
+    batch = add(bring(ROBIN, AL, "Yu,Mei,3/16/1980,212-555-0103,,,Follow-up,1/4/2026"))
+    assert (batch.status, batch.added_count, verdicts(batch)) == ("added", 3, ["added"] * 3)
+    line = [each.patient.full_name for each in WaitlistEntry.objects.order_by("joined_at")]
+    assert line == ["Mei Yu", "Robin Alvarez", "Al Ng"]
+    robin = Patient.objects.get(family_index=patients.family_index("Alvarez"))
+    assert (robin.given_name, robin.birth_date, robin.established) == ("Robin", date(1980, 3, 14), False)
+    assert [each.value for each in robin.contact_points.all()] == ["+12125550101", "robin@example.org"]
+    assert list(robin.locations.all()) == [place]
+    entry = robin.waitlist_entries.get()
+    assert (entry.appointment_type, entry.added_by, list(entry.locations.all())) == (followup, "maria", [place])
+    assert MatchKey.objects.filter(entry=entry).exists()
+    assert AccessRecord.objects.get(action="import").detail == {"rows": 3}
+
+
+def test_each_error_names_its_row_and_what_to_write_and_a_correction_is_checked_at_once(bring: Brought) -> None:
+    batch = bring(ROBIN, "Ng,Al,13/45/1980,555,not-mail,,Botox,", ",,,,,,,")
+    assert verdicts(batch) == ["ready", "error"]
+    assert dict(batch.rows.get(number=3).problems) == {
+        "birth_date": "This is no date. Write for example 3/14/1980.",
+        "phone": "This is no phone number. Write ten digits, or leave it empty.",
+        "email": "This is no e-mail address. Write one such as name@example.org, or leave it empty.",
+        "appointment_type": "No kind of visit is called this. Write one of: Follow-up.",
+    }
+    right = {"birth_date": "3/15/1980", "phone": "2125550102", "email": "", "appointment_type": "follow up"}
+    assert batches.correct(batch, {3: right}) == 1
+    assert verdicts(batch) == ["ready", "ready"]
+
+
+def test_nothing_of_a_list_is_added_when_one_row_cannot_be(bring: Brought, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = bring(ROBIN, AL)
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt  # as a worker ends that is killed between the entries and the ledger
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adding, "_record_consent", dies)
+        with pytest.raises(KeyboardInterrupt):
+            batches.start_adding(batch, "maria", 2)
+    batch.refresh_from_db()
+    assert (batch.status, Patient.objects.count(), WaitlistEntry.objects.count()) == ("adding", 0, 0)
+    assert verdicts(batch) == ["ready", "ready"]
+    assert batches.due() == []  # the dead worker's lease
+    later = timezone.now() + batches.LEASE
+    assert batches.due(later) == [batch.pk]
+    assert batches.take_up(batch.pk, later)
+    assert WaitlistEntry.objects.count() == 2
+
+
+def test_a_second_press_adds_nothing_twice(bring: Brought) -> None:
+    batch = bring(ROBIN)
+    again = ImportBatch.objects.get(pk=batch.pk)
+    add(batch)
+    assert batches.start_adding(again, "dana", 1) == "No row is ready to be added. Nothing was changed."
+    stale = ImportBatch.objects.get(pk=batch.pk)
+    stale.status = ImportBatch.Status.ADDING
+    assert adding.add_ready(ImportBatch(pk=batch.pk, status="adding")) is None
+    assert WaitlistEntry.objects.count() == 1
+
+
+def test_what_changed_since_the_preview_sends_the_list_back_to_it(bring: Brought, followup: AppointmentType) -> None:
+    known = factories.patient(family_name="Alvarez", birth_date=date(1980, 3, 14), phone="+12125550101")
+    batch = bring(ROBIN, AL)
+    assert batches.say_who(batch, 2, known)
+    assert verdicts(batch) == ["ready", "ready"]
+    factories.entry(known, followup)
+    add(batch)
+    assert (batch.status, batch.note) == ("preview", batches.CHANGED)
+    assert verdicts(batch) == ["duplicate", "ready"]
+    assert WaitlistEntry.objects.count() == 1
+
+
+def test_the_same_person_twice_in_the_file_and_on_the_list_already_are_duplicates(
+    bring: Brought, followup: AppointmentType
+) -> None:
+    batch = bring(ROBIN, ROBIN.replace("Robin", "ROBIN"), AL)
+    assert verdicts(batch) == ["ready", "duplicate", "ready"]
+    assert says(batch, 3) == "The same patient waits for the same in row 2."
+    assert batches.leave_out(batch, 2)
+    assert verdicts(batch) == ["left_out", "ready", "ready"]
+    add(batch)
+    again = bring(ROBIN, head=HEAD)
+    (row,) = again.rows.all()
+    assert row.verdict == "look"
+    assert batches.say_who(again, 2, Patient.objects.get(pk=row.candidates[0]))
+    assert (verdicts(again), says(again, 2)) == (["duplicate"], "This patient is on the waitlist for this already.")
+
+
+def numbered(patient: Patient, value: str) -> None:
+    PatientIdentifier.objects.create(
+        patient=patient,
+        source=factories.source(),
+        system="urn:example:mrn",
+        type_code="MR",
+        value=value,
+        value_index=patients.identifier_index("urn:example:mrn", value),
+    )
+
+
+def test_only_a_chart_number_confirmed_by_name_and_birth_date_links_by_itself(bring: Brought) -> None:
+    robin = factories.patient(given_name="Robin", family_name="Alvarez", birth_date=date(1980, 3, 14))
+    numbered(robin, "77")
+    linked, alike, other = (
+        ROBIN.replace(",,Follow", ",77,Follow"),
+        ROBIN,
+        "Ng,Al,3/15/1980,212-555-0102,,77,Follow-up,",
+    )
+    for row, verdict, patient in ((linked, "ready", robin), (alike, "look", None), (other, "look", None)):
+        batch = bring(row)
+        found = batch.rows.get()
+        assert (found.verdict, found.patient) == (verdict, patient)
+    assert Patient.objects.count() == 1
+
+
+def test_another_person_of_the_same_name_becomes_a_patient_of_their_own(bring: Brought) -> None:
+    known = factories.patient(given_name="Robin", family_name="Alvarez", birth_date=date(1980, 3, 14))
+    batch = bring(ROBIN)
+    assert batches.say_who(batch, 2, None)
+    add(batch)
+    assert WaitlistEntry.objects.get().patient != known
+    assert Patient.objects.count() == 2
+
+
+def test_a_patient_who_is_not_proposed_is_not_taken(bring: Brought) -> None:
+    factories.patient(family_name="Alvarez", birth_date=date(1980, 3, 14))
+    stranger, batch = factories.patient(), bring(ROBIN)
+    assert not batches.say_who(batch, 2, stranger)
+    assert verdicts(batch) == ["look"]
+
+
+def test_a_patient_who_may_not_be_offered_anything_is_shown_and_not_added(bring: Brought) -> None:
+    numbered(factories.patient(family_name="Alvarez", birth_date=date(1980, 3, 14), deceased=True), "77")
+    batch = bring(ROBIN.replace(",,Follow", ",77,Follow"))
+    assert (verdicts(batch), "inactive, deceased" in says(batch, 2)) == (["look"], True)
+
+
+FORM = {"consent": "form", "consent_form": "form 2026-03", "consent_on": date(2026, 3, 1)}
+
+
+def test_the_ledger_says_where_consent_came_from(bring: Brought) -> None:
+    batch = add(bring(ROBIN, **FORM))
+    (line,) = ConsentRecord.objects.all()
+    assert (line.action, line.channel, line.source, line.wording_version, line.recorded_by) == (
+        "granted",
+        "sms",
+        "form",
+        "form 2026-03",
+        "maria",
+    )
+    assert line.statement == f"Imported list {batch.pk}: A signed form, form 2026-03, Mar 1, 2026"
+    patient = WaitlistEntry.objects.get().patient
+    assert [way.value for way in consent.ways(patient, timezone.localdate())] == ["+12125550101"]
+
+
+def test_without_consent_nobody_is_written_to_and_e_mail_has_to_be_agreed_to_by_itself(bring: Brought) -> None:
+    add(bring(ROBIN))
+    assert not ConsentRecord.objects.exists()
+    add(bring(AL.replace(",,,", ",al@example.org,,", 1), consent="spoken", emails_agreed=True))
+    assert sorted(ConsentRecord.objects.values_list("channel", flat=True)) == ["email", "sms"]
+
+
+def test_a_column_of_the_file_that_says_no_is_heeded(bring: Brought) -> None:
+    add(bring(f"{ROBIN},no", f"{AL},yes", head=f"{HEAD},OK to text", **FORM))
+    assert ConsentRecord.objects.get().patient == WaitlistEntry.objects.order_by("pk").last().patient  # type: ignore[union-attr]
+
+
+def test_no_statement_about_a_list_takes_back_a_stop(bring: Brought) -> None:
+    contact = factories.contact(factories.patient(), "+12125550101")
+    consent.revoke_address("sms", contact.address_index, source="reply")
+    lines = ConsentRecord.objects.count()
+    add(bring(ROBIN, **FORM))
+    assert ConsentRecord.objects.count() == lines
+    assert consent.is_revoked("sms", contact.address_index)
+
+
+def test_undo_takes_everybody_off_the_list_and_the_same_file_can_come_again(bring: Brought) -> None:
+    batch = add(bring(ROBIN, AL))
+    assert adding.undo(batch) == ""
+    assert set(WaitlistEntry.objects.values_list("status", flat=True)) == {"left"}
+    assert not MatchKey.objects.exists()
+    assert not Patient.objects.filter(active=True).exists()
+    assert verdicts(bring(ROBIN, AL)) == ["ready", "ready"]
+
+
+def test_nothing_is_undone_once_somebody_was_offered_a_time(bring: Brought, place: Location) -> None:
+    batch = add(bring(ROBIN, AL))
+    entry = WaitlistEntry.objects.order_by("pk")[0]
+    factories.offer(factories.opening(factories.provider(), place), entry, status="expired")
+    assert "Nothing was undone" in adding.undo(batch)
+    assert set(WaitlistEntry.objects.values_list("status", flat=True)) == {"waiting"}
+    assert (batch.status, Patient.objects.filter(active=True).count()) == ("added", 2)
+
+
+def test_a_large_file_is_left_to_a_worker_and_its_progress_shown(
+    bring: Brought, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "AT_ONCE", 1)
+    monkeypatch.setattr(batches, "CHUNK", 1)
+    batch = bring(ROBIN, AL)
+    assert (batch.status, batches.is_due()) == ("checking", True)
+    assert batches.drain() == 1
+    batch.refresh_from_db()
+    assert (batch.status, batch.checked_count, batches.is_due()) == ("preview", 2, False)
+    add(batch)
+    assert (batch.status, WaitlistEntry.objects.count()) == ("adding", 0)
+    assert batches.correct(batch, {2: {"note": "x"}}) == 0  # nothing is edited while it is being added
+    assert batches.drain() == 1
+    assert WaitlistEntry.objects.count() == 2
+
+
+def test_a_list_that_fails_again_and_again_comes_back_to_staff(bring: Brought) -> None:
+    batch = bring(ROBIN)
+    ImportBatch.objects.filter(pk=batch.pk).update(status="adding", due_at=timezone.now(), attempts=5)
+    assert batches.take_up(batch.pk)
+    batch.refresh_from_db()
+    assert (batch.status, batch.note, WaitlistEntry.objects.count()) == ("preview", batches.FAILED, 0)
+
+
+def test_the_file_and_its_rows_are_deleted_in_time_and_the_entries_stay(bring: Brought) -> None:
+    batch = add(bring(ROBIN))
+    assert batches.forget_old(timezone.now() + timedelta(days=13)) == 0
+    assert batches.forget_old(timezone.now() + timedelta(days=15)) == 1
+    batch.refresh_from_db()
+    assert (batch.content, batch.file_name, batch.headings, ImportRow.objects.count()) == (None, "", [], 0)
+    assert (WaitlistEntry.objects.count(), batches.forget_old(timezone.now() + timedelta(days=15))) == (1, 0)
+
+
+def test_many_leave_the_list_as_one_does(bring: Brought) -> None:
+    add(bring(ROBIN, AL))
+    ids = list(WaitlistEntry.objects.values_list("pk", flat=True))
+    assert entries.pause(WaitlistEntry.objects.get(pk=ids[0]))
+    assert entries.leave(WaitlistEntry.objects.get(pk=ids[1]))
+    assert entries.leave_many(ids) == 1
+    assert set(WaitlistEntry.objects.values_list("status", flat=True)) == {"left"}

@@ -1,0 +1,189 @@
+"""Spreadsheets as practices keep them: whatever stands around the list, the list is read; what is dangerous is not."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from datetime import date
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from waitlist.importing import columns, reading, values
+from waitlist.importing.limits import MAX_ROWS, Unreadable
+from waitlist.importing.values import Wrong
+
+
+def workbook(*rows: list[Any], merge: str = "") -> bytes:
+    """An XLSX file with these rows; ``merge`` is a range of cells that are one."""
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "Waiting"
+    for row in rows:
+        sheet.append(row)
+    if merge:
+        sheet.merge_cells(merge)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def test_a_workbook_with_a_title_above_its_headings_and_blank_rows_below() -> None:
+    content = workbook(
+        ["Waiting list, Harbor Family Practice", None, None, None],
+        [],
+        ["Apellidos", "Nombre", "Fecha de nacimiento", "Teléfono celular"],
+        ["Álvarez", "Robin", date(1980, 3, 14), 2125550101],
+        ["O'Neil-Smith", "Zoë", 29221, "(212) 555-0102"],
+        *[[None, None, None, None]] * 40,
+        merge="A1:D1",
+    )
+    table = reading.read(content)
+    assert (table.sheet_name, table.heading_row) == ("Waiting", 3)
+    assert [(row.number, row.cells) for row in table.rows] == [
+        (4, ["Álvarez", "Robin", "1980-03-14", "2125550101"]),
+        (5, ["O'Neil-Smith", "Zoë", "29221", "(212) 555-0102"]),
+    ]
+    assert columns.guess(table.headings, [row.cells for row in table.rows]) == [
+        "family_name",
+        "given_name",
+        "birth_date",
+        "phone",
+    ]
+    assert values.read_birth_date("29221", date(2026, 1, 1)) == date(1980, 1, 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8", "cp1252", "utf-16", "utf-16-le"])
+def test_text_is_read_in_every_encoding_that_programs_write(encoding: str) -> None:
+    text = "Nombre completo;Nacimiento;Correo electrónico\r\nPeña, José;14/03/1980;jose@example.org\r\n"
+    table = reading.read(text.encode(encoding))
+    assert table.rows[0].cells == ["Peña, José", "14/03/1980", "jose@example.org"]
+    assert columns.guess(table.headings, [table.rows[0].cells]) == ["full_name", "birth_date", "email"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found_out(delimiter: str) -> None:
+    rows = [["Patient", "DOB", "Notes"], ['"Alvarez, Robin"', "3/14/1980", "mornings"], ["Ng; Al", "3/15/1980", ""]]
+    text = "\n".join(delimiter.join(row) for row in rows)
+    if delimiter == ";":
+        text = text.replace("Ng; Al", '"Ng; Al"')
+    assert [row.cells[0] for row in reading.read(text.encode()).rows] == ["Alvarez, Robin", "Ng; Al"]
+
+
+def test_excels_own_first_line_names_the_delimiter() -> None:
+    table = reading.read(b"sep=|\nName|DOB\nAlvarez, Robin|3/14/1980\n")
+    assert [(row.number, row.cells[0]) for row in table.rows] == [(3, "Alvarez, Robin")]
+
+
+def test_a_list_without_headings_is_told_by_what_stands_in_it() -> None:
+    table = reading.read(b"Alvarez,Robin,3/14/1980,2125550101\nNg,Al,3/15/1980,2125550102\n")
+    assert (table.heading_row, table.headings[:2], len(table.rows)) == (0, ["Column A", "Column B"], 2)
+    assert columns.guess(table.headings, [row.cells for row in table.rows])[2:] == ["birth_date", "phone"]
+
+
+def test_headings_that_a_printout_repeats_are_no_rows() -> None:
+    table = reading.read(b"Name,DOB\nA B,3/14/1980\nName,DOB\nC D,3/15/1980\n")
+    assert [row.cells[0] for row in table.rows] == ["A B", "C D"]
+
+
+def test_a_formula_is_not_computed_and_its_cell_is_named() -> None:
+    content = workbook(["Name", "DOB", "Phone"], ["A B", "1980-03-14", '=CONCATENATE("212","5550101")'])
+    (row,) = reading.read(content).rows
+    assert (row.cells, row.unread) == (["A B", "1980-03-14"], (2,))
+
+
+def test_a_list_of_more_rows_than_the_limit_is_refused_and_the_limit_is_not() -> None:
+    head, row = b"Name,DOB\n", b"A B,3/14/1980\n"
+    assert len(reading.read(head + row * MAX_ROWS).rows) == MAX_ROWS
+    with pytest.raises(Unreadable, match=r"more than 10,000 rows\. Nothing was stored"):
+        reading.read(head + row * (MAX_ROWS + 1))
+
+
+def _repacked(content: bytes, name: str, change: Any) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.namelist():
+            new.writestr(part, change(old.read(part)) if part == name else old.read(part))
+    return out.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+GOOD = workbook(["Name", "DOB"], ["A B", "1980-03-14"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"   \n", "empty"),
+        (b"Name,DOB\n", "headings but no rows"),
+        (b"\xd0\xcf\x11\xe0" + b"x" * 600, "old Excel file"),
+        (b"%PDF-1.7 ...", "no spreadsheet"),
+        (b"<html><table></table></html>", "no spreadsheet"),
+        (b"PK\x03\x04 broken", "damaged"),
+        (b"Name,DOB\n\x00\x01\x02\n", "neither a spreadsheet"),
+        (b'Name,DOB\n"A B,3/14/1980\n' + b"C D,3/14/1980\n" * 200, "quotation mark"),
+        (b"Name,DOB\n" + b"x," * 80 + b"x\n", "columns"),
+        (b"Name,DOB\n" + b"x" * 6_000_000, "larger than 5 MB"),
+        (_repacked(GOOD, SHEET, lambda part: part + b" " * 90_000_000), "unpacks to far more"),
+        (
+            _repacked(GOOD, SHEET, lambda part: b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>' + part),
+            "damaged",
+        ),
+        (_repacked(GOOD, SHEET, lambda part: part[:-40]), "damaged"),
+    ],
+)
+def test_what_cannot_be_read_says_what_to_do(content: bytes, says: str) -> None:
+    with pytest.raises(Unreadable, match=says) as refusal:
+        reading.read(content)
+    assert "Nothing was stored." in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "day_first", "day"),
+    [
+        ("3/14/1980", False, date(1980, 3, 14)),
+        ("03-14-80", False, date(1980, 3, 14)),
+        ("14/3/1980", True, date(1980, 3, 14)),
+        ("4.3.1980", False, date(1980, 3, 4)),
+        ("1980-03-14 00:00", False, date(1980, 3, 14)),
+        ("19800314", False, date(1980, 3, 14)),
+        ("March 14, 1980", False, date(1980, 3, 14)),
+        ("14 de marzo de 1980", False, date(1980, 3, 14)),
+        ("14th Mar 1980", False, date(1980, 3, 14)),
+    ],
+)
+def test_dates_are_read_in_the_forms_people_write(text: str, day_first: bool, day: date) -> None:
+    assert values.read_birth_date(text, date(2026, 1, 1), day_first=day_first) == day
+
+
+@pytest.mark.parametrize("text", ["14/3/1980", "2/30/1980", "3/14/15", "someday", "3/14/2031", "1/1/1880", "=1+1"])
+def test_a_date_that_leaves_a_doubt_is_asked_about(text: str) -> None:
+    with pytest.raises(Wrong):
+        values.read_birth_date(text, date(2026, 1, 1))
+
+
+def test_a_columns_order_of_dates_is_known_only_where_its_values_show_it() -> None:
+    assert columns.shows_day_first(["03/04/1980", "14/03/1980"]) is True
+    assert columns.shows_day_first(["03/04/1980", "03/14/1980"]) is False
+    assert columns.shows_day_first(["03/04/1980", "05/06/1981"]) is None
+
+
+@pytest.mark.parametrize(
+    ("heading", "field"),
+    [
+        ("PATIENT NAME", "full_name"),
+        ("Last Name*", "family_name"),
+        ("D.O.B.", "birth_date"),
+        ("Cell #", "phone"),
+        ("Correo electrónico", "email"),
+        ("Preferred Provider", "provider"),
+        ("Fecha de solicitud", "joined_on"),
+        ("OK to text?", "consent"),
+        ("Insurance", ""),
+    ],
+)
+def test_headings_in_both_languages_are_understood(heading: str, field: str) -> None:
+    assert columns.field_of(heading) == field

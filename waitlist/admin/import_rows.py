@@ -1,0 +1,178 @@
+"""The rows of a spreadsheet as its page shows them, and what is read from the page's forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.paginator import Page, Paginator
+from django.utils import timezone
+
+from scheduling.admin.scope import fetch_or_404
+from scheduling.models import Patient
+from waitlist.importing import batches, columns, people
+from waitlist.importing.parsing import Words, cells_of, parse
+from waitlist.models import ImportBatch, ImportRow
+
+ROWS_A_PAGE = 50
+MOST_PROPOSALS = 1000
+_V = ImportRow.Verdict
+#: Verdict to word and tone; what needs a person comes first.
+WORDS = {
+    _V.ERROR: ("errors", "danger"),
+    _V.LOOK: ("need a look", "wait"),
+    _V.DUPLICATE: ("duplicates", "stop"),
+    _V.READY: ("ready", "accent"),
+    _V.LEFT_OUT: ("left out", "stop"),
+    _V.ADDED: ("added", "ok"),
+}
+_FROM = "fix-"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """How many rows have a verdict."""
+
+    verdict: str
+    label: str
+    tone: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A field to write anew: the input's name, what is asked, what stands there, and what is wrong."""
+
+    name: str
+    label: str
+    text: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowLine:
+    """One row as the page shows it. ``hidden``: candidates at locations the person does not see."""
+
+    row: ImportRow
+    name: str
+    born: str
+    reached: str
+    kind: str
+    word: str
+    tone: str
+    says: list[str]
+    fixes: list[Fix]
+    candidates: list[Patient]
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page of rows with the figures above it."""
+
+    figures: list[Figure]
+    verdict: str
+    page: Page[Any]
+    lines: list[RowLine]
+    ready: int
+    alike: int
+    has_errors: bool
+
+    @property
+    def patients(self) -> list[Patient]:
+        """Patients of ours who are named on the page."""
+        return [patient for line in self.lines for patient in line.candidates]
+
+
+def shown(batch: ImportBatch, user: AbstractBaseUser | AnonymousUser, verdict: str, page: str) -> Shown:
+    """Return the rows of one verdict, by default the one that needs a person most."""
+    counts = batches.counts(batch)
+    figures = [Figure(each, label, tone, counts[each]) for each, (label, tone) in WORDS.items() if counts[each]]
+    if verdict not in counts or not counts[verdict]:
+        verdict = figures[0].verdict if figures else ""
+    rows = batch.rows.filter(verdict=verdict).order_by("number").select_related("patient")
+    found = Paginator(rows, ROWS_A_PAGE).get_page(page)
+    return Shown(
+        figures,
+        verdict,
+        found,
+        _lines(batch, list(found), user),
+        counts[_V.READY],
+        len(alike(batch, user)) if verdict == _V.LOOK else 0,
+        bool(counts[_V.ERROR]),
+    )
+
+
+def _lines(batch: ImportBatch, rows: list[ImportRow], user: AbstractBaseUser | AnonymousUser) -> list[RowLine]:
+    wanted = {pk for row in rows for pk in row.candidates if row.verdict == _V.LOOK}
+    seen = Patient.objects.for_user(user).filter(pk__in=wanted).prefetch_related("contact_points").in_bulk()
+    return [_line(batch, row, seen) for row in rows]
+
+
+def _line(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient]) -> RowLine:
+    cells = cells_of(batch, row)
+    name = cells.get("full_name") or f"{cells.get('given_name', '')} {cells.get('family_name', '')}".strip()
+    proposed = row.candidates if row.verdict == _V.LOOK else []
+    candidates = [seen[pk] for pk in proposed if pk in seen]
+    fixes = [
+        Fix(f"{_FROM}{row.number}-{field}", columns.FIELDS[field], cells.get(field, ""), says)
+        for field, says in row.problems
+        if field and row.verdict == _V.ERROR
+    ]
+    return RowLine(
+        row,
+        name or "no name",
+        cells.get("birth_date", ""),
+        ", ".join(cells[field] for field in ("phone", "other_phone", "email") if cells.get(field)),
+        cells.get("appointment_type") or (batch.appointment_type.name if batch.appointment_type else ""),
+        row.get_verdict_display(),
+        WORDS.get(_V(row.verdict), ("", "wait"))[1],
+        [says for field, says in row.problems if not field or row.verdict != _V.ERROR],
+        fixes,
+        candidates,
+        len(proposed) - len(candidates),
+    )
+
+
+def alike(batch: ImportBatch, user: AbstractBaseUser | AnonymousUser) -> dict[int, Patient]:
+    """Return the rows, by number, whose one candidate agrees in names, birth date and an address."""
+    rows = [
+        row
+        for row in batch.rows.filter(verdict=_V.LOOK, choice=ImportRow.Choice.OPEN).order_by("number")[:MOST_PROPOSALS]
+        if len(row.candidates) == 1
+    ]
+    wanted = [row.candidates[0] for row in rows]
+    seen = Patient.objects.for_user(user).filter(pk__in=wanted).prefetch_related("contact_points").in_bulk()
+    words, today = Words(batch), timezone.localdate()
+    return {row.number: seen[row.candidates[0]] for row in rows if _is_alike(batch, row, seen, words, today)}
+
+
+def _is_alike(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient], words: Words, today: date) -> bool:
+    person, patient = parse(batch, row, words, today).person, seen.get(row.candidates[0])
+    return person is not None and patient is not None and people.named_alike(person, patient)
+
+
+def corrections(posted: Mapping[str, Any]) -> dict[int, dict[str, str]]:
+    """Return what was written in the page's fields, by row number and field."""
+    found: dict[int, dict[str, str]] = {}
+    for name, text in posted.items():
+        number, _, field = name.removeprefix(_FROM).partition("-")
+        if name.startswith(_FROM) and number.isdigit() and field in columns.FIELDS:
+            found.setdefault(int(number), {})[field] = " ".join(str(text).split())[:300]
+    return found
+
+
+def number_of(posted: Mapping[str, Any]) -> int | None:
+    """Return the row a button was pressed in."""
+    text = str(posted.get("row", ""))
+    return int(text) if text.isdigit() else None
+
+
+def choice(posted: Mapping[str, Any], user: AbstractBaseUser | AnonymousUser) -> tuple[int | None, Patient | None]:
+    """Return the row and the patient that it is said to be; None for another person. 404 for a foreign patient."""
+    wanted = str(posted.get("patient", ""))
+    patient = fetch_or_404(Patient.objects.all(), user, wanted) if wanted else None
+    return number_of(posted), patient

@@ -1,0 +1,272 @@
+"""*Import a spreadsheet*: from a file to the waitlist in pages, each of which says what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from audit.log import record
+from audit.models import AccessRecord
+from scheduling.admin import viewing
+from scheduling.admin.base import ScopedAdmin
+from scheduling.admin.display import state, when
+from waitlist.admin import import_rows
+from waitlist.admin.import_forms import ColumnsForm, UploadForm
+from waitlist.importing import adding, batches, error_file
+from waitlist.importing.limits import Unreadable
+from waitlist.models import ImportBatch, ImportRow
+
+_S, _V = ImportBatch.Status, ImportRow.Verdict
+_TONES = {_S.COLUMNS: "wait", _S.CHECKING: "wait", _S.PREVIEW: "wait", _S.ADDING: "wait", _S.ADDED: "ok"}
+
+
+@admin.register(ImportBatch)
+class ImportBatchAdmin(ScopedAdmin):
+    """Everything is done by :mod:`waitlist.importing.batches`; the pages only ask and show."""
+
+    list_title = "Imported lists"
+    empty_list_says = "No spreadsheet was imported yet. Press “Add imported list” to bring in the practice’s own."
+    list_display = ("number", "status_shown", "location", "row_count", "added_count", "consent_shown", "by", "uploaded")
+    list_display_links = ("number",)
+    list_filter = ("status",)
+    list_select_related = ("location", "uploaded_by")
+    ordering = ("-pk",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        def own(route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+            return path(route, self.admin_site.admin_view(view), name=f"waitlist_importbatch_{name}")
+
+        return [
+            own("<path:object_id>/columns/", self.columns_view, "columns"),
+            own("<path:object_id>/live/", self.live_view, "live"),
+            own("<path:object_id>/errors.csv", self.errors_view, "errors"),
+            own("<path:object_id>/do/<slug:step>/", self.step_view, "step"),
+            *super().get_urls(),
+        ]
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        self._refuse_foreign_choices(request)
+        is_post = request.method == "POST"
+        sent = (request.POST, request.FILES) if is_post else ()
+        form = UploadForm(*sent, user=request.user)
+        if is_post and form.is_valid():
+            data = form.cleaned_data
+            try:
+                batch = batches.upload(
+                    data["file"].read(),
+                    data["file"].name or "",
+                    cast(User, request.user),
+                    data["location"],
+                    data["appointment_type"],
+                )
+            except Unreadable as problem:
+                form.add_error("file", str(problem))
+            else:
+                return self._to(batch, "columns")
+        return self._page(request, "upload", {"title": "Import a spreadsheet", "form": form})
+
+    def columns_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask what the columns mean and where consent came from."""
+        batch = self._batch(request, object_id)
+        if batch.status not in (_S.COLUMNS, _S.PREVIEW):
+            return self._to(batch)
+        form = ColumnsForm(request.POST if request.method == "POST" else None, batch=batch)
+        if request.method == "POST" and form.is_valid():
+            if not batches.confirm_columns(batch, form.values()):
+                messages.warning(request, "Nothing changed: somebody else is working on this list.")
+            return self._to(batch)
+        record(AccessRecord.Action.VIEW, subject=batch)
+        return self._page(request, "columns", {"title": "What the columns mean", "form": form, "batch": batch})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        batch = self._batch(request, object_id, change=False)
+        if batch.status == _S.COLUMNS and self.has_change_permission(request, batch):
+            return self._to(batch, "columns")
+        shown = import_rows.shown(batch, request.user, request.GET.get("show", ""), request.GET.get("page", "1"))
+        record(AccessRecord.Action.VIEW, subject=batch)
+        viewing.record_listed(request.user, shown.patients)
+        context = {
+            "title": f"Imported list {batch.pk}",
+            "shown": shown,
+            "may_change": self.has_change_permission(request, batch),
+            "statement": adding.consent_of(batch) if batch.consent else "",
+            "tone": _TONES.get(_S(batch.status), "stop"),
+            **self._progress(batch),
+        }
+        return self._page(request, "preview", context)
+
+    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The part of the page that shows how far a worker has come."""
+        batch = self._batch(request, object_id, change=False)
+        return TemplateResponse(request, "admin/waitlist/importbatch/live.html", self._progress(batch))
+
+    def errors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Give the rows with errors as a file."""
+        batch = self._batch(request, object_id)
+        record(AccessRecord.Action.EXPORT, subject=batch, location_id=batch.location_id)
+        response = HttpResponse("\ufeff" + error_file.write(batch), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="list-{batch.pk}-errors.csv"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def step_view(self, request: HttpRequest, object_id: str, step: str) -> HttpResponse:
+        """Take one step, say what came of it, and show the list again."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        batch = self._batch(request, object_id)
+        if step not in _STEPS:
+            raise Http404
+        _STEPS[step](request, batch)
+        show = request.POST.get("show", "")
+        return self._to(batch, query=f"?show={show}" if show in _V.values else "")
+
+    # --- parts of them ------------------------------------------------------------------------------------------------
+
+    def _batch(self, request: HttpRequest, object_id: str, *, change: bool = True) -> ImportBatch:
+        batch: ImportBatch = self._row_or_404(request, object_id)
+        if not (self.has_change_permission if change else self.has_view_or_change_permission)(request, batch):
+            raise PermissionDenied
+        return batch
+
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        common = {**self.admin_site.each_context(request), "subtitle": None, "opts": self.opts}
+        media = self.media + context["form"].media if "form" in context else self.media
+        template = f"admin/waitlist/importbatch/{name}.html"
+        return TemplateResponse(request, template, {**common, "media": media, **context})
+
+    def _progress(self, batch: ImportBatch) -> dict[str, Any]:
+        return {"batch": batch, "is_working": batch.status in (_S.CHECKING, _S.ADDING)}
+
+    def _to(self, batch: ImportBatch, page: str = "change", query: str = "") -> HttpResponse:
+        return HttpResponseRedirect(reverse(f"admin:waitlist_importbatch_{page}", args=[batch.pk]) + query)
+
+    # --- columns of the list ------------------------------------------------------------------------------------------
+
+    @admin.display(description="List", ordering="pk")
+    def number(self, row: ImportBatch) -> str:
+        return f"list {row.pk}"
+
+    @admin.display(description="State", ordering="status")
+    def status_shown(self, row: ImportBatch) -> str:
+        return state(row.status, row.get_status_display(), _TONES.get(_S(row.status), "stop"))
+
+    @admin.display(description="Consent to texts", ordering="consent")
+    def consent_shown(self, row: ImportBatch) -> str:
+        return row.get_consent_display()
+
+    @admin.display(description="Uploaded by")
+    def by(self, row: ImportBatch) -> str:
+        return row.uploaded_by.get_username() if row.uploaded_by else "–"
+
+    @admin.display(description="When", ordering="created_at")
+    def uploaded(self, row: ImportBatch) -> str:
+        return when(row.created_at)
+
+
+BUSY = "Nothing changed: somebody else is working on this list. Look at it again."
+
+
+def _correct(request: HttpRequest, batch: ImportBatch) -> None:
+    told = import_rows.corrections(request.POST)
+    done = batches.correct(batch, told)
+    if not done:
+        messages.warning(request, BUSY if told else "Nothing was written to be checked.")
+        return
+    wrong = batch.rows.filter(number__in=told, verdict=_V.ERROR).count()
+    if wrong:
+        messages.warning(request, f"{done - wrong} of {done} corrected rows are right now. Look at the others.")
+    else:
+        messages.success(request, f"{done} corrected row{'' if done == 1 else 's'} checked: no error is left in them.")
+
+
+def _decide(request: HttpRequest, batch: ImportBatch) -> None:
+    number, chosen = import_rows.choice(request.POST, request.user)
+    if number is None or not batches.say_who(batch, number, chosen):
+        messages.warning(request, BUSY)
+    elif chosen is not None:
+        messages.success(request, f"Row {number} is this patient. Nothing was merged; only the entry will be theirs.")
+    else:
+        messages.success(request, f"Row {number} is somebody else: they will be a patient of their own.")
+
+
+def _accept_alike(request: HttpRequest, batch: ImportBatch) -> None:
+    done = batches.accept_alike(batch, import_rows.alike(batch, request.user))
+    messages.success(request, f"{done} row{' is' if done == 1 else 's are'} the patients proposed. Nothing was merged.")
+
+
+def _each(verb: Callable[[ImportBatch, int], bool], said: str) -> Callable[[HttpRequest, ImportBatch], None]:
+    def step(request: HttpRequest, batch: ImportBatch) -> None:
+        number = import_rows.number_of(request.POST)
+        if number is not None and verb(batch, number):
+            messages.success(request, said.format(number))
+        else:
+            messages.warning(request, BUSY)
+
+    return step
+
+
+def _check(request: HttpRequest, batch: ImportBatch) -> None:
+    if not batches.check_again(batch):
+        messages.warning(request, BUSY)
+
+
+def _add(request: HttpRequest, batch: ImportBatch) -> None:
+    text = request.POST.get("expected", "")
+    before = batch.added_count
+    problem = batches.start_adding(batch, request.user.get_username(), int(text) if text.isdigit() else 0)
+    if problem:
+        messages.warning(request, problem)
+    elif batch.status == _S.ADDED:
+        added = batch.added_count - before
+        messages.success(request, f"{added} {'is' if added == 1 else 'are'} on the list. You can still undo it.")
+    elif batch.status == _S.ADDING:
+        messages.info(request, "They are being added. You can leave this page; all of them are added, or none.")
+    else:
+        messages.warning(request, batch.note or batches.CHANGED)
+
+
+def _discard(request: HttpRequest, batch: ImportBatch) -> None:
+    if batches.discard(batch):
+        messages.success(request, "Discarded: the file and its rows are deleted. Nobody was put on the list.")
+    else:
+        messages.warning(request, BUSY)
+
+
+def _undo(request: HttpRequest, batch: ImportBatch) -> None:
+    count = batch.added_count
+    problem = adding.undo(batch)
+    if problem:
+        messages.error(request, problem)
+    else:
+        messages.success(request, f"Undone: {count} {'is' if count == 1 else 'are'} off the list again.")
+
+
+_STEPS: dict[str, Callable[[HttpRequest, ImportBatch], None]] = {
+    "check": _check,
+    "correct": _correct,
+    "decide": _decide,
+    "alike": _accept_alike,
+    "leave-out": _each(batches.leave_out, "Row {} is left out."),
+    "take-in": _each(batches.take_back_in, "Row {} was checked again."),
+    "add": _add,
+    "discard": _discard,
+    "undo": _undo,
+}

@@ -1,0 +1,357 @@
+"""An import from upload to being added: the verbs behind its pages, and the hops that a worker takes.
+
+A small file is dealt with at once by whoever presses the button; a large one by a worker, which leaves its progress
+on the row. Either way the batch is due until the hop is done, so that a process that dies costs a lease, not the list.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from scheduling.models import AppointmentType, Location, Patient
+from scheduling.transitions import move, register
+from scheduling.wake import wake
+from waitlist.importing import adding, checking, columns, reading
+from waitlist.importing.adding import Overtaken
+from waitlist.importing.parsing import Words
+from waitlist.models import ImportBatch, ImportRow
+
+logger = logging.getLogger(__name__)
+
+_S, _V = ImportBatch.Status, ImportRow.Verdict
+register(
+    ImportBatch,
+    "status",
+    {
+        _S.COLUMNS: {_S.CHECKING, _S.DISCARDED},
+        _S.CHECKING: {_S.PREVIEW, _S.ADDED, _S.COLUMNS, _S.DISCARDED},
+        _S.PREVIEW: {_S.COLUMNS, _S.CHECKING, _S.ADDING, _S.DISCARDED},
+        _S.ADDING: {_S.ADDED, _S.CHECKING, _S.PREVIEW},
+        _S.ADDED: {_S.CHECKING, _S.ADDING, _S.UNDONE},
+    },
+)
+TOPIC = "imports"
+#: Rows that are checked while somebody waits for the page.
+AT_ONCE = 300
+CHUNK = 500
+LEASE = timedelta(minutes=2)
+MOST_ATTEMPTS = 5
+#: Days after which the file and its rows are deleted.
+KEPT_DAYS = 14
+EDITABLE = (_S.PREVIEW, _S.ADDED)
+CHANGED = "Something changed meanwhile, so nothing was added. The rows were checked again: look at them, then add."
+FAILED = (
+    "The machine failed at this list several times. Nothing was added. Try again, and tell whoever runs the system."
+)
+
+
+# --- what people do ---------------------------------------------------------------------------------------------------
+
+
+def upload(
+    content: bytes, file_name: str, user: User, location: Location | None, kind: AppointmentType | None
+) -> ImportBatch:
+    """Store a file with its rows and a guess at its columns; raises ``limits.Unreadable``, having stored nothing."""
+    table = reading.read(content)
+    cells = [row.cells for row in table.rows]
+    fields = columns.guess(table.headings, cells)
+    dates = [place for place, name in enumerate(fields) if name in columns.DATES]
+    now = timezone.now()
+    with transaction.atomic():
+        batch = ImportBatch.objects.create(
+            location=location,
+            appointment_type=kind,
+            file_name=file_name[-200:],
+            content=content,
+            sheet_name=table.sheet_name,
+            heading_row=table.heading_row,
+            headings=table.headings,
+            fields=fields,
+            day_first=[place for place in dates if columns.shows_day_first(column(cells, place))],
+            row_count=len(table.rows),
+            uploaded_by=user,
+            forget_at=now + timedelta(days=KEPT_DAYS),
+        )
+        rows = [
+            ImportRow(batch=batch, number=row.number, cells=row.cells, unread=list(row.unread)) for row in table.rows
+        ]
+        ImportRow.objects.bulk_create(rows, batch_size=1000)
+    return batch
+
+
+def confirm_columns(batch: ImportBatch, values: Mapping[str, Any]) -> bool:
+    """Take over what the columns mean and what was said of consent, and have the rows checked.
+
+    ``values`` are columns of ImportBatch. False when the list is being worked on or was added already.
+    """
+    with transaction.atomic():
+        if not _go_to_checking(batch):
+            return False
+        for name, value in values.items():
+            setattr(batch, name, value)
+        batch.save(update_fields=list(values))
+        # Another meaning makes another row of it: what was decided about people stays open until it is checked.
+        batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
+    run_now_or_wake(batch)
+    return True
+
+
+def check_again(batch: ImportBatch) -> bool:
+    """Have every open row looked at again; False when the list is being worked on."""
+    with transaction.atomic():
+        if not _go_to_checking(batch):
+            return False
+        batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
+    run_now_or_wake(batch)
+    return True
+
+
+def correct(batch: ImportBatch, corrections: Mapping[int, Mapping[str, str]]) -> int:
+    """Store what staff wrote instead, by row number and field, and check those rows again; return how many.
+
+    0 when the list is being worked on.
+    """
+    with _edited(batch) as rows:
+        if rows is None:
+            return 0
+        touched = list(rows.filter(number__in=corrections).exclude(verdict=_V.ADDED))
+        for row in touched:
+            told = {name: text for name, text in corrections[row.number].items() if name in columns.FIELDS}
+            row.corrections = {**row.corrections, **told}
+            row.verdict = _V.NEW
+        ImportRow.objects.bulk_update(touched, ("corrections", "verdict"), batch_size=500)
+        checking.check(batch, touched, timezone.localdate())
+    return len(touched)
+
+
+def say_who(batch: ImportBatch, number: int, patient: Patient | None) -> bool:
+    """Note that a row is ``patient``, or with None that it is another person than those proposed."""
+    return _decide(batch, {number: patient})
+
+
+def accept_alike(batch: ImportBatch, proposals: Mapping[int, Patient]) -> int:
+    """Note that these rows, by number, are the patients proposed; return how many."""
+    return len(proposals) if _decide(batch, proposals) else 0
+
+
+def _decide(batch: ImportBatch, chosen: Mapping[int, Patient | None]) -> bool:
+    same, different = ImportRow.Choice.SAME, ImportRow.Choice.DIFFERENT
+    with _edited(batch) as rows:
+        if rows is None:
+            return False
+        touched = [
+            row
+            for row in rows.filter(number__in=chosen, verdict=_V.LOOK)
+            if (wanted := chosen[row.number]) is None or wanted.pk in row.candidates
+        ]
+        for row in touched:
+            row.patient = chosen[row.number]
+            row.choice = same if row.patient is not None else different
+        ImportRow.objects.bulk_update(touched, ("choice", "patient"), batch_size=500)
+        checking.check(batch, touched, timezone.localdate())
+    return bool(touched)
+
+
+def leave_out(batch: ImportBatch, number: int) -> bool:
+    """Leave a row out; False when it was added meanwhile."""
+    return _set_verdict(batch, number, _V.LEFT_OUT)
+
+
+def take_back_in(batch: ImportBatch, number: int) -> bool:
+    """Look at a row again that was left out."""
+    return _set_verdict(batch, number, _V.NEW)
+
+
+def start_adding(batch: ImportBatch, by: str, expected: int) -> str:
+    """Have the ready rows added, all or none; return "" or why nothing was begun.
+
+    ``expected``: how many the person was shown. A second press finds the list being added, or added.
+    """
+    ready = batch.rows.filter(verdict=_V.READY).count()
+    if batch.status == _S.ADDING:
+        return "It is being added already. Nothing is added twice."
+    if not ready or batch.status not in EDITABLE:
+        return "No row is ready to be added. Nothing was changed."
+    if ready != expected:
+        return f"{ready} rows are ready now, not {expected}. Nothing was added. Look at them, then press again."
+    now = timezone.now()
+    if not move(batch, _S.ADDING, added_by=by[:150], due_at=now, lease_until=None, attempts=0, note=""):
+        return "Somebody else pressed it in the same moment. Nothing is added twice."
+    run_now_or_wake(batch)
+    return ""
+
+
+def discard(batch: ImportBatch) -> bool:
+    """Throw the file away before anything of it was added; False when it was, or is being worked on."""
+    with transaction.atomic():
+        if batch.status not in (_S.COLUMNS, _S.PREVIEW) or not move(batch, _S.DISCARDED, due_at=None):
+            return False
+        _forget(batch)
+    return True
+
+
+def run_now_or_wake(batch: ImportBatch) -> None:
+    """Take the next hop at once where that is quick, else call a worker."""
+    if batch.row_count <= AT_ONCE:
+        take_up(batch.pk)
+        batch.refresh_from_db()
+    else:
+        wake(TOPIC)
+
+
+# --- what a worker does -----------------------------------------------------------------------------------------------
+
+
+def due(now: datetime | None = None, limit: int = 5) -> list[int]:
+    """Return the ids of the batches with a hop to take."""
+    now = now or timezone.now()
+    rows = _due(now).order_by("due_at")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def is_due(now: datetime | None = None) -> bool:
+    """Return whether :func:`due` would find anything."""
+    return _due(now or timezone.now()).exists()
+
+
+def drain() -> int:
+    """Take every hop that is due; return how many."""
+    return sum(take_up(pk) for pk in due())
+
+
+def take_up(batch_id: int, now: datetime | None = None) -> bool:
+    """Take one batch's hop; False when another worker has it, or there is none."""
+    now = now or timezone.now()
+    mine = _due(now).filter(pk=batch_id)
+    if not mine.update(lease_until=now + LEASE, attempts=F("attempts") + 1):
+        return False
+    batch = ImportBatch.objects.select_related("location", "appointment_type", "uploaded_by").get(pk=batch_id)
+    if batch.attempts > MOST_ATTEMPTS:
+        back = _S.COLUMNS if batch.status == _S.CHECKING else _S.PREVIEW
+        return move(batch, back, due_at=None, lease_until=None, note=FAILED)
+    if batch.status == _S.CHECKING:
+        _check_all(batch)
+    elif batch.status == _S.ADDING:
+        _add(batch)
+    return True
+
+
+def forget_old(now: datetime | None = None, limit: int = 20) -> int:
+    """Delete the files and rows whose time has come; return of how many batches."""
+    now = now or timezone.now()
+    rows = ImportBatch.objects.filter(forget_at__lte=now).exclude(status__in=(_S.CHECKING, _S.ADDING))
+    done = 0
+    for batch in rows.order_by("forget_at")[:limit]:
+        with transaction.atomic():
+            _forget(batch)
+        done += 1
+    return done
+
+
+def _due(now: datetime) -> QuerySet[ImportBatch]:
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+    return ImportBatch.objects.filter(free, due_at__lte=now, status__in=(_S.CHECKING, _S.ADDING))
+
+
+def _check_all(batch: ImportBatch) -> None:
+    """Check the rows that have no verdict yet, a chunk at a time; what a dead worker had checked stays checked."""
+    words, today = Words(batch), timezone.localdate()
+    while rows := list(batch.rows.filter(verdict=_V.NEW).order_by("number")[:CHUNK]):
+        checking.check(batch, rows, today, words)
+        checked = batch.rows.exclude(verdict=_V.NEW).count()
+        keep = ImportBatch.objects.filter(pk=batch.pk, status=_S.CHECKING)
+        if not keep.update(checked_count=checked, lease_until=timezone.now() + LEASE):
+            return
+    move(batch, _S.ADDED if batch.added_at else _S.PREVIEW, due_at=None, lease_until=None)
+
+
+def _add(batch: ImportBatch) -> None:
+    """Look at the ready rows once more, then add them. Whatever changed sends the list back to its preview."""
+    words, today = Words(batch), timezone.localdate()
+    ready = list(batch.rows.filter(verdict=_V.READY).order_by("number"))
+    for start in range(0, len(ready), CHUNK):
+        checking.check(batch, ready[start : start + CHUNK], today, words)
+    try:
+        if any(row.verdict != _V.READY for row in ready):
+            raise Overtaken
+        adding.add_ready(batch)
+    except Overtaken:
+        batch.refresh_from_db()
+        with transaction.atomic():
+            if move(batch, _S.CHECKING, due_at=timezone.now(), lease_until=None, attempts=0, note=CHANGED):
+                batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
+        _check_all(batch)
+
+
+def _go_to_checking(batch: ImportBatch) -> bool:
+    if batch.status not in (_S.COLUMNS, *EDITABLE):
+        return False
+    return move(batch, _S.CHECKING, due_at=timezone.now(), lease_until=None, attempts=0, checked_count=0, note="")
+
+
+def _set_verdict(batch: ImportBatch, number: int, verdict: str) -> bool:
+    with _edited(batch) as rows:
+        if rows is None:
+            return False
+        row = rows.filter(number=number).exclude(verdict=_V.ADDED).first()
+        if row is None:
+            return False
+        ImportRow.objects.filter(pk=row.pk).update(verdict=verdict)
+        row.verdict = verdict
+        # A row that was its duplicate may stand for both now.
+        alike = rows.filter(person_index=row.person_index, verdict=_V.DUPLICATE) if row.person_index else rows.none()
+        checking.check(batch, [row, *alike.exclude(pk=row.pk)], timezone.localdate())
+    return True
+
+
+@contextmanager
+def _edited(batch: ImportBatch) -> Iterator[QuerySet[ImportRow] | None]:
+    """Give the rows of a batch that may be edited, the batch locked against being added meanwhile; None if not."""
+    with transaction.atomic():
+        locked = ImportBatch.objects.select_for_update().filter(pk=batch.pk, status__in=EDITABLE)
+        yield ImportRow.objects.filter(batch=batch) if locked.first() is not None else None
+
+
+def _forget(batch: ImportBatch) -> None:
+    """Delete the file and its rows; which entry came of the list stays in the audit trail."""
+    batch.rows.all().delete()
+    batch.content, batch.file_name, batch.sheet_name = None, "", ""
+    batch.headings, batch.type_words, batch.forget_at = [], {}, None
+    batch.save(update_fields=["content", "file_name", "sheet_name", "headings", "type_words", "forget_at"])
+
+
+def column(rows: Sequence[Sequence[str]], place: int) -> list[str]:
+    """Return a column's cells, without those of rows that are too short."""
+    return [row[place] for row in rows if place < len(row)]
+
+
+def cells(batch: ImportBatch) -> list[list[str]]:
+    """Return the cells of every row, in order."""
+    return list(batch.rows.order_by("number").values_list("cells", flat=True))
+
+
+def counts(batch: ImportBatch) -> dict[str, int]:
+    """Return how many rows have each verdict."""
+    found: dict[str, int] = dict.fromkeys(_V.values, 0)
+    for verdict in batch.rows.values_list("verdict", flat=True):
+        found[verdict] += 1
+    return found
+
+
+def unknown_types(batch: ImportBatch, fields: Iterable[str], words: Words) -> dict[str, int]:
+    """Return the file's own words for kinds of visit that we have no such name for, with how often they stand there."""
+    places = [place for place, name in enumerate(fields) if name == "appointment_type"]
+    found: dict[str, int] = {}
+    for text in column(cells(batch), places[0]) if places else ():
+        if text and words.type_of(text) is None:
+            found[text] = found.get(text, 0) + 1
+    return dict(sorted(found.items(), key=lambda each: -each[1])[:20])

@@ -1,0 +1,123 @@
+"""Excel workbooks: looked over before they are unpacked, formulas never computed."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from typing import Any
+
+from openpyxl import load_workbook
+
+from waitlist.importing.limits import (
+    LONGEST_GAP,
+    MAX_COLUMNS,
+    MAX_PARTS,
+    MAX_ROWS,
+    MAX_UNPACKED,
+    SheetRow,
+    Unreadable,
+    clean,
+    too_many_columns,
+    too_many_rows,
+)
+
+#: Rows above the headings that do not count as the list's.
+SPARE = 30
+_BROKEN = "The workbook is damaged. Nothing was stored. Open it, save it again as .xlsx or .csv, and upload that."
+_UNSAFE = (
+    "The workbook unpacks to far more than a waitlist needs. Nothing was stored. Copy the list into a new workbook."
+)
+
+
+def read(content: bytes) -> tuple[str, list[SheetRow]]:
+    """Return the name of the first sheet with rows, and its rows that are not blank; raises Unreadable."""
+    has_formulas = _look_over(content)
+    try:
+        values = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
+        formulas = load_workbook(io.BytesIO(content), read_only=True, keep_links=False) if has_formulas else None
+        for sheet in values.worksheets:
+            if sheet.sheet_state != "visible":
+                continue
+            twin = formulas[sheet.title] if formulas else None
+            rows = list(_rows(sheet, twin))
+            if rows:
+                return sheet.title, rows
+    except Unreadable:
+        raise
+    except Exception:  # whatever openpyxl makes of a broken file
+        raise Unreadable(_BROKEN) from None
+    return "", []
+
+
+def _look_over(content: bytes) -> bool:
+    """Refuse what unpacks to too much or declares entities; return whether any cell has a formula."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = archive.infolist()
+            if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
+                raise Unreadable(_UNSAFE)
+            found = False
+            for part in parts:
+                if not part.filename.lower().endswith((".xml", ".rels")):
+                    continue
+                text = archive.read(part)
+                if b"<!DOCTYPE" in text or b"<!ENTITY" in text or text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                    raise Unreadable(_BROKEN)
+                found = found or (part.filename.startswith("xl/worksheets/") and b"<f" in text)
+            return found
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, NotImplementedError):
+        raise Unreadable(_BROKEN) from None
+
+
+def _rows(sheet: Any, twin: Any) -> Iterator[SheetRow]:
+    sheet.reset_dimensions()  # what the file says of its own size is often wrong
+    computed = _formulas(twin)
+    found = gap = 0
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+        texts = [clean(as_text(value), number) for value in cells[: MAX_COLUMNS + 1]]
+        unread = tuple(place for place in computed.get(number, ()) if place >= len(texts) or not texts[place])
+        while texts and not texts[-1]:
+            texts.pop()
+        if not texts and not unread:
+            gap += 1
+            if gap > LONGEST_GAP:
+                return
+            continue
+        if len(texts) > MAX_COLUMNS:
+            raise too_many_columns()
+        gap, found = 0, found + 1
+        if found > MAX_ROWS + SPARE:
+            raise too_many_rows()
+        yield SheetRow(number, texts, unread)
+
+
+def _formulas(twin: Any) -> dict[int, tuple[int, ...]]:
+    """Return for each row the columns that hold a formula."""
+    if twin is None:
+        return {}
+    twin.reset_dimensions()
+    found = {}
+    for number, cells in enumerate(twin.iter_rows(), start=1):
+        if number > MAX_ROWS + LONGEST_GAP:
+            break
+        places = tuple(place for place, cell in enumerate(cells) if getattr(cell, "data_type", "") == "f")
+        if places:
+            found[number] = places
+    return found
+
+
+def as_text(value: Any) -> str:
+    """Return a cell's value as somebody would write it: dates in ISO form, whole numbers without a point."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time(0, 0) else value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
