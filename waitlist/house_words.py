@@ -32,6 +32,12 @@ def active_version(language: str, event: str, channel: str) -> MessageTemplate |
     return versions(language, event, channel).filter(active=True).first()
 
 
+def current(language: str, event: str, channel: str) -> Words:
+    """Return the words in use."""
+    row = active_version(language, event, channel)
+    return Words(row.subject, row.text) if row else shipped(language, event, channel)
+
+
 def save(
     language: str, event: str, channel: str, words: Words, *, by: str, instead_of: int = 0
 ) -> MessageTemplate | None:

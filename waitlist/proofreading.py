@@ -190,3 +190,20 @@ def length(text: str) -> Length:
     else:
         room = gsm7.ONE if segments == 1 else gsm7.EACH * segments
     return Length(gsm7.units(text), room, segments, costly)
+
+
+def cut(text: str) -> list[str]:
+    """Return the parts that a text arrives in, one per segment; phones put them together again."""
+    if gsm7.segments(text) == 1:
+        return [text]
+    most = gsm7.UNICODE_EACH if gsm7.foreign(text) else gsm7.EACH
+    is_wide = bool(gsm7.foreign(text))
+    parts, used = [""], 0
+    for letter in text:
+        size = len(letter.encode("utf-16-be")) // 2 if is_wide else gsm7.units(letter)
+        if used + size > most:
+            parts.append("")
+            used = 0
+        parts[-1] += letter
+        used += size
+    return parts

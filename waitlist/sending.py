@@ -37,6 +37,8 @@ def may_send(message: Message, now: datetime | None = None) -> Decision:
     now = now or timezone.now()
     if message.kind == Message.Kind.STOP_RECEIPT:
         return SEND
+    if message.test_by:
+        return _may_send_test(message, now)
     reason = _against_the_person(message, now) or _against_the_address(message) or _against_the_time(message, now)
     if reason:
         return Decision("suppress", reason=reason)
@@ -50,6 +52,13 @@ def may_send(message: Message, now: datetime | None = None) -> Decision:
     subject = Subject(message.patient, message.location, type_id=type_id)
     due = due_time(message.channel, subject, now, message.expires_at)
     return SEND if due <= now else Decision("wait", until=due)
+
+
+def _may_send_test(message: Message, now: datetime) -> Decision:
+    if message.expires_at is not None and message.expires_at <= now:
+        return Decision("suppress", reason="expired")
+    is_revoked = consent.is_revoked(message.channel, message.address_index)
+    return Decision("suppress", reason="opted_out") if is_revoked else SEND
 
 
 def _against_the_person(message: Message, now: datetime) -> str:

@@ -55,6 +55,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_consentrecord",
             "add_consentrecord",
             "view_outreachpolicy",
+            "view_messagetemplate",
         ),
     },
     INTEGRATION_ADMIN: {

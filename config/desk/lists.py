@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 
@@ -41,6 +42,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Messages": {
         "Message": "what was written to patients, and the dead letters among it",
         "Reply": "what patients wrote",
+        "MessageTemplate": "every version of your own words",
     },
     "How the practice works": {
         "Practice": "its name, phone and time zone",
@@ -49,6 +51,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "AppointmentType": "kinds of visits, and the notice they need",
         "Plan": "insurance plans, for visits that need one",
         "Bookable": "which clinician takes which kind of visit where, and who sends the offers",
+        "LaunchStatement": "what was stated before going live, by whom",
         "OutreachPolicy": "how many offers, how often, and the quiet hours",
     },
     "The EHR’s connection": {
@@ -76,6 +79,10 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
 }
 _OTHERS = "Others"
+#: Pages beside the lists: section, name, view, what it holds, and the right to see it.
+PAGES: Final = (
+    ("Messages", "Words of messages", "desk_words", "what patients are told", "waitlist.view_messagetemplate"),
+)
 
 
 def sections(app_list: list[dict[str, Any]]) -> list[tuple[str, list[ListLine]]]:
@@ -93,6 +100,20 @@ def _line(model: dict[str, Any], holds: str) -> ListLine:
     return ListLine(str(model["name"]), model["admin_url"], holds, model["add_url"] or "")
 
 
+def _with_pages(request: HttpRequest, found: list[tuple[str, list[ListLine]]]) -> list[tuple[str, list[ListLine]]]:
+    """Put the pages the person may see on top of their sections."""
+    seen = [page for page in PAGES if request.user.has_perm(page[4])]
+    pages = {
+        title: [
+            ListLine(name, reverse(f"admin:{view}"), holds, "")
+            for section, name, view, holds, _ in seen
+            if section == title
+        ]
+        for title, _ in found
+    }
+    return [(title, [*pages[title], *lines]) for title, lines in found]
+
+
 @require_safe
 def lists_view(request: HttpRequest) -> HttpResponse:
     """Show every list the person may see."""
@@ -100,6 +121,6 @@ def lists_view(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "All lists",
         "subtitle": None,
-        "sections": sections(admin.site.get_app_list(request)),
+        "sections": _with_pages(request, sections(admin.site.get_app_list(request))),
     }
     return TemplateResponse(request, "admin/desk/lists.html", context)

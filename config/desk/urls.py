@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from config.desk import connecting, lists, opening_page, opening_steps, pausing, sandbox_page, status, today
+from config.desk import connecting, lists, opening_page, opening_steps, pausing, sandbox_page, status, today, words
 
 
 def desk_urls(site: AdminSite) -> list[URLPattern]:
@@ -26,6 +26,7 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("connections/<int:pk>/", connecting.page_view, "desk_connecting"),
         ("connections/<int:pk>/load/live/", connecting.load_view, "desk_connecting_load"),
         ("connections/<int:pk>/<slug:step>/", connecting.step_view, "desk_connecting_step"),
+        *words.VIEWS,
         *sandbox_page.VIEWS,
     )
     return [path(route, site.admin_view(view), name=name) for route, view, name in views]

@@ -43,6 +43,8 @@ PAGES = {
     "patient": "/admin/scheduling/patient/1/change/",
     "events": "/admin/integrations/inboundevent/",
     "lists": "/admin/lists/",
+    "words": "/admin/words/",
+    "words-edit": "/admin/words/es/offer/sms/",
     "openings": "/admin/scheduling/opening/",
     "changes": "/admin/scheduling/writeback/",
     "offers": "/admin/waitlist/offer/",

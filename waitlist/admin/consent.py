@@ -10,14 +10,17 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 
 from scheduling.admin import viewing
 from scheduling.admin.base import ReadOnlyAdmin
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import ContactPoint, Patient
-from waitlist import consent
-from waitlist.models import ConsentRecord
+from waitlist import consent, house_words, wording
+from waitlist.events import CONSENT
+from waitlist.models import Channel, ConsentRecord
+from waitlist.subjects import Subject, describe
 
 BY_STAFF = (ConsentRecord.Source.SPOKEN, ConsentRecord.Source.FORM)
 
@@ -29,7 +32,10 @@ class ConsentForm(forms.Form):
     action = forms.ChoiceField(choices=ConsentRecord.Action.choices, label="Consent is")
     source = forms.ChoiceField(choices=[(each.value, each.label) for each in BY_STAFF], label="How")
     wording_version = forms.CharField(
-        required=False, max_length=40, label="Wording", help_text="Which form or script, for example “form 2026-03”."
+        required=False,
+        max_length=40,
+        label="Wording",
+        help_text="Which form, for example “form 2026-03”. Left empty when spoken: the words above are noted.",
     )
 
     def __init__(self, *args: Any, patient: Patient, **kwargs: Any) -> None:
@@ -74,6 +80,7 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
             "subtitle": None,
             "form": form,
             "patient": patient,
+            "scripts": _scripts(patient),
             "has_addresses": form.fields["contact_point"].queryset.exists(),  # type: ignore[attr-defined]
         }
         return TemplateResponse(request, "admin/waitlist/consentrecord/add.html", context)
@@ -91,10 +98,24 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
         return state(row.action, row.get_action_display())
 
 
+def _scripts(patient: Patient) -> list[tuple[str, str, str]]:
+    """Return language, channel and words of what is read out before a patient agrees, in their language."""
+    language = wording.language_of(patient.language)
+    values = describe(Subject(patient), timezone.now())
+    found = []
+    for channel in Channel:
+        words = house_words.current(language, CONSENT, channel)
+        found.append((language, str(channel.label), wording.fill_in(words, channel, language, values).body))
+    return found
+
+
 def _store(patient: Patient, data: dict[str, Any]) -> None:
     contact: ContactPoint = data["contact_point"]
+    channel = consent.channel_of(contact)
     if data["action"] == ConsentRecord.Action.GRANTED:
-        consent.grant(patient, contact, source=data["source"], wording_version=data["wording_version"])
+        version = data["wording_version"]
+        if not version and data["source"] == ConsentRecord.Source.SPOKEN:
+            version = house_words.version_name(wording.language_of(patient.language), CONSENT, channel)
+        consent.grant(patient, contact, source=data["source"], wording_version=version)
     else:
-        channel = consent.channel_of(contact)
         consent.revoke_address(channel, contact.address_index, source=data["source"], patient=patient)

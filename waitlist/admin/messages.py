@@ -97,7 +97,8 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Message", ordering="kind")
     def kind_shown(self, row: Message) -> str:
-        return row.get_kind_display().capitalize()
+        kind = row.get_kind_display().capitalize()
+        return f"{kind} (test by {row.test_by})" if row.test_by else kind
 
     @admin.display(description="Patient")
     def patient_shown(self, row: Message) -> str:
