@@ -22,6 +22,8 @@ class IntegrationsConfig(AppConfig):
                 "poll_due_at",
                 "poll_lease_until",
                 "last_poll_at",
+                "calendar_as_of",
+                "rereads",
                 "last_event_at",
                 "last_success_at",
                 "quiet_until",

@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.context import correlated
 from integrations import booking, by_hand, cancelling, outcomes
 from integrations.attempt import Attempt
-from integrations.ehr import outage
+from integrations.ehr import freshness, outage
 from integrations.ehr.gateway import GatewayError, OutcomeUnknown
 from integrations.models import Connection
 from scheduling import practice, shadow, writebacks
@@ -79,6 +79,8 @@ def _attempt(attempt: Attempt) -> None:
         writebacks.postpone(row, timezone.now(), row.error_code, row.error_detail, counts=False)
     elif not outage.answers(connection):
         _wait_for_answer(attempt, None)
+    elif not attempt.may_have_worked and (why := freshness.why_no_booking(connection, row)):
+        _wait_for_calendar(attempt, why)
     else:
         _try(attempt)
 
@@ -111,6 +113,14 @@ def _wait_for_answer(attempt: Attempt, error: GatewayError | None) -> None:
         outcomes.unknown(attempt.row, until, code, counts=False)
     else:
         outcomes.held(attempt.row, until, code, sent_before=attempt.sent_before)
+
+
+def _wait_for_calendar(attempt: Attempt, why: str) -> None:
+    """The calendar is older than the connection allows for a booking; the read that ends the wait is asked for."""
+    now = timezone.now()
+    freshness.read_soon(attempt.connection, now)
+    until = now + freshness.LOOKS_AGAIN
+    outcomes.held(attempt.row, until, "old_calendar", sent_before=attempt.sent_before, summary=why)
 
 
 def _could_not(attempt: Attempt, error: GatewayError) -> None:

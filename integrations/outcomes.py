@@ -171,8 +171,11 @@ def unknown(row: Writeback, look_at: datetime, code: str, *, counts: bool = True
     return True
 
 
-def held(row: Writeback, until: datetime, code: str, *, sent_before: datetime | None) -> bool:
-    """The EHR cannot be asked now and nothing was written: the write is kept, and resumes by itself."""
+NO_ANSWER = "The EHR does not answer. The booking is kept and goes on by itself as soon as it does."
+
+
+def held(row: Writeback, until: datetime, code: str, *, sent_before: datetime | None, summary: str = NO_ANSWER) -> bool:
+    """Nothing can be written now and nothing was: the write is kept, and resumes by itself."""
     is_news = row.error_code != code
     with transaction.atomic():
         if not writebacks.postpone(row, min(until, row.deadline_at), code, counts=False):
@@ -182,7 +185,7 @@ def held(row: Writeback, until: datetime, code: str, *, sent_before: datetime | 
             tell(
                 row.opening,
                 "writeback.held",
-                "The EHR does not answer. The booking is kept and goes on by itself as soon as it does.",
+                summary,
                 writeback_id=row.pk,
                 code=code,
             )

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import record_change
+from integrations.ehr import batching
 from integrations.models import Connection, InboundEvent
 from scheduling.models import Opening, Writeback
 from scheduling.wake import wake
@@ -54,9 +55,16 @@ def _make_due(connection: Connection, now: datetime) -> None:
 
 
 def sync_now(connection: Connection, now: datetime | None = None) -> bool:
-    """Have the next poll begin at once. False when the connection is paused or stopped."""
+    """Have the next poll begin at once, and what waits for its batch read. False when paused or stopped."""
     rows = Connection.objects.filter(pk=connection.pk, state=Connection.State.ACTIVE)
-    return bool(rows.update(poll_due_at=now or timezone.now()))
+    if not rows.update(poll_due_at=now or timezone.now(), rereads=_due_at_once(connection)):
+        return False
+    batching.deal_now(connection)
+    return True
+
+
+def _due_at_once(connection: Connection) -> dict[str, Any]:
+    return {setting: {**known, "due_at": None} for setting, known in connection.rereads.items()}
 
 
 def _switch(connection: Connection, origins: tuple[str, ...], to: str, **fields: Any) -> bool:

@@ -7,7 +7,7 @@ from celery import shared_task
 from audit.context import correlated, service
 from integrations import alerts, health, mapping_effects, outbox
 from integrations.draining import drain
-from integrations.ehr import availability, checking, event_stream, inbox, load_requests, onward, poll
+from integrations.ehr import availability, checking, event_stream, inbox, load_requests, onward, poll, reread
 from integrations.messaging import catch_up, delivery
 from integrations.sweep import sweep as sweep_once
 
@@ -57,6 +57,7 @@ def poll_connections() -> None:
     with correlated():
         catch_up.fetch_missed()
     drain("polls", poll.poll_due, poll.poll)
+    drain("polls", reread.due, reread.read_again)
     drain("polls", event_stream.due, event_stream.keep)
     drain("polls", checking.due, checking.recheck)
 

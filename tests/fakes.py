@@ -167,7 +167,7 @@ class FakeEhr:
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         yield Page(tuple(self.appointments.values()), server_time=timezone.now())
 
-    def load(self, kind: str, held: Held | None = None) -> Iterator[Page]:
+    def load(self, kind: str, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         yield Page(tuple(self.appointments.values()) if kind == "appointment" else ())
 
     def _by_key(self, key: str) -> AppointmentRecord | None:

@@ -67,6 +67,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "key_set_address": settings.PUBLIC_BASE_URL + reverse("ehr-key-set", args=[row.slug]),
         "webhook_address": settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[row.slug]),
         "subscriptions": row.subscriptions.order_by("pk"),
+        "may_subscribe": _may_subscribe(row),
         "has_webhook_secret": bool(row.webhook_secrets),
         "unmapped": unmapped.count(),
         **_load_of(row),
@@ -142,7 +143,15 @@ def _key(request: HttpRequest, row: Connection) -> None:
     )
 
 
+def _may_subscribe(row: Connection) -> bool:
+    """A proprietary system knows no subscriptions of FHIR."""
+    return row.kind in Connection.Kind.values
+
+
 def _subscribe(request: HttpRequest, row: Connection) -> None:
+    if not _may_subscribe(row):
+        messages.info(request, "Nothing was done: this kind of EHR takes no subscriptions. It is polled.")
+        return
     if not row.webhook_secrets:
         messages.error(
             request, "Nothing was done: the connection has no webhook secret yet. Enter one in its settings."

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from integrations.ehr import watching
+from integrations.ehr import freshness, watching
 from integrations.models import CarrierState, Connection, Heartbeat
 from scheduling.admin.display import relative
 
@@ -55,6 +55,8 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
         return SystemLine(name, "danger", "silent", f"{heard_text.capitalize()}, longer than is usual.")
     if row.loaded_at is None:
         return SystemLine(name, "wait", "loading", f"The calendar is not loaded yet; {heard_text}.")
+    if behind := freshness.troubles_of(row, now):
+        return SystemLine(name, "danger", "behind", behind)
     return SystemLine(name, "ok", "connected", f"{heard_text.capitalize()}.")
 
 

@@ -19,7 +19,7 @@ from audit.models import AccessRecord
 from config.desk.lines import SystemLine, carrier_line, connection_line, worker_line
 from config.desk.rights import require
 from integrations import performance, switches
-from integrations.ehr import pace
+from integrations.ehr import freshness, pace
 from integrations.models import AccessToken, CarrierState, CodeMapping, Connection, InboundEvent, RefusedCall
 from integrations.performance import Performance
 from scheduling.models import Writeback
@@ -57,6 +57,8 @@ class ConnectionRow:
     waiting_writes: int
     token_until: datetime | None
     limit_used_percent: int | None
+    as_of: datetime | None
+    paces: list[tuple[str, str]]
 
 
 @require_safe
@@ -92,7 +94,24 @@ def _row(row: Connection, now: datetime) -> ConnectionRow:
         ).count(),
         token_until=token.expires_at if token else None,
         limit_used_percent=pace.used_percent(row.pk, row.calls_per_minute),
+        as_of=freshness.as_of(row),
+        paces=_paces(row),
     )
+
+
+def _paces(row: Connection) -> list[tuple[str, str]]:
+    """Return how each kind of change is dealt with, in few words."""
+    words = {
+        Connection.Pace.REAL_TIME: "as it arrives",
+        Connection.Pace.BATCH: f"every {row.batch_minutes} minutes",
+        Connection.Pace.HYBRID: f"what is urgent as it arrives, the rest every {row.batch_minutes} minutes",
+    }
+    kinds = (
+        ("appointments", row.appointment_pace),
+        ("patients", row.patient_pace),
+        ("clinicians and places", row.directory_pace),
+    )
+    return [(name, words[Connection.Pace(chosen)]) for name, chosen in kinds]
 
 
 def depths(now: datetime) -> list[Depth]:

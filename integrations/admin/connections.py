@@ -133,6 +133,10 @@ class ConnectionAdmin(ScopedAdmin):
             "How it is read",
             {
                 "fields": (
+                    "appointment_pace",
+                    "patient_pace",
+                    "directory_pace",
+                    "batch_minutes",
                     "calls_per_minute",
                     "poll_minutes",
                     "poll_overlap_minutes",
@@ -141,6 +145,14 @@ class ConnectionAdmin(ScopedAdmin):
                     "settle_seconds",
                     "capabilities",
                 )
+            },
+        ),
+        (
+            "How old the calendar may be",
+            {
+                "fields": ("same_day_minutes", "later_day_minutes", "booking_minutes"),
+                "description": "The calendar is as old as the last read that went through to its end. Reports and what "
+                "is booked already go on whatever its age.",
             },
         ),
         ("How it fares", {"fields": ("last_heard", "failing", "loaded_at", "cursor", "last_error")}),

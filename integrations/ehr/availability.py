@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from audit.context import correlated
-from integrations.ehr import outage
+from integrations.ehr import freshness, outage
 from integrations.ehr.gateway import GatewayError, NotFound, Refused, Rejected, connect
 from integrations.models import Connection
 from scheduling import mirror, openings, practice
@@ -64,6 +64,8 @@ def look(opening_id: int, now: datetime | None = None) -> bool:
             _nobody_to_ask(opening)
         elif not outage.answers(connection, now):
             _look_later(opening, connection, None)
+        elif why := freshness.why_no_offers(connection, opening, now):
+            _wait_for_calendar(opening, connection, why, now)
         else:
             _look_safely(opening, connection)
     return True
@@ -91,7 +93,7 @@ def _look_safely(opening: Opening, connection: Connection) -> None:
 
 def _ask(opening: Opening, connection: Connection) -> None:
     try:
-        freshness = ask(opening, connection)
+        found = ask(opening, connection)
     except outage.NO_ANSWER as error:
         _look_later(opening, connection, error)
     except (NotFound, Rejected, Refused, UnknownReference) as error:
@@ -100,7 +102,7 @@ def _ask(opening: Opening, connection: Connection) -> None:
         _set_due(opening, timezone.now() + STRANGE_ANSWER_WAIT)
         _tell_once(opening, "check.strange", "The EHR's answer could not be read; we ask again.", error.code)
     else:
-        _record(opening, freshness)
+        _record(opening, found)
 
 
 def ask(opening: Opening, connection: Connection) -> Freshness:
@@ -110,9 +112,9 @@ def ask(opening: Opening, connection: Connection) -> Freshness:
     return connect(connection).availability(provider_id, location_id, opening.start, opening.end)
 
 
-def _record(opening: Opening, freshness: Freshness) -> None:
+def _record(opening: Opening, found: Freshness) -> None:
     with transaction.atomic():
-        if openings.record_check(opening, freshness):
+        if openings.record_check(opening, found):
             offers.send_wave(opening, timezone.now())
         finish_for(_key(opening), "The EHR answered.")
 
@@ -134,13 +136,22 @@ def _look_later(opening: Opening, connection: Connection, error: GatewayError | 
     )
 
 
+def _wait_for_calendar(opening: Opening, connection: Connection, why: str, now: datetime) -> None:
+    """What we know of the calendar is too old to offer anything; the read that ends the wait is asked for."""
+    _set_due(opening, now + freshness.LOOKS_AGAIN)
+    freshness.read_soon(connection, now)
+    _tell_once(opening, "check.old_calendar", why, "old_calendar")
+
+
 def _set_due(opening: Opening, at: datetime) -> None:
     Opening.objects.filter(pk=opening.pk, check_due_at__isnull=False).update(check_due_at=at, check_lease_until=None)
 
 
 def _tell_once(opening: Opening, kind: str, summary: str, code: str) -> None:
     """Tell it at the first failure after the last good look, not at each."""
-    latest = opening.timeline.filter(kind__in=("check.no_answer", "check.strange", "check.done")).last()
+    latest = opening.timeline.filter(
+        kind__in=("check.no_answer", "check.strange", "check.old_calendar", "check.done")
+    ).last()
     since = opening.checked_at
     if latest is None or latest.kind != kind or (since is not None and latest.at < since):
         tell(opening, kind, summary, code=code)

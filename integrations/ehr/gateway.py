@@ -36,7 +36,8 @@ class Capabilities:
     ``retry_safety`` none: a lost write goes to staff. ``finds_by_identifier``: our own key on a booking is kept and
     found again. ``cancels``: an appointment can be cancelled by us. ``confirms_itself``: it writes to patients on its
     own about bookings. ``comments``: a booking's comment is kept and shown to whoever opens it there.
-    ``reads_many``: how several records are fetched by one call, by a batch of reads or by a list of ids; empty where
+    ``people_last_updated``: patients, clinicians and places can be asked for by when they changed. ``reads_many``: how
+    several records are fetched by one call, by a batch of reads or by a list of ids; empty where
     each takes a call of its own.
     """
 
@@ -53,6 +54,7 @@ class Capabilities:
     cancels: bool = True
     confirms_itself: bool = False
     comments: bool = False
+    people_last_updated: bool = False
     reads_many: Literal["", "batch", "ids"] = ""
     missing: tuple[str, ...] = ()
 
@@ -234,8 +236,12 @@ class Gateway(Protocol):
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of appointments changed at or after ``since`` by the EHR's clock."""
 
-    def load(self, kind: Kind, held: Held | None = None) -> Iterator[Page]:
-        """Yield pages of everything of a kind that the practice needs, without what is ``held`` already."""
+    def load(self, kind: Kind, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
+        """Yield pages of everything of a kind that the practice needs, without what is ``held`` already.
+
+        ``since`` may leave out what was not changed after it, by the EHR's clock, where ``people_last_updated`` says
+        that patients, clinicians and places can be asked for so.
+        """
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now."""

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.context import correlation_id, new_correlation_id
+from integrations.ehr import batching
 from integrations.ehr.fhir import events
 from integrations.ehr.gateway import Quarantined
 from integrations.models import Connection, InboundEvent
@@ -66,15 +67,15 @@ def receive(
         subject_key=subject[:255],
         body=body,
         content_type=content_type[:100],
-        due_at=now,
+        due_at=batching.due_at(connection, via, subject, payload, now),
         received_at=now,
         correlation_id=correlation_id() or new_correlation_id(),
     )
     is_new = _insert(row)
     if not is_new and dedupe.startswith("sha256:"):
         # Without an id or a version the same bytes may be news again: booked, cancelled, booked.
-        is_new = bool(_hear_again(connection.pk, [dedupe], now))
-    if is_new:
+        is_new = bool(_hear_again(connection.pk, [dedupe], now, row.due_at))
+    if is_new and row.due_at <= now:
         wake("inbox")
     return Receipt(is_new)
 
@@ -94,12 +95,15 @@ def _short(key: str) -> str:
     return key if len(key) <= 200 else f"long:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def _hear_again(connection_id: int, keys: Iterable[str], now: datetime) -> int:
-    """Have events that were dealt with looked at again. Harmless: what they name is fetched, not believed."""
+def _hear_again(connection_id: int, keys: Iterable[str], now: datetime, due_at: datetime | None = None) -> int:
+    """Have events that were dealt with looked at again, now or at ``due_at``.
+
+    Harmless: what they name is fetched, not believed.
+    """
     finished = InboundEvent.objects.filter(
         connection_id=connection_id, dedupe_key__in=list(keys), status__in=(Status.DONE, Status.IGNORED)
     )
-    return finished.update(status=Status.RECEIVED, due_at=now, received_at=now, attempts=0, done_at=None)
+    return finished.update(status=Status.RECEIVED, due_at=due_at or now, received_at=now, attempts=0, done_at=None)
 
 
 def receive_changes(

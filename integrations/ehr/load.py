@@ -94,6 +94,7 @@ class _Loading:
         self.columns = {
             "cursor": self._began_at or now,
             "loaded_at": now,
+            "calendar_as_of": self.reached.began_at,
             "last_success_at": now,
             "poll_due_at": now + timedelta(minutes=self._connection.poll_minutes),
         }

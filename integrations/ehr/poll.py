@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.context import correlated, service
-from integrations.ehr import intake, outage
+from integrations.ehr import freshness, intake, outage
 from integrations.ehr.fhir.events import Notice
 from integrations.ehr.gateway import GatewayError, Page, connect
 from integrations.ehr.reading_lease import AlreadyRunning, ReadingLease
@@ -79,6 +79,7 @@ def _read(connection: Connection, lease: ReadingLease) -> Poll:
     overlap = timedelta(minutes=connection.poll_overlap_minutes)
     since = connection.cursor - overlap if connection.cursor else None
     found, began_at, present = Poll(), None, set[str]()
+    as_of = timezone.now()
     for page in gateway.changed_since(since):
         began_at = began_at or page.server_time or page.asked_at
         _take_page(connection, page, found)
@@ -86,7 +87,7 @@ def _read(connection: Connection, lease: ReadingLease) -> Poll:
         lease.keep()
     if not gateway.capabilities.search_last_updated:
         _look_after_absent(connection, present)
-    _advance(connection, began_at or timezone.now())
+    _advance(connection, began_at or timezone.now(), as_of)
     return found
 
 
@@ -104,10 +105,11 @@ def _take_page(connection: Connection, page: Page, found: Poll) -> None:
     found.quarantined += len(page.quarantined)
 
 
-def _advance(connection: Connection, began_at: datetime) -> None:
+def _advance(connection: Connection, began_at: datetime, as_of: datetime) -> None:
     """The whole of it was read: from now on what changed after ``began_at`` matters. A clock set back moves nothing."""
     now = timezone.now()
-    Connection.objects.filter(pk=connection.pk).update(last_poll_at=now, last_success_at=now)
+    Connection.objects.filter(pk=connection.pk).update(last_poll_at=now, last_success_at=now, calendar_as_of=as_of)
+    freshness.go_on(connection, now)
     behind = Q(cursor__isnull=True) | Q(cursor__lt=began_at)
     Connection.objects.filter(behind, pk=connection.pk).update(cursor=began_at)
 

@@ -64,6 +64,11 @@ class Connection(models.Model):
         TOPIC = "topic", "subscription by topic (R5 backport)"
         PLATFORM = "platform", "the vendor's own platform, set up there"
 
+    class Pace(models.TextChoices):
+        REAL_TIME = "real_time", "real-time: as notifications arrive"
+        HYBRID = "hybrid", "hybrid: at once where it may free time or is near, the rest in batches"
+        BATCH = "batch", "batch: every so many minutes, together"
+
     class MissingReason(models.TextChoices):
         OFFER = "offer", "offer the time"
         STAFF = "staff", "ask staff"
@@ -103,6 +108,57 @@ class Connection(models.Model):
         help_text="The vendor's limit, kept by all workers together. Empty: none is known.",
     )
     poll_minutes = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(1)])
+    appointment_pace = models.CharField(
+        "appointments",
+        max_length=10,
+        choices=Pace,
+        default=Pace.REAL_TIME,
+        help_text="When notifications about appointments are dealt with. Hybrid: at once for a visit we know or one "
+        "within two days, new visits further off in batches. What the poll finds is dealt with as it is found.",
+    )
+    patient_pace = models.CharField(
+        "patients",
+        max_length=10,
+        choices=Pace,
+        default=Pace.REAL_TIME,
+        help_text="Names, contacts, merges. Batch: notifications wait, and what changed is read every so many minutes. "
+        "Hybrid: notifications at once, and it is read as well.",
+    )
+    directory_pace = models.CharField(
+        "clinicians and places",
+        max_length=10,
+        choices=Pace,
+        default=Pace.REAL_TIME,
+        help_text="As for patients.",
+    )
+    batch_minutes = models.PositiveSmallIntegerField(
+        default=15, validators=[MinValueValidator(1)], help_text="Minutes between two batches, where any is chosen."
+    )
+    same_day_minutes = models.PositiveIntegerField(
+        "calendar's age for same-day offers",
+        null=True,
+        blank=True,
+        default=60,
+        validators=[MinValueValidator(1)],
+        help_text="Minutes. Times of the same day are not offered while the calendar was last read to its end longer "
+        "ago; it is read at once, and offers go on by themselves. Empty: no limit.",
+    )
+    later_day_minutes = models.PositiveIntegerField(
+        "calendar's age for later offers",
+        null=True,
+        blank=True,
+        default=1440,
+        validators=[MinValueValidator(1)],
+        help_text="Minutes, for times from tomorrow on. Empty: no limit.",
+    )
+    booking_minutes = models.PositiveIntegerField(
+        "calendar's age for bookings",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Minutes. Bookings wait while the calendar is older. Empty: no limit, since the EHR is asked whether "
+        "the time is free just before each booking.",
+    )
     poll_overlap_minutes = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(5)])
     events_by = models.CharField(max_length=10, choices=EventsBy, default=EventsBy.CRITERIA)
     event_topic = models.CharField(
@@ -132,6 +188,12 @@ class Connection(models.Model):
     poll_due_at = models.DateTimeField(null=True, blank=True)
     poll_lease_until = models.DateTimeField(null=True, blank=True)
     last_poll_at = models.DateTimeField(null=True, blank=True)
+    calendar_as_of = models.DateTimeField(
+        null=True, blank=True, help_text="When the last complete read of the calendar began, by our clock."
+    )
+    rereads = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="When patients and directory were last read again, by kind."
+    )
     last_event_at = models.DateTimeField(null=True, blank=True)
     last_success_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)

@@ -41,6 +41,10 @@ def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
         "new_client_secret": ehr.CLIENT_SECRET,
         "scope": "system/*.read system/Appointment.write",
         "identifier_system": "urn:sooner:booking",
+        "appointment_pace": "real_time",
+        "patient_pace": "real_time",
+        "directory_pace": "real_time",
+        "batch_minutes": "15",
         "poll_minutes": "5",
         "poll_overlap_minutes": "5",
         "events_by": "criteria",
@@ -135,6 +139,17 @@ def test_the_ehr_is_asked_to_notify_us(ira: Client, practice: Practice, sandbox:
     assert step(ira, connection, "subscribe") == "The EHR notifies us of every change from now on."
     (created,) = sandbox.calls("/fhir/Subscription", "POST")
     assert created["status"] == 201
+
+
+def test_a_proprietary_system_is_not_asked_to_notify_us(ira: Client, practice: Practice, settings: Any) -> None:
+    settings.EHR_ADAPTERS = {"elm-desk": "integrations.ehr.example.adapter"}
+    Connection.objects.update(kind="elm-desk", webhook_secrets=["secret"])
+    row = Connection.objects.get()
+    words = text_of(ira.get(page_of(row)))
+    assert "Ask the EHR to notify us" not in words
+    assert "This kind of EHR takes no subscriptions: its changes are found by the poll, every 5 minutes." in words
+    assert step(ira, row, "subscribe") == ("Nothing was done: this kind of EHR takes no subscriptions. It is polled.")
+    assert not row.subscriptions.exists()
 
 
 @pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "shadow", "live", "mode"])

@@ -36,7 +36,8 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
     words = text_of(dana.get(PAGE))
     assert "The EHR connected" in words
     assert "Calls in 24 hours 4, 75 % answered as they should" in words
-    assert "Time to answer half within 5 ms, 95 % within 5 ms Waiting 0 to read, 0 to write" in words
+    assert "Time to answer half within 5 ms, 95 % within 5 ms Changes are dealt with appointments: as it" in words
+    assert "Waiting 0 to read, 0 to write" in words
     assert "Texts not going out None for 7 min. They are kept and sent later." in words
     assert "Background work stands still Last sign of life 2 min ago. Call IT." in words
 
@@ -47,6 +48,14 @@ def test_a_limit_of_calls_is_shown_with_how_much_of_it_is_used(dana: Client, pra
     assert "Limit of calls 60 a minute; of what may run ahead, 0 % is used" in text_of(dana.get(PAGE))
 
 
+def test_how_each_kind_of_change_is_dealt_with_is_shown(dana: Client, practice: Practice) -> None:
+    Connection.objects.update(appointment_pace="hybrid", patient_pace="batch", batch_minutes=30)
+    assert (
+        "Changes are dealt with appointments: what is urgent as it arrives, the rest every 30 minutes; "
+        "patients: every 30 minutes; clinicians and places: as it arrives"
+    ) in text_of(dana.get(PAGE))
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
@@ -54,6 +63,7 @@ def test_a_limit_of_calls_is_shown_with_how_much_of_it_is_used(dana: Client, pra
         ({"state": "stopped"}, "stopped The EHR refused our login. Nothing is read or written."),
         ({"failing_since": 40}, "does not answer No answer for 40 min."),
         ({"last_event_at": 600}, "silent Last heard 10 h ago, longer than is usual."),
+        ({"loaded_at": 90}, "behind The calendar was last read 90 minutes ago; same-day times are not offered"),
         ({"loaded_at": None}, "loading The calendar is not loaded yet"),
     ],
 )

@@ -117,13 +117,14 @@ class FhirGateway:
         for page in self._pages("Appointment", searches, self.transport):
             yield search.compare_page(page, "Appointment")
 
-    def load(self, kind: Kind, held: Held | None = None) -> Iterator[Page]:
+    def load(self, kind: Kind, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead.
 
         Some servers take half a minute for a page of hundreds, so such a call may take longer than any other.
         """
         transport = Transport(self._connection, seconds=PAGE_SECONDS)
-        searches = self.window_searches() if kind == "appointment" else [[]]
+        changed = [("_lastUpdated", f"ge{build.utc(since)}")] if since and self.capabilities.people_last_updated else []
+        searches = self.window_searches() if kind == "appointment" else [changed]
         for page in self._pages(TYPES[kind], searches, transport):
             read = search.read_page(page, TYPES[kind], lambda resource: self._parse(kind, resource), held)
             # What one of several searches finds in all says nothing about all of them.

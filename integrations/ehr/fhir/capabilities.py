@@ -70,6 +70,9 @@ def declared_by(statement: Json) -> Capabilities:
         book_mode="one_slot" if one_slot else "plain",
         retry_safety="conditional_create" if conditional else "slot_guard" if one_slot else "none",
         comments=True,  # Appointment.comment is part of every server's R4
+        people_last_updated=all(
+            "_lastUpdated" in _parameters(by_type.get(each, {})) for each in ("Patient", "Practitioner", "Location")
+        ),
         reads_many=_reads_many(server, appointment),
     )
     return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})

@@ -141,7 +141,7 @@ class RestGateway:
         for page in self._pages(Wanted("appointment", changed_since=since) if by_time else _window()):
             yield search.compare_page(page, TYPES["appointment"])
 
-    def load(self, kind: Kind, held: Held | None = None) -> Iterator[Page]:
+    def load(self, kind: Kind, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead."""
         transport = self._transport(seconds=PAGE_SECONDS)
         for page in self._pages(_window() if kind == "appointment" else Wanted(kind), transport):
