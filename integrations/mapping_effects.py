@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from audit.log import record_changes
-from integrations.meanings import Domain, Meanings, with_type
+from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import CodeMapping
 from scheduling import appointments, guards, openings
 from scheduling.models import Appointment, AppointmentType, CancellationNote, ExternalId, Opening, Patient
@@ -39,8 +39,9 @@ def follow(row: CodeMapping, earlier: str, before: Meanings, after: Meanings) ->
     elif row.domain in (Domain.TYPE, Domain.REASON, Domain.STATUS):
         for opening in _resting_on(row, waits_for=row.target).select_related("freed_by", "location", "provider"):
             _judge_again(opening, before, after)
-        if row.domain == Domain.TYPE and earlier:
-            _hold_what_cannot_be_booked(row, earlier)
+        if row.domain == Domain.TYPE and earlier and earlier != row.target:
+            for opening in _unbookable_without(row, earlier):
+                _hold(opening, Opening.Held.TYPE)
     wake("mappings", row.pk)
 
 
@@ -142,19 +143,18 @@ def _hold(opening: Opening, why: Opening.Held) -> None:
         guards.hold_and_ask(opening, why)
 
 
-def _hold_what_cannot_be_booked(row: CodeMapping, target: str) -> None:
-    """The last code of one of our types is gone: what is on offer as such a visit could not be booked."""
+def _unbookable_without(row: CodeMapping, target: str) -> QuerySet[Opening]:
+    """Return openings on offer as a kind of visit that no code but this row's stands for: they could not be booked."""
     coded = CodeMapping.objects.filter(
         connection=row.connection, domain=Domain.TYPE, state=CodeMapping.State.MAPPED, target=target
     )
-    if coded.exists():
-        return
+    if coded.exclude(pk=row.pk).exists():
+        return Opening.objects.none()
     offers = Offer.objects.filter(
         opening__source_id=row.connection.source_id, status__in=OUT, appointment_type__code=target
     )
     rows = Opening.objects.filter(pk__in=offers.values("opening_id"), status__in=Opening.CLAIMABLE)
-    for opening in rows.exclude(held__in=DOUBTS).select_related("location"):
-        _hold(opening, Opening.Held.TYPE)
+    return rows.exclude(held__in=DOUBTS).select_related("location")
 
 
 def _rename(row: CodeMapping) -> None:
@@ -240,3 +240,20 @@ def _set_language(row: CodeMapping, meanings: Meanings) -> None:
         with transaction.atomic():
             Patient.objects.filter(pk__in=[each.pk for each in batch]).update(language=tag)
             record_changes([(each, {"language": (each.language, tag)}) for each in batch])
+
+
+def offers_at_stake(row: CodeMapping, target: str) -> int:
+    """Return how many live offers would be taken back if ``row`` came to mean ``target``; empty: nothing."""
+    if row.domain not in (Domain.TYPE, Domain.REASON, Domain.STATUS):
+        return 0
+    before = Meanings.of(row.connection)
+    after = before.changed(Key(row.domain, row.system, row.code), row.location_id, target)
+    rows = resting_on(row).filter(status__in=Opening.CLAIMABLE).select_related("freed_by")
+    ending = {
+        opening.pk
+        for opening in rows
+        if opening.freed_by and fate_of(opening.freed_by, before) == "offer" != fate_of(opening.freed_by, after)
+    }
+    if row.domain == Domain.TYPE and row.target and target != row.target:
+        ending |= {opening.pk for opening in _unbookable_without(row, row.target)}
+    return Offer.objects.filter(opening_id__in=ending, status__in=OUT).count()

@@ -133,7 +133,8 @@ class Meanings:
 
     def changed(self, key: Key, location_id: int | None, target: str) -> Meanings:
         """Return the meanings after a change; an empty target unmaps."""
-        targets = {each: meaning for each, meaning in self.targets.items() if each != (key, location_id)}
+        targets: dict[tuple[Key, int | None], str] = dict(self.targets)
+        targets.pop((key, location_id), None)
         if target:
             targets[key, location_id] = target
         return Meanings(targets, self.missing_reason)

@@ -51,7 +51,7 @@ class Row:
 def page_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Show where the connection stands and what comes next."""
     require(request, VIEW)
-    row = _connection(pk)
+    row = fetch_connection(pk)
     now = timezone.now()
     unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED)
     context = {
@@ -85,7 +85,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
 def load_view(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of the page that shows how far a load has come."""
     require(request, VIEW)
-    return TemplateResponse(request, "admin/desk/connecting_load.html", _load_of(_connection(pk)))
+    return TemplateResponse(request, "admin/desk/connecting_load.html", _load_of(fetch_connection(pk)))
 
 
 def _load_of(row: Connection) -> dict[str, object]:
@@ -106,11 +106,12 @@ def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
         raise Http404
     permission, action = _STEPS[step]
     require(request, permission)
-    action(request, _connection(pk))
+    action(request, fetch_connection(pk))
     return HttpResponseRedirect(reverse("admin:desk_connecting", args=[pk]) + f"#{step}")
 
 
-def _connection(pk: int) -> Connection:
+def fetch_connection(pk: int) -> Connection:
+    """Return the connection; 404 when there is none."""
     return get_object_or_404(Connection.objects.select_related("source"), pk=pk)
 
 

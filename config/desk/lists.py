@@ -57,7 +57,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "The EHR’s connection": {
         "Connection": "addresses, credentials and pace",
         "Source": "each EHR by name, and whether it is written to",
-        "CodeMapping": "what the EHR’s codes mean here",
+        "CodeMapping": "what the EHR’s codes mean here; each leads to the mapper",
         "InboundEvent": "what the EHR sent",
         "ApiCall": "each call to the EHR and the carriers",
         "RefusedCall": "calls to us that were turned away",

@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from config.desk import connecting, lists, opening_page, opening_steps, pausing, sandbox_page, status, today, words
+from config.desk import (
+    connecting,
+    lists,
+    mapper,
+    opening_page,
+    opening_steps,
+    pausing,
+    sandbox_page,
+    status,
+    today,
+    try_code,
+    words,
+)
 
 
 def desk_urls(site: AdminSite) -> list[URLPattern]:
@@ -25,6 +37,10 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("status/<int:pk>/<slug:step>/", status.step_view, "desk_status_step"),
         ("connections/<int:pk>/", connecting.page_view, "desk_connecting"),
         ("connections/<int:pk>/load/live/", connecting.load_view, "desk_connecting_load"),
+        ("connections/<int:pk>/codes/", mapper.mapper_view, "desk_mapper"),
+        ("connections/<int:pk>/codes/map/", mapper.map_view, "desk_map_code"),
+        ("connections/<int:pk>/codes/undo/<int:change_id>/", mapper.undo_view, "desk_undo_code"),
+        ("connections/<int:pk>/codes/try/<int:event_id>/", try_code.try_view, "desk_try_code"),
         ("connections/<int:pk>/<slug:step>/", connecting.step_view, "desk_connecting_step"),
         *words.VIEWS,
         *sandbox_page.VIEWS,

@@ -42,11 +42,13 @@ def visit(client: Client, start: str = "/admin/") -> Iterator[tuple[str, int, st
 
 def fill(practice: Practice) -> None:
     rows_at(practice, practice.riverside, practice.patient)
-    factories.appointment(practice.patient, practice.chen, practice.riverside, status="cancelled")
+    codes = {"external": "a-9", "source": practice.source, "reason_code": "x-9"}
+    factories.appointment(practice.patient, practice.chen, practice.riverside, status="cancelled", **codes)
     InboundEvent.objects.create(
         connection=practice.connection,
         via="webhook",
         dedupe_key="1",
+        subject_key="Appointment/a-9",
         body=b'{"resourceType": "Appointment"}',
         status="quarantined",
         due_at=practice.connection.loaded_at,

@@ -8,8 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from integrations.models import ApiCall, CarrierState, CodeMapping, Connection, Heartbeat
-from scheduling.worklist import ask_staff
+from integrations.models import ApiCall, CarrierState, Connection, Heartbeat
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
@@ -130,33 +129,3 @@ def test_secrets_go_in_and_never_come_out(ira: Client, practice: Practice) -> No
     ira.post(path, {**form, "new_client_secret": "changed", "only_newest_webhook_secret": "on"})
     row = Connection.objects.get()
     assert (row.client_secret, row.webhook_secrets, row.slug) == ("changed", ["newest"], "sandbox")
-
-
-def test_unmapped_codes_stand_on_top_and_mapping_one_closes_its_work_item(ira: Client, practice: Practice) -> None:
-    CodeMapping.objects.create(
-        connection=practice.connection, domain="reason", code="pat", target="rebookable", state="mapped"
-    )
-    row = CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9", display="Went home")
-    item = ask_staff("mapping.reason", "A code is not mapped", dedupe_key=f"mapping:{row.pk}", subject=row)
-    listed = ira.get("/admin/integrations/codemapping/").context["cl"].result_list
-    assert [each.code for each in listed] == ["x-9", "pat"]
-    path = f"/admin/integrations/codemapping/{row.pk}/change/"
-    words = text_of(ira.get(path))
-    assert "Choose what it means staff decide each time the time is not offered the time may be offered" in words
-    assert "This field is required." in text_of(ira.post(path, {"target": ""}))
-    assert "Select a valid choice." in text_of(ira.post(path, {"target": "booked"}))
-    row.refresh_from_db()
-    assert row.state == CodeMapping.State.UNMAPPED
-    assert ira.post(path, {"target": "not_rebookable"}).status_code == 302
-    row.refresh_from_db()
-    item.refresh_from_db()
-    assert (row.state, row.target, item.status, item.done_by) == ("mapped", "not_rebookable", "done", "ira")
-
-
-def test_a_type_code_is_mapped_to_one_of_our_types(ira: Client, practice: Practice) -> None:
-    row = CodeMapping.objects.create(connection=practice.connection, domain="type", code="FUP")
-    path = f"/admin/integrations/codemapping/{row.pk}/change/"
-    assert "Follow-up" in text_of(ira.get(path))
-    ira.post(path, {"target": practice.followup.code})
-    row.refresh_from_db()
-    assert row.target == practice.followup.code

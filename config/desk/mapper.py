@@ -1,0 +1,118 @@
+"""*Mapper*: what the EHR's codes mean here. Left what it sends, right ours; each change can be taken back."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from config.desk.connecting import fetch_connection
+from config.desk.mapper_lines import BY_LOCATION, HOLDS, lines_of, names_of
+from config.desk.rights import require
+from integrations import discovered, mapping, mapping_effects
+from integrations.meanings import Domain
+from integrations.models import CodeChange, CodeMapping, Connection
+from scheduling.models import Location
+
+VIEW, CHANGE = "integrations.view_codemapping", "integrations.change_codemapping"
+KINDS = {
+    Domain.TYPE: "Kinds of visit",
+    Domain.REASON: "Cancellation reasons",
+    Domain.STATUS: "Statuses",
+    Domain.PROVIDER: "Clinicians",
+    Domain.LOCATION: "Locations",
+    Domain.LANGUAGE: "Languages",
+    Domain.PLAN: "Insurance plans",
+}
+
+
+@require_safe
+def mapper_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the codes of one kind, unmapped ones on top."""
+    require(request, VIEW)
+    row, waiting = fetch_connection(pk), discovered.unmapped(fetch_connection(pk))
+    domain = _domain(request.GET.get("domain") or next((kind for kind in KINDS if waiting[kind]), Domain.TYPE))
+    lines = lines_of(row, domain)
+    context = {
+        **_frame(request, row, domain),
+        "kinds": [(kind, title, waiting[kind]) for kind, title in KINDS.items()],
+        "lines": lines,
+        "unmapped": [line for line in lines if not line.is_mapped],
+        "names": names_of(domain).items(),
+        "holds": HOLDS.get(domain, ""),
+        "by_location": domain in BY_LOCATION,
+        "locations": Location.objects.filter(active=True) if domain in BY_LOCATION else (),
+        "may_change": request.user.has_perm(CHANGE),
+        "may_try": request.user.has_perm("integrations.view_inboundevent"),
+        "is_applying": CodeMapping.objects.filter(connection=row, apply_due_at__isnull=False).exists(),
+    }
+    return TemplateResponse(request, "admin/desk/mapper.html", context)
+
+
+@require_POST
+def map_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say what a code means, or that it means nothing any more; asked again where patients would hear of it."""
+    require(request, CHANGE)
+    row, domain = fetch_connection(pk), _domain(request.POST.get("domain", ""))
+    system, code, target = (request.POST.get(name, "") for name in ("system", "code", "target"))
+    place = request.POST.get("location", "")
+    location = get_object_or_404(Location, pk=place) if place.isdecimal() and domain in BY_LOCATION else None
+    if not code or (target and target not in mapping.allowed_targets(domain)):
+        messages.error(request, "Nothing was changed: choose from the list what the code means.")
+        return _back(row, domain)
+    named = {"connection": row, "domain": domain, "system": system, "code": code, "location": location}
+    stake = mapping_effects.offers_at_stake(CodeMapping.objects.filter(**named).first() or CodeMapping(**named), target)
+    if stake and "sure" not in request.POST:
+        values = {"system": system, "code": code, "target": target, "location": place, "sure": "1"}
+        context = {**_frame(request, row, domain), "values": values, "stake": stake, "code": code}
+        return TemplateResponse(request, "admin/desk/mapper_sure.html", context)
+    by = request.user.get_username()
+    if target:
+        display = request.POST.get("display", "")[:200]
+        mapping.map_code(row, domain, system, code, target, display=display, by=by, location=location)
+        where = f" at {location.name}" if location else ""
+        messages.success(request, f"“{code}”{where} means: {names_of(domain)[target]}. You can undo it below.")
+    elif mapping.unmap(row, domain, system, code, by=by, location=location):
+        messages.success(request, f"“{code}” means nothing any more. You can undo it below.")
+    return _back(row, domain)
+
+
+@require_POST
+def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
+    """Take the last change of a code back."""
+    require(request, CHANGE)
+    row = fetch_connection(pk)
+    change = get_object_or_404(CodeChange.objects.select_related("mapping"), pk=change_id, mapping__connection=row)
+    domain = _domain(change.mapping.domain)
+    stake = mapping_effects.offers_at_stake(change.mapping, change.before)
+    if stake and "sure" not in request.POST:
+        context = {**_frame(request, row, domain), "change": change, "values": {"sure": "1"}, "stake": stake}
+        return TemplateResponse(request, "admin/desk/mapper_sure.html", {**context, "code": change.mapping.code})
+    try:
+        undone = mapping.undo(change, request.user.get_username())
+    except ValueError as problem:
+        messages.error(request, f"Nothing was changed. {problem}")
+        return _back(row, domain)
+    if undone:
+        messages.success(request, f"“{change.mapping.code}”: the last change was taken back.")
+    else:
+        messages.warning(request, "Nothing was changed: somebody changed this code meanwhile. Look at it again.")
+    return _back(row, domain)
+
+
+def _domain(text: str) -> Domain:
+    if text not in Domain.values:
+        raise Http404
+    return Domain(text)
+
+
+def _frame(request: HttpRequest, row: Connection, domain: Domain) -> dict[str, object]:
+    title = f"What the codes mean: {row.source.name}"
+    return {**admin.site.each_context(request), "title": title, "subtitle": None, "row": row, "domain": domain}
+
+
+def _back(row: Connection, domain: Domain) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:desk_mapper", args=[row.pk]) + f"?domain={domain.value}")

@@ -1,0 +1,129 @@
+"""The lines of the mapper: left what the EHR sends, right what it means here, with a guess where nobody has said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from integrations import likeness, mapping
+from integrations.discovered import Seen, held_up, seen
+from integrations.meanings import LANGUAGES, Domain, Key, standard_target
+from integrations.models import CodeChange, CodeMapping, Connection
+from scheduling.models import Appointment, AppointmentType, Location, Plan, Provider
+
+REASONS = {
+    CodeMapping.REBOOKABLE: "the time may be offered",
+    CodeMapping.NOT_REBOOKABLE: "the time is not offered",
+    CodeMapping.ASK_STAFF: "staff decide each time",
+}
+#: Kinds whose codes may mean something else at one location.
+BY_LOCATION = (Domain.STATUS, Domain.REASON, Domain.TYPE)
+#: What an unmapped code of the kind costs, in a few words.
+HOLDS = {
+    Domain.TYPE: "Time of such visits waits for you.",
+    Domain.REASON: "Time freed for it waits for you.",
+    Domain.STATUS: "Such visits free no time.",
+    Domain.LANGUAGE: "Such patients are written to in English.",
+    Domain.PLAN: "Who has it is offered a visit that needs insurance by a person only.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code means at one place; ``location`` None is everywhere."""
+
+    target: str
+    label: str
+    location: Location | None = None
+    row: CodeMapping | None = None
+    last: CodeChange | None = None
+
+
+@dataclass(slots=True)
+class Line:
+    """One code. ``general`` is its meaning everywhere, ``special`` those at single locations."""
+
+    number: int
+    seen: Seen
+    general: Meaning
+    special: list[Meaning] = field(default_factory=list)
+    by_list: bool = False
+    guess: str = ""
+    guess_label: str = ""
+    holds: list[int] = field(default_factory=list)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether anybody, or a public list, says what it means."""
+        return bool(self.general.target)
+
+
+def names_of(domain: str) -> dict[str, str]:
+    """Return what a code of this kind can mean, with what we call it, in reading order."""
+    kind = Domain(domain)
+    if kind == Domain.TYPE:
+        return dict(AppointmentType.objects.order_by("name").values_list("code", "name"))
+    if kind == Domain.PLAN:
+        return dict(Plan.objects.order_by("name").values_list("code", "name"))
+    if kind == Domain.PROVIDER:
+        return {str(row.pk): f"{row.name}, NPI {row.npi}" if row.npi else row.name for row in Provider.objects.all()}
+    if kind == Domain.LOCATION:
+        return {str(row.pk): row.name for row in Location.objects.all()}
+    if kind == Domain.REASON:
+        return dict(REASONS)
+    if kind == Domain.LANGUAGE:
+        return dict(LANGUAGES)
+    labels = {str(value): str(label) for value, label in Appointment.Status.choices}
+    del labels[Appointment.Status.UNKNOWN]
+    return {**labels, "confirmed": "confirmed by the patient"}
+
+
+def lines_of(connection: Connection, domain: str) -> list[Line]:
+    """Return every code of a kind: unmapped ones first, of these what holds up most, then what comes most often."""
+    names, holds = names_of(domain), held_up(connection, domain)
+    rows: dict[Key, list[CodeMapping]] = {}
+    for row in CodeMapping.objects.filter(connection=connection, domain=domain).select_related("location"):
+        rows.setdefault(Key(row.domain, row.system, row.code), []).append(row)
+    lines = [
+        _line(number, each, rows.get(each.key, []), names, holds.get(each.key, []))
+        for number, each in enumerate(seen(connection, domain).values(), 1)
+    ]
+    return sorted(lines, key=lambda line: (line.is_mapped, -len(line.holds), -line.seen.count, line.seen.key.code))
+
+
+def _line(number: int, code: Seen, rows: list[CodeMapping], names: dict[str, str], holds: list[int]) -> Line:
+    general = next((row for row in rows if row.location_id is None), None)
+    target = general.target if general else ""
+    standard = standard_target(*code.key) if not target else None
+    if not target and code.key.domain in (Domain.PROVIDER, Domain.LOCATION):
+        standard = str(code.row_id or "")
+    target = target or standard or ""
+    line = Line(
+        number,
+        code,
+        Meaning(target, names.get(target, target), None, general, mapping.undoable(general) if general else None),
+        [
+            Meaning(row.target, names.get(row.target, row.target), row.location, row, mapping.undoable(row))
+            for row in rows
+            if row.location_id is not None and (row.target or mapping.undoable(row))
+        ],
+        by_list=bool(standard),
+        holds=holds,
+    )
+    guess = _guess(code, names, target)
+    if guess:
+        line.guess, line.guess_label = guess, names[guess]
+    return line
+
+
+def _guess(code: Seen, names: dict[str, str], target: str) -> str:
+    said = (code.display, code.key.code)
+    if code.key.domain in (Domain.PROVIDER, Domain.LOCATION):
+        # Each is a row of ours already: only another row that looks the same is worth a word.
+        others = {each: name for each, name in names.items() if each != target}
+        guess = likeness.suggestion(code.key.domain, said[:1], others) or ""
+        return guess if guess and likeness.likeness(code.display, names[guess]) >= TWIN else ""
+    return "" if target else likeness.suggestion(code.key.domain, said, names) or ""
+
+
+#: How alike two clinicians or places must be for the page to ask whether they are one.
+TWIN = 0.9

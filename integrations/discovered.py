@@ -1,0 +1,138 @@
+"""What codes an EHR really sends, read from what is mirrored of it, with what each unmapped one holds up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Max
+
+from integrations.ehr.fhir.elements import FREE_TEXT
+from integrations.meanings import Domain, Key
+from integrations.models import CodeMapping, Connection, InboundEvent
+from scheduling.models import Appointment, ExternalId, Location, Opening, Patient, Provider
+
+_SPELLED = {
+    Domain.TYPE: ("type_system", "type_code", "type_display"),
+    Domain.REASON: ("reason_system", "reason_code", None),
+    Domain.STATUS: (None, "status_code", None),
+}
+_NOT_CODES = ("", "deleted", FREE_TEXT)
+_HELD = {Domain.TYPE: Opening.Held.TYPE, Domain.REASON: Opening.Held.REASON, Domain.STATUS: Opening.Held.STATUS}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A code as the EHR sends it. ``count`` is of what carries it in the mirror; ``row_id`` is the latest of these.
+
+    ``event_id`` is the latest stored event about that one, None when none is stored.
+    """
+
+    key: Key
+    display: str = ""
+    count: int = 0
+    last_at: datetime | None = None
+    row_id: int | None = None
+    event_id: int | None = None
+
+
+def seen(connection: Connection, domain: str) -> dict[Key, Seen]:
+    """Return every code of a kind that the EHR has sent, by code."""
+    kind = Domain(domain)
+    if kind in _SPELLED:
+        found = _of_appointments(connection, kind)
+    elif kind == Domain.LANGUAGE:
+        found = _of_patients(connection)
+    elif kind in (Domain.PROVIDER, Domain.LOCATION):
+        found = _of_names(connection, kind)
+    else:
+        found = {}
+    return {**_noted(connection, kind, found), **found}
+
+
+def _of_appointments(connection: Connection, kind: Domain) -> dict[Key, Seen]:
+    system, code, display = _SPELLED[kind]
+    rows = Appointment.objects.filter(source_id=connection.source_id).exclude(**{f"{code}__in": _NOT_CODES})
+    told: dict[str, Any] = {"said": Max(display)} if display else {}
+    groups = rows.values(*filter(None, (system, code))).annotate(
+        count=Count("pk"), last=Max("updated_at"), latest=Max("pk"), **told
+    )
+    found = {}
+    for row in groups:
+        key = Key(kind, row[system] if system else "", row[code])
+        found[key] = Seen(key, row.get("said", ""), row["count"], row["last"], row["latest"])
+    return _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found)
+
+
+def _of_patients(connection: Connection) -> dict[Key, Seen]:
+    names = ExternalId.objects.filter(source_id=connection.source_id, kind=ExternalId.Kind.PATIENT)
+    rows = Patient.objects.filter(pk__in=names.values("object_id")).exclude(language_code="")
+    found = {}
+    for row in rows.values("language_code").annotate(count=Count("pk"), last=Max("updated_at"), latest=Max("pk")):
+        key = Key(Domain.LANGUAGE, "", row["language_code"])
+        found[key] = Seen(key, "", row["count"], row["last"], row["latest"])
+    return _with_events(connection, ExternalId.Kind.PATIENT, "Patient", found)
+
+
+def _of_names(connection: Connection, kind: Domain) -> dict[Key, Seen]:
+    model: Any = Provider if kind == Domain.PROVIDER else Location
+    rows = {row.pk: row for row in model.objects.all()}
+    visits = Appointment.objects.filter(source_id=connection.source_id).values_list(f"{kind}_id")
+    counts = dict(visits.annotate(Count("pk")).order_by())
+    found = {}
+    for name in ExternalId.objects.filter(source_id=connection.source_id, kind=kind).order_by("value"):
+        row, key = rows.get(name.object_id), Key(kind, "", name.value)
+        npi = getattr(row, "npi", "")
+        name_here = getattr(row, "name", "")
+        display = f"{name_here}, NPI {npi}" if npi else name_here
+        found[key] = Seen(key, display, counts.get(name.object_id, 0), name.seen_at, name.object_id)
+    return found
+
+
+def _with_events(connection: Connection, kind: str, resource: str, found: dict[Key, Seen]) -> dict[Key, Seen]:
+    names = ExternalId.objects.filter(
+        source_id=connection.source_id, kind=kind, object_id__in=[each.row_id for each in found.values()]
+    )
+    subject_of = {pk: f"{resource}/{value}" for pk, value in names.values_list("object_id", "value")}
+    events = InboundEvent.objects.filter(connection=connection, subject_key__in=subject_of.values())
+    latest = dict(events.values_list("subject_key").annotate(Max("pk")).order_by())
+    return {
+        key: replace(each, event_id=latest.get(subject_of.get(each.row_id or 0, ""))) for key, each in found.items()
+    }
+
+
+def _noted(connection: Connection, kind: Domain, found: Iterable[Key]) -> dict[Key, Seen]:
+    """Return codes that were noted or mapped although nothing in the mirror carries them."""
+    rows = CodeMapping.objects.filter(connection=connection, domain=kind, location__isnull=True)
+    known = set(found)
+    return {
+        key: Seen(key, row.display, row.times_seen, row.last_seen_at)
+        for row in rows
+        if (key := Key(row.domain, row.system, row.code)) not in known and row.code not in _NOT_CODES
+    }
+
+
+def held_up(connection: Connection, domain: str) -> dict[Key, list[int]]:
+    """Return the openings that each code of this kind holds up, by code."""
+    kind = Domain(domain)
+    if kind not in _HELD:
+        return {}
+    system, code, _ = _SPELLED[kind]
+    rows = Opening.objects.filter(
+        source_id=connection.source_id, held=_HELD[kind], status__in=Opening.CLAIMABLE, freed_by__isnull=False
+    )
+    columns = (f"freed_by__{system}" if system else "freed_by__status_code", f"freed_by__{code}", "pk")
+    held: dict[Key, list[int]] = {}
+    for its_system, its_code, pk in rows.order_by("start").values_list(*columns):
+        held.setdefault(Key(kind, its_system if system else "", its_code), []).append(pk)
+    return held
+
+
+def unmapped(connection: Connection) -> Counter[str]:
+    """Return how many codes of each kind wait for a meaning."""
+    rows = CodeMapping.objects.filter(connection=connection, state=CodeMapping.State.UNMAPPED)
+    rows = rows.filter(location__isnull=True).exclude(code=FREE_TEXT).exclude(domain__in=("provider", "location"))
+    return Counter(rows.values_list("domain", flat=True))

@@ -1,0 +1,168 @@
+"""The mapper: what the EHR really sends, what it means here, and each change tried first and taken back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from integrations.models import CodeChange, CodeMapping, InboundEvent
+from scheduling import guards
+from scheduling.models import Appointment, ExternalId, Opening
+from scheduling.worklist import ask_staff
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, said, text_of
+
+
+def cancelled(practice: Practice, external: str = "a-1", **codes: Any) -> Appointment:
+    return factories.appointment(
+        practice.patient,
+        practice.chen,
+        practice.riverside,
+        source=practice.source,
+        external=external,
+        status="cancelled",
+        status_code="cancelled",
+        **codes,
+    )
+
+
+def stored(practice: Practice, body: dict[str, Any], subject: str = "Appointment/a-1") -> InboundEvent:
+    return InboundEvent.objects.create(
+        connection=practice.connection,
+        via="webhook",
+        dedupe_key=f"event-{InboundEvent.objects.count()}",
+        subject_key=subject,
+        body=json.dumps(body).encode(),
+        due_at=timezone.now(),
+        received_at=timezone.now(),
+        status="done",
+    )
+
+
+@pytest.fixture
+def path(practice: Practice) -> str:
+    return f"/admin/connections/{practice.connection.pk}/codes/"
+
+
+def test_unmapped_codes_stand_on_top_with_what_they_hold_up(ira: Client, practice: Practice, path: str) -> None:
+    gone = cancelled(practice, reason_code="x-9", type_code="FUP", type_display="Followup visit")
+    cancelled(practice, "a-2", reason_code="pt-1")
+    cancelled(practice, "a-3", reason_code="pt-1")
+    opening = practice.opening(freed_by=gone)
+    guards.hold_and_ask(opening, Opening.Held.REASON)
+    event = stored(practice, {})
+    CodeMapping.objects.create(
+        connection=practice.connection, domain="reason", code="pt-1", target="rebookable", state="mapped"
+    )
+    CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
+    page = ira.get(path)  # reasons are what waits
+    assert page.context["domain"] == "reason"
+    first, second = page.context["lines"]
+    assert (first.seen.key.code, first.seen.count, first.holds, first.seen.event_id) == (
+        "x-9",
+        1,
+        [opening.pk],
+        event.pk,
+    )
+    assert (second.seen.key.code, second.seen.count, second.general.label) == ("pt-1", 2, "the time may be offered")
+    assert f"holds up 1 opening: {opening.pk}" in text_of(page)
+    (line,) = ira.get(path + "?domain=type").context["lines"]
+    assert (line.guess, line.guess_label) == (practice.followup.code, "Follow-up")
+
+
+def test_a_guess_is_accepted_with_one_click_and_taken_back_with_one(ira: Client, practice: Practice, path: str) -> None:
+    row = CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
+    item = ask_staff("mapping.reason", "A code is not mapped", dedupe_key=f"mapping:{row.pk}", subject=row)
+    form = {"domain": "reason", "system": "", "code": "x-9"}
+    for wrong in ("booked", "x"):
+        assert "Nothing was changed" in said(ira, ira.post(path + "map/", {**form, "target": wrong}))
+    answer = ira.post(path + "map/", {**form, "target": "not_rebookable"})
+    assert said(ira, answer) == "“x-9” means: the time is not offered. You can undo it below."
+    row.refresh_from_db()
+    item.refresh_from_db()
+    assert (row.target, item.status, item.done_by) == ("not_rebookable", "done", "ira")
+    change = CodeChange.objects.get()
+    assert "Undo" in text_of(ira.get(path + "?domain=reason"))
+    assert said(ira, ira.post(f"{path}undo/{change.pk}/")) == "“x-9”: the last change was taken back."
+    row.refresh_from_db()
+    assert row.state == "unmapped"
+    assert "Nothing was changed" in said(ira, ira.post(f"{path}undo/{change.pk}/"))
+
+
+def test_who_hears_of_it_is_said_before_offers_are_withdrawn(ira: Client, practice: Practice, path: str) -> None:
+    form = {"domain": "reason", "system": "", "code": "x-9", "location": ""}
+    ira.post(path + "map/", {**form, "target": "rebookable"})
+    opening = practice.opening(freed_by=cancelled(practice, reason_code="x-9"), status="offering", waves_sent=1)
+    factories.offer(opening, practice.entry())
+    page = ira.post(path + "map/", {**form, "target": ""})
+    assert "1 offer that rests on what x-9 means now is withdrawn." in text_of(page)
+    opening.refresh_from_db()
+    assert (opening.held, CodeMapping.objects.get().target) == ("", "rebookable")
+    assert ira.post(path + "map/", {**form, "target": "", "sure": "1"}).status_code == 302
+    opening.refresh_from_db()
+    assert (opening.held, CodeMapping.objects.get().target) == ("reason", "")
+
+
+def test_trying_shows_before_and_after_changes_nothing_and_is_on_record(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    for kind, row, name in (("provider", practice.chen, "d-1"), ("location", practice.riverside, "l-1")):
+        factories.external_id(practice.source, kind, row, name)
+    person = ExternalId.objects.get(kind="patient", object_id=practice.patient.pk).value
+    coding = {"coding": [{"system": "urn:t", "code": "FUP", "display": "Visit"}]}
+    body = {
+        "resourceType": "Appointment",
+        "id": "a-1",
+        "status": "cancelled",
+        "appointmentType": coding,
+        "cancelationReason": {"coding": [{"system": "urn:r", "code": "x-9"}]},
+        "participant": [
+            {"actor": {"reference": each}} for each in (f"Patient/{person}", "Practitioner/d-1", "Location/l-1")
+        ],
+    }
+    event = stored(practice, body)
+    query = "?domain=reason&system=urn%3Ar&code=x-9&target=rebookable"
+    page = ira.get(f"{path}try/{event.pk}/{query}")
+    words = {field.name: (field.says, field.before, field.after) for field in page.context["trial"].fields}
+    assert words["Cancellation reason"] == ("x-9", "not mapped", "the time may be offered")
+    assert words["Kind of visit"] == ("FUP Visit", "not mapped", "not mapped")
+    assert words["Clinician"] == ("d-1", "Dr. Mei Chen", "Dr. Mei Chen")
+    assert words["Its time"][1:] == (
+        "kept for staff: the reason is not mapped",
+        "kept for staff: the kind of visit is not mapped",
+    )
+    assert "Make this change" in text_of(page)
+    assert not CodeMapping.objects.exists()
+    assert not CodeChange.objects.exists()
+    assert set(records("view")) == {
+        ("integrations.inboundevent", str(event.pk)),
+        ("scheduling.patient", str(practice.patient.pk)),
+    }
+    assert "Alvarez" not in text_of(page)
+
+
+def test_an_event_that_only_names_its_appointment_is_tried_on_what_we_hold(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    cancelled(practice, reason_code="x-9")
+    event = stored(practice, {"resourceType": "Appointment", "id": "a-1"})
+    page = ira.get(f"{path}try/{event.pk}/?domain=reason&code=x-9&target=not_rebookable")
+    fields = {field.name: field for field in page.context["trial"].fields}
+    assert (fields["Its time"].before, fields["Its time"].after) == (
+        "kept for staff: the reason is not mapped",
+        "not offered",
+    )
+    assert "The event only names the appointment." in text_of(page)
+
+
+def test_those_who_may_not_are_turned_away(dana: Client, practice: Practice, path: str) -> None:
+    assert dana.get(path).status_code == 403
+    form = {"domain": "reason", "system": "", "code": "x-9", "target": "rebookable"}
+    assert dana.post(path + "map/", form).status_code == 403
+    assert dana.get(f"{path}try/{stored(practice, {}).pk}/").status_code == 403
+    assert not CodeMapping.objects.exists()
