@@ -252,6 +252,7 @@ WAKE_TASKS = {
     "loads": "integrations.tasks.drain_loads",
     "mappings": "integrations.tasks.apply_mappings",
     "imports": "waitlist.tasks.drain_imports",
+    "reconciles": "integrations.tasks.drain_reconciles",
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -31,9 +31,11 @@ class IntegrationsConfig(AppConfig):
                 "capabilities",
                 "checked_at",
                 "load_due_at",
+                "reconcile_due_at",
                 "findings",
             ),
         )
+        register_model(models.Difference, exclude=("seen_at", "due_at"))
         register_model(models.SigningKey)
         register_model(models.AlertContact)
         register_model(models.EventSubscription, exclude=("events_seen", "last_heard_at", "checked_at"))

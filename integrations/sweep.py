@@ -12,7 +12,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from integrations import alerts, heartbeat, mapping_effects, outbox
-from integrations.ehr import availability, inbox, load_requests
+from integrations.ehr import availability, inbox, load_requests, reconcile
 from integrations.messaging import delivery
 from scheduling.wake import wake
 from waitlist import attention
@@ -49,4 +49,5 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "loads": load_requests.is_due,
     "mappings": mapping_effects.is_due,
     batches.TOPIC: batches.is_due,
+    "reconciles": reconcile.is_due,
 }

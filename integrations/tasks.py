@@ -7,7 +7,18 @@ from celery import shared_task
 from audit.context import correlated, service
 from integrations import alerts, health, mapping_effects, outbox
 from integrations.draining import drain
-from integrations.ehr import availability, checking, event_stream, inbox, load_requests, onward, poll, reread
+from integrations.ehr import (
+    availability,
+    checking,
+    event_stream,
+    inbox,
+    load_requests,
+    onward,
+    poll,
+    reconcile,
+    reread,
+    taking_over,
+)
 from integrations.messaging import catch_up, delivery
 from integrations.sweep import sweep as sweep_once
 
@@ -74,6 +85,14 @@ def drain_loads() -> None:
 def apply_mappings() -> None:
     """Bring what is mirrored in line with codes whose meaning changed."""
     drain("mappings", mapping_effects.due, mapping_effects.apply)
+
+
+@shared_task(name="integrations.tasks.drain_reconciles")
+@service("worker: reconcile")
+def drain_reconciles() -> None:
+    """Compare calendars whose hour has come, and take over what staff chose."""
+    drain("reconciles", taking_over.due, taking_over.work)
+    drain("reconciles", reconcile.due, reconcile.take_up)
 
 
 @shared_task(name="integrations.tasks.watch")

@@ -91,11 +91,12 @@ def apply_appointment(
 
 
 def apply_absence(
-    source: Source, external_id: str, fetched_at: datetime, *, verdict: str = "missing"
+    source: Source, external_id: str, fetched_at: datetime, *, verdict: str = "missing", opens: bool = True
 ) -> Applied | None:
     """The EHR no longer has the appointment (deleted, 404, 410): treat it as entered in error.
 
-    ``verdict`` says what a cancellation without a reason means. Returns None when we never knew the appointment.
+    ``verdict`` says what a cancellation without a reason means; with ``opens`` False its time stays closed. Returns
+    None when we never knew the appointment.
     """
     external = mirror.known(source, ExternalId.Kind.APPOINTMENT, external_id)
     if external is None:
@@ -113,7 +114,8 @@ def apply_absence(
         appointment.status = Appointment.Status.ENTERED_IN_ERROR
         appointment.status_code = "deleted"
         appointment.save(update_fields=["status", "status_code", "updated_at"])
-        return Applied(appointment, "updated", _open(appointment, before, "deleted", verdict))
+        opened = _open(appointment, before, "deleted", verdict) if opens else ()
+        return Applied(appointment, "updated", opened)
 
 
 def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:

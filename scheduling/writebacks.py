@@ -45,7 +45,7 @@ class Lease:
     look_up_first: bool
 
 
-def request_create(appointment: Appointment, opening: Opening, slots: list[str]) -> Writeback:
+def request_create(appointment: Appointment, opening: Opening | None, slots: list[str]) -> Writeback:
     """Have the EHR book ``appointment``, which consumes ``slots``. Where we may not write, staff are asked to."""
     return _request(Writeback.Kind.CREATE, appointment, opening, slots)
 

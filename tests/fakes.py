@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -166,6 +167,18 @@ class FakeEhr:
 
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         yield Page(tuple(self.appointments.values()), server_time=timezone.now())
+
+    def calendar(self, start: datetime, end: datetime) -> Iterator[Page]:
+        asked_at = timezone.now()
+        with _Call(self, "calendar"):
+            found = [each for each in self.appointments.values() if each.start and start <= each.start < end]
+            bodies = {each.external_id: json.dumps({"id": each.external_id}).encode() for each in found}
+            yield Page(
+                (), versions={each.external_id: each.version for each in found}, bodies=bodies, asked_at=asked_at
+            )
+
+    def read(self, kind: str, resource: dict[str, Any]) -> AppointmentRecord:
+        return self.appointments[resource["id"]]
 
     def load(self, kind: str, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         yield Page(tuple(self.appointments.values()) if kind == "appointment" else ())

@@ -64,6 +64,7 @@ def read_only(gateway: Gateway) -> Iterator[Result]:
         ("Patients can be read", lambda: reading.reads("patient")),
         ("Appointments can be read", lambda: reading.reads("appointment")),
         ("An appointment read alone is the same as in a list", reading.same_alone),
+        ("The days ahead can be read", reading.days_ahead),
         ("A booked time is not shown as free", reading.taken_is_taken),
         ("What changed lately can be asked", reading.changes),
         ("An id that does not exist is said not to exist", reading.nobody),
@@ -129,6 +130,17 @@ class _Reading:
         if alone != listed:
             raise Failed("the two differ")
         return ""
+
+    def days_ahead(self) -> str:
+        booked = self._some_appointment(ahead=True)
+        assert booked.start is not None  # noqa: S101 - chosen so
+        begin, end = booked.start - timedelta(hours=1), booked.start + timedelta(hours=1)
+        found: dict[str, str] = {}
+        for page in self._gateway.calendar(begin, end):
+            found |= page.versions
+        if found.get(booked.external_id) != booked.version:
+            raise Failed("an appointment is missing from its own day, or has another version there")
+        return f"{len(found)} around one"
 
     def taken_is_taken(self) -> str:
         booked = self._some_appointment(ahead=True)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.context import correlated, service
 from integrations.codebook import CodeBook
-from integrations.ehr import event_leases, event_stream, intake, mirroring, outage
+from integrations.ehr import differences, event_leases, event_stream, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
@@ -85,6 +85,8 @@ def deal(event: InboundEvent, answers: Answers | None = None) -> str | None:
             return None
         event_leases.finish(event, status, outcome)
         _clear_work(event)
+        if status == Status.DONE and event.subject_key.startswith("Appointment/"):
+            differences.heard(event.connection, event.subject_key.removeprefix("Appointment/"))
         _note_event(event)
     return outcome
 

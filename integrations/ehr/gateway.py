@@ -236,6 +236,9 @@ class Gateway(Protocol):
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of appointments changed at or after ``since`` by the EHR's clock."""
 
+    def calendar(self, start: datetime, end: datetime) -> Iterator[Page]:
+        """Yield pages of the appointments that begin in this time, like those of changes; others may be among them."""
+
     def load(self, kind: Kind, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         """Yield pages of everything of a kind that the practice needs, without what is ``held`` already.
 

@@ -59,7 +59,7 @@ def poll(connection_id: int, now: datetime | None = None) -> Poll | None:
     next_at = timezone.now() + timedelta(minutes=connection.poll_minutes)
     try:
         with service("worker: poll"), correlated():
-            found = _read(connection, lease)
+            found = read_changes(connection, lease)
     except AlreadyRunning:
         logger.warning("poll of %s took too long; another worker does it", connection.slug)
         return None
@@ -74,7 +74,8 @@ def poll(connection_id: int, now: datetime | None = None) -> Poll | None:
     return found
 
 
-def _read(connection: Connection, lease: ReadingLease) -> Poll:
+def read_changes(connection: Connection, lease: ReadingLease) -> Poll:
+    """Read to the end, for whoever holds the lease; raises GatewayError, and AlreadyRunning when it was lost."""
     gateway = connect(connection)
     overlap = timedelta(minutes=connection.poll_overlap_minutes)
     since = connection.cursor - overlap if connection.cursor else None

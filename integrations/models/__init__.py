@@ -9,6 +9,7 @@ from integrations.models.connections import (
     SigningKey,
     connection_kinds,
 )
+from integrations.models.differences import Difference, Reconciliation
 from integrations.models.inbound import InboundEvent, RefusedCall
 from integrations.models.mapping import FieldHealth, FieldMapping, MappingChange
 from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, StaffAlert
@@ -22,12 +23,14 @@ __all__ = [
     "CodeChange",
     "CodeMapping",
     "Connection",
+    "Difference",
     "EventSubscription",
     "FieldHealth",
     "FieldMapping",
     "Heartbeat",
     "InboundEvent",
     "MappingChange",
+    "Reconciliation",
     "RefusedCall",
     "SigningKey",
     "StaffAlert",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from audit.fields import EncryptedJSONField, EncryptedTextField
@@ -185,6 +185,15 @@ class Connection(models.Model):
     load_progress = models.JSONField(
         default=dict, blank=True, editable=False, help_text="How far the last load has come, by kind."
     )
+    reconcile_hour = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MaxValueValidator(23)],
+        help_text="The hour of the night, by the practice's clock, when the calendar is compared with ours.",
+    )
+    reconcile_days = models.PositiveSmallIntegerField(
+        default=30, validators=[MinValueValidator(1), MaxValueValidator(90)], help_text="How many days ahead."
+    )
+    reconcile_due_at = models.DateTimeField(null=True, blank=True)
     poll_due_at = models.DateTimeField(null=True, blank=True)
     poll_lease_until = models.DateTimeField(null=True, blank=True)
     last_poll_at = models.DateTimeField(null=True, blank=True)

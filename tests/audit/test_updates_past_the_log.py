@@ -19,7 +19,7 @@ SHARING = frozenset(
 HEALTH = frozenset(
     {"capabilities", "checked_at", "cursor", "events_seen", "failing_since", "findings", "last_error", "last_event_at"}
     | {"last_heard_at", "last_poll_at", "last_success_at", "load_due_at", "loaded_at", "poll_due_at"}
-    | {"poll_lease_until"}
+    | {"poll_lease_until", "reconcile_due_at"}
     | {"quiet_until"}
 )
 _EVENT = "an event's row is itself the record of what came in and what became of it"
@@ -34,6 +34,8 @@ ELSEWHERE = {
     "integrations.ehr.event_stream._bring_back": _THEIRS,
     "integrations.ehr.event_stream.look_soon": _THEIRS,
     "integrations.ehr.event_stream.note": _THEIRS,
+    "integrations.ehr.differences.store": "when it was last found says nothing new of it",
+    "integrations.ehr.reconcile._run": "the row is itself the record of a comparison",
     "integrations.ehr.fhir.auth._ask_and_store": _NO_RECORD,
     "integrations.ehr.fhir.auth.forget_token": _NO_RECORD,
     "integrations.ehr.reading_lease.keep": "it renews a lease and says how far a load has come",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -117,6 +117,14 @@ class FhirGateway:
         for page in self._pages("Appointment", searches, self.transport):
             yield search.compare_page(page, "Appointment")
 
+    def calendar(self, start: datetime, end: datetime) -> Iterator[Page]:
+        """Yield pages of the appointments that begin in this time, by whole days, as ids, versions and bodies."""
+        transport = Transport(self._connection, seconds=PAGE_SECONDS)
+        # A day more at either end: which day a moment belongs to depends on the server's clock.
+        searches = self.window_searches(days(start - timedelta(days=1), end + timedelta(days=1)))
+        for page in self._pages("Appointment", searches, transport):
+            yield search.compare_page(page, "Appointment")
+
     def load(self, kind: Kind, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead.
 
@@ -132,9 +140,9 @@ class FhirGateway:
             self._codes.flush()
             self._fields.flush()
 
-    def window_searches(self) -> list[list[tuple[str, str]]]:
-        """Return the searches that together find every appointment of the window."""
-        return [window()]
+    def window_searches(self, asked: list[tuple[str, str]] | None = None) -> list[list[tuple[str, str]]]:
+        """Return the searches that together find every appointment of the days asked for, else of the window."""
+        return [asked or window()]
 
     def _pages(
         self, resource_type: str, searches: list[list[tuple[str, str]]], transport: Transport
@@ -267,8 +275,13 @@ def open_gateway(connection: Connection, *, writeback: Writeback | None = None) 
 
 def window() -> list[tuple[str, str]]:
     """Return the days whose appointments are mirrored, as search parameters."""
-    today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    first, last = today - LOAD_BACK, today + LOAD_AHEAD + timedelta(days=1)
+    now = timezone.now()
+    return days(now - LOAD_BACK, now + LOAD_AHEAD)
+
+
+def days(first: datetime, last: datetime) -> list[tuple[str, str]]:
+    """Return the days from that of ``first`` to that of ``last`` as search parameters."""
+    first, last = first.astimezone(UTC), last.astimezone(UTC) + timedelta(days=1)
     return [("date", f"ge{first:%Y-%m-%d}"), ("date", f"lt{last:%Y-%m-%d}")]
 
 

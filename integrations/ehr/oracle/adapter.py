@@ -24,10 +24,13 @@ class OracleGateway(FhirGateway):
         "retry_safety": "slot_guard",
     }
 
-    def window_searches(self) -> list[list[tuple[str, str]]]:
+    def window_searches(self, asked: list[tuple[str, str]] | None = None) -> list[list[tuple[str, str]]]:
         """Return one search for each location we mirror: the EHR takes only narrow ones."""
         places = ExternalId.objects.filter(source_id=self._connection.source_id, kind=ExternalId.Kind.LOCATION)
-        return [[("location", place), *window()] for place in places.order_by("pk").values_list("value", flat=True)]
+        return [
+            [("location", place), *(asked or window())]
+            for place in places.order_by("pk").values_list("value", flat=True)
+        ]
 
 
 def open_gateway(connection: Connection, *, writeback: Writeback | None = None) -> OracleGateway:

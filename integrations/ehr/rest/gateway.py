@@ -141,6 +141,12 @@ class RestGateway:
         for page in self._pages(Wanted("appointment", changed_since=since) if by_time else _window()):
             yield search.compare_page(page, TYPES["appointment"])
 
+    def calendar(self, start: datetime, end: datetime) -> Iterator[Page]:
+        """Yield pages of the appointments that begin in this time, as ids, versions and bodies."""
+        transport = self._transport(seconds=PAGE_SECONDS)
+        for page in self._pages(Wanted("appointment", start=start, end=end), transport):
+            yield search.compare_page(page, TYPES["appointment"])
+
     def load(self, kind: Kind, held: Held | None = None, since: datetime | None = None) -> Iterator[Page]:
         """Yield pages of every location, provider and patient, or of the appointments from 30 days back to 90 ahead."""
         transport = self._transport(seconds=PAGE_SECONDS)

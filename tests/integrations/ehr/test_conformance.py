@@ -87,7 +87,7 @@ def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.S
     results = list(conformance.read_only(gateway))
     assert failed(results) == []
     assert not_offered(results) == set()
-    assert len(results) == 9
+    assert len(results) == 10
     methods = {call["method"] for call in playing.calls()[before:] if "/oauth/" not in call["path"]}
     assert methods == {"GET"}
 
@@ -157,7 +157,7 @@ def test_where_nothing_can_be_cancelled_nothing_is_booked_unless_a_person_insist
 @pytest.mark.parametrize("kind", ["fhir", "oracle", "athena"], indirect=True)
 def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing: ehr.Sandbox) -> None:
     slug = gateway._connection.slug  # type: ignore[attr-defined]
-    assert run(slug).endswith("9 questions, 0 failed\n")
+    assert run(slug).endswith("10 questions, 0 failed\n")
     assert len(playing.appointments()) == 1
     said = run(
         slug,

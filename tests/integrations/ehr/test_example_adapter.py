@@ -102,6 +102,7 @@ def test_it_reads_as_it_declares_and_changes_nothing(gateway: Gateway, desk: Elm
         "Patients can be read": "passed 3 read",
         "Appointments can be read": "passed 1 read",
         "An appointment read alone is the same as in a list": "passed",
+        "The days ahead can be read": "passed 1 around one",
         "A booked time is not shown as free": "passed",
         "What changed lately can be asked": "passed 1, by time of change",
         "An id that does not exist is said not to exist": "passed",

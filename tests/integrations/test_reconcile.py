@@ -1,0 +1,410 @@
+"""The nightly comparison: what differs is for staff, nothing opens by itself, and absence must be proven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from integrations import outbox, tasks
+from integrations.ehr import comparison, differences, reconcile
+from integrations.ehr.gateway import Malformed, Quarantined, Throttled, Unavailable
+from integrations.models import Connection, Difference, InboundEvent, Reconciliation
+from scheduling.models import Appointment, ExternalId, Opening, WorkItem, Writeback
+from scheduling.records import AppointmentRecord
+from tests import factories
+from tests.integrations.conftest import Booking, Clinic, open_items
+from waitlist.cancellations import cancel_by_patient
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass
+class Calendar:
+    """A clinic whose appointments the EHR and we hold alike, until a test changes one side."""
+
+    clinic: Clinic
+    made: int = 0
+    kept: dict[str, Appointment] = field(default_factory=dict)
+
+    def both(self, **fields: Any) -> str:
+        """An appointment that both hold at the same version; returns the EHR's id."""
+        patient = self.clinic.patient()
+        start = factories.in_days(3, hour=14) + timedelta(minutes=30 * self.made)
+        self.made += 1
+        record = self.clinic.ehr.put(**self.at(start, f"pat-{patient.pk}"), **fields)
+        self.kept[record.external_id] = factories.appointment(
+            patient,
+            self.clinic.provider,
+            self.clinic.location,
+            self.clinic.type,
+            start=start,
+            source=self.clinic.connection.source,
+            external=record.external_id,
+            status_code="booked",
+        )
+        return record.external_id
+
+    def at(self, start: datetime, patient_id: str) -> dict[str, Any]:
+        return {
+            "patient_id": patient_id,
+            "provider_id": "prov-1",
+            "location_id": "loc-1",
+            "start": start,
+            "end": start + timedelta(minutes=30),
+        }
+
+    def ours(self, external_id: str) -> Appointment:
+        return Appointment.objects.get(pk=self.kept[external_id].pk)
+
+    def compare(self) -> Reconciliation:
+        connection = self.clinic.connection
+        Connection.objects.filter(pk=connection.pk).update(
+            reconcile_due_at=timezone.now() - timedelta(seconds=1), quiet_until=None
+        )
+        tasks.drain_reconciles()
+        return Reconciliation.objects.filter(connection=connection).latest("pk")
+
+
+@pytest.fixture
+def calendar(clinic: Clinic) -> Calendar:
+    Connection.objects.update(loaded_at=timezone.now())
+    made = Calendar(clinic)
+    made.both()
+    return made
+
+
+def found() -> list[tuple[str, list[str], str]]:
+    return [(row.kind, row.fields, row.state) for row in Difference.objects.order_by("pk")]
+
+
+def decide(choice: Callable[[Difference], object]) -> Difference:
+    row = Difference.objects.select_related("connection__source", "appointment").get()
+    choice(row)
+    tasks.drain_reconciles()
+    row.refresh_from_db()
+    return row
+
+
+def test_two_calendars_that_agree_leave_nothing_to_decide(calendar: Calendar) -> None:
+    run = calendar.compare()
+    assert (run.compared, run.differing, run.error) == (1, 0, "")
+    assert (found(), open_items()) == ([], [])
+    assert "fetch" not in calendar.clinic.ehr.calls
+
+
+LATER = timedelta(hours=3)
+
+
+def later(record: AppointmentRecord) -> dict[str, Any]:
+    assert record.start is not None
+    assert record.end is not None
+    return {"start": record.start + LATER, "end": record.end + LATER}
+
+
+@pytest.mark.parametrize(
+    ("changed", "fields"),
+    [
+        (lambda _: {"status": "cancelled"}, ["status"]),
+        (later, ["time"]),
+        (lambda _: {"provider_id": "prov-2"}, ["provider"]),
+        (lambda _: {"patient_id": "pat-0"}, ["patient"]),
+        (lambda _: {"location_id": "loc-2"}, ["location"]),
+    ],
+)
+def test_what_differs_is_listed_and_nothing_is_changed_or_opened(
+    calendar: Calendar, changed: Callable[[AppointmentRecord], dict[str, Any]], fields: list[str]
+) -> None:
+    external_id = calendar.both()
+    before = calendar.ours(external_id)
+    calendar.clinic.ehr.change(external_id, **changed(calendar.clinic.ehr.appointments[external_id]))
+    run = calendar.compare()
+    assert (run.compared, run.differing, run.missed) == (2, 1, 1)
+    assert found() == [("differs", fields, "open")]
+    now = calendar.ours(external_id)
+    assert (now.status, now.start, now.updated_at) == (before.status, before.start, before.updated_at)
+    assert not Opening.objects.exists()
+    assert open_items() == ["calendar.differs"]
+
+
+def test_a_version_without_a_difference_is_noted_and_not_read_again(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, slot_ids=("another-slot",))
+    assert calendar.compare().differing == 0
+    assert ExternalId.objects.get(value=external_id).version == "2"
+
+
+def test_one_that_only_the_ehr_has_is_listed_and_one_that_it_has_cancelled_is_not(calendar: Calendar) -> None:
+    start = factories.in_days(4)
+    patient = calendar.clinic.patient()
+    calendar.clinic.ehr.put(**calendar.at(start, f"pat-{patient.pk}"))
+    calendar.clinic.ehr.put(**calendar.at(start + LATER, f"pat-{patient.pk}"), status="cancelled")
+    calendar.compare()
+    assert found() == [("missing_here", [], "open")]
+    row = Difference.objects.get()
+    assert (row.patient, row.location, row.start) == (patient, calendar.clinic.location, start)
+
+    taken = decide(lambda row: differences.take(row, "dana"))
+    assert (taken.state, taken.decided_by) == ("taken", "dana")
+    assert Appointment.objects.filter(patient=patient, start=start, status="booked").count() == 1
+    assert open_items() == []
+
+
+# --- absence --------------------------------------------------------------------------------------------------------
+
+
+def test_absence_is_concluded_from_an_answer_about_the_appointment_itself(calendar: Calendar) -> None:
+    gone, moved = calendar.both(), calendar.both()
+    del calendar.clinic.ehr.appointments[gone]
+    start = factories.in_days(60)
+    calendar.clinic.ehr.change(moved, start=start, end=start + timedelta(minutes=30))
+    calendar.compare()
+    assert sorted(found()) == [("differs", ["time"], "open"), ("missing_there", [], "open")]
+    assert calendar.clinic.ehr.calls.count("fetch") == 2
+
+
+@pytest.mark.parametrize("error", [Malformed(), Unavailable(status=503), Throttled(status=429)])
+def test_a_calendar_that_was_not_read_to_its_end_concludes_nothing(calendar: Calendar, error: Any) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    first = Difference.objects.get()
+    calendar.clinic.ehr.change(external_id, status="booked")
+    del calendar.clinic.ehr.appointments[external_id]
+    calendar.clinic.ehr.fail("calendar", error)
+    run = calendar.compare()
+    assert (run.error, run.compared) == (error.code, 0)
+    first.refresh_from_db()
+    assert (Difference.objects.count(), first.state) == (1, "open")
+    due_at = Connection.objects.get().reconcile_due_at
+    assert due_at is not None
+    assert timedelta(minutes=9) < due_at - timezone.now() < timedelta(minutes=12)
+
+
+def test_one_that_cannot_be_read_is_there_all_the_same(calendar: Calendar, monkeypatch: pytest.MonkeyPatch) -> None:
+    (external_id,) = calendar.kept
+    ehr = calendar.clinic.ehr
+
+    def broken(start: datetime, end: datetime) -> Any:
+        from integrations.ehr.gateway import Page
+
+        yield Page((), (Quarantined(f"Appointment/{external_id}", "it has no start", b"{}"),))
+
+    monkeypatch.setattr(ehr, "calendar", broken)
+    run = calendar.compare()
+    assert (run.unreadable, run.differing, ehr.calls.count("fetch")) == (1, 0, 0)
+    assert open_items() == ["event.unreadable"]
+
+
+def test_a_calendar_that_lacks_too_much_is_not_believed(calendar: Calendar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "MOST_ABSENT", 1)
+    calendar.both()
+    calendar.clinic.ehr.appointments.clear()
+    assert calendar.compare().error == "implausible"
+    assert (found(), open_items()) == ([], ["calendar.implausible"])
+    assert "fetch" not in calendar.clinic.ehr.calls
+
+
+# --- what is under way ------------------------------------------------------------------------------------------------
+
+
+def test_what_an_event_or_a_write_still_decides_is_no_difference(calendar: Calendar, booking: Booking) -> None:
+    first, second = *calendar.kept, calendar.both()
+    for each in (first, second):
+        calendar.clinic.ehr.change(each, status="cancelled")
+    InboundEvent.objects.create(
+        connection=calendar.clinic.connection,
+        via="webhook",
+        dedupe_key="1",
+        subject_key=f"Appointment/{first}",
+        body=b"",
+        due_at=timezone.now(),
+        received_at=timezone.now(),
+    )
+    cancel_by_patient(calendar.ours(second))
+    assert calendar.compare().differing == 0
+    assert found() == []
+
+
+def test_an_answer_older_than_what_we_know_is_no_difference(calendar: Calendar) -> None:
+    """The page was on its way when an event told us more: the older never counts against the newer."""
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    ExternalId.objects.filter(value=external_id).update(version="3", seen_at=timezone.now() + timedelta(seconds=5))
+    assert calendar.compare().differing == 0
+
+
+def test_news_that_comes_in_closes_the_difference(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    differences.heard(calendar.clinic.connection, external_id)
+    row = Difference.objects.get()
+    assert (row.state, row.outcome, open_items()) == ("gone", "The EHR's news of it came in.", [])
+
+
+def test_one_that_agrees_again_closes_itself(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    calendar.clinic.ehr.change(external_id, status="booked")
+    assert calendar.compare().differing == 0
+    assert found() == [("differs", ["status"], "gone")]
+    assert open_items() == []
+
+
+def test_open_time_that_the_ehr_shows_as_taken_is_looked_at_again(calendar: Calendar) -> None:
+    opening = calendar.clinic.opening(start=factories.in_days(5))
+    other = calendar.clinic.opening(start=factories.in_days(6))
+    calendar.clinic.ehr.put(**calendar.at(opening.start, "pat-0"))
+    calendar.compare()
+    for each, looked_at in ((opening, True), (other, False)):
+        each.refresh_from_db()
+        assert (each.check_due_at is not None) is looked_at
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("opens", "opened"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("deleted", [True, False])
+def test_taking_the_ehrs_opens_freed_time_only_by_choice(
+    calendar: Calendar, opens: bool, opened: int, deleted: bool
+) -> None:
+    (external_id,) = calendar.kept
+    if deleted:
+        del calendar.clinic.ehr.appointments[external_id]
+    else:
+        calendar.clinic.ehr.change(external_id, status="cancelled", reason_verdict="rebookable")
+    calendar.compare()
+    row = decide(lambda row: differences.take(row, "dana", opens=opens))
+    assert row.state == "taken"
+    assert calendar.ours(external_id).status in Appointment.FREEING
+    assert Opening.objects.count() == opened
+    assert calendar.compare().differing == 0
+
+
+def test_what_is_taken_is_what_the_ehr_says_then_not_what_it_said_at_night(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    ehr = calendar.clinic.ehr
+    ehr.change(external_id, status="cancelled", reason_verdict="rebookable")
+    calendar.compare()
+    ehr.change(external_id, status="booked", **later(ehr.appointments[external_id]))
+    decide(lambda row: differences.take(row, "dana", opens=True))
+    ours = calendar.ours(external_id)
+    assert (ours.status, ours.start) == ("booked", ehr.appointments[external_id].start)
+
+
+def test_an_ehr_that_is_down_makes_a_choice_wait(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    calendar.clinic.ehr.fail("fetch", Unavailable(status=503))
+    row = decide(lambda row: differences.take(row, "dana"))
+    assert row.state == "taking"
+    Difference.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    tasks.drain_reconciles()
+    row.refresh_from_db()
+    assert row.state == "taken"
+
+
+def test_what_is_left_stays_closed_until_it_changes_again(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    decide(lambda row: differences.leave(row, "dana"))
+    assert calendar.compare().differing == 1
+    assert found() == [("differs", ["status"], "left")]
+    assert open_items() == []
+    calendar.clinic.ehr.change(external_id, status="noshow")
+    calendar.compare()
+    assert [state for _, _, state in found()] == ["left", "open"]
+
+
+def test_two_who_decide_at_once_decide_once(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    first, second = Difference.objects.get(), Difference.objects.get()
+    assert differences.leave(first, "dana")
+    assert not differences.take(second, "maria")
+    assert Difference.objects.get().decided_by == "dana"
+
+
+def test_a_booking_of_ours_that_vanished_from_the_ehr_is_booked_anew(booking: Booking) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    ehr, calendar = booking.clinic.ehr, Calendar(booking.clinic)
+    ehr.appointments.clear()
+    calendar.compare()
+    row = decide(lambda row: differences.send(row, "dana"))
+    assert (row.kind, row.state) == ("missing_there", "sent")
+    write = Writeback.objects.latest("pk")
+    outbox.process(write.pk)
+    write.refresh_from_db()
+    [record] = ehr.appointments.values()
+    assert (write.status, record.start) == ("done", booking.opening.start)
+    name = ExternalId.objects.get(kind="appointment", object_id=booking.claim.appointment_id)
+    assert name.value == record.external_id
+    assert calendar.compare().differing == 0
+
+
+def test_a_booking_of_ours_that_the_ehr_never_named_is_found_and_sent(booking: Booking) -> None:
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.process()
+    ExternalId.objects.filter(kind="appointment").delete()
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    row = decide(lambda row: differences.send(row, "dana"))
+    assert (row.kind, row.state) == ("not_written", "sent")
+    outbox.process(Writeback.objects.latest("pk").pk)
+    assert len(booking.booked) == 1
+
+
+def test_what_we_cancelled_and_the_ehr_still_holds_is_cancelled_with_its_version(booking: Booking) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    cancel_by_patient(booking.appointment)
+    outbox.process(Writeback.objects.get(kind="cancel").pk)
+    [record] = booking.clinic.ehr.appointments.values()
+    booking.clinic.ehr.change(record.external_id, status="booked")
+    Calendar(booking.clinic).compare()
+    decide(lambda row: differences.send(row, "dana"))
+    outbox.process(Writeback.objects.latest("pk").pk)
+    assert booking.clinic.ehr.appointments[record.external_id].status == "cancelled"
+
+
+def test_what_is_the_ehrs_is_not_sent_and_the_reason_is_said(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    row = Difference.objects.get()
+    why = "It is the EHR's own appointment; we send only what the waitlist booked or cancelled."
+    assert differences.why_not_sent(row) == differences.send(row, "dana") == why
+    assert (Difference.objects.get().state, Writeback.objects.count()) == ("open", 0)
+
+
+# --- when -------------------------------------------------------------------------------------------------------------
+
+
+def test_it_runs_at_the_practices_hour_and_the_first_night_is_planned_not_run(calendar: Calendar) -> None:
+    factories.practice(time_zone="America/Los_Angeles")
+    at = datetime(2026, 3, 7, 20, 0, tzinfo=UTC)
+    assert reconcile.is_due(at)
+    reconcile.take_up(calendar.clinic.connection.pk, at)
+    connection = Connection.objects.get()
+    assert connection.reconcile_due_at == datetime(2026, 3, 8, 10, 0, tzinfo=UTC)  # the night in which 2 AM is skipped
+    assert not Reconciliation.objects.exists()
+    assert not reconcile.is_due(at)
+
+
+def test_one_that_was_killed_is_begun_again(calendar: Calendar) -> None:
+    Reconciliation.objects.create(connection=calendar.clinic.connection, began_at=timezone.now(), until=timezone.now())
+    calendar.compare()
+    assert list(Reconciliation.objects.order_by("pk").values_list("error", flat=True)) == ["interrupted", ""]
+    item = WorkItem.objects.filter(kind="calendar.differs")
+    assert not item.exists()
