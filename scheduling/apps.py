@@ -21,6 +21,8 @@ class SchedulingConfig(AppConfig):
             models.Bookable,
             models.Patient,
             models.PatientIdentifier,
+            models.PatientMerge,
+            models.PatientReview,
             models.ContactPoint,
             models.Appointment,
             models.Block,

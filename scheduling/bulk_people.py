@@ -15,7 +15,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 
 from audit import log
-from scheduling import copying
+from scheduling import copying, reviews
 from scheduling.bulk import held_versions, insert_names
 from scheduling.directory import describe_location, describe_provider, told_zone
 from scheduling.models import (
@@ -140,6 +140,7 @@ def insert_parts(source: Source, rows: Sequence[Patient], records: Sequence[Pati
     _create(ContactPoint, [each for row, record in both for each in contact_points(row, record.contacts)])
     tokens = [(row.pk, token) for row in rows for token in sorted(name_tokens(row))]
     copying.insert(PatientSearchToken, ("patient_id", "token"), tokens)
+    reviews.look_around_in_bulk(rows)
 
 
 def _insert(

@@ -16,7 +16,7 @@ from enum import StrEnum
 from django.db.models import Q
 
 from scheduling.models import ContactPoint, Patient, PatientIdentifier, Source
-from scheduling.patients import address_index, birth_date_index, family_index, identifier_index
+from scheduling.patient_keys import address_index, birth_date_index, family_index, identifier_index
 from scheduling.records import IdentifierRecord, PatientRecord
 
 MEDICAL_RECORD = "MR"

@@ -7,66 +7,46 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-import phonenumbers
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from audit.encryption import blind_index, prefix_tokens, search_tokens
-from scheduling import mirror
+from scheduling import merging, mirror, reviews
+from scheduling.matching import PersonDescription, Reason
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientIdentifier, PatientSearchToken, Source
+from scheduling.patient_keys import (
+    address_index,
+    birth_date_index,
+    family_index,
+    identifier_index,
+    normalise_phone,
+    read_phone,
+)
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.worklist import ask_staff
 
-REGION = "US"
+__all__ = [
+    "address_index",
+    "apply_patient",
+    "birth_date_index",
+    "contact_points",
+    "describe",
+    "family_index",
+    "find_patients",
+    "identifier_index",
+    "name_tokens",
+    "normalise_phone",
+]
+
 _NAMES = "patient name"
-
-
-def normalise_phone(raw: str, region: str = REGION) -> tuple[str, bool]:
-    """Return the E.164 form and whether it is a valid number; an unreadable one comes back stripped, with False."""
-    value, valid, _ = _read_phone(raw, region)
-    return value, valid
-
-
-def _read_phone(raw: str, region: str = REGION) -> tuple[str, bool, str]:
-    """Return the normalised number, whether it is valid, and its extension."""
-    try:
-        number = phonenumbers.parse(raw, region)
-    except phonenumbers.NumberParseException:
-        return raw.strip(), False, ""
-    extension = number.extension or ""
-    if not phonenumbers.is_valid_number(number):
-        return raw.strip(), False, extension
-    # An extension cannot be texted, so it is kept in the value but not in the number that is compared.
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), True, extension
-
-
-def address_index(system: str, value: str) -> str:
-    """Return the blind index of a phone (E.164) or e-mail address."""
-    plain = normalise_phone(value)[0] if system == ContactPoint.System.PHONE else value.strip().lower()
-    return blind_index(plain, f"contact {system}")
-
-
-def family_index(family_name: str) -> str:
-    """Return the blind index of a family name, case and spaces aside; empty for none."""
-    plain = " ".join(family_name.casefold().split())
-    return blind_index(plain, "family name") if plain else ""
-
-
-def birth_date_index(birth_date: object) -> str:
-    """Return the blind index of an ISO birth date; empty for none."""
-    return blind_index(str(birth_date), "birth date") if birth_date else ""
-
-
-def identifier_index(system: str, value: str) -> str:
-    """Return the blind index of an identifier within its system."""
-    return blind_index(f"{system}|{value.strip()}", "patient identifier")
 
 
 def apply_patient(source: Source, record: PatientRecord, fetched_at: datetime) -> Patient:
     """Create or update the patient ``source`` describes and return it.
 
     A record older than what we hold changes nothing. Records that replace one another in a circle are left
-    unreplaced and shown to staff.
+    unreplaced and shown to staff. A new record that resembles another one is put to the review queue.
     """
     try:
         with transaction.atomic():
@@ -90,10 +70,17 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         if not is_news:
             return patient
         columns = DESCRIBED - ours(source) - _unread(record)
+    before = (patient.may_be_offered, patient.replaced_by_id)
     describe(patient, record, columns)
-    patient.replaced_by = _replacement(source, patient, record)
+    has_link = bool(record.replaced_by)
+    patient.replaced_by = merging.replacement(patient, _replacement(source, patient, record), has_link=has_link)
     # Of a patient that is known no other columns are written: somebody may be changing the practice's part meanwhile.
-    patient.save(update_fields=None if external is None else [*columns, "replaced_by", "updated_at"])
+    changed = [*columns, "replaced_by", "updated_at"]
+    if external is not None and before != (patient.may_be_offered, patient.replaced_by_id):
+        patient.attention_due_at = timezone.now()
+        changed.append("attention_due_at")
+    patient.save(update_fields=None if external is None else changed)
+    merging.note_link(patient, has_link=has_link)
     if external is None:
         mirror.name(
             source,
@@ -104,6 +91,10 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
             fetched_at=fetched_at,
         )
     _keep_search_tokens(patient)
+    if patient.replaced_by_id is not None:
+        reviews.settle_for(patient)
+    elif external is None:
+        reviews.look_around(source, patient, PersonDescription.of(record))
     _keep_identifiers(source, patient, record.identifiers)
     _keep_contacts(patient, record)
     return patient
@@ -223,13 +214,7 @@ def _keep_identifiers(source: Source, patient: Patient, records: tuple[Identifie
             defaults={"patient": patient, "value": record.value, "type_code": record.type_code},
         )
         if not created and row.patient_id != patient.pk and patient.may_be_offered:
-            ask_staff(
-                "patient.identifier_twice",
-                "The EHR has two patient records with the same number",
-                advice="They are kept apart here. If they are one person, merge them in the EHR.",
-                dedupe_key=f"patient.identifier:{row.pk}",
-                patient=patient,
-            )
+            reviews.note_pair(row.patient, patient, (Reason.NUMBER,))
 
 
 def _keep_contacts(patient: Patient, record: PatientRecord) -> None:
@@ -262,7 +247,7 @@ def contact_points(patient: Patient, records: tuple[ContactRecord, ...]) -> list
 
 def _contact(patient: Patient, record: ContactRecord) -> ContactPoint:
     if record.system == "phone":
-        value, valid, extension = _read_phone(record.value)
+        value, valid, extension = read_phone(record.value)
         can_text = valid and record.use in ("mobile", "home", "") and not extension
     else:
         value, valid, can_text = record.value.strip().lower(), "@" in record.value, False
@@ -279,3 +264,8 @@ def _contact(patient: Patient, record: ContactRecord) -> ContactPoint:
         guardian=record.guardian,
         state=ContactPoint.State.USABLE if valid else ContactPoint.State.INVALID,
     )
+
+
+def request_attention(patient: Patient) -> None:
+    """Ask the waitlist to look at what is out to the patient."""
+    Patient.objects.filter(pk=patient.pk).update(attention_due_at=timezone.now())

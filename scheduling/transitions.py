@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from audit.log import record_change
 from scheduling.exceptions import IllegalTransition
-from scheduling.models import Opening, WorkItem, Writeback
+from scheduling.models import Opening, PatientReview, WorkItem, Writeback
 
 Table = Mapping[str, frozenset[str]]
 _TABLES: dict[tuple[type[models.Model], str], Table] = {}
@@ -100,4 +100,16 @@ register(
     WorkItem,
     "status",
     {WorkItem.Status.OPEN: {WorkItem.Status.DONE}, WorkItem.Status.DONE: {WorkItem.Status.OPEN}},
+)
+
+_R = PatientReview.State
+register(
+    PatientReview,
+    "state",
+    {
+        _R.OPEN: {_R.LATER, _R.SAME, _R.DIFFERENT},
+        _R.LATER: {_R.OPEN, _R.SAME, _R.DIFFERENT},
+        # An undo: these are two people after all.
+        _R.SAME: {_R.DIFFERENT},
+    },
 )

@@ -6,18 +6,18 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audit.context import correlated
-from scheduling import openings
+from scheduling import openings, reviews
 from scheduling.models import Opening, WorkItem
 from scheduling.worklist import ask_staff
-from waitlist import match_summary, offers, replies
+from waitlist import closed_records, match_summary, offers, replies
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.policies import policy_for
 from waitlist.settlement import chase
-from waitlist.withdrawal import tell_late
+from waitlist.withdrawal import FROZEN, tell_late
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ BATCH = 100
 def drain(now: datetime | None = None) -> int:
     """Do everything that is due, return how many things that were."""
     now = now or timezone.now()
-    done = offers.end_late() + replies.drain(now) + drain_openings(now) + offers.expire(now)
+    # People before openings: what is out to a record that was closed ends before the next wave is thought of.
+    done = offers.end_late() + replies.drain(now) + closed_records.drain(now) + reviews.wake_later(now)
+    done += drain_openings(now) + offers.expire(now)
     for claim in _overdue_claims(now).select_related("opening__location", "patient", "appointment")[:BATCH]:
         done += chase(claim)
     return done + match_summary.drain(now)
@@ -42,6 +44,8 @@ def is_due(now: datetime | None = None) -> bool:
     return (
         Opening.objects.filter(attention_due_at__lte=now).exists()
         or replies.is_due(now)
+        or closed_records.due(now).exists()
+        or reviews.due(now).exists()
         or live.filter(Q(expires_at__lte=now) | Q(answered_at__isnull=False)).exists()
         or _overdue_claims(now).exists()
         or match_summary.due(now).exists()
@@ -102,14 +106,15 @@ _REASONS = {
 }
 #: Holds that leave offers alone: they are about what was not offered yet, or pass by themselves.
 LENIENT = (Opening.Held.ASK_FIRST, Opening.Held.EHR_SILENT)
-#: Offers whose patient may not be written to any more, or waits no longer.
-PERSON_GONE = (
+#: Offers whose patient's record is not to be used, for now.
+RECORD_CLOSED = (
     Q(patient__active=False)
     | Q(patient__deceased=True)
     | Q(patient__restricted=True)
     | Q(patient__replaced_by__isnull=False)
-    | ~Q(entry__status=WaitlistEntry.Status.WAITING)
 )
+#: Offers whose patient waits no longer, or under another record.
+WAITS_NO_MORE = ~Q(entry__status=WaitlistEntry.Status.WAITING) | ~Q(entry__patient=F("patient"))
 
 
 def look_at(opening: Opening, now: datetime) -> None:
@@ -136,7 +141,8 @@ def _look_at_claimable(opening: Opening, now: datetime) -> None:
         return
     if opening.offers.filter(status__in=offers.OUT).exists():
         offers.withdraw(opening, "changed", now, only=Q(start__lt=opening.start) | Q(end__gt=opening.end))
-        offers.withdraw(opening, "not_waiting", now, only=PERSON_GONE)
+        offers.withdraw(opening, FROZEN, now, only=RECORD_CLOSED)
+        offers.withdraw(opening, "not_waiting", now, only=WAITS_NO_MORE)
     delay = policy_for(opening.location_id, None).start_delay
     openings.request_check(opening.pk, max(now, opening.created_at + delay))
 

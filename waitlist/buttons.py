@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractBaseUser
 
 from scheduling import openings
-from scheduling.models import Opening, WorkItem
+from scheduling.models import Opening, PatientMerge, WorkItem
 from scheduling.worklist import Action, register_action
-from waitlist import claims
+from waitlist import claims, closed_records
 from waitlist.models import Offer
 from waitlist.withdrawal import withdraw
 
@@ -58,6 +58,17 @@ def _not_reached(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The offer was over already; nothing was changed."
 
 
+def _take_over(item: WorkItem, user: AbstractBaseUser) -> str:
+    merge = PatientMerge.objects.get(pk=item.subject_id or 0)
+    moved, left = closed_records.take_over(merge)
+    said = f"{moved} waitlist {'entry was' if moved == 1 else 'entries were'} taken over."
+    return " ".join([said, *dict.fromkeys(left)])
+
+
+def _leave(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "Nothing was taken over; the record that was replaced is offered nothing."
+
+
 def _told(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The patient was told."
 
@@ -80,6 +91,14 @@ def register() -> None:
         ("reply.unclear", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("reply.urgent", Action("read", "Called", "Nothing is sent; the item is closed.", _read)),
         ("reply.wrong_person", Action("read", "Dealt with", "The number stays frozen; the item is closed.", _read)),
+        (
+            "patient.merged",
+            Action(
+                "over", "Take over", "The kept record waits at the same place; nobody is written to now.", _take_over
+            ),
+        ),
+        ("patient.merged", Action("leave", "Leave", "Nothing is moved; the replaced record gets no offers.", _leave)),
+        ("patient.unmerged", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("patient.frozen", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("appointment.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
         ("moveup.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),

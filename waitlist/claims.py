@@ -24,7 +24,7 @@ from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.offering import call_key
 from waitlist.settlement import release, settle
 from waitlist.winning import STAFF, Lost, Outcome, Wish, reason_at_a_glance, win
-from waitlist.withdrawal import mark_late, withdraw
+from waitlist.withdrawal import FROZEN, mark_late, withdraw
 
 __all__ = ["ClaimResult", "Outcome", "claim", "decline", "release", "settle", "staff_confirm", "staff_reject"]
 
@@ -113,7 +113,7 @@ def _freeze(wish: Wish) -> None:
         patient=wish.patient,
         subject=wish.patient,
     )
-    withdraw(wish.opening, "not_waiting", wish.now, only=Q(patient=wish.patient))
+    withdraw(wish.opening, FROZEN, wish.now, only=Q(patient=wish.patient))
 
 
 def decline(offer: Offer, channel: str, now: datetime | None = None) -> bool:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_created
-from scheduling.models import ContactPoint, Patient
+from scheduling.models import ContactPoint, Patient, PatientMerge
 from scheduling.transitions import move
 from waitlist.ledger import Line, consenting_patients
 from waitlist.models import Channel, ConsentRecord, Message
@@ -221,7 +221,36 @@ def _consenting_by_channel(address_indexes: Iterable[str]) -> dict[tuple[str, st
     rows = ConsentRecord.objects.filter(address_index__in=list(address_indexes)).order_by("pk")
     for channel, index, patient_id, action in rows.values_list("channel", "address_index", "patient_id", "action"):
         lines[channel, index].append((patient_id, action))
-    return {key: consenting_patients(each) for key, each in lines.items()}
+    agreed = {key: consenting_patients(each) for key, each in lines.items()}
+    bound = _bound_by_other_records(set().union(*agreed.values()))
+    return (
+        {(channel, index): people - bound[channel] for (channel, index), people in agreed.items()} if bound else agreed
+    )
+
+
+def _bound_by_other_records(patient_ids: set[int]) -> dict[str, set[int]]:
+    """Return by channel whose opt-out stands at the address of a record that theirs has replaced.
+
+    Who said STOP said it for themselves, not for one of their two records. A yes is not passed on.
+    """
+    stands_for: dict[int, set[int]] = defaultdict(set)
+    front = {pk: {pk} for pk in patient_ids}
+    while front:
+        merges = PatientMerge.objects.filter(kept_id__in=front, undone_at__isnull=True)
+        beyond: dict[int, set[int]] = defaultdict(set)
+        for retired, kept in merges.values_list("retired_id", "kept_id"):
+            if not front[kept] <= stands_for[retired]:
+                beyond[retired] |= front[kept]
+                stands_for[retired] |= front[kept]
+        front = beyond
+    if not stands_for:
+        return {}
+    contacts = ContactPoint.objects.filter(patient_id__in=stands_for).exclude(use="old")
+    bound: dict[str, set[int]] = defaultdict(set)
+    for contact in contacts.order_by("pk"):
+        if is_revoked(channel_of(contact), contact.address_index):
+            bound[channel_of(contact)] |= stands_for[contact.patient_id]
+    return bound
 
 
 def _who() -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "change",
     "count_silence",
     "expire",
+    "hand_over",
     "heard_from",
     "leave",
     "leave_many",
@@ -153,6 +154,24 @@ def leave(entry: WaitlistEntry, now: datetime | None = None) -> bool:
 def mark_booked(entry: WaitlistEntry, now: datetime | None = None) -> bool:
     """The booking is confirmed: the entry has what it waited for. A later :func:`resume` puts it back."""
     return _go(entry, _S.BOOKED, left_at=now or timezone.now())
+
+
+def hand_over(entry: WaitlistEntry, patient: Patient) -> bool:
+    """Let the entry be another record's of the same person, at the same place in line; its open offers end.
+
+    False when that record waits for the type with an entry of its own, or the entry changed hands meanwhile.
+    """
+    before = entry.patient_id
+    try:
+        with transaction.atomic():
+            _have_offers_looked_at(entry.pk)
+            if not WaitlistEntry.objects.filter(pk=entry.pk, patient_id=before).update(patient=patient):
+                return False
+            record_changes([(entry, {"patient": (before, patient.pk)})])
+    except IntegrityError:
+        return False
+    entry.patient = patient
+    return True
 
 
 def expire(now: datetime | None = None, limit: int = 500) -> int:

@@ -19,8 +19,10 @@ from waitlist.policies import policies_for, policy_for
 
 #: Why an offer is taken back, where the patient reads "the time has been filled".
 FILLED = frozenset({"filled", "taken"})
-#: Reasons the patient knows or brought about.
-SILENT = frozenset({"not_waiting", "patient", "wrong_person", "replaced_by_fresh"})
+#: The patient's record is not to be used, for now: nothing is said, and the offer may stand again.
+FROZEN = "frozen"
+#: Reasons the patient knows or brought about, and those nobody is to be told of.
+SILENT = frozenset({"not_waiting", "patient", "wrong_person", "replaced_by_fresh", FROZEN})
 OUT = (Offer.Status.SENT, Offer.Status.PROPOSED)
 #: Messages after which nothing more is to be heard of an offer.
 FINAL = (Message.Kind.FILLED, Message.Kind.WITHDRAWN)

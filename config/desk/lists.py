@@ -32,6 +32,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Patients and the waitlist": {
         "Patient": "patients, as the EHR knows them",
+        "PatientReview": "records that may be one person, to be compared",
+        "PatientMerge": "records that became one, and those that were separated again",
         "WaitlistEntry": "who waits, for what",
         "ImportBatch": "spreadsheets that were put on the waitlist, or are about to be",
         "Offer": "times that were offered, and the answers",

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 from config.desk.lines import system_lines
 from integrations.models import InboundEvent
 from scheduling.admin import viewing
-from scheduling.models import Opening, Patient, Practice, WorkItem, Writeback
+from scheduling.models import Opening, Patient, PatientReview, Practice, WorkItem, Writeback
 from waitlist.models import Claim, Message, Offer, Reply, WaitlistEntry
 
 MOST_OPENINGS = 100
@@ -175,6 +175,7 @@ def figures(user: User) -> list[Figure]:
         ("openings live", "scheduling.view_opening", Opening, {"status__in": Opening.LIVE}, "accent"),
         ("waiting", "waitlist.view_waitlistentry", WaitlistEntry, {"status": "waiting"}, "accent"),
         ("need you", "scheduling.view_workitem", WorkItem, {"status": "open"}, "wait"),
+        ("patients to compare", "scheduling.view_patientreview", PatientReview, {"state": "open"}, "wait"),
         ("replies for staff", "waitlist.view_reply", Reply, {"outcome__in": ("new", "staff", "urgent")}, "wait"),
         ("bookings not written", "scheduling.view_writeback", Writeback, dead, "danger"),
         ("messages not sent", "waitlist.view_message", Message, dead, "danger"),

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
 from scheduling.models import ContactPoint, Patient, PatientIdentifier
+from scheduling.patients import request_attention
 
 
 class _EhrOwned(admin.TabularInline[Any, Patient]):
@@ -98,6 +99,11 @@ class PatientAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).order_by("-pk")
+
+    def save_model(self, request: HttpRequest, obj: Patient, form: Any, change: bool) -> None:
+        """A record that was closed or freed by hand changes what is out to the patient, too."""
+        super().save_model(request, obj, form, change)
+        request_attention(obj)
 
     @admin.display(description="Name")
     def name(self, row: Patient) -> str:

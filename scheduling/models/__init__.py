@@ -2,6 +2,7 @@
 
 from scheduling.models import lookups  # noqa: F401 - registers ``among``
 from scheduling.models.calendar import Appointment, Block, CancellationNote, Opening
+from scheduling.models.duplicates import PatientMerge, PatientReview
 from scheduling.models.outbox import Writeback
 from scheduling.models.people import ContactPoint, Patient, PatientIdentifier, PatientSearchToken
 from scheduling.models.practice import AppointmentType, Bookable, Location, Plan, Practice, Provider
@@ -22,6 +23,8 @@ __all__ = [
     "Opening",
     "Patient",
     "PatientIdentifier",
+    "PatientMerge",
+    "PatientReview",
     "PatientSearchToken",
     "Plan",
     "Practice",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from django.db import models
+from django.db.models import Q
 
 from audit.fields import EncryptedDateField, EncryptedJSONField, EncryptedTextField
 from scheduling.models.scope import ScopedModel
@@ -38,8 +39,18 @@ class Patient(ScopedModel):
     claim_serial = models.PositiveIntegerField(
         default=0, editable=False, help_text="Counts this patient's claims; updating it is the claim's lock."
     )
+    attention_due_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Something changed: the waitlist looks at what is out to them."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=("attention_due_at",), condition=Q(attention_due_at__isnull=False), name="patient_attention"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"patient {self.pk}"

@@ -15,6 +15,8 @@ from scheduling.models import (
     Location,
     Opening,
     Patient,
+    PatientMerge,
+    PatientReview,
     TimelineEntry,
     WorkItem,
     Writeback,
@@ -43,6 +45,7 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
     offer = factories.offer(opening, entry)
     contact = patient.contact_points.all()[0]
     common = {"address": contact.value, "address_index": contact.address_index, "location": place, "patient": patient}
+    double = factories.patient(given_name=patient.given_name, family_name=patient.family_name, locations=[place])
     found: list[Model] = [
         place,
         patient,
@@ -80,6 +83,10 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
         ConsentRecord.objects.filter(patient=patient).first(),  # type: ignore[list-item]
         OutreachPolicy.objects.create(location=place),
         ImportBatch.objects.create(location=place, status="preview"),
+        PatientReview.objects.create(
+            patient=patient, other=double, reasons=["birth_date_and_names"], dedupe_key=f"pair:{patient.pk}"
+        ),
+        PatientMerge.objects.create(retired=double, kept=patient, told_by="link", at=now),
     ]
     return {type(row): row for row in found}
 

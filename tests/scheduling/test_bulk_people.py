@@ -187,7 +187,7 @@ def test_a_number_that_two_have_is_left_to_the_single_way_which_asks_staff() -> 
     for each in (known, twin_b):
         apply_patient(source, each, timezone.now())
     assert Patient.objects.count() == 4
-    assert set(WorkItem.objects.values_list("kind", flat=True)) == {"patient.identifier_twice"}
+    assert set(WorkItem.objects.values_list("kind", flat=True)) == {"patient.reviews"}
 
 
 def test_when_another_worker_meets_one_of_them_first_each_is_taken_singly() -> None:

@@ -1,5 +1,5 @@
 """Staff's screens of the waitlist. Importing the modules registers them."""
 
-from waitlist.admin import consent, entries, imports, messages, offers, policies, replies, words
+from waitlist.admin import consent, entries, imports, messages, offers, policies, replies, reviews, words
 
-__all__ = ["consent", "entries", "imports", "messages", "offers", "policies", "replies", "words"]
+__all__ = ["consent", "entries", "imports", "messages", "offers", "policies", "replies", "reviews", "words"]

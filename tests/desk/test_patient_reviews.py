@@ -1,0 +1,168 @@
+"""The review queue: both records side by side, three answers and an undo; nothing of other locations."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from audit.models import AccessRecord
+from scheduling import reviews
+from scheduling.matching import Candidate, PersonDescription, Reason
+from scheduling.models import Patient, PatientMerge, PatientReview, WorkItem
+from scheduling.records import IdentifierRecord
+from tests import factories
+from tests.desk.conftest import Practice
+from waitlist import attention
+
+
+@pytest.fixture
+def review(practice: Practice) -> PatientReview:
+    double = factories.patient(
+        given_name="Robin",
+        family_name="Alvarez",
+        locations=[practice.riverside],
+        names=practice.source,
+        birth_date=date(1981, 1, 1),
+    )
+    assert reviews.note_pair(practice.patient, double, [Reason.NUMBER, Reason.OTHER_BIRTH_DATE])
+    return PatientReview.objects.get()
+
+
+def page_of(review: PatientReview) -> str:
+    return reverse("admin:scheduling_patientreview_change", args=[review.pk])
+
+
+def answer(client: Client, review: PatientReview, step: str, **data: Any) -> str:
+    address = reverse("admin:scheduling_patientreview_do", args=[review.pk, step])
+    said = client.post(address, data, follow=True).content.decode()
+    review.refresh_from_db()
+    return said
+
+
+def test_both_stand_side_by_side_with_the_differences_in_words_and_the_look_is_on_record(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    page = dana.get(page_of(review)).content.decode()
+    assert "The same medical record number, but another birth date." in page
+    assert page.count("Jan 1, 1980") == page.count("Jan 1, 1981") == 1
+    born = page[page.index("Jan 1, 1981") :]
+    assert "differs" in born[: born.index("</tr>")]
+    seen = AccessRecord.objects.filter(action="view", subject_kind="scheduling.patient")
+    assert set(seen.values_list("subject_id", flat=True)) == {str(review.patient_id), str(review.other_id)}
+
+
+def test_today_counts_them_and_the_worklist_has_one_item_for_all(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    other = factories.patient(locations=[practice.riverside])
+    assert reviews.note_pair(practice.patient, other, [Reason.NUMBER])
+    page = dana.get("/admin/").content.decode()
+    assert "patients to compare" in page
+    assert WorkItem.objects.filter(kind="patient.reviews", status="open").count() == 1
+
+
+def test_same_keeps_the_chosen_record_moves_its_entry_and_undo_gives_it_back(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    entry = practice.entry()
+    said = answer(dana, review, "same", keep="other")
+    assert "Merge the two in the EHR as well" in said
+    attention.drain()
+    practice.patient.refresh_from_db()
+    entry.refresh_from_db()
+    assert (review.state, practice.patient.replaced_by_id, entry.patient_id) == (
+        "same",
+        review.other_id,
+        review.other_id,
+    )
+    assert not WorkItem.objects.filter(status="open").exists()
+    merge = PatientMerge.objects.get()
+    assert (merge.told_by, merge.by) == ("staff", "dana")
+
+    assert "What was taken over has been given back" in answer(dana, review, "undo")
+    attention.drain()
+    practice.patient.refresh_from_db()
+    entry.refresh_from_db()
+    assert (review.state, practice.patient.replaced_by_id, entry.patient_id) == (
+        "different",
+        None,
+        practice.patient.pk,
+    )
+
+
+def test_an_undo_that_cannot_be_says_why_on_the_page_and_changes_nothing(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    answer(dana, review, "same")
+    kept = Patient.objects.get(pk=review.patient_id)
+    further = factories.patient(locations=[practice.riverside])
+    reviews.merging.merge(kept, further, told_by="staff")
+    assert "Undo that first" in dana.get(page_of(review)).content.decode()
+    assert "Nothing changed. The kept record has been replaced" in answer(dana, review, "undo")
+    assert (review.state, PatientMerge.objects.filter(undone_at=None).count()) == ("same", 2)
+
+
+def test_different_is_remembered(dana: Client, practice: Practice, review: PatientReview) -> None:
+    answer(dana, review, "different")
+    assert (review.state, review.decided_by) == ("different", "dana")
+    assert not reviews.note_pair(review.other, review.patient, [Reason.NUMBER])  # type: ignore[arg-type]
+    assert PatientReview.objects.count() == 1
+    assert not PatientMerge.objects.exists()
+    assert not WorkItem.objects.filter(status="open").exists()
+
+
+def test_later_comes_back_after_a_week(dana: Client, practice: Practice, review: PatientReview) -> None:
+    answer(dana, review, "later")
+    assert (review.state, WorkItem.objects.filter(status="open").exists()) == ("later", False)
+    attention.drain(timezone.now() + timedelta(days=6))
+    review.refresh_from_db()
+    assert review.state == "later"
+    in_a_week = timezone.now() + timedelta(days=7)
+    assert attention.is_due(in_a_week)
+    attention.drain(in_a_week)
+    review.refresh_from_db()
+    assert (review.state, WorkItem.objects.filter(status="open").exists()) == ("open", True)
+
+
+def test_a_second_answer_changes_nothing(dana: Client, maria: Client, review: PatientReview) -> None:
+    answer(dana, review, "different")
+    for step in ("later", "same", "different", "undo"):
+        assert "Nothing changed" in answer(maria, review, step)
+    assert review.state == "different"
+    assert not PatientMerge.objects.exists()
+
+
+def test_a_pair_of_which_one_is_elsewhere_is_not_there(dana: Client, practice: Practice) -> None:
+    reviews.note_pair(practice.patient, practice.their_patient, [Reason.NUMBER])
+    review = PatientReview.objects.get()
+    assert dana.get(page_of(review)).status_code == 404
+    address = reverse("admin:scheduling_patientreview_do", args=[review.pk, "same"])
+    assert dana.post(address).status_code == 404
+    assert not PatientMerge.objects.exists()
+
+
+def test_those_without_the_right_may_not_answer(ira: Client, review: PatientReview) -> None:
+    address = reverse("admin:scheduling_patientreview_do", args=[review.pk, "same"])
+    assert ira.post(address).status_code in (403, 404)
+    assert not PatientMerge.objects.exists()
+
+
+def test_somebody_described_elsewhere_is_compared_and_linked_without_a_merge(dana: Client, practice: Practice) -> None:
+    described = PersonDescription(
+        "Robin", "Alvarez", date(1980, 1, 1), (IdentifierRecord("urn:mrn", "M77", "MR"),), ("+12125550177",)
+    )
+    candidate = Candidate(practice.patient, (Reason.BIRTH_DATE_AND_NAMES,))
+    asked = {"origin": "row 12 of a list", "subject": practice.entry(), "dedupe_key": "list:1:12"}
+    assert reviews.note_described(candidate, described, **asked)
+    assert not reviews.note_described(candidate, described, **asked)
+    review = PatientReview.objects.get()
+    page = dana.get(page_of(review)).content.decode()
+    assert "row 12 of a list" in page
+    assert "M77" in page
+    assert "is linked to this patient" in answer(dana, review, "same")
+    assert (review.state, PatientMerge.objects.exists()) == ("same", False)

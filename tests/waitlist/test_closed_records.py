@@ -1,0 +1,267 @@
+"""A record that is closed, replaced or freed: offers freeze and thaw, entries go over by a person and come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from scheduling import merging
+from scheduling.models import Opening, Patient, PatientMerge, Source, WorkItem
+from scheduling.patients import apply_patient
+from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
+from scheduling.worklist import run_action
+from tests import factories
+from waitlist import attention, closed_records, consent, replies
+from waitlist.models import Channel, Claim, Message, Offer, Reply, WaitlistEntry
+
+pytestmark = pytest.mark.django_db
+
+PHONES = {"old": "+12125550111", "new": "+12125550122", "last": "+12125550133"}
+
+
+@dataclass
+class Ehr:
+    """Patients as the EHR tells them, one version after the other."""
+
+    source: Source
+    version: int = field(default=0)
+
+    def says(self, name: str, **fields: Any) -> Patient:
+        self.version += 1
+        plain: dict[str, Any] = {
+            "external_id": name,
+            "version": str(self.version),
+            "given_name": "Robin",
+            "family_name": f"Sample {name}",
+            "birth_date": date(1980, 1, 2),
+            "identifiers": (IdentifierRecord("urn:mrn", f"M-{name}", "MR"),),
+            "contacts": (ContactRecord("phone", PHONES[name], "mobile", 1),),
+        }
+        patient = apply_patient(self.source, PatientRecord(**plain | fields), timezone.now())
+        for contact in patient.contact_points.all():
+            if not consent.allowed(patient, contact, Channel.SMS):
+                factories.consents(contact)
+        return patient
+
+
+@dataclass
+class Case:
+    ehr: Ehr
+    opening: Opening
+    old: Patient
+    new: Patient
+    entry: WaitlistEntry
+    offer: Offer
+
+    def drain(self) -> None:
+        attention.drain()
+        for row in (self.offer, self.entry, self.opening):
+            row.refresh_from_db()
+
+    def replaced(self) -> PatientMerge:
+        self.ehr.says("old", replaced_by="new")
+        self.drain()
+        return PatientMerge.objects.get(retired=self.old, undone_at__isnull=True)
+
+    def asked(self) -> WorkItem | None:
+        return WorkItem.objects.filter(kind="patient.merged", status="open").first()
+
+
+@pytest.fixture
+def case() -> Case:
+    ehr = Ehr(factories.source())
+    old, new = ehr.says("old"), ehr.says("new")
+    Patient.objects.update(established=True)
+    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
+    factories.bookable(provider, location, kind)
+    opening = factories.opening(provider, location, status="offering", waves_sent=1)
+    entry = factories.entry(old, kind)
+    offer = factories.offer(opening, entry)
+    contact = old.contact_points.get()
+    Message.objects.create(
+        kind="offer",
+        channel="sms",
+        patient=old,
+        contact_point=contact,
+        offer=offer,
+        opening=opening,
+        address=contact.value,
+        address_index=contact.address_index,
+        body="An offer.",
+        status="delivered",
+        dedupe_key="offer-1",
+        due_at=timezone.now(),
+    )
+    return Case(ehr, opening, old, new, entry, offer)
+
+
+def user() -> User:
+    return User.objects.create_user("dana")
+
+
+def test_a_replaced_records_offer_freezes_without_a_word_and_staff_are_asked_once(case: Case) -> None:
+    case.replaced()
+    assert (case.offer.status, case.offer.withdrawn_reason) == ("withdrawn", "frozen")
+    assert case.entry.patient_id == case.old.pk
+    closed_records.look_at(Patient.objects.get(pk=case.old.pk), timezone.now())
+    assert WorkItem.objects.filter(kind="patient.merged").count() == 1
+    assert not Message.objects.exclude(kind="offer").exists()
+
+
+@pytest.mark.parametrize("fields", [{"deceased": True}, {"active": False}])
+def test_an_offer_freezes_when_the_record_is_closed_and_stands_again_when_it_is_not(
+    case: Case, fields: dict[str, Any]
+) -> None:
+    case.ehr.says("old", **fields)
+    case.drain()
+    assert case.offer.withdrawn_reason == "frozen"
+    case.ehr.says("old")
+    case.drain()
+    assert (case.offer.status, case.offer.withdrawn_reason) == ("sent", "")
+
+
+def test_a_yes_between_merge_and_decision_books_nothing_and_goes_to_staff(case: Case) -> None:
+    case.replaced()
+    reply = replies.receive("sms", "in-1", PHONES["old"], "YES")
+    replies.drain()
+    reply.refresh_from_db()
+    assert reply.outcome == Reply.Outcome.STAFF
+    assert not Claim.objects.exists()
+    assert WorkItem.objects.filter(kind="patient.frozen", status="open").count() == 1
+    assert not Message.objects.exclude(kind="offer").exists()
+
+
+def test_one_button_takes_the_entries_over_at_the_same_place(case: Case) -> None:
+    merge, joined_at = case.replaced(), case.entry.joined_at
+    item = case.asked()
+    assert item is not None
+    assert run_action(item, "over", user()) == "1 waitlist entry was taken over."
+    case.entry.refresh_from_db()
+    assert (case.entry.patient_id, case.entry.joined_at) == (case.new.pk, joined_at)
+    merge.refresh_from_db()
+    assert merge.moved == [{"entry": case.entry.pk}]
+    assert case.asked() is None
+
+
+def test_where_the_kept_record_waits_already_the_entry_stays(case: Case) -> None:
+    factories.entry(case.new, case.entry.appointment_type)
+    merge = case.replaced()
+    assert closed_records.take_over(merge)[1] == [
+        "One entry stays as it is: the kept record waits for that kind of visit already."
+    ]
+    case.entry.refresh_from_db()
+    assert case.entry.patient_id == case.old.pk
+
+
+def test_an_unmerge_in_the_ehr_gives_back_what_was_moved_and_the_offer_stands_again(case: Case) -> None:
+    merge = case.replaced()
+    other = factories.entry(case.new, factories.appointment_type())
+    closed_records.take_over(merge)
+    case.ehr.says("old")
+    case.drain()
+    other.refresh_from_db()
+    assert (case.entry.patient_id, other.patient_id) == (case.old.pk, case.new.pk)
+    assert case.offer.status == "sent"
+    assert not PatientMerge.objects.filter(undone_at__isnull=True).exists()
+
+
+def test_an_unmerge_before_any_decision_closes_the_question(case: Case) -> None:
+    case.replaced()
+    case.ehr.says("old")
+    case.drain()
+    assert case.asked() is None
+    assert case.offer.status == "sent"
+
+
+@pytest.mark.parametrize("past", ["expires_at", "start"])
+def test_an_offer_whose_time_is_over_does_not_stand_again(case: Case, past: str) -> None:
+    case.replaced()
+    Offer.objects.update(**{past: timezone.now() - timedelta(minutes=1)})
+    case.ehr.says("old")
+    case.drain()
+    assert case.offer.status == "withdrawn"
+
+
+def test_an_undo_after_a_booking_is_refused_with_the_reason_and_changes_nothing(case: Case) -> None:
+    merge = merging.merge(case.old, case.new, told_by="staff")
+    case.drain()
+    assert case.entry.patient_id == case.new.pk  # staff said so: nobody is asked again
+    booked = factories.appointment(case.new)
+    Claim.objects.create(
+        opening=case.opening,
+        patient=case.new,
+        entry=case.entry,
+        appointment=booked,
+        channel="staff",
+        actor="dana",
+        state="confirmed",
+    )
+    assert closed_records.undo(merge) == [
+        "A waitlist entry that was taken over has led to a booking. Cancel that booking in the EHR first."
+    ]
+    case.drain()
+    case.old.refresh_from_db()
+    assert (case.old.replaced_by_id, case.entry.patient_id) == (case.new.pk, case.new.pk)
+
+
+def test_staffs_merge_outlives_the_ehrs_next_word_and_their_undo_gives_back(case: Case) -> None:
+    merge = merging.merge(case.old, case.new, told_by="staff")
+    case.drain()
+    case.ehr.says("old")
+    case.drain()
+    case.old.refresh_from_db()
+    assert case.old.replaced_by_id == case.new.pk
+    assert closed_records.undo(PatientMerge.objects.get(pk=merge.pk)) == []
+    case.drain()
+    case.old.refresh_from_db()
+    assert (case.old.replaced_by_id, case.entry.patient_id, case.offer.status) == (None, case.old.pk, "sent")
+
+
+def test_a_merge_of_a_merge_is_undone_from_the_last_one_back(case: Case) -> None:
+    first = merging.merge(case.old, case.new, told_by="staff")
+    case.drain()
+    last = case.ehr.says("last")
+    second = merging.merge(case.new, last, told_by="staff")
+    case.drain()
+    assert case.entry.patient_id == last.pk
+    assert closed_records.undo(first)[0] == ("The kept record has been replaced by another one since. Undo that first.")
+    assert closed_records.undo(PatientMerge.objects.get(pk=second.pk)) == []
+    assert closed_records.undo(PatientMerge.objects.get(pk=first.pk)) == []
+    case.drain()
+    assert case.entry.patient_id == case.old.pk
+
+
+def test_what_the_ehr_separates_after_a_booking_stays_and_staff_are_told(case: Case) -> None:
+    merge = case.replaced()
+    closed_records.take_over(merge)
+    booked = factories.appointment(case.new)
+    Claim.objects.create(
+        opening=case.opening, patient=case.new, entry=case.entry, appointment=booked, channel="sms", actor="x"
+    )
+    case.ehr.says("old")
+    case.drain()
+    assert case.entry.patient_id == case.new.pk
+    assert "has led to a booking" in WorkItem.objects.get(kind="patient.unmerged").advice
+
+
+def test_two_opposite_merges_make_no_circle(case: Case) -> None:
+    merging.merge(case.old, case.new, told_by="staff")
+    with pytest.raises(merging.MergeRefused):
+        merging.merge(case.new, case.old, told_by="staff")
+    assert PatientMerge.objects.count() == 1
+
+
+def test_a_stop_of_the_retired_record_binds_the_kept_one_and_its_yes_is_not_passed_on(case: Case) -> None:
+    day = timezone.now().date()
+    merge = case.replaced()
+    ways = consent.ways(case.new, day)
+    assert [way.value for way in ways] == [PHONES["new"]]
+    consent.revoke_address(Channel.SMS, case.old.contact_points.get().address_index, source="reply")
+    assert consent.ways(case.new, day) == []
+    merging.undo(merge)
+    assert [way.value for way in consent.ways(case.new, day)] == [PHONES["new"]]
