@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from scheduling.models import Appointment, AppointmentType, Bookable, ContactPoint, Opening, Patient
+from scheduling.models import Appointment, AppointmentType, Bookable, ContactPoint, Opening, Patient, Provider
 from waitlist.facts import OpeningFacts
 from waitlist.models import ConsentRecord, EntryWindow, Offer, WaitlistEntry
 from waitlist.statements import Select, column
@@ -27,6 +27,7 @@ _ENTRY = (
     "referral_valid_until",
     "authorization_required",
     "authorization_valid_until",
+    "plan",
     "silences",
     "move_up",
 )
@@ -107,7 +108,7 @@ _OFFERS = Select(
 _BOOKABLE = Select(
     [
         *(column("b", Bookable, name) for name in ("appointment_type", "duration_minutes", "mode")),
-        *(column("t", AppointmentType, name) for name in ("automation", "minimum_notice_minutes")),
+        *(column("t", AppointmentType, name) for name in ("automation", "minimum_notice_minutes", "needs_insurance")),
     ],
     f"FROM {_table(Bookable)} b JOIN {_table(AppointmentType)} t ON t.id = b.appointment_type_id"
     " WHERE b.provider_id = %s AND b.location_id = %s AND t.active ORDER BY t.id",
@@ -115,8 +116,13 @@ _BOOKABLE = Select(
 
 
 def bookable(provider_id: int, location_id: int) -> list[list[Any]]:
-    """Return (type, minutes, mode, automation, minimum notice in minutes) of each active type taken there."""
+    """Return (type, minutes, mode, automation, minimum notice in minutes, insurance needed) of each active type."""
     return list(_BOOKABLE.rows(provider_id, location_id))
+
+
+def plans_taken(provider_id: int) -> frozenset[int]:
+    """Return the insurance plans the provider takes, empty where nobody entered them."""
+    return frozenset(Provider.plans.through.objects.filter(provider_id=provider_id).values_list("plan_id", flat=True))
 
 
 def entries(entry_ids: list[int]) -> dict[int, dict[str, Any]]:

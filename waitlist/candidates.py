@@ -36,8 +36,9 @@ def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
             mode=mode,
             minimum_notice=timedelta(minutes=notice),
             policy=policies[type_id],
+            needs_insurance=bool(needs_insurance),
         )
-        for type_id, minutes, mode, automation, notice in rows
+        for type_id, minutes, mode, automation, notice, needs_insurance in rows
     )
     return OpeningFacts(
         opening_id=opening.pk,
@@ -52,6 +53,9 @@ def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
         books_one_slot=opening.source.books_one_slot,
         depth=opening.depth,
         freed_by_patient_id=opening.freed_by.patient_id if opening.freed_by else None,
+        plans=(
+            candidate_rows.plans_taken(opening.provider_id) if any(fit.needs_insurance for fit in fits) else frozenset()
+        ),
     )
 
 
@@ -129,6 +133,7 @@ def _candidate(
         referral_valid_until=row["referral_valid_until"],
         authorization_required=row["authorization_required"],
         authorization_valid_until=row["authorization_valid_until"],
+        plan_id=row["plan"],
         move_up=move_up,
         silences=row["silences"],
         birth_date=row["patient__birth_date"],

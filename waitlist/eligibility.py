@@ -71,6 +71,8 @@ def judge(facts: OpeningFacts, candidate: Candidate) -> Verdict:
         place, misfit = _place(facts, fit, candidate)
         failed.extend(misfit)
         failed.extend(_about_the_plan(facts, candidate, place or Interval(facts.start, facts.end)))
+        if fit.needs_insurance and candidate.plan_id and facts.plans and candidate.plan_id not in facts.plans:
+            failed.append(Reason.INSURANCE)
         if not within_caps(candidate.offers_last_day, candidate.offers_last_week, fit.policy):
             failed.append(Reason.CAPS)
         if candidate.silences >= fit.policy.silences_before_asking:
@@ -245,6 +247,8 @@ def _cautions(facts: OpeningFacts, fit: Fit, candidate: Candidate, place: Interv
         yield Reason.TEENAGER if age >= TEEN_AGE else Reason.MINOR
     if candidate.referral_required or candidate.authorization_required:
         yield Reason.PAPERS
+    if fit.needs_insurance and not (candidate.plan_id and facts.plans):
+        yield Reason.INSURANCE_UNKNOWN
     if any(need.need.lower() in PREPARATIONS for need in candidate.needs):
         yield Reason.PREPARATION
     if candidate.move_up is not None and _of_this_type(candidate):

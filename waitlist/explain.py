@@ -43,6 +43,7 @@ SENTENCES: dict[Reason, str] = {
     _R.MOVE_UP_DEPTH: "Too many patients were moved up one after the other for this time already.",
     _R.REFERRAL: "The referral is missing or will have expired. Ask for a new one.",
     _R.AUTHORIZATION: "The authorization is missing or will have expired. Ask for a new one.",
+    _R.INSURANCE: "The visit needs insurance, and the provider does not take the patient's plan.",
     _R.LIVE_OFFER: "The patient has another offer that is still open.",
     _R.CAPS: "The patient has had as many offers as the limit for a day or a week allows.",
     _R.QUIET: "It is night for the patient, and by the end of quiet hours this time is no longer offered.",
@@ -55,6 +56,8 @@ SENTENCES: dict[Reason, str] = {
     _R.TEENAGER: "Suits, but the patient is 12 to 17 years old: staff decide whom to talk to.",
     _R.AGE_UNKNOWN: "Suits, but the birth date is not known, so the patient may be a minor.",
     _R.PAPERS: "Suits, but a referral or authorization has to be used for it.",
+    _R.INSURANCE_UNKNOWN: "Suits, but the visit needs insurance, and the patient's plan or those the provider takes "
+    "are not entered: ask, then enter them.",
     _R.PREPARATION: "Suits, but the patient has to prepare for the visit.",
     _R.SEVERAL: "Suits, but the patient has several appointments of this type: staff decide which one moves.",
     _R.CALL: "Suits, and the patient is reached by a phone call only.",

@@ -23,6 +23,7 @@ class Fit:
     mode: str = "automatic"
     minimum_notice: timedelta = timedelta(0)
     policy: Policy = field(default_factory=Policy)
+    needs_insurance: bool = False
 
     @property
     def is_on(self) -> bool:
@@ -32,7 +33,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class OpeningFacts:
-    """An opening as it is at ``now``. ``slots`` are the EHR's free slots inside it, empty where it has none."""
+    """An opening as it is at ``now``. ``slots`` are the EHR's free slots inside it, empty where it has none.
+
+    ``plans`` are the insurance plans its provider takes, empty where nobody entered them.
+    """
 
     opening_id: int
     start: datetime
@@ -46,6 +50,7 @@ class OpeningFacts:
     books_one_slot: bool = False
     depth: int = 0
     freed_by_patient_id: int | None = None
+    plans: frozenset[int] = frozenset()
 
     def fit(self, type_id: int) -> Fit | None:
         """Return what is known about booking a type here; None when the provider does not take it."""
@@ -127,6 +132,7 @@ class Candidate:
     referral_valid_until: date | None = None
     authorization_required: bool = False
     authorization_valid_until: date | None = None
+    plan_id: int | None = None
     move_up: MoveUp | None = None
     silences: int = 0
     birth_date: date | None = None

@@ -40,6 +40,7 @@ class Reason(TextChoices):
     MOVE_UP_DEPTH = "move_up_depth", "too many move-ups in a row"
     REFERRAL = "referral", "referral missing or expired"
     AUTHORIZATION = "authorization", "authorization missing or expired"
+    INSURANCE = "insurance", "insurance plan not taken"
     # Limits and ways to reach them
     LIVE_OFFER = "live_offer", "has another offer open"
     CAPS = "caps", "had enough offers lately"
@@ -54,6 +55,7 @@ class Reason(TextChoices):
     TEENAGER = "teenager", "aged 12 to 17"
     AGE_UNKNOWN = "age_unknown", "birth date not known"
     PAPERS = "papers", "referral or authorization to be used"
+    INSURANCE_UNKNOWN = "insurance_unknown", "insurance plan not known"
     PREPARATION = "preparation", "needs preparation"
     SEVERAL = "several", "several appointments of this type"
     CALL = "call", "reached by phone call only"

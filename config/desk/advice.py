@@ -17,6 +17,7 @@ _HELD = {
     Opening.Held.BLOCKED: "Nobody is offered this time until somebody says whether the provider is in or out.",
     Opening.Held.REASON: "Nobody is offered this time until somebody says what the cancellation means for it.",
     Opening.Held.TYPE: "Nobody is offered this time until somebody says what kind of visit it was for.",
+    Opening.Held.STATUS: "Nobody is offered this time until somebody says what the EHR’s status of the visit means.",
     Opening.Held.REFUSED: "The EHR keeps refusing to book this time. Nobody is offered it until somebody knows why.",
     Opening.Held.ASK_FIRST: "Look at who is proposed below, then send the offers. Nobody has been told anything yet.",
     Opening.Held.EHR_SILENT: "The EHR does not answer. It goes on by itself as soon as the EHR does.",

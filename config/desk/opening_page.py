@@ -20,7 +20,7 @@ from scheduling import guards
 from scheduling.admin import search, viewing
 from scheduling.admin.calendar import opening_state
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import Opening, Patient, Practice, WorkItem
+from scheduling.models import CancellationNote, Opening, Patient, Practice, WorkItem
 from waitlist import explain
 from waitlist.models import CandidateVerdict, Claim, MatchSummary, Message, Offer, WaitlistEntry
 from waitlist.reasons import Reason
@@ -71,12 +71,14 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
     offered = {offer.entry_id for offer in offers} | {each.entry_id for each in shadowed}
     waiting = [(row, reasons[row.entry_id]) for row in verdicts if row.entry_id not in offered]
     practice = Practice.objects.filter(pk=1).first() or Practice()
+    note = CancellationNote.objects.filter(appointment=opening.freed_by_id).first() if opening.freed_by_id else None
     return {
         "practice": practice,
         "what_next": what_next(
             opening, offers, claims, is_paused=practice.paused_at is not None, in_shadow=opening.source.in_shadow
         ),
         "opening": opening,
+        "cancellation_note": note,
         "zone": opening.location.zone,
         "state_shown": opening_state(opening),
         "offers": [(offer, reasons.get(offer.entry_id, "")) for offer in offers],
@@ -100,6 +102,7 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
             *(each.entry.patient for each in shadowed),
             *(row.entry.patient for row, _ in waiting),
             *(claim.patient for claim in claims),
+            *([opening.freed_by.patient] if note and opening.freed_by else []),
         ],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django.apps import apps
@@ -18,7 +18,7 @@ from scheduling import worklist
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
 from scheduling.admin.display import link, opening_link, patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import ContactPoint, Opening, Patient, WorkItem
+from scheduling.models import CancellationNote, ContactPoint, Opening, Patient, WorkItem
 
 
 class OwnerFilter(admin.SimpleListFilter):
@@ -62,6 +62,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
                     "patient_shown",
                     "phones",
                     "opening_shown",
+                    "words",
                     "subject_shown",
                     "location",
                     "owner_shown",
@@ -77,6 +78,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
         "patient_shown",
         "phones",
         "opening_shown",
+        "words",
         "subject_shown",
         "owner_shown",
         "created",
@@ -110,6 +112,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
             "patient_shown": obj.patient_id is None,
             "phones": obj.patient_id is None,
             "opening_shown": obj.opening_id is None,
+            "words": _note_of(obj) is None,
             "subject_shown": not _is_about_something_else(obj),
             "location": obj.location_id is None,
             **dict.fromkeys(("done", "done_by", "resolution"), obj.status == WorkItem.Status.OPEN),
@@ -134,6 +137,11 @@ class WorkItemAdmin(ReadOnlyAdmin):
             "subtitle": None,
         }
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
+
+    def patients_of(self, row: WorkItem) -> Iterable[Patient | None]:
+        """Whose words are shown was looked at, too."""
+        note = _note_of(row)
+        return [*super().patients_of(row), *([note.appointment.patient] if note else [])]
 
     def _may_work(self, request: HttpRequest) -> bool:
         return request.user.has_perm("scheduling.change_workitem")
@@ -232,6 +240,11 @@ class WorkItemAdmin(ReadOnlyAdmin):
     def opening_shown(self, row: WorkItem) -> str:
         return opening_link(row.opening)
 
+    @admin.display(description="The EHR says")
+    def words(self, row: WorkItem) -> str:
+        note = _note_of(row)
+        return note.text if note else "–"
+
     @admin.display(description="Phone")
     def phones(self, row: WorkItem) -> str:
         if row.patient is None or row.patient.restricted:
@@ -266,6 +279,14 @@ class WorkItemAdmin(ReadOnlyAdmin):
     @admin.display(description="Finished", ordering="done_at")
     def done(self, row: WorkItem) -> str:
         return when(row.done_at)
+
+
+def _note_of(item: WorkItem) -> CancellationNote | None:
+    """Return what the EHR says in words of why the item's time was freed."""
+    if item.kind != "opening.reason" or item.opening is None:
+        return None
+    notes = CancellationNote.objects.select_related("appointment__patient")
+    return notes.filter(appointment_id=item.opening.freed_by_id).first()
 
 
 def _is_about_something_else(item: WorkItem) -> bool:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from integrations.models import CodeChange, CodeMapping, InboundEvent
 from scheduling import guards
-from scheduling.models import Appointment, ExternalId, Opening
+from scheduling.models import Appointment, CancellationNote, ExternalId, Opening, WorkItem
 from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
@@ -166,3 +166,17 @@ def test_those_who_may_not_are_turned_away(dana: Client, practice: Practice, pat
     assert dana.post(path + "map/", form).status_code == 403
     assert dana.get(f"{path}try/{stored(practice, {}).pk}/").status_code == 403
     assert not CodeMapping.objects.exists()
+
+
+def test_what_the_ehr_says_in_words_is_shown_to_staff_and_the_look_recorded(dana: Client, practice: Practice) -> None:
+    gone = cancelled(practice, reason_code="(free text)")
+    CancellationNote.objects.create(appointment=gone, text="moved to another town")
+    opening = practice.opening(freed_by=gone)
+    guards.hold_and_ask(opening, Opening.Held.REASON)
+    for path in (
+        f"/admin/openings/{opening.pk}/",
+        f"/admin/scheduling/workitem/{WorkItem.objects.get().pk}/change/",
+    ):
+        before = len(records("view"))
+        assert "moved to another town" in text_of(dana.get(path))
+        assert ("scheduling.patient", str(practice.patient.pk)) in records("view")[before:]

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from scheduling.models import Appointment, ContactPoint
+from scheduling.models import Appointment, ContactPoint, Plan
 from scheduling.records import Interval
 from tests import factories as make
 from waitlist import candidates, entries
@@ -239,3 +239,15 @@ def test_entries_that_are_gone_are_left_out_and_the_order_is_kept(scene) -> None
     loaded = candidates.load([second.pk, 999_999, first.pk], facts)
 
     assert [each.entry_id for each in loaded] == [second.pk, first.pk]
+
+
+def test_plans_are_read_where_a_visit_needs_one(scene) -> None:
+    plan = Plan.objects.create(code="acme", name="Acme PPO")
+    scene.provider.plans.add(plan)
+    entry = make.entry(make.patient(), scene.kind, plan=plan)
+    assert candidates.facts_for(scene.opening).plans == frozenset()
+    scene.kind.needs_insurance = True
+    scene.kind.save()
+    facts = candidates.facts_for(scene.opening)
+    (candidate,) = candidates.load([entry.pk], facts)
+    assert (facts.plans, facts.fits[0].needs_insurance, candidate.plan_id) == ({plan.pk}, True, plan.pk)

@@ -348,3 +348,23 @@ def test_an_ehr_that_books_one_slot_gets_times_that_fit_one() -> None:
 
 def test_slots_outside_the_opening_are_not_used() -> None:
     assert offered(an_opening(slots=slots(-15, 45, 60)), 15) == [45]
+
+
+@pytest.mark.parametrize(
+    ("needed", "plan", "taken", "eligible", "reason"),
+    [
+        (True, 7, {7, 8}, True, Reason.SUITS),
+        (True, 9, {7, 8}, False, Reason.INSURANCE),
+        (True, None, {7, 8}, True, Reason.INSURANCE_UNKNOWN),
+        (True, 7, set(), True, Reason.INSURANCE_UNKNOWN),
+        (False, None, set(), True, Reason.SUITS),
+        (False, 9, {7, 8}, True, Reason.SUITS),
+    ],
+)
+def test_a_visit_that_needs_insurance_asks_for_a_plan_the_provider_takes(
+    needed: bool, plan: int | None, taken: set[int], eligible: bool, reason: Reason
+) -> None:
+    opening = an_opening(fits=(replace(FIT, needs_insurance=needed),), plans=frozenset(taken))
+    verdict = judge(opening, somebody(plan_id=plan))
+    assert (verdict.eligible, verdict.reasons) == (eligible, (reason,))
+    assert verdict.needs_staff is (reason is Reason.INSURANCE_UNKNOWN)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.utils import timezone
 
 from scheduling.admin.display import slot
-from scheduling.models import Appointment, AppointmentType, Location, Patient, Provider
+from scheduling.models import Appointment, AppointmentType, Location, Patient, Plan, Provider
 from waitlist.admin.hours import read_hours, write_hours
 from waitlist.models import EntryWindow, WaitlistEntry
 
@@ -71,6 +71,13 @@ class EntryForm(forms.Form):
     referral_valid_until = forms.DateField(required=False, widget=AdminDateWidget)
     authorization_required = forms.BooleanField(required=False)
     authorization_valid_until = forms.DateField(required=False, widget=AdminDateWidget)
+    plan = forms.ModelChoiceField(
+        Plan.objects.filter(active=True),
+        required=False,
+        label="Insurance plan",
+        empty_label="Not known",
+        help_text="Only kinds of visit that need insurance look at it.",
+    )
     note = forms.CharField(
         required=False, max_length=300, widget=forms.Textarea(attrs={"rows": 2}), help_text="For staff. No diagnosis."
     )
@@ -118,6 +125,7 @@ class EntryForm(forms.Form):
                     "referral_valid_until",
                     "authorization_required",
                     "authorization_valid_until",
+                    "plan",
                     "note",
                 ],
             ),
@@ -158,6 +166,7 @@ class EntryForm(forms.Form):
                 "referral_valid_until",
                 "authorization_required",
                 "authorization_valid_until",
+                "plan",
                 "note",
             )
         }
@@ -188,6 +197,7 @@ def _initial(entry: WaitlistEntry) -> dict[str, Any]:
                 "referral_valid_until",
                 "authorization_required",
                 "authorization_valid_until",
+                "plan",
                 "note",
             )
         },
