@@ -89,6 +89,8 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "operate_connection",
             "view_codemapping",
             "change_codemapping",
+            "view_fieldmapping",
+            "change_fieldmapping",
             "view_inboundevent",
             "change_inboundevent",
             "view_refusedcall",

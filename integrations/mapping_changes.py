@@ -1,0 +1,135 @@
+"""Changing what is mapped: all of a change or nothing of it, on record with before and after, and undone as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from audit.log import record
+from audit.models import AccessRecord
+from integrations import mapping_state
+from integrations.ehr import load_requests
+from integrations.mapping_state import Impossible, Key, State
+from integrations.models import Connection, FieldHealth, MappingChange
+from scheduling.models import ExternalId
+
+How = MappingChange.How
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value that changes."""
+
+    key: Key
+    before: Any
+    after: Any
+
+    @property
+    def kind(self) -> str:
+        """Whether something is added, changed or removed; where a field stands can only change."""
+        if self.key[0] != "code" or (self.before and self.after):
+            return "changed"
+        return "added" if self.after else "removed"
+
+
+class Stale(Exception):
+    """Somebody changed the mappings since they were looked at; nothing was changed."""
+
+
+class Overtaken(Exception):
+    """What is to be undone was changed again since; nothing was changed. ``keys`` says what."""
+
+    def __init__(self, keys: list[Key]) -> None:
+        super().__init__(f"{len(keys)} values were changed again since")
+        self.keys = keys
+
+
+def difference(state: Mapping[Key, Any], wanted: Mapping[Key, Any]) -> list[Entry]:
+    """Return what it takes to get from ``state`` to ``wanted``, in a stable order; other keys stay as they are."""
+    entries = []
+    for key, after in wanted.items():
+        before = state.get(key, mapping_state.nothing(key))
+        if before != after:
+            entries.append(Entry(key, before, after))
+    return sorted(entries, key=lambda entry: entry.key)
+
+
+def change(
+    connection: Connection, wanted: Mapping[Key, Any], *, by: str, how: str = How.EDIT, seen: str = ""
+) -> MappingChange | None:
+    """Bring the mappings to ``wanted`` in one transaction; None when they are so already.
+
+    ``seen`` is the fingerprint of the mappings that the person looked at: Stale is raised when they differ by now.
+    Raises Impossible when any of the values cannot be set; nothing is changed then.
+    """
+    with transaction.atomic():
+        row = mapping_state.lock(connection)
+        state = mapping_state.current(row)
+        if seen and seen != mapping_state.fingerprint(state):
+            raise Stale
+        return _write(row, difference(state, wanted), by, how)
+
+
+def undo(earlier: MappingChange, by: str) -> MappingChange | None:
+    """Bring back what was before a change; None when somebody has undone it already.
+
+    Raises Overtaken when any of its values was changed again since, and Impossible when one cannot be set any more.
+    """
+    try:
+        with transaction.atomic():
+            row = mapping_state.lock(earlier.connection)
+            if MappingChange.objects.filter(undoes=earlier).exists():
+                return None
+            state = mapping_state.current(row)
+            held = entries_of(earlier)
+            later = [each.key for each in held if _value(state, each.key) != each.after]
+            if later:
+                raise Overtaken(later)
+            back = [Entry(each.key, each.after, each.before) for each in held]
+            return _write(row, back, by, How.UNDO, undoes=earlier)
+    except IntegrityError:
+        if MappingChange.objects.filter(undoes=earlier).exists():
+            return None
+        raise
+
+
+def entries_of(row: MappingChange) -> list[Entry]:
+    """Return what a change changed."""
+    return [Entry(tuple(each["what"]), each["before"], each["after"]) for each in row.entries]
+
+
+def _value(state: State, key: Key) -> Any:
+    return state.get(key, mapping_state.nothing(key))
+
+
+def _write(
+    connection: Connection, entries: list[Entry], by: str, how: str, undoes: MappingChange | None = None
+) -> MappingChange | None:
+    if not entries:
+        return None
+    for entry in entries:
+        mapping_state.put(connection, entry.key, entry.after, by)
+    stored = [{"what": [*each.key], "before": each.before, "after": each.after} for each in entries]
+    row = MappingChange.objects.create(connection=connection, by=by[:150], how=how, entries=stored, undoes=undoes)
+    record(AccessRecord.Action.CHANGE, subject=row, detail={"connection": connection.slug, "changes": len(entries)})
+    _read_again(connection, {entry.key[1] for entry in entries if entry.key[0] in ("path", "owner")})
+    return row
+
+
+def _read_again(connection: Connection, fields: Iterable[str]) -> None:
+    """Patients whose version we hold are skipped by a load: after another path they are read again all the same."""
+    changed = {*fields}
+    if not changed:
+        return
+    FieldHealth.objects.filter(connection=connection, field__in=changed).update(failures=0, failing_since=None, empty=0)
+    if connection.loaded_at is not None:
+        names = ExternalId.objects.filter(source_id=connection.source_id, kind=ExternalId.Kind.PATIENT)
+        names.exclude(version="").update(version="")
+        transaction.on_commit(partial(load_requests.ask, connection))
+
+
+__all__ = ["Entry", "Impossible", "Overtaken", "Stale", "change", "difference", "entries_of", "undo"]

@@ -1,0 +1,246 @@
+"""The mappings as a file: the same in and out, refused with the line of each mistake, applied and undone as a whole."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import astuple
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from audit.models import AccessRecord
+from integrations import mapping, mapping_changes, mapping_file, mapping_state, mapping_words
+from integrations.field_mapping import owner_of
+from integrations.mapping_changes import Overtaken, Stale
+from integrations.models import CodeMapping, Connection, FieldMapping, MappingChange
+from scheduling.models import Appointment, ExternalId
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def connection() -> Connection:
+    row = factories.connection("elm", loaded_at=timezone.now())
+    mapping.map_code(row, "reason", "urn:reasons", "pt-sick", "rebookable", display="Patient is ill\n# x: y")
+    CodeMapping.objects.create(connection=row, domain="reason", code="no", display="No")
+    CodeMapping.objects.create(connection=row, domain="status", code='"; --\u2028\t#: {é}')
+    return row
+
+
+def file_of(connection: Connection, *swaps: tuple[str, str]) -> bytes:
+    text = mapping_file.write(connection)
+    for old, new in swaps:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text.encode()
+
+
+def apply(connection: Connection, body: bytes, by: str = "ira") -> MappingChange | None:
+    file = mapping_file.read(body, connection)
+    assert file.problems == []
+    seen = mapping_state.fingerprint(mapping_state.current(connection))
+    return mapping_changes.change(connection, file.wanted, by=by, how=MappingChange.How.IMPORT, seen=seen)
+
+
+def problems(connection: Connection, body: str | bytes) -> list[tuple[int, str]]:
+    found = mapping_file.read(body.encode() if isinstance(body, str) else body, connection).problems
+    return [(each.line, each.says) for each in found]
+
+
+HEAD = "version: 1\nconnection: elm\n"
+
+
+def test_what_goes_out_comes_in_as_it_was(connection: Connection) -> None:
+    place = factories.location(name="Riverside: 1st #2")
+    CodeMapping.objects.create(connection=connection, domain="reason", code="late", location=place, target="ask_staff")
+    path = "Patient.extension.where(url = 'urn:\"x\"').valueString"
+    FieldMapping.objects.create(connection=connection, field="preferred_name", path=path)
+    body = file_of(connection)
+    assert body == file_of(connection)
+    assert apply(connection, body) is None
+    text = body.decode()
+    assert (
+        '    - code: "pt-sick"  # Patient is ill # x: y\n      system: "urn:reasons"\n      means: rebookable\n' in text
+    )
+    assert '      location: "Riverside: 1st #2"' in text
+    assert '    - code: "no"  # No\n      means:\n' in text
+    assert not any(secret in text for secret in ("not-a-secret", "webhook-secret"))
+
+
+def test_an_import_does_all_it_says_on_record_and_is_undone_as_a_whole(connection: Connection) -> None:
+    patient = factories.patient(names=connection.source)
+    ExternalId.objects.filter(object_id=patient.pk).update(version="7")
+    before = mapping_state.current(connection)
+    body = file_of(
+        connection,
+        ("means: rebookable", "means: not_rebookable"),
+        ('code: "no"  # No\n      means:', 'code: "no"\n      means: ask_staff'),
+        ("missing_reason: offer", "missing_reason: staff"),
+        ("preferred_name:  # Preferred name\n    owner: ehr", "preferred_name:\n    owner: practice"),
+        ('path: ""\n      transform: yes_no', "path: Patient.extension.valueCode\n      transform: yes_no"),
+    )
+
+    done = apply(connection, body)
+
+    assert done is not None
+    assert (done.by, done.how, len(done.entries)) == ("ira", "import", 5)
+    row = CodeMapping.objects.get(code="pt-sick")
+    assert (row.target, row.state) == ("not_rebookable", "mapped")
+    assert owner_of(connection, "preferred_name") == "practice"
+    connection.refresh_from_db()
+    assert connection.missing_reason == "staff"
+    assert FieldMapping.objects.get().path == "Patient.extension.valueCode"
+    # Another path counts for those who are here already: they are read again though their version is the same.
+    assert ExternalId.objects.get(object_id=patient.pk, kind="patient").version == ""
+    record = AccessRecord.objects.get(action="change", subject_kind="integrations.mappingchange")
+    assert record.detail == {"connection": "elm", "changes": 5}
+
+    undone = mapping_changes.undo(done, "maria")
+
+    assert undone is not None
+    assert mapping_state.current(connection) == before
+    assert (undone.by, undone.how, undone.undoes) == ("maria", "undo", done)
+    assert mapping_changes.undo(done, "maria") is None
+    assert MappingChange.objects.count() == 2
+    # What was undone can be had back the same way.
+    assert mapping_changes.undo(undone, "maria") is not None
+    assert owner_of(connection, "preferred_name") == "practice"
+
+
+def test_what_was_changed_again_since_is_not_undone_by_half(connection: Connection) -> None:
+    done = apply(
+        connection, file_of(connection, ("means: rebookable", "means: ask_staff"), ("reason: offer", "reason: staff"))
+    )
+    assert done is not None
+    mapping.map_code(connection, "reason", "urn:reasons", "pt-sick", "not_rebookable")
+    held = mapping_state.current(connection)
+    with pytest.raises(Overtaken) as refused:
+        mapping_changes.undo(done, "ira")
+    assert refused.value.keys == [("code", "reason", "urn:reasons", "pt-sick", "")]
+    assert mapping_state.current(connection) == held
+
+
+def test_a_difference_that_is_out_of_date_is_not_applied(connection: Connection) -> None:
+    file = mapping_file.read(file_of(connection, ("means: rebookable", "means: ask_staff")), connection)
+    seen = mapping_state.fingerprint(mapping_state.current(connection))
+    mapping.map_code(connection, "reason", "", "no", "rebookable")
+    with pytest.raises(Stale):
+        mapping_changes.change(connection, file.wanted, by="ira", seen=seen)
+    assert CodeMapping.objects.get(code="pt-sick").target == "rebookable"
+
+
+def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> None:
+    kind = factories.appointment_type()
+    CodeMapping.objects.create(connection=connection, domain="type", code="NEW")
+    swap = ('code: "NEW"\n      means:', f'code: "NEW"\n      means: "{kind.code}"')
+    file = mapping_file.read(file_of(connection, swap), connection)
+    file.wanted[mapping_state.MISSING_REASON] = "staff"
+    kind.delete()
+    with pytest.raises(mapping_changes.Impossible, match="nothing that a code of this kind can mean"):
+        mapping_changes.change(connection, file.wanted, by="ira")
+    connection.refresh_from_db()
+    assert (connection.missing_reason, MappingChange.objects.count()) == ("offer", 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "says"),
+    [
+        ("version: 2\nconnection: elm\n", 1, "version 1"),
+        ("version: 1\nconnection: oak\n", 2, "connection: elm"),
+        (f"{HEAD}code: {{}}\n", 3, "Did you mean “codes”?"),
+        (f"{HEAD}codes:\n  reason:\n    - code: a\n      mean: rebookable\n", 6, "Did you mean “means”?"),
+        (f"{HEAD}codes:\n  reason:\n    - code: a\n      means: rebook\n", 6, "nothing that a code"),
+        (f"{HEAD}codes:\n  reason:\n    - code: a\n      means: ask_staff\n    - code: a\n", 7, "twice"),
+        (f"{HEAD}codes:\n  reason:\n    - system: a\n", 5, "needs “code:”"),
+        (f"{HEAD}codes:\n  reason: rebookable\n", 4, "is a list"),
+        (f"{HEAD}codes:\n  reason:\n    - code: a\n      location: Riversid\n", 6, "Did you mean “Riverside”?"),
+        (f"{HEAD}fields:\n  preferred: {{}}\n", 4, "Did you mean “preferred_name”?"),
+        (f"{HEAD}fields:\n  family_name:\n    owner: practice\n", 5, "always win"),
+        (f"{HEAD}fields:\n  language:\n    fhirpath:\n      path: Patient.name(\n", 6, "cannot be read from"),
+        (f"{HEAD}fields:\n  language:\n    hl7v2:\n      path: PID.15\n", 6, "PID-5.1"),
+        (f"{HEAD}fields:\n  language:\n    fhirpath:\n      transform: upper\n", 5, "is not one of none, trim"),
+        (f"{HEAD}settings:\n  missing_reason: maybe\n", 4, "is not one of offer"),
+        (f"{HEAD}settings: {{}}\nsettings: {{}}\n", 4, "twice"),
+        (f"{HEAD}codes: &a\n  type: []\n", 3, "Anchors"),
+        (f"{HEAD}codes: !!python/object:os.system {{}}\n", 3, "Tags"),
+        (f"{HEAD}codes: {'[' * 20}{']' * 20}\n", 3, "too deeply"),
+        (f"{HEAD}---\n{HEAD}", 3, "second document"),
+        (f"{HEAD}codes: {{\n", 4, "cannot be read"),
+        ("- a\n", 1, "should hold version"),
+        ("", 1, "should hold version"),
+        (f"{HEAD}# {'x' * 600_000}\n", 1, "larger than 512 kB"),
+        (b"version: 1\n\xff\n", 2, "not UTF-8"),
+        (f"{HEAD}a: \x00\n", 1, "does not allow"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(connection: Connection, body: Any, line: int, says: str) -> None:
+    factories.location(name="Riverside")
+    found = problems(connection, body)
+    assert [each for each, text in found if says in text] == [line], found
+
+
+def test_all_mistakes_are_named_at_once(connection: Connection) -> None:
+    body = f"{HEAD}settings:\n  missing_reason: maybe\nfields:\n  langauge: {{}}\n"
+    assert [line for line, _ in problems(connection, body)] == [4, 6]
+
+
+def test_a_bomb_of_aliases_is_refused_before_it_is_unfolded(connection: Connection) -> None:
+    names = "abcdefghijklmnopqrstuv"
+    bomb = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}]\n" for o, n in pairwise(names))
+    began = time.monotonic()
+    assert problems(connection, bomb)[0][0] == 1
+    assert time.monotonic() - began < 2
+
+
+def test_what_is_taken_out_of_the_file_loses_its_meaning_and_a_section_left_out_stays(connection: Connection) -> None:
+    FieldMapping.objects.create(connection=connection, field="language", path="Patient.language")
+    assert apply(connection, f"{HEAD}codes:\n  status: []\n".encode()) is None
+    done = apply(connection, f"{HEAD}codes:\n  reason: []\n".encode())
+    assert done is not None
+    assert CodeMapping.objects.get(code="pt-sick").state == "unmapped"
+    assert FieldMapping.objects.exists()
+    assert apply(connection, f"{HEAD}fields: {{}}\n".encode()) is not None
+    assert not FieldMapping.objects.exists()
+
+
+def test_the_difference_says_in_words_what_will_follow(connection: Connection) -> None:
+    CodeMapping.objects.filter(code="pt-sick").update(target="", state="unmapped")
+    doctor, place = factories.provider(), factories.location()
+    freed = factories.appointment(None, doctor, place, status="cancelled", source=connection.source)
+    Appointment.objects.filter(pk=freed.pk).update(reason_system="urn:reasons", reason_code="pt-sick")
+    factories.opening(doctor, place, source=connection.source, freed_by=freed, held="reason")
+    factories.patient(names=connection.source)
+    body = file_of(
+        connection,
+        ('system: "urn:reasons"\n      means:', 'system: "urn:reasons"\n      means: rebookable'),
+        ("language:  # Language\n    owner: ehr", "language:\n    owner: practice"),
+        ('path: ""\n      transform: yes_no', "path: Patient.extension.valueCode\n      transform: yes_no"),
+    )
+    state = mapping_state.current(connection)
+    entries = mapping_changes.difference(state, mapping_file.read(body, connection).wanted)
+    assert [astuple(line) for line in mapping_words.lines(connection, entries)] == [
+        (
+            "added",
+            "Cancellation reason “pt-sick” of urn:reasons",
+            "not mapped",
+            "the time may be offered",
+            "1 held opening is released.",
+        ),
+        (
+            "changed",
+            "Language: who owns it",
+            "the EHR",
+            "the practice",
+            "What we have stays; the EHR no longer overwrites it.",
+        ),
+        (
+            "changed",
+            "Portal account active: where it stands (FHIRPath)",
+            "nowhere",
+            "Patient.extension.valueCode, as yes or no",
+            "1 patient is read again from the EHR.",
+        ),
+    ]
