@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from integrations.field_mapping import PathKind
 from integrations.fields import FIELDS, Transform
 from integrations.mapping_changes import Entry
-from integrations.mapping_state import Key
+from integrations.mapping_effects import fate_of, resting_on
+from integrations.mapping_state import Key as StateKey
+from integrations.meanings import LANGUAGES, Key, Meanings
 from integrations.models import CodeMapping, Connection
-from scheduling.models import Appointment, AppointmentType, ExternalId, Location, Opening, Provider
+from scheduling.models import Appointment, AppointmentType, ExternalId, Location, Plan, Provider
 
 Domain = CodeMapping.Domain
 REASONS = {
@@ -33,22 +36,22 @@ class Line:
     effect: str = ""
 
 
-def lines(connection: Connection, entries: Iterable[Entry]) -> list[Line]:
-    """Return what the entries change, with what will follow from each."""
-    words = _Words()
+def lines(connection: Connection, entries: Sequence[Entry], *, is_done: bool = False) -> list[Line]:
+    """Return what the entries change, with what will follow from each unless it is done already."""
+    words, effects = _Words(), _Effects(connection, () if is_done else entries)
     return [
         Line(
             each.kind,
             words.what(each.key),
             words.value(each.key, each.before),
             words.value(each.key, each.after),
-            _effect(connection, each),
+            "" if is_done else effects.of(each),
         )
         for each in entries
     ]
 
 
-def what(key: Key) -> str:
+def what(key: StateKey) -> str:
     """Return what a key is about, in words."""
     return _Words().what(key)
 
@@ -60,11 +63,13 @@ class _Words:
             Domain.TYPE: dict(AppointmentType.objects.values_list("code", "name")),
             Domain.REASON: REASONS,
             Domain.STATUS: {str(value): str(label) for value, label in Appointment.Status.choices},
+            Domain.LANGUAGE: LANGUAGES,
+            Domain.PLAN: dict(Plan.objects.values_list("code", "name")),
             Domain.PROVIDER: {str(pk): name for pk, name in Provider.objects.values_list("pk", "name")},
             Domain.LOCATION: self._places,
         }
 
-    def what(self, key: Key) -> str:
+    def what(self, key: StateKey) -> str:
         if key[0] == "setting":
             return "A cancellation without a reason"
         if key[0] == "owner":
@@ -75,7 +80,7 @@ class _Words:
         where = f" at {self._places.get(place, 'a location that is gone')}" if place else ""
         return f"{Domain(domain).label.capitalize()} “{code}”{f' of {system}' if system else ''}{where}"
 
-    def value(self, key: Key, value: Any) -> str:
+    def value(self, key: StateKey, value: Any) -> str:
         if key[0] == "setting":
             return str(Connection.MissingReason(value).label)
         if key[0] == "owner":
@@ -85,37 +90,50 @@ class _Words:
         return self._targets.get(key[1], {}).get(value, value) or "not mapped"
 
 
-def _effect(connection: Connection, entry: Entry) -> str:
-    key, after = entry.key, entry.after
-    if key[0] == "code":
-        return _effect_of_code(connection, key, after)
-    if key[0] == "owner" and after == "practice":
-        return "What we have stays; the EHR no longer overwrites it."
-    if key[0] in ("owner", "path"):
-        names = ExternalId.objects.filter(source_id=connection.source_id, kind=ExternalId.Kind.PATIENT)
-        return f"{_counted(names.count(), 'patient')} read again from the EHR."
-    return "It holds for cancellations from now on."
+class _Effects:
+    """What the entries will do, all of them together."""
+
+    def __init__(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        self._connection = connection
+        self._before = self._after = Meanings.of(connection)
+        for each in entries:
+            if each.key[0] == "code":
+                _, domain, system, code, place = each.key
+                self._after = self._after.changed(Key(domain, system, code), int(place) if place else None, each.after)
+
+    def of(self, entry: Entry) -> str:
+        key, after = entry.key, entry.after
+        if key[0] == "code":
+            return self._of_code(key)
+        if key[0] == "owner" and after == "practice":
+            return "What we have stays; the EHR no longer overwrites it."
+        if key[0] in ("owner", "path"):
+            names = ExternalId.objects.filter(source_id=self._connection.source_id, kind=ExternalId.Kind.PATIENT)
+            return f"{_counted(names.count(), 'patient')} read again from the EHR."
+        return "It holds for cancellations from now on."
+
+    def _of_code(self, key: StateKey) -> str:
+        _, domain, system, code, place = key
+        row = CodeMapping.objects.filter(
+            connection=self._connection,
+            domain=domain,
+            system=system,
+            code=code,
+            location_id=int(place) if place else None,
+        ).first()
+        if row is None or domain not in (Domain.TYPE, Domain.REASON, Domain.STATUS):
+            return ""
+        ends: Counter[str] = Counter()
+        for opening in resting_on(row).select_related("freed_by"):
+            if opening.freed_by is None:
+                continue
+            fate = fate_of(opening.freed_by, self._after)
+            if fate != fate_of(opening.freed_by, self._before):
+                ends[_ENDS.get(fate, "held until somebody decides")] += 1
+        return " ".join(f"{_counted(count, 'opening')} {end}." for end, count in sorted(ends.items()))
 
 
-def _effect_of_code(connection: Connection, key: Key, after: str) -> str:
-    _, domain, system, code, place = key
-    if domain not in (Domain.TYPE, Domain.REASON):
-        return ""
-    held = (Opening.Held.REASON, Opening.Held.TYPE)
-    openings = Opening.objects.filter(
-        source_id=connection.source_id,
-        status__in=Opening.CLAIMABLE,
-        **{f"freed_by__{domain}_system": system, f"freed_by__{domain}_code": code},
-        **({"location_id": place} if place else {}),
-    )
-    waiting = openings.filter(held__in=held).count()
-    if after and waiting:
-        ends = {CodeMapping.NOT_REBOOKABLE: "closed", CodeMapping.ASK_STAFF: "left to staff"}
-        return f"{_counted(waiting, 'held opening')} {ends.get(after, 'released')}."
-    live = openings.exclude(held__in=held).count()
-    if not after and live:
-        return f"{_counted(live, 'live opening')} held until somebody says what it means."
-    return ""
+_ENDS = {"offer": "released and offered after a fresh look", "close": "closed and not offered"}
 
 
 def _counted(count: int, noun: str) -> str:

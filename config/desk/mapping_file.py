@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
@@ -116,7 +117,7 @@ def _preview(request: HttpRequest, row: Connection, body: bytes) -> HttpResponse
         "lines": [(line, file.lines.get(entry.key)) for line, entry in zip(found, entries, strict=True)],
         "body": body.decode("utf-8-sig"),
         "seen": mapping_state.fingerprint(state),
-        "counts": [(kind, sum(line.kind == kind for line in found)) for kind in ("added", "changed", "removed")],
+        "counts": ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(line.kind for line in found).items())),
     }
     return _shown(request, row, "admin/desk/mapping_import.html", context)
 
@@ -126,20 +127,19 @@ def _page(request: HttpRequest, row: Connection, *, problems: list[yaml_nodes.Pr
     context = {
         "title": f"Mappings of {row.source.name} as a file",
         "problems": problems or [],
-        "changes": [
-            (each, mapping_words.lines(row, mapping_changes.entries_of(each)), not hasattr(each, "undone_by"))
-            for each in changes[:SHOWN]
-        ],
+        "changes": [(each, _done(row, each), not hasattr(each, "undone_by")) for each in changes[:SHOWN]],
         "may_change": all(request.user.has_perm(right) for right in CHANGE),
     }
-    response = _shown(request, row, "admin/desk/mapping_file.html", context)
-    response.status_code = 422 if problems else 200
-    return response
+    return _shown(request, row, "admin/desk/mapping_file.html", context)
 
 
 def _shown(request: HttpRequest, row: Connection, template: str, context: dict[str, Any]) -> TemplateResponse:
     frame = {**admin.site.each_context(request), "subtitle": None, "row": row}
     return TemplateResponse(request, template, {**frame, **context})
+
+
+def _done(row: Connection, change: MappingChange) -> list[mapping_words.Line]:
+    return mapping_words.lines(row, mapping_changes.entries_of(change), is_done=True)
 
 
 def _values(change: MappingChange) -> str:

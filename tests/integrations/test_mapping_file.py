@@ -56,6 +56,7 @@ HEAD = "version: 1\nconnection: elm\n"
 def test_what_goes_out_comes_in_as_it_was(connection: Connection) -> None:
     place = factories.location(name="Riverside: 1st #2")
     CodeMapping.objects.create(connection=connection, domain="reason", code="late", location=place, target="ask_staff")
+    CodeMapping.objects.create(connection=connection, domain="location", code="L-9", target=str(place.pk))
     path = "Patient.extension.where(url = 'urn:\"x\"').valueString"
     FieldMapping.objects.create(connection=connection, field="preferred_name", path=path)
     body = file_of(connection)
@@ -227,7 +228,7 @@ def test_the_difference_says_in_words_what_will_follow(connection: Connection) -
             "Cancellation reason “pt-sick” of urn:reasons",
             "not mapped",
             "the time may be offered",
-            "1 held opening is released.",
+            "1 opening is released and offered after a fresh look.",
         ),
         (
             "changed",

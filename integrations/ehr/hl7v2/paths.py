@@ -48,9 +48,7 @@ def parsed(path: str) -> dict[str, str | None]:
     """Return the parts of a path; raises BadPath."""
     match = _PATH.fullmatch(path.strip())
     if match is None:
-        raise BadPath(
-            "A path in HL7 v2 looks like PID-5.1: segment, field, component; PID-13(2).1 is of the second phone."
-        )
+        raise BadPath("An HL7 v2 path is segment, field, component: PID-5.1, or PID-13(2).1 for the second phone.")
     return match.groupdict()
 
 

@@ -1,0 +1,134 @@
+"""The page of patients' fields and the mappings' file: who may do what, what is recorded, what is refused in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+
+from integrations import mapping
+from integrations.field_mapping import owner_of
+from integrations.models import CodeMapping, FieldHealth, FieldMapping, InboundEvent, MappingChange
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, said, text_of
+
+PORTAL = "Patient.extension.where(url = 'urn:portal').valueCode"
+
+
+def field_page(practice: Practice, field: str) -> str:
+    return f"/admin/connections/{practice.connection.pk}/fields/{field}/"
+
+
+def asked(**fields: str) -> dict[str, str]:
+    usual = {"fhirpath": "", "fhirpath_transform": "trim", "hl7v2": "", "hl7v2_transform": "trim", "owner": "ehr"}
+    return usual | fields
+
+
+def test_a_field_is_changed_on_record_and_the_change_is_undone(ira: Client, practice: Practice) -> None:
+    page = field_page(practice, "preferred_name")
+    answer = ira.post(page, asked(fhirpath="Patient.name.where(use = 'nickname').given", owner="practice"))
+    assert said(ira, answer).startswith("Changed. All patients are read again")
+    assert FieldMapping.objects.get().path == "Patient.name.where(use = 'nickname').given"
+    assert owner_of(practice.connection, "preferred_name") == "practice"
+    assert said(ira, ira.post(page, asked(fhirpath=FieldMapping.objects.get().path, owner="practice"))) == (
+        "Nothing was changed: it is so already."
+    )
+    change = MappingChange.objects.get()
+    assert (change.by, change.how) == ("ira", "edit")
+    undo = f"/admin/connections/{practice.connection.pk}/mappings/{change.pk}/undo/"
+    assert said(ira, ira.post(undo)) == "Undone: 2 values as before."
+    assert said(ira, ira.post(undo)) == "It was undone already; nothing was changed."
+    assert not FieldMapping.objects.exists()
+    assert owner_of(practice.connection, "preferred_name") == "ehr"
+
+
+def test_a_path_that_is_none_is_refused_beside_its_field(ira: Client, practice: Practice) -> None:
+    page = text_of(ira.post(field_page(practice, "language"), asked(fhirpath="Patient.name(", hl7v2="PID.5")))
+    assert "It cannot be read from character" in page
+    assert "An HL7 v2 path is segment, field, component" in page
+    assert not MappingChange.objects.exists()
+
+
+def test_the_legal_name_offers_no_owner_and_takes_none(ira: Client, practice: Practice) -> None:
+    page = text_of(ira.get(field_page(practice, "family_name")))
+    assert "Owner: the EHR, always. The EHR’s legal name and birth date always win" in page
+    ira.post(field_page(practice, "family_name"), asked(owner="practice"))
+    assert owner_of(practice.connection, "family_name") == "ehr"
+
+
+def test_a_value_is_shown_to_those_who_may_see_the_patient_and_the_look_is_recorded(
+    maria: Client, dana: Client, ira: Client, practice: Practice
+) -> None:
+    FieldHealth.objects.create(
+        connection=practice.connection, field="preferred_name", last_good_value="Bobby",
+        last_good_at=timezone.now(), last_good_external_id=f"pat-{practice.patient.pk}",
+    )  # fmt: skip
+    page = field_page(practice, "preferred_name")
+    assert "Bobby" not in text_of(ira.get(page))
+    assert records("view") == []
+    assert dana.get(page).status_code == 403
+    assert "Bobby" in text_of(maria.get(page))
+    assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+
+
+def test_a_path_is_tried_on_the_patient_who_came_last_and_changes_nothing(
+    maria: Client, ira: Client, practice: Practice
+) -> None:
+    portal: dict[str, Any] = {"try": "1", "fhirpath": PORTAL, "fhirpath_transform": "yes_no"}
+    page = field_page(practice, "portal_active")
+    assert "No patient came with an event lately" in text_of(ira.post(page, asked(**portal)))
+    resource = {
+        "resourceType": "Patient",
+        "id": f"pat-{practice.patient.pk}",
+        "name": [{"family": "A"}],
+        "extension": [{"url": "urn:portal", "valueCode": "inactive"}],
+    }
+    InboundEvent.objects.create(
+        connection=practice.connection, via="webhook", dedupe_key="p", subject_key="Patient/1", due_at=timezone.now(),
+        received_at=timezone.now(), body=json.dumps(resource).encode(),
+    )  # fmt: skip
+    assert "It gives a value. Nothing was changed." in text_of(ira.post(page, asked(**portal)))
+    assert records("view") == []
+    assert "It gives a value. no Nothing was changed." in text_of(maria.post(page, asked(**portal)))
+    assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+    assert "the path leads to a whole element" in text_of(
+        ira.post(page, asked(**portal | {"fhirpath": "Patient.extension"}))
+    )
+    assert not FieldMapping.objects.exists()
+
+
+def test_the_list_says_what_stopped_and_since_when(ira: Client, practice: Practice) -> None:
+    FieldHealth.objects.create(
+        connection=practice.connection, field="language", failures=12, last_problem="it is no language code",
+        failing_since=timezone.now(),
+    )  # fmt: skip
+    page = text_of(ira.get(f"/admin/connections/{practice.connection.pk}/fields/"))
+    assert "12 failed in a row Last: it is no language code." in page
+    assert "No EHR tells it in a usual place: give its path." in page
+
+
+def test_a_file_is_exported_and_imported_only_by_those_who_may(ira: Client, dana: Client, practice: Practice) -> None:
+    mapping.map_code(practice.connection, "reason", "", "x-9", "rebookable")
+    start = f"/admin/connections/{practice.connection.pk}/mappings/"
+    for path in ("", "export/"):
+        assert dana.get(start + path).status_code == 403
+    answer = ira.get(f"{start}export/")
+    assert answer["Content-Disposition"] == 'attachment; filename="mappings-sandbox.yaml"'
+    assert records("export") == [("integrations.connection", str(practice.connection.pk))]
+    body = answer.content.replace(b"means: rebookable", b"means: ask_staff")
+    for path, data in (("import/", {"file": upload(body)}), ("apply/", {"body": body.decode()}), ("1/undo/", {})):
+        assert dana.post(start + path, data).status_code == 403
+    assert ira.get(f"{start}apply/").status_code == 405
+
+    page = text_of(ira.post(f"{start}import/", {"file": upload(body)}))
+    assert "1 changed Nothing is changed yet." in page
+    # Without the fingerprint of what was looked at nothing is applied.
+    assert "somebody changed the mappings" in text_of(ira.post(f"{start}apply/", {"body": body.decode()}))
+    assert CodeMapping.objects.get(code="x-9").target == "rebookable"
+
+
+def upload(body: bytes) -> SimpleUploadedFile:
+    return SimpleUploadedFile("m.yaml", body)
