@@ -114,13 +114,8 @@ class _Effects:
 
     def _of_code(self, key: StateKey) -> str:
         _, domain, system, code, place = key
-        row = CodeMapping.objects.filter(
-            connection=self._connection,
-            domain=domain,
-            system=system,
-            code=code,
-            location_id=int(place) if place else None,
-        ).first()
+        rows = CodeMapping.objects.filter(connection=self._connection, domain=domain, system=system, code=code)
+        row = (rows.filter(location_id=place) if place else rows.filter(location__isnull=True)).first()
         if row is None or domain not in (Domain.TYPE, Domain.REASON, Domain.STATUS):
             return ""
         ends: Counter[str] = Counter()
