@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from waitlist.cancel_views import cancel_page
 from waitlist.request_views import request_page
 from waitlist.views import calendar, offer_page
 
@@ -9,6 +10,7 @@ BY_OFFER = {"by_offer": True}
 urlpatterns: list[URLPattern | URLResolver] = [
     path("o/<str:token>/", offer_page, name="offer"),
     path("o/<str:token>/calendar.ics", calendar, name="offer-calendar"),
+    path("o/<str:token>/cancel/", cancel_page, name="offer-cancel"),
     path("o/<str:token>/request/", request_page, BY_OFFER, name="offer-request"),
     path("o/<str:token>/request/<slug:step>/", request_page, BY_OFFER, name="offer-request-step"),
     path("r/<str:token>/", request_page, name="request"),

@@ -13,11 +13,12 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from scheduling.models import Appointment, Opening, Patient
+from scheduling.models import Appointment, Opening, Patient, Writeback
 from scheduling.openings import close, hold
 from tests import factories
 from tests.waitlist.conftest import Scene
 from waitlist import claims
+from waitlist.cancellations import cancel_by_patient
 from waitlist.models import Message, Offer
 from waitlist.settlement import release
 
@@ -100,6 +101,20 @@ def refused_and_open_again(scene: Scene) -> Offer:
 def canceled(scene: Scene) -> Offer:
     offer = confirmed(scene)
     Appointment.objects.filter(origin="waitlist").update(status="cancelled")
+    return offer
+
+
+def booked(scene: Scene) -> Offer:
+    """Confirmed, with the rows as the outbox leaves them."""
+    offer = confirmed(scene)
+    Appointment.objects.filter(claim__offer=offer).update(status="booked")
+    Writeback.objects.filter(appointment__claim__offer=offer).update(status="done")
+    return offer
+
+
+def canceling(scene: Scene) -> Offer:
+    offer = booked(scene)
+    cancel_by_patient(Appointment.objects.get(claim__offer=offer))
     return offer
 
 
@@ -209,6 +224,7 @@ STATES: list[tuple[Callable[[Scene], Offer], str, str]] = [
     (refused, "We could not book this time for you", "No pudimos reservarle esta cita"),
     (refused_and_open_again, "We could not book this time for you", "No pudimos reservarle esta cita"),
     (canceled, "You do not have this appointment any more", "Usted ya no tiene esta cita"),
+    (canceling, "We have your wish. It is not canceled yet.", "Recibimos su aviso. La cita todavía no está cancelada."),
     (released, "You do not have this appointment any more", "Usted ya no tiene esta cita"),
     (first, "Someone answered first", "Otra persona respondió antes"),
     (too_late, "Someone answered first", "Otra persona respondió antes"),

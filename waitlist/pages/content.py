@@ -14,7 +14,7 @@ from waitlist import telling, wording
 from waitlist.links import Found
 from waitlist.models import Claim, Offer
 from waitlist.offering import kept_until_confirmed
-from waitlist.pages.states import PageState, Standing
+from waitlist.pages.states import GIVES_UP, PageState, Standing
 from waitlist.times import say, say_phone, weekday_name
 
 #: While a booking is pending its page looks again by itself: every so many seconds, up to this age of the claim.
@@ -48,8 +48,10 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         "not_this_day": _not_this_day(offer.start.astimezone(location.zone), language),
         "answer_by": say(offer.expires_at.astimezone(location.zone), language),
         "is_pending": standing.state == PageState.RECEIVED,
+        "can_give_up": standing.state in GIVES_UP and start > now,
         **_other_appointment(offer, claim, standing, language),
         **(_booking(claim, location, language, now) if claim else {}),
+        **({"look_again_seconds": LOOKS[0][1]} if standing.state == PageState.CANCELING else {}),
     }
 
 

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from scheduling.models import Appointment
+from scheduling.models import Appointment, Writeback
 from waitlist.models import Claim, Offer
 from waitlist.telling import BUSY_PATIENT
 from waitlist.winning import Outcome, Wish, reason_at_a_glance
@@ -21,6 +21,7 @@ class PageState(models.TextChoices):
     QUESTION = "question", _("Do you want this appointment?")
     RECEIVED = "received", _("We have your answer. It is not confirmed yet.")
     CONFIRMED = "confirmed", _("You have this appointment")
+    CANCELING = "canceling", _("We have your wish. It is not canceled yet.")
     REFUSED = "refused", _("We could not book this time for you")
     CANCELED = "canceled", _("You do not have this appointment any more")
     FIRST = "first", _("Someone answered first")
@@ -43,6 +44,8 @@ class Standing:
     can_say_yes: bool = False
 
 
+#: States in which the patient has something to give up.
+GIVES_UP = (PageState.RECEIVED, PageState.CONFIRMED)
 _OF_CLAIM = {
     Claim.State.PENDING: PageState.RECEIVED,
     Claim.State.CONFIRMED: PageState.CONFIRMED,
@@ -72,11 +75,18 @@ def standing_of(offer: Offer, now: datetime) -> Standing:
         gone = claim.state == Claim.State.CONFIRMED and claim.appointment.status in Appointment.FREEING
         if claim.refused_because == BUSY_PATIENT:
             return Standing(PageState.OVERLAPS, claim)
+        if claim.state == Claim.State.CONFIRMED and not gone and _is_being_canceled(claim):
+            return Standing(PageState.CANCELING, claim)
         return Standing(PageState.CANCELED if gone else _OF_CLAIM[Claim.State(claim.state)], claim)
     state = _lost(offer, now) or _conflict(offer)
     if offer.status == Offer.Status.NO:
         return Standing(PageState.DECLINED, can_say_yes=state is None)
     return Standing(state or PageState.QUESTION, can_say_yes=state is None)
+
+
+def _is_being_canceled(claim: Claim) -> bool:
+    wishes = claim.appointment.writebacks.filter(kind=Writeback.Kind.CANCEL, by_patient=True)
+    return wishes.filter(status__in=Writeback.LIVE).exists()
 
 
 def _own_claim(offer: Offer) -> Claim | None:
