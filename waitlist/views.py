@@ -66,6 +66,8 @@ def _show(request: HttpRequest, found: Found, *, problem: str = "") -> HttpRespo
         "problem": problem if standing.can_say_yes else "",
         "asks_birth_year": found.asks_birth_year,
     }
+    if request.GET.get("still"):  # whoever reads slowly stops the page from loading itself
+        context["look_again_seconds"] = None
     return render(f"waitlist/{standing.state}.html", language, context)
 
 

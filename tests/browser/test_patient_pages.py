@@ -101,7 +101,7 @@ def test_each_page_is_readable_at_every_width_by_day_and_by_night(scene: Scene, 
     Location.objects.update(name="Downtown office", address="12 Elm Street, Suite 300, Springfield")
     offer = state(scene)
     for language in ("en", "es"):
-        page = hold_still(opened(f"{link_of(offer)}?lang={language}", scripts=True))
+        page = hold_still(opened(f"{link_of(offer)}?lang={language}&still=1", scripts=True))
         assert violations(page) == []
         for width in (320, *WIDTHS):
             page.set_viewport_size({"width": width, "height": 844})
@@ -126,6 +126,20 @@ def test_ones_own_request_is_readable_at_every_width(scene: Scene, opened: Opene
                 page.emulate_media(color_scheme=scheme)
                 assert problems(page) == [], f"{language} {width} {scheme}"
                 keep_picture(page, f"request-{step.strip('/')}-{channel}-{language}-{width}-{scheme}")
+
+
+@pytest.mark.parametrize("channel", ["sms", "email"])
+def test_giving_an_appointment_up_is_readable_at_every_width(scene: Scene, opened: Opener, channel: str) -> None:
+    offer = pages.booked(scene)
+    for language in ("en", "es"):
+        page = opened(f"{link_of(offer, channel)}cancel/?lang={language}", scripts=True)
+        assert violations(page) == []
+        for width in (320, *WIDTHS):
+            page.set_viewport_size({"width": width, "height": 844})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                assert problems(page) == [], f"{language} {width} {scheme}"
+                keep_picture(page, f"cancel-{channel}-{language}-{width}-{scheme}")
 
 
 def test_days_are_changed_on_a_phone_without_scripts(scene: Scene, opened: Opener) -> None:

@@ -81,10 +81,13 @@ def dead_link(request: HttpRequest, *, is_guess: bool) -> HttpResponse:
 
 
 def render(template: str, language: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    """Render a page in a language."""
+    """Render a page in a language; one with ``look_again_seconds`` is loaded again after them, without a script."""
+    headers = {"Content-Language": language}
+    if context.get("look_again_seconds"):
+        headers["Refresh"] = str(context["look_again_seconds"])
     # Without the request: a page that reads no session, user or message sets no cookie.
     with translation.override(language):
-        return HttpResponse(render_to_string(template, context), status=status, headers={"Content-Language": language})
+        return HttpResponse(render_to_string(template, context), status=status, headers=headers)
 
 
 def record_view(request: HttpRequest, subject: Model, patient_id: int, location_id: int | None, page: str) -> None:
