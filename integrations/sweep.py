@@ -12,7 +12,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from integrations import alerts, heartbeat, mapping_effects, outbox
-from integrations.ehr import availability, inbox, load_requests, reconcile
+from integrations.ehr import availability, history, inbox, load_requests, reconcile
 from integrations.messaging import delivery
 from scheduling.wake import wake
 from waitlist import attention
@@ -40,14 +40,18 @@ def _messages_are_due(now: datetime) -> bool:
     return delivery.is_due(now) or alerts.is_due(now)
 
 
+def _loads_are_due(now: datetime) -> bool:
+    return load_requests.is_due(now) or history.is_due(now)
+
+
 TOPICS: dict[str, Callable[[datetime], bool]] = {
     "inbox": _inbox_is_due,
     "attention": attention.is_due,
     "checks": availability.is_due,
     "writebacks": outbox.is_due,
     "messages": _messages_are_due,
-    "loads": load_requests.is_due,
     "mappings": mapping_effects.is_due,
     batches.TOPIC: batches.is_due,
     "reconciles": reconcile.is_due,
+    "loads": _loads_are_due,
 }

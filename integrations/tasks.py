@@ -11,6 +11,7 @@ from integrations.ehr import (
     availability,
     checking,
     event_stream,
+    history,
     inbox,
     load_requests,
     onward,
@@ -76,8 +77,9 @@ def poll_connections() -> None:
 @shared_task(name="integrations.tasks.drain_loads")
 @service("worker: loading")
 def drain_loads() -> None:
-    """Load whole connections that somebody asked for."""
+    """Load whole connections, and read the past of some, as somebody asked for."""
     drain("loads", load_requests.due, load_requests.take_up)
+    drain("loads", history.due, history.take_up)
 
 
 @shared_task(name="integrations.tasks.apply_mappings")

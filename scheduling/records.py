@@ -148,6 +148,7 @@ class AppointmentRecord:
 
     ``status`` is one of :class:`scheduling.models.Appointment.Status`, ``unknown`` when the received
     ``status_code`` has no mapping. ``type_target`` is the code of one of our appointment types or empty.
+    ``cancelled_at`` is when it was cancelled or, where the source does not tell, last changed since; None: not known.
     """
 
     external_id: str
@@ -170,6 +171,7 @@ class AppointmentRecord:
     identifiers: tuple[IdentifierRecord, ...] = ()
     #: Why it was cancelled, where that is said in free text alone.
     reason_text: str = field(default="", repr=False)
+    cancelled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

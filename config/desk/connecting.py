@@ -19,7 +19,7 @@ from audit.models import AccessRecord
 from config.desk.lines import connection_line
 from config.desk.rights import require
 from integrations import switches
-from integrations.ehr import checking, event_stream, load_requests, signing_keys
+from integrations.ehr import checking, event_stream, history, load_requests, signing_keys
 from integrations.ehr.gateway import Finding, GatewayError
 from integrations.ehr.progress import progress_of
 from integrations.models import CodeMapping, Connection
@@ -71,6 +71,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "has_webhook_secret": bool(row.webhook_secrets),
         "unmapped": unmapped.count(),
         **_load_of(row),
+        **_history_of(row),
         "clinicians": going_live.readiness(row.source),
         "unmapped_types": unmapped.filter(domain=CodeMapping.Domain.TYPE).count(),
         "unmapped_reasons": unmapped.filter(domain=CodeMapping.Domain.REASON).count(),
@@ -86,6 +87,17 @@ def load_view(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of the page that shows how far a load has come."""
     require(request, VIEW)
     return TemplateResponse(request, "admin/desk/connecting_load.html", _load_of(fetch_connection(pk)))
+
+
+@require_safe
+def history_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of the page that shows how far the reading of past cancellations has come."""
+    require(request, VIEW)
+    return TemplateResponse(request, "admin/desk/connecting_history.html", _history_of(_connection(pk)))
+
+
+def _history_of(row: Connection) -> dict[str, object]:
+    return {"row": row, "history": history.progress_of(row)}
 
 
 def _load_of(row: Connection) -> dict[str, object]:
@@ -179,6 +191,14 @@ def _start(request: HttpRequest, row: Connection) -> None:
         messages.info(request, f"Nothing changed: {row.source.name} is {row.get_state_display()}.")
 
 
+def _history(request: HttpRequest, row: Connection) -> None:
+    if not history.ask(row):
+        messages.info(request, "Nothing changed: the last 90 days are being read already.")
+        return
+    record(AccessRecord.Action.CALL, subject=row)
+    messages.success(request, "The last 90 days are being read. You can leave this page; it goes on by itself.")
+
+
 def _shadow(request: HttpRequest, row: Connection) -> None:
     try:
         found = shadow.begin(row.source)
@@ -238,6 +258,7 @@ _STEPS: dict[str, tuple[str, Callable[[HttpRequest, Connection], None]]] = {
     "key": (CHANGE, _key),
     "subscribe": (OPERATE, _subscribe),
     "start": (OPERATE, _start),
+    "history": (OPERATE, _history),
     "shadow": (OPERATE, _shadow),
     "live": (OPERATE, _live),
     "mode": ("scheduling.change_bookable", _mode),

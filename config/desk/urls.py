@@ -15,6 +15,7 @@ from config.desk import (
     opening_steps,
     pausing,
     sandbox_page,
+    shadow,
     status,
     today,
     try_code,
@@ -52,6 +53,10 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("connections/<int:pk>/mappings/<int:change>/undo/", mapping_file.undo_view, "desk_mapping_undo"),
         ("connections/<int:pk>/<slug:step>/", connecting.step_view, "desk_connecting_step"),
         *words.VIEWS,
+        ("connections/<int:pk>/history/live/", connecting.history_view, "desk_connecting_history"),
+        ("shadow/<int:pk>/", shadow.report_view, "desk_shadow"),
+        ("shadow/<int:pk>/csv/", shadow.csv_view, "desk_shadow_csv"),
+        ("shadow/past/<int:pk>/", shadow.past_view, "desk_shadow_past"),
         *sandbox_page.VIEWS,
     )
     return [path(route, site.admin_view(view), name=name) for route, view, name in views]

@@ -39,6 +39,7 @@ class Capabilities:
     ``people_last_updated``: patients, clinicians and places can be asked for by when they changed. ``reads_many``: how
     several records are fetched by one call, by a batch of reads or by a list of ids; empty where
     each takes a call of its own.
+    ``lists_cancelled``: a search by days finds cancelled appointments of the past too.
     """
 
     events: bool = False
@@ -53,6 +54,7 @@ class Capabilities:
     finds_by_identifier: bool = True
     cancels: bool = True
     confirms_itself: bool = False
+    lists_cancelled: bool = True
     comments: bool = False
     people_last_updated: bool = False
     reads_many: Literal["", "batch", "ids"] = ""
@@ -245,6 +247,9 @@ class Gateway(Protocol):
         ``since`` may leave out what was not changed after it, by the EHR's clock, where ``people_last_updated`` says
         that patients, clinicians and places can be asked for so.
         """
+
+    def history(self, start: datetime, end: datetime) -> Iterator[Page]:
+        """Yield pages of every appointment, cancelled ones among them, that begins in this time; may raise Rejected."""
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now."""

@@ -194,6 +194,12 @@ class Connection(models.Model):
         default=30, validators=[MinValueValidator(1), MaxValueValidator(90)], help_text="How many days ahead."
     )
     reconcile_due_at = models.DateTimeField(null=True, blank=True)
+    history_due_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the next stretch of past cancellations is read."
+    )
+    history_progress = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="How far the last reading of past cancellations has come."
+    )
     poll_due_at = models.DateTimeField(null=True, blank=True)
     poll_lease_until = models.DateTimeField(null=True, blank=True)
     last_poll_at = models.DateTimeField(null=True, blank=True)

@@ -152,7 +152,7 @@ def test_a_proprietary_system_is_not_asked_to_notify_us(ira: Client, practice: P
     assert not row.subscriptions.exists()
 
 
-@pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "shadow", "live", "mode"])
+@pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "history", "shadow", "live", "mode"])
 def test_the_front_desk_takes_no_step(dana: Client, practice: Practice, name: str) -> None:
     answer = dana.post(f"{page_of(practice.connection)}{name}/")
     assert answer.status_code == 403
@@ -176,7 +176,8 @@ def test_a_paused_connection_is_started_from_here(ira: Client, practice: Practic
 def test_a_shadow_run_is_begun_and_ended_and_each_page_says_so(ira: Client, dana: Client, practice: Practice) -> None:
     CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
     words = text_of(ira.get(page_of(practice.connection)))
-    assert "not in shadow Still unmapped: 1 reason; their openings wait for staff" in words
+    assert "Still unmapped: 1 reason; their openings wait for staff" in words
+    assert "Live not in shadow" in words
     assert step(ira, practice.connection, "shadow").startswith("The EHR is in shadow: everything is computed")
     assert step(ira, practice.connection, "shadow") == "Nothing changed: The EHR is in shadow already."
     assert records("pause") == [("integrations.connection", str(practice.connection.pk))]
@@ -192,3 +193,11 @@ def test_a_shadow_run_waits_for_what_is_under_way(ira: Client, practice: Practic
     answer = step(ira, practice.connection, "shadow")
     assert answer.startswith("Nothing changed: The EHR is live, and this is still under way: offers that patients hold")
     assert not Source.objects.get(pk=practice.source.pk).in_shadow
+
+
+def test_the_last_ninety_days_are_asked_for_once_and_their_progress_is_shown(ira: Client, practice: Practice) -> None:
+    connection = practice.connection
+    assert step(ira, connection, "history").startswith("The last 90 days are being read.")
+    assert step(ira, connection, "history") == "Nothing changed: the last 90 days are being read already."
+    words = text_of(ira.get(f"{page_of(connection)}history/live/"))
+    assert words == "being read 0 appointments, 0 of them cancelled"

@@ -72,7 +72,7 @@ def test_slots_are_busy_exactly_where_appointments_hold_them(clinic: Clinic) -> 
     named = {
         slot["reference"].removeprefix("Slot/")
         for item in clinic["Appointment"].values()
-        if item["status"] in HOLDING_STATUSES
+        if item["status"] in HOLDING_STATUSES and item["start"] >= (TODAY - timedelta(days=30)).isoformat()
         for slot in item["slot"]
     }
     assert named == held
@@ -180,3 +180,15 @@ def test_nobody_who_is_gone_has_an_appointment_ahead(clinic: Clinic) -> None:
         if "start" in item and datetime.fromisoformat(item["start"]) >= today:
             patient = item["participant"][0]["actor"]["reference"].removeprefix("Patient/")
             assert is_bookable(clinic["Patient"][patient])
+
+
+def test_ninety_days_of_cancellations_some_filled_again_and_none_changed_after_its_start(clinic: Clinic) -> None:
+    past = [each for each in clinic["Appointment"].values() if each.get("start", "9") < TODAY.isoformat()]
+    cancelled = [each for each in past if each["status"] == "cancelled"]
+    assert min(each["start"] for each in cancelled) < (TODAY - timedelta(days=85)).isoformat()
+    assert 150 < len(cancelled) < 300
+    for each in cancelled:
+        changed = datetime.fromisoformat(each["meta"]["lastUpdated"])
+        assert changed < datetime.fromisoformat(each["start"])
+    old = [each for each in past if each["start"] < (TODAY - timedelta(days=31)).isoformat()]
+    assert 20 < Counter(each["status"] for each in old)["fulfilled"] < 60

@@ -4,7 +4,7 @@ from waitlist.models.entries import EntryWindow, MatchKey, RequestLink, Waitlist
 from waitlist.models.imports import ImportBatch, ImportRow
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
 from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
-from waitlist.models.shadow import ShadowOffer
+from waitlist.models.shadow import PastCancellation, ShadowOffer
 from waitlist.models.words import LaunchStatement, MessageTemplate
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "MessageTemplate",
     "Offer",
     "OutreachPolicy",
+    "PastCancellation",
     "Reply",
     "RequestLink",
     "ShadowOffer",

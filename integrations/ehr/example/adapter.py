@@ -53,6 +53,7 @@ DECLARATION = rest.Declaration(
         location_id="site",
         type_code="visit",
         reason_code="reason",
+        cancelled_at="changed",
         key="reference",
     ),
     statuses={"open": "booked", "here": "arrived", "over": "fulfilled", "off": "cancelled", "missed": "noshow"},

@@ -140,6 +140,17 @@ class FhirGateway:
             self._codes.flush()
             self._fields.flush()
 
+    def history(self, start: datetime, end: datetime) -> Iterator[Page]:
+        """Yield pages of every appointment, cancelled ones among them, that begins in this time; may raise Rejected."""
+        if not self.capabilities.lists_cancelled:
+            raise Rejected("This EHR does not list cancelled appointments of the past.")
+        transport = Transport(self._connection, seconds=PAGE_SECONDS)
+        # A day more at either end: which day a moment belongs to depends on the server's clock.
+        searches = self.window_searches(days(start - timedelta(days=1), end + timedelta(days=1)))
+        for page in self._pages("Appointment", searches, transport):
+            yield search.read_page(page, "Appointment", lambda resource: self._parse("appointment", resource))
+            self._codes.flush()
+
     def window_searches(self, asked: list[tuple[str, str]] | None = None) -> list[list[tuple[str, str]]]:
         """Return the searches that together find every appointment of the days asked for, else of the window."""
         return [asked or window()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -97,6 +98,7 @@ class Reader:
             slot_ids=self._slot_ids(resource),
             identifiers=tuple(_identifiers(resource)),
             reason_text=said,
+            cancelled_at=_cancelled_at(resource) if freed else None,
         )
 
     def slot(self, resource: Json) -> SlotRecord:
@@ -202,6 +204,16 @@ def _said_of_reason(resource: Json) -> str:
     if not comment.startswith(OUR_COMMENT):
         said.append(comment)
     return " / ".join(dict.fromkeys(each for each in said if each))
+
+
+def _cancelled_at(resource: Json) -> datetime | None:
+    """Return R5's date of the cancellation, else when the resource last changed, as R4 tells no more."""
+    meta = resource.get("meta")
+    for written in (resource.get("cancellationDate"), meta.get("lastUpdated") if isinstance(meta, dict) else None):
+        with suppress(Unreadable):
+            if (told := instant(written, lambda: None, "time")) is not None:
+                return told
+    return None
 
 
 def _identifiers(resource: Json) -> list[IdentifierRecord]:

@@ -62,7 +62,10 @@ class LocationFields(Fields):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppointmentFields(Fields):
-    """An appointment's row. ``end`` or ``minutes`` says how long; ``key`` is our own key, kept by the system."""
+    """An appointment's row. ``end`` or ``minutes`` says how long; ``key`` is our own key, kept by the system.
+
+    ``cancelled_at`` is when it was cancelled or, if that is all there is, when the row last changed.
+    """
 
     status: str
     start: str
@@ -74,6 +77,7 @@ class AppointmentFields(Fields):
     type_code: str = ""
     type_name: str = ""
     reason_code: str = ""
+    cancelled_at: str = ""
     key: str = ""
 
 

@@ -155,6 +155,15 @@ class RestGateway:
             self._codes.flush()
             self._fields.flush()
 
+    def history(self, start: datetime, end: datetime) -> Iterator[Page]:
+        """Yield pages of every appointment, cancelled ones among them, that begins in this time; may raise Rejected."""
+        if not self.capabilities.lists_cancelled:
+            raise Rejected("This EHR does not list cancelled appointments of the past.")
+        transport = self._transport(seconds=PAGE_SECONDS)
+        for page in self._pages(Wanted("appointment", start=start, end=end), transport):
+            yield search.read_page(page, TYPES["appointment"], lambda resource: self._parse("appointment", resource))
+            self._codes.flush()
+
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time the system shows as free now."""
         self.transport.is_urgent = True

@@ -118,6 +118,7 @@ def _appointment(declaration: Declaration, identifier_system: str, row: Row) -> 
         ],
         "appointmentType": _concept(_word(row, fields.type_code), value_at(row, fields.type_name)),
         "cancelationReason": _concept(_word(row, fields.reason_code), None),
+        "cancellationDate": value_at(row, fields.cancelled_at),
         "identifier": [{"system": identifier_system, "value": key}] if key else [],
     }
 

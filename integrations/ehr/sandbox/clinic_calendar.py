@@ -27,7 +27,7 @@ HORIZON_DAYS = 30
 _SESSIONS = ((8, 12), (13, 17))
 _OCCUPIED_PAST, _OCCUPIED_AHEAD = 0.82, 0.70
 # Reason code and system; None stands for a cancellation that gives no reason.
-_REASONS = (
+REASONS = (
     ("pat", CANCELLATION_SYSTEM),
     ("pat-crt", CANCELLATION_SYSTEM),
     ("pat-mv", CANCELLATION_SYSTEM),
@@ -60,6 +60,7 @@ class Calendar:
     random: Random
     patients: list[Patient]
     today: date
+    first_number: int = 1
     appointments: list[dict[str, Any]] = field(default_factory=list)
     holds: list[tuple[str, str]] = field(default_factory=list)
     _visits: set[tuple[str, date]] = field(default_factory=set)
@@ -75,7 +76,7 @@ class Calendar:
     def add(
         self, status: str, pieces: list[Piece], code: str, *, names_slots: bool = True, timed: bool = True
     ) -> dict[str, Any]:
-        number = len(self.appointments) + 1
+        number = self.first_number + len(self.appointments)
         first, last = pieces[0], pieces[-1]
         end = min(last.end, first.start + timedelta(minutes=VISIT_TYPES[code].minutes))
         patient = self.patient_for(first.start.date())
@@ -104,7 +105,7 @@ def calendar(
     book = Calendar(Random(20_300), patients, today)  # noqa: S311
     slots: list[Piece] = []
     for provider in PROVIDERS:
-        for session in _sessions(provider, today):
+        for session in sessions_of(provider, today, range(-HORIZON_DAYS, HORIZON_DAYS + 1)):
             slots += session
             if session[0].start.date() == today + timedelta(days=17) and provider.id == "ortega":
                 _block(session)
@@ -114,9 +115,9 @@ def calendar(
     return [_slot(piece) for piece in slots], book.appointments, book.holds
 
 
-def _sessions(provider: Provider, today: date) -> Iterator[list[Piece]]:
+def sessions_of(provider: Provider, today: date, offsets: range) -> Iterator[list[Piece]]:
     """The slots of each half-day, in local wall times: a clock change moves the instant, not the office hours."""
-    for offset in range(-HORIZON_DAYS, HORIZON_DAYS + 1):
+    for offset in offsets:
         day = today + timedelta(days=offset)
         for site in SITES:
             if day.weekday() not in dict(provider.days).get(site.id, ()):
@@ -172,9 +173,17 @@ def _maybe_cancelled(book: Calendar, piece: Piece, fitting: list[str]) -> None:
         book.add("entered-in-error", [piece], code)
         return
     appointment = book.add("cancelled", [piece], code, names_slots=book.random.random() < 0.5)
-    reason = book.random.choice(_REASONS)
+    if piece.start.date() <= book.today:
+        appointment["meta"] = cancelled_before(piece.start, len(book.appointments))
+    reason = book.random.choice(REASONS)
     if reason is not None:
         appointment["cancelationReason"] = {"coding": [{"system": reason[1], "code": reason[0]}]}
+
+
+def cancelled_before(start: datetime, number: int) -> dict[str, str]:
+    """The meta of an appointment that was cancelled some time before its start: from half an hour to a week."""
+    notice = timedelta(minutes=30) if number % 9 == 0 else timedelta(hours=3 + number * 37 % 165)
+    return {"lastUpdated": (start - notice).astimezone(UTC).isoformat()}
 
 
 def _add_waiting(book: Calendar, slots: list[Piece]) -> None:

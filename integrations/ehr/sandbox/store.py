@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .clock import Clock, format_instant
+from .clock import Clock, format_instant, parse_instant
 from .indexing import columns_of, terms_of
 from .topics import Notifying
 
@@ -120,10 +120,15 @@ class Transaction:
         return self._write(record.resource_type, record.id, record.resource, deleted=True)
 
     def load(self, resources: list[dict[str, Any]]) -> None:
-        """Store first versions in bulk, telling nobody: what a clinic had before anyone looked."""
+        """Store first versions in bulk, telling nobody: what a clinic had before anyone looked.
+
+        One whose ``meta.lastUpdated`` lies in the past was last changed then.
+        """
         stamp = self.clock.reserve(len(resources))
         for offset, resource in enumerate(resources):
-            self._insert(resource["resourceType"], resource["id"], resource, stamp + offset)
+            told = resource.get("meta", {}).get("lastUpdated")
+            at = min(parse_instant(told), stamp + offset) if told else stamp + offset
+            self._insert(resource["resourceType"], resource["id"], resource, at)
 
     def reindex(self, record: Record) -> None:
         """Compute the terms of a resource again, because what it refers to has changed."""

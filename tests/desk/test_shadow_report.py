@@ -1,0 +1,127 @@
+"""The shadow report: what would have happened, what really did, for those whose locations they are."""
+
+from __future__ import annotations
+
+import csv
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.models import Opening, Provider
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, text_of
+from waitlist.models import PastCancellation
+
+
+def report(client: Client, practice: Practice, query: str = "") -> str:
+    return text_of(client.get(f"/admin/shadow/{practice.connection.pk}/{query}"))
+
+
+def freed(practice: Practice, hours: float, offered: int = 0, **fields: Any) -> Opening:
+    """Time that begins in so many hours, and so many patients who would have been offered it."""
+    start = timezone.now() + timedelta(hours=hours)
+    end = start + timedelta(minutes=30)
+    row = practice.opening(**{"start": start, "end": end, "status": "closed", "closed_reason": "cut_off", **fields})
+    Opening.objects.filter(pk=row.pk).update(created_at=start - timedelta(hours=6))
+    for rank in range(1, offered + 1):
+        person = factories.patient(locations=[row.location])
+        factories.shadow_offer(row, practice.entry(person), rank=rank)
+    return row
+
+
+@pytest.fixture
+def run(practice: Practice) -> Practice:
+    """A shadow run of a day: one time filled by hand, two wasted, one of which would have been offered, one ahead."""
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    filled = freed(practice, -2, 2, closed_reason="taken")
+    factories.appointment(None, practice.chen, practice.riverside, start=filled.start, source=practice.source)
+    freed(practice, -4, 3)
+    freed(practice, -6, held="type", status="closed")
+    freed(practice, 2, 1, status="checking", closed_reason="")
+    freed(practice, -5, 1, location=practice.lakeview)
+    return practice
+
+
+def past(practice: Practice, external: str, **fields: Any) -> PastCancellation:
+    start = fields.pop("start", timezone.now() - timedelta(days=40))
+    return PastCancellation.objects.create(
+        source=practice.source,
+        external_id=external,
+        **{
+            "provider": practice.chen,
+            "location": practice.riverside,
+            "start": start,
+            "end": start + timedelta(minutes=30),
+            "cancelled_at": start - timedelta(days=3),
+            "verdict": "offered",
+            "became": "wasted",
+            "judged_at": timezone.now(),
+            **fields,
+        },
+    )
+
+
+def test_it_says_in_a_sentence_what_would_have_been_saved(dana: Client, run: Practice) -> None:
+    words = report(dana, run)
+    assert "4 freed times: 1 booked again by hand, 2 went to waste." in words
+    assert "1 of those 2 would have been offered, on average to 3.0 patients." in words
+    assert "kind of visit not mapped: staff would have been asked" in words
+    assert "still to come, free" in words
+    assert "Dr. Mei Chen 4 1 2 1" in words
+
+
+def test_who_sees_all_locations_sees_all_of_it(maria: Client, run: Practice) -> None:
+    assert "5 freed times: 1 booked again by hand, 3 went to waste." in report(maria, run)
+
+
+def test_the_numbers_lead_to_the_lines_they_count(dana: Client, run: Practice) -> None:
+    words = report(dana, run, "?of=live&became=wasted&verdict=offered")
+    assert words.count("6 h 0 min") == 1
+    assert "1 freed time: 0 booked again by hand, 1 went to waste." in words
+    assert "No freed time matches. Show all" in report(dana, run, "?of=live&verdict=place")
+
+
+def test_an_uncancelled_time_is_neither_waste_nor_refilled(dana: Client, practice: Practice) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    row = freed(practice, -2, 1, closed_reason="restored")
+    back = factories.appointment(None, practice.chen, practice.riverside, start=row.start, source=practice.source)
+    Opening.objects.filter(pk=row.pk).update(freed_by=back)
+    assert "0 booked again by hand, 0 went to waste" in report(dana, practice)
+
+
+def test_before_any_run_it_says_how_to_begin(dana: Client, ira: Client, practice: Practice) -> None:
+    assert "There was no shadow run yet. Whoever runs the connections begins one." in report(dana, practice)
+    assert "Begin one on Connect." in report(ira, practice)
+    assert "Whoever runs the connections has them read." in report(dana, practice, "?of=past")
+
+
+def test_the_past_is_said_to_be_judged_by_todays_list_and_names_who(dana: Client, practice: Practice) -> None:
+    entry = practice.entry()
+    row = past(practice, "a", suited=1, entries=[entry.pk])
+    past(practice, "b", location=practice.lakeview)
+    past(practice, "c", provider=None, location=None, verdict="place")
+    words = report(dana, practice, "?of=past")
+    assert "Judged by today's waitlist" in words
+    assert "1 freed time: 0 booked again by hand, 1 went to waste. 1 of those 1 would have been offered" in words
+    words = text_of(dana.get(f"/admin/shadow/past/{row.pk}/"))
+    assert "1 Robin Alvarez Follow-up" in words
+    assert records("list") == [("scheduling.patient", str(practice.patient.pk))]
+    theirs = PastCancellation.objects.get(external_id="b")
+    assert dana.get(f"/admin/shadow/past/{theirs.pk}/").status_code == 404
+
+
+def test_the_file_holds_the_filtered_lines_and_no_formula(dana: Client, run: Practice) -> None:
+    Provider.objects.filter(pk=run.chen.pk).update(name="=HYPERLINK(1)")
+    answer = dana.get(f"/admin/shadow/{run.connection.pk}/csv/?of=live&became=wasted")
+    rows = list(csv.reader(StringIO(answer.content.decode())))
+    assert len(rows) == 3
+    assert {row[2] for row in rows[1:]} == {"'=HYPERLINK(1)"}
+    assert [row[5:] for row in rows[1:] if row[7] != "0"] == [["6.0", "would have been offered", "3", "went to waste"]]
+    assert records("export") == [("integrations.connection", str(run.connection.pk))]
