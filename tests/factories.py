@@ -29,7 +29,16 @@ from scheduling.models import (
     Provider,
     Source,
 )
-from waitlist.models import Channel, ConsentRecord, EntryWindow, Offer, OutreachPolicy, ShadowOffer, WaitlistEntry
+from waitlist.models import (
+    Channel,
+    ConsentRecord,
+    EntryWindow,
+    Offer,
+    OutreachPolicy,
+    PastCancellation,
+    ShadowOffer,
+    WaitlistEntry,
+)
 
 _serial = itertools.count(1)
 
@@ -288,6 +297,24 @@ def shadow_offer(opening: Opening, entry: WaitlistEntry, **fields: Any) -> Shado
             "rank": 1,
             "way": ShadowOffer.Way.MESSAGE,
             "created_at": timezone.now(),
+            **fields,
+        },
+    )
+
+
+def past_cancellation(source: Source, external: str, **fields: Any) -> PastCancellation:
+    """A time freed forty days ago that went to waste, although it would have been offered."""
+    start = fields.pop("start", in_days(-40))
+    return PastCancellation.objects.create(
+        source=source,
+        external_id=external,
+        **{
+            "start": start,
+            "end": start + timedelta(minutes=30),
+            "cancelled_at": start - timedelta(days=3),
+            "verdict": PastCancellation.Verdict.OFFERED,
+            "became": PastCancellation.Became.WASTED,
+            "judged_at": timezone.now(),
             **fields,
         },
     )

@@ -177,7 +177,7 @@ def test_a_shadow_run_is_begun_and_ended_and_each_page_says_so(ira: Client, dana
     CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
     words = text_of(ira.get(page_of(practice.connection)))
     assert "Still unmapped: 1 reason; their openings wait for staff" in words
-    assert "Live not in shadow" in words
+    assert "The shadow run not in shadow" in words
     assert step(ira, practice.connection, "shadow").startswith("The EHR is in shadow: everything is computed")
     assert step(ira, practice.connection, "shadow") == "Nothing changed: The EHR is in shadow already."
     assert records("pause") == [("integrations.connection", str(practice.connection.pk))]

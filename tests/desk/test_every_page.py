@@ -55,6 +55,9 @@ def fill(practice: Practice) -> None:
         received_at=practice.connection.loaded_at,
     )
     CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
+    entry = practice.entry(factories.patient(locations=[practice.riverside]))
+    values = {"provider": practice.chen, "location": practice.riverside, "suited": 1, "entries": [entry.pk]}
+    factories.past_cancellation(practice.source, "long ago", **values)
 
 
 def test_every_page_opens_and_obeys_the_security_policy(maria: Client, practice: Practice) -> None:

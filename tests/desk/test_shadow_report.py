@@ -49,22 +49,8 @@ def run(practice: Practice) -> Practice:
 
 
 def past(practice: Practice, external: str, **fields: Any) -> PastCancellation:
-    start = fields.pop("start", timezone.now() - timedelta(days=40))
-    return PastCancellation.objects.create(
-        source=practice.source,
-        external_id=external,
-        **{
-            "provider": practice.chen,
-            "location": practice.riverside,
-            "start": start,
-            "end": start + timedelta(minutes=30),
-            "cancelled_at": start - timedelta(days=3),
-            "verdict": "offered",
-            "became": "wasted",
-            "judged_at": timezone.now(),
-            **fields,
-        },
-    )
+    values = {"provider": practice.chen, "location": practice.riverside, **fields}
+    return factories.past_cancellation(practice.source, external, **values)
 
 
 def test_it_says_in_a_sentence_what_would_have_been_saved(dana: Client, run: Practice) -> None:
