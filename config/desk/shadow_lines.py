@@ -143,7 +143,8 @@ def _taken(openings: Iterable[Opening]) -> dict[int, list[tuple[int, Interval]]]
         status__in=had_it,
     )
     for provider_id, pk, start, end in booked.values_list("provider_id", "pk", "start", "end"):
-        taken[provider_id].append((pk, Interval(start, end)))
+        if provider_id and start and end:
+            taken[provider_id].append((pk, Interval(start, end)))
     return taken
 
 
