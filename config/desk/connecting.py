@@ -93,7 +93,7 @@ def load_view(request: HttpRequest, pk: int) -> HttpResponse:
 def history_view(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of the page that shows how far the reading of past cancellations has come."""
     require(request, VIEW)
-    return TemplateResponse(request, "admin/desk/connecting_history.html", _history_of(_connection(pk)))
+    return TemplateResponse(request, "admin/desk/connecting_history.html", _history_of(fetch_connection(pk)))
 
 
 def _history_of(row: Connection) -> dict[str, object]:

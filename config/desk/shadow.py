@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from audit.log import record
 from audit.models import AccessRecord
+from config.desk.connecting import fetch_connection
 from config.desk.rights import require
 from config.desk.shadow_lines import BECAME, VERDICTS, Line, live_lines, past_lines
 from integrations.ehr.history import progress_of
@@ -81,7 +81,7 @@ class Report:
 def report_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the report of a connection's live run or of its past."""
     require(request, VIEW)
-    row = _connection(pk)
+    row = fetch_connection(pk)
     report = _report(request, row)
     page = Paginator(report.lines, PER_PAGE).get_page(request.GET.get("p"))
     unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED).order_by(
@@ -123,7 +123,7 @@ def report_view(request: HttpRequest, pk: int) -> HttpResponse:
 def csv_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the filtered lines as a file; on record."""
     require(request, VIEW)
-    row = _connection(pk)
+    row = fetch_connection(pk)
     report = _report(request, row)
     written = StringIO()
     writer = csv.writer(written)
@@ -179,10 +179,6 @@ def sentence(lines: Sequence[Line]) -> str:
 
 def _several(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _connection(pk: int) -> Connection:
-    return get_object_or_404(Connection.objects.select_related("source"), pk=pk)
 
 
 def _report(request: HttpRequest, row: Connection) -> Report:
