@@ -40,6 +40,12 @@ class Answer:
         return _http_date(self.headers.get("date", ""))
 
     @property
+    def age_seconds(self) -> int:
+        """How long the answer had lain in a cache on its way to us; 0 for one that comes from the server itself."""
+        value = self.headers.get("age", "").strip()
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
+
+    @property
     def retry_at(self) -> datetime | None:
         """When to come again, by Retry-After in seconds or as a date; None when it does not say."""
         value = self.headers.get("retry-after", "").strip()

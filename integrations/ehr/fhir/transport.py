@@ -34,6 +34,9 @@ CALL_SECONDS = 15.0
 #: A write that a shadow run holds up is tried again after so long.
 SHADOW_WAIT = timedelta(seconds=60)
 _READ_HEADERS = {"Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
+#: We ask past caches. A cache that answers all the same says how old its answer is.
+OLDEST_ANSWER_SECONDS = 1
+_MAY_BE_CACHED = ("metadata", ".well-known/smart-configuration")
 #: Statuses that say "not now" about one resource; the EHR itself is well.
 _LOCKED = (409, 412, 423, 425)
 
@@ -222,7 +225,7 @@ class Transport:
         error: GatewayError | None
         try:
             answer = exchange(request, self.connection.pk, self._seconds, self._identity)
-            error = error_of(request.judged_as, answer)
+            error = error_of(request.judged_as, answer) or self._error_of_age(request, answer)
         except GatewayError as problem:
             error = problem
         calls.record(
@@ -237,6 +240,16 @@ class Transport:
             writeback_id=self._writeback_id,
         )
         return answer, error
+
+    def _error_of_age(self, request: Request, answer: Answer) -> GatewayError | None:
+        """A record out of a cache is no news, whatever version it has: taken for it, it would bring back what was.
+
+        What an EHR says of itself may lie in a cache.
+        """
+        is_record = request.method == "GET" and self._resource(request.url) not in _MAY_BE_CACHED
+        if not is_record or answer.age_seconds <= OLDEST_ANSWER_SECONDS:
+            return None
+        return Unavailable(f"The answer came from a cache and is {answer.age_seconds} seconds old.")
 
     def _resource(self, url: str) -> str:
         path = urlsplit(url).path
