@@ -83,6 +83,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 _OTHERS = "Others"
 #: Pages beside the lists: section, name, view, what it holds, and the right to see it.
 PAGES: Final = (
+    ("How the practice works", "Before you go live", "desk_launch", "what is still to be done, line by line", ""),
     ("Messages", "Words of messages", "desk_words", "what patients are told", "waitlist.view_messagetemplate"),
 )
 
@@ -104,7 +105,7 @@ def _line(model: dict[str, Any], holds: str) -> ListLine:
 
 def _with_pages(request: HttpRequest, found: list[tuple[str, list[ListLine]]]) -> list[tuple[str, list[ListLine]]]:
     """Put the pages the person may see on top of their sections."""
-    seen = [page for page in PAGES if request.user.has_perm(page[4])]
+    seen = [page for page in PAGES if not page[4] or request.user.has_perm(page[4])]
     pages = {
         title: [
             ListLine(name, reverse(f"admin:{view}"), holds, "")

@@ -8,6 +8,7 @@ from django.urls import URLPattern, path
 from config.desk import (
     connecting,
     fields_page,
+    launch,
     lists,
     mapper,
     mapping_file,
@@ -57,6 +58,7 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("shadow/<int:pk>/", shadow.report_view, "desk_shadow"),
         ("shadow/<int:pk>/csv/", shadow.csv_view, "desk_shadow_csv"),
         ("shadow/past/<int:pk>/", shadow.past_view, "desk_shadow_past"),
+        *launch.VIEWS,
         *sandbox_page.VIEWS,
     )
     return [path(route, site.admin_view(view), name=name) for route, view, name in views]

@@ -44,6 +44,8 @@ PAGES = {
     "events": "/admin/integrations/inboundevent/",
     "lists": "/admin/lists/",
     "words": "/admin/words/",
+    "launch": "/admin/launch/",
+    "launch-list": "/admin/launch/list/text/",
     "words-edit": "/admin/words/es/offer/sms/",
     "openings": "/admin/scheduling/opening/",
     "changes": "/admin/scheduling/writeback/",
