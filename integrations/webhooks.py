@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,6 +17,8 @@ from rest_framework.views import APIView
 from audit.context import source_address
 from integrations import bearer, known_senders, refusals, signatures
 from integrations.ehr import intake
+from integrations.ehr.fhir.elements import Unreadable
+from integrations.ehr.hl7v2 import messages
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 
@@ -35,19 +38,22 @@ class Refused(Exception):
 class EhrWebhook(APIView):
     """``POST`` or ``PUT /webhooks/ehr/<slug>/``: a signed notification of an EHR. 200 means that it is stored.
 
-    ``PUT /webhooks/ehr/<slug>/Appointment/123`` is how some R4 servers send a resource.
+    ``PUT /webhooks/ehr/<slug>/Appointment/123`` is how some R4 servers send a resource. An HL7 v2 message about a
+    patient, as its content type or its first segment says, is acknowledged in HL7 v2.
     """
 
     authentication_classes = ()
     permission_classes = ()
     http_method_names = ["post", "put"]
 
-    def post(self, request: Request, slug: str, named: str = "") -> Response:
+    def post(self, request: Request, slug: str, named: str = "") -> HttpResponse:
         """Take a notification."""
         try:
             receipt = take(request._request, slug, named)
         except Refused as refused:
             return refusal(refused)
+        if receipt.acknowledgement:
+            return HttpResponse(receipt.acknowledgement, content_type=messages.CONTENT_TYPE)
         return Response({"status": "stored" if receipt.is_new else "known"})
 
     put = post
@@ -62,10 +68,24 @@ def take(request: HttpRequest, slug: str, named: str) -> intake.Receipt:
         event_id = _verified(request, body, connection)
         if connection is None:  # never verified without secrets; said once more for the reader and the type
             raise Refused(HTTPStatus.UNAUTHORIZED, "unknown_connection", "")
-        payload = _parsed(body)
+        is_hl7 = messages.is_message(body, request.headers.get("Content-Type", ""))
+        if is_hl7:
+            acknowledgement, message_id = _expected(body)
+        payload = {} if is_hl7 else _parsed(body)
     except Refused as refused:
         refusals.count(connection.slug if connection else _UNKNOWN, refused.reason)
         raise
+    if is_hl7:
+        receipt = intake.receive(
+            connection,
+            via=InboundEvent.Via.WEBHOOK,
+            body=body,
+            payload=payload,
+            content_type=messages.CONTENT_TYPE,
+            event_id=message_id,
+            subject_key=messages.subject_key(body),
+        )
+        return replace(receipt, acknowledgement=acknowledgement)
     return intake.receive(
         connection,
         via=InboundEvent.Via.WEBHOOK,
@@ -109,6 +129,19 @@ def _verified(request: HttpRequest, body: bytes, connection: Connection | None) 
         )
     except signatures.SignatureRefused as refused:
         raise Refused(HTTPStatus.UNAUTHORIZED, refused.reason, refused.detail) from None
+
+
+def _expected(body: bytes) -> tuple[bytes, str]:
+    """Return the answer to an HL7 v2 message and by what it is known again; what is no news of a patient is refused."""
+    try:
+        head = messages.head_of(body)
+        answer, message_id = messages.acknowledgement(body), messages.event_id(body)
+    except Unreadable as problem:
+        raise Refused(HTTPStatus.BAD_REQUEST, "not_hl7", f"The message was refused: {problem.detail}.") from None
+    if head.kind != "ADT":
+        detail = "Only ADT messages are taken here: send appointments as FHIR resources."
+        raise Refused(HTTPStatus.BAD_REQUEST, "not_adt", detail)
+    return answer, message_id
 
 
 def _parsed(body: bytes) -> Any:

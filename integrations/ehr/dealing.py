@@ -18,6 +18,8 @@ from integrations.ehr import differences, event_leases, event_stream, intake, mi
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
+from integrations.ehr.hl7v2 import messages
+from integrations.ehr.hl7v2 import patients as hl7v2_patients
 from integrations.ehr.together import FRESH, Answers
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
@@ -93,6 +95,8 @@ def deal(event: InboundEvent, answers: Answers | None = None) -> str | None:
 
 def _outcome(event: InboundEvent, answers: Answers) -> tuple[str, str]:
     """Do what the event asks for and return the state and sentence it ends with; raises GatewayError."""
+    if messages.is_message(bytes(event.body), event.content_type):
+        return Status.DONE, hl7v2_patients.take(event.connection, bytes(event.body), Keeping(event, answers))
     named = events.notice_named(event.subject_key)
     notices = _notices(event, named)
     if len(notices) > 1:

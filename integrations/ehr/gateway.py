@@ -235,6 +235,9 @@ class Gateway(Protocol):
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
         """Return the appointment with this identifier, or None."""
 
+    def find_patients(self, system: str, number: str) -> list[PatientRecord]:
+        """Return the patients who have this number of this system."""
+
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of appointments changed at or after ``since`` by the EHR's clock."""
 

@@ -30,9 +30,13 @@ Status = InboundEvent.Status
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Whether what was received is new; what was heard before is acknowledged all the same."""
+    """Whether what was received is new; what was heard before is acknowledged all the same.
+
+    ``acknowledgement`` is the answer in the sender's own format, empty where any success will do.
+    """
 
     is_new: bool
+    acknowledgement: bytes = b""
 
 
 def receive(

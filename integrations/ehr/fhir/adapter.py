@@ -36,7 +36,7 @@ from integrations.ehr.gateway import (
 )
 from integrations.models import Connection
 from scheduling.models import Appointment, Writeback
-from scheduling.records import AppointmentRecord, Freshness, Interval
+from scheduling.records import AppointmentRecord, Freshness, Interval, PatientRecord
 
 TYPES: dict[str, str] = {
     "appointment": "Appointment",
@@ -107,6 +107,18 @@ class FhirGateway:
         ]
         ours.sort(key=lambda record: record.status not in Appointment.OCCUPYING)
         return ours[0] if ours else None
+
+    def find_patients(self, system: str, number: str) -> list[PatientRecord]:
+        """Return the patients who have this number of this system."""
+        token = f"{_escaped(system)}|{_escaped(number)}"
+        found = list(search.resources(self.transport, "Patient", [("identifier", token)], in_body=True))
+        records = [self.read("patient", resource) for resource in found]
+        return [
+            each
+            for each in records
+            if isinstance(each, PatientRecord)
+            and any((own.system, own.value) == (system, number) for own in each.identifiers)
+        ]
 
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of what changed at or after ``since``, or of the whole window where changes cannot be asked."""

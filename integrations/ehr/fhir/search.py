@@ -33,9 +33,14 @@ class Found:
     total: int | None = None
 
 
-def bundles(transport: Transport, resource_type: str, parameters: Parameters) -> Iterator[Found]:
-    """Yield the pages of a search; raises Malformed when they run in a circle or are no search result."""
-    answer = transport.read(resource_type, parameters)
+def bundles(
+    transport: Transport, resource_type: str, parameters: Parameters, *, in_body: bool = False
+) -> Iterator[Found]:
+    """Yield the pages of a search; raises Malformed when they run in a circle or are no search result.
+
+    ``in_body``: the parameters identify a patient and must not stand in an address.
+    """
+    answer = (transport.search if in_body else transport.read)(resource_type, parameters)
     visited: set[str] = set()
     current = f"{transport.base_url}/{resource_type}"
     while True:
@@ -51,9 +56,11 @@ def bundles(transport: Transport, resource_type: str, parameters: Parameters) ->
         current, answer = following, transport.follow(following)
 
 
-def resources(transport: Transport, resource_type: str, parameters: Parameters) -> Iterator[Json]:
+def resources(
+    transport: Transport, resource_type: str, parameters: Parameters, *, in_body: bool = False
+) -> Iterator[Json]:
     """Yield every resource of a search; raises Malformed at the first entry that is none."""
-    for page in bundles(transport, resource_type, parameters):
+    for page in bundles(transport, resource_type, parameters, in_body=in_body):
         if page.strange:
             raise Malformed("The EHR's search result has an entry that was not asked for.")
         yield from page.resources

@@ -103,6 +103,12 @@ class Transport:
         named = {"Content-Type": self._media_type}
         return self._call("POST", address, json.dumps(body).encode(), named, changes_records=False)
 
+    def search(self, path: str, parameters: Iterable[tuple[str, str]]) -> Answer:
+        """Search by POST, for what must not stand in an address; raises GatewayError as a read does."""
+        named = {"Content-Type": "application/x-www-form-urlencoded"}
+        form = urlencode(list(parameters)).encode()
+        return self._call("POST", f"{self.base_url}/{path}/_search", form, named, changes_records=False)
+
     def send_form(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
         """Send form fields to a path of the EHR's own origin, for interfaces beside FHIR; raises GatewayError."""
         self._refuse_in_shadow()

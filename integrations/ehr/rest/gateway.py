@@ -46,7 +46,7 @@ from integrations.ehr.rest import checking, resources
 from integrations.ehr.rest.declaration import Cancellation, Declaration, Free, Look, Many, Read, Rows, Wanted, Write
 from integrations.models import Connection
 from scheduling.models import Appointment, Writeback
-from scheduling.records import AppointmentRecord, Freshness, Interval, LocationRecord, SlotRecord
+from scheduling.records import AppointmentRecord, Freshness, Interval, LocationRecord, PatientRecord, SlotRecord
 
 #: What a function raises that meets JSON of another form than it knows.
 _OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
@@ -134,6 +134,10 @@ class RestGateway:
             if any(each.value == value for each in record.identifiers)
         ]
         return min(found, key=lambda record: record.status not in Appointment.OCCUPYING, default=None)
+
+    def find_patients(self, system: str, number: str) -> list[PatientRecord]:
+        """Raise Rejected: these systems are asked for a patient by their own id only."""
+        raise Rejected("This EHR cannot be searched for a patient's number.")
 
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of what changed at or after ``since``, or of the whole window where changes cannot be asked."""
