@@ -121,10 +121,8 @@ def _judge(each: Checked, patients: dict[int, Patient], waiting: set[tuple[int, 
     elif patient is not None and not patient.may_be_offered:
         row.verdict, row.problems = _V.LOOK, [["", MAY_NOT]]
     elif patient is None and not each.is_new_person:
-        row.verdict, row.problems = (
-            _V.LOOK,
-            [["", "Somebody we know may be this person. Say whether they are the same."]],
-        )
+        says = f"Somebody we know may be this person: {each.found.why}. Say whether they are the same."
+        row.verdict, row.problems = _V.LOOK, [["", says]]
     elif each.is_new_person and wish.person and not wish.person.addresses:
         row.verdict = _V.ERROR
         row.problems = [["phone", "Nobody here knows this patient: write a phone number or an e-mail address."]]

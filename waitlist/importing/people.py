@@ -1,7 +1,4 @@
-"""Whether we know the person of a row already. Only a chart number, confirmed by birth date and family name, links.
-
-Everything else that points at somebody is a candidate, which a person looks at: the machine merges nobody.
-"""
+"""Whether we know the person of a row already, as :mod:`scheduling.matching` decides it: the machine merges nobody."""
 
 from __future__ import annotations
 
@@ -10,14 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from django.db.models import Q
-
-from scheduling import local_patients
-from scheduling.models import ContactPoint, Patient, PatientIdentifier
-from scheduling.patients import address_index, birth_date_index, family_index, identifier_index
-
-CHART_NUMBER = "MR"
-MOST_CANDIDATES = 6
+from scheduling import local_patients, matching
+from scheduling.matching import Candidate, Linked, Nobody, PersonDescription
+from scheduling.models import ContactPoint, Patient, PatientIdentifier, Source
+from scheduling.patients import address_index
+from scheduling.records import IdentifierRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,60 +35,57 @@ class Person:
 
 @dataclass(slots=True)
 class Found:
-    """``linked`` is the person; ``candidates`` may be. Neither: nobody here is known to be them."""
+    """``linked`` is the person; ``candidates`` may be, the likeliest first for the reasons in ``why``. Neither: new."""
 
     linked: int | None = None
     candidates: list[int] = field(default_factory=list)
+    why: str = ""
 
 
 def find(people: Sequence[Person]) -> list[Found]:
-    """Return for each person whom we know them as; a handful of queries for all together."""
-    known = _Known(people)
-    return [known.find(person) for person in people]
+    """Return for each person whom we know them as."""
+    systems = _number_systems() if any(person.mrn for person in people) else {}
+    matches = [_match(person, systems) for person in people]
+    named = {each.patient for match in matches for each in match if not each.patient.active}
+    # Made from a list that was undone: nobody any more. Whom the EHR calls inactive stays somebody.
+    known = local_patients.in_ehr(patient.pk for patient in named)
+    gone = {patient.pk for patient in named} - known
+    return [_found([each for each in match if each.patient.pk not in gone]) for match in matches]
 
 
-class _Known:
-    def __init__(self, people: Sequence[Person]) -> None:
-        self._by_number = self._numbers({person.mrn for person in people if person.mrn})
-        self._by_address: dict[str, set[int]] = defaultdict(set)
-        wanted = {index for person in people for index in person.addresses}
-        points = ContactPoint.objects.filter(address_index__among=wanted)
-        for index, pk in points.order_by().values_list("address_index", "patient_id"):
-            self._by_address[index].add(pk)
-        born = {birth_date_index(person.birth_date) for person in people}
-        named = {pk for ids in (*self._by_number.values(), *self._by_address.values()) for pk in ids}
-        rows = Patient.objects.filter(Q(birth_date_index__among=born) | Q(pk__in=named), replaced_by=None)
-        held = list(rows.values_list("pk", "family_index", "birth_date_index", "active"))
-        inactive = {pk for pk, _, _, active in held if not active}
-        # Made from a list that was undone: nobody any more. Whom the EHR calls inactive stays somebody.
-        gone = inactive - local_patients.in_ehr(inactive)
-        self._indexes = {pk: (family, birth) for pk, family, birth, _ in held if pk not in gone}
-        self._by_both: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for pk, both in self._indexes.items():
-            self._by_both[both].append(pk)
+def _number_systems() -> dict[Source, set[str]]:
+    """Return for each source the systems of its chart numbers: a list does not say which of them its own are of."""
+    rows = PatientIdentifier.objects.filter(type_code=matching.MEDICAL_RECORD).order_by()
+    found: dict[int, set[str]] = defaultdict(set)
+    for source_id, system in rows.values_list("source_id", "system").distinct():
+        found[source_id].add(system)
+    return {source: found[source.pk] for source in Source.objects.filter(pk__in=found).order_by("pk")}
 
-    def find(self, person: Person) -> Found:
-        both = (family_index(person.family_name), birth_date_index(person.birth_date))
-        numbered = {pk for pk in self._by_number.get(person.mrn, set()) if pk in self._indexes} if person.mrn else set()
-        confirmed = [pk for pk in numbered if self._indexes[pk] == both]
-        if len(confirmed) == 1 and len(numbered) == 1:
-            return Found(linked=confirmed[0])
-        reached = {pk for index in person.addresses for pk in self._by_address.get(index, ())}
-        alike = {pk for pk in reached if any(map(str.__eq__, self._indexes.get(pk, ("", "")), both))}
-        found = {*numbered, *self._by_both.get(both, ()), *alike}
-        return Found(candidates=sorted(found)[:MOST_CANDIDATES])
 
-    def _numbers(self, values: Iterable[str]) -> dict[str, set[int]]:
-        values = set(values)
-        if not values:
-            return {}
-        rows = PatientIdentifier.objects.filter(type_code=CHART_NUMBER)
-        systems = list(rows.order_by().values_list("system", flat=True).distinct())
-        by_index = {identifier_index(system, value): value for value in values for system in systems}
-        found: dict[str, set[int]] = defaultdict(set)
-        for index, pk in rows.filter(value_index__among=by_index).values_list("value_index", "patient_id"):
-            found[by_index[index]].add(pk)
-        return found
+def _match(person: Person, systems: dict[Source, set[str]]) -> list[Candidate]:
+    """Return the likely records; one without reasons is linked."""
+    asked: Iterable[tuple[Source, set[str]]] = systems.items() if person.mrn and systems else [(Source(), set())]
+    linked: dict[int, Patient] = {}
+    likely: dict[int, Candidate] = {}
+    for source, theirs in asked:
+        numbers = tuple(IdentifierRecord(system, person.mrn, matching.MEDICAL_RECORD) for system in sorted(theirs))
+        described = PersonDescription(person.given_name, person.family_name, person.birth_date, numbers, person.phones)
+        match = matching.find(source, described)
+        if isinstance(match, Linked):
+            linked[match.patient.pk] = match.patient
+        elif not isinstance(match, Nobody):
+            for each in match.people:
+                likely.setdefault(each.patient.pk, each)
+    if len(linked) == 1:
+        return [Candidate(patient, ()) for patient in linked.values()]
+    return [*(Candidate(patient, (matching.Reason.NUMBER,)) for patient in linked.values()), *likely.values()]
+
+
+def _found(match: list[Candidate]) -> Found:
+    if len(match) == 1 and not match[0].reasons:
+        return Found(linked=match[0].patient.pk)
+    why = ", ".join(reason.label for reason in match[0].reasons) if match else ""
+    return Found(candidates=[each.patient.pk for each in match], why=why)
 
 
 def named_alike(person: Person, patient: Patient) -> bool:
