@@ -18,6 +18,7 @@ class WaitlistConfig(AppConfig):
             models.Offer,
             models.Claim,
             models.OutreachPolicy,
+            models.ConsentLink,
             models.ConsentRecord,
             models.Message,
             models.Reply,

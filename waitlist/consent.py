@@ -101,6 +101,7 @@ def grant(
     *,
     source: str,
     wording_version: str = "",
+    statement: str = "",
     channel: str | None = None,
 ) -> ConsentRecord:
     """Record that the patient agreed to messages at one of their addresses."""
@@ -110,6 +111,7 @@ def grant(
         patient=patient,
         action=ConsentRecord.Action.GRANTED,
         wording_version=wording_version,
+        statement=statement,
         source=source,
         recorded_by=_who(),
         at=timezone.now(),

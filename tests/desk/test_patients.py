@@ -124,3 +124,30 @@ def test_the_ledger_itself_never_changes(maria: Client, practice: Practice) -> N
     assert maria.get("/admin/waitlist/consentrecord/add/").status_code == 403
     row.refresh_from_db()
     assert row.action == "granted"
+
+
+def test_consent_said_on_the_phone_is_recorded_by_two_keys(dana: Client, practice: Practice) -> None:
+    patient = factories.patient(consent=(), locations=[practice.riverside])
+    page = f"/admin/waitlist/consentrecord/add/?patient={patient.pk}"
+    number = patient.contact_points.get(system="phone")
+    spoken = f"/admin/waitlist/consentrecord/spoken/{patient.pk}/"
+    assert "Read this out: Harbor Family Practice may text you" in text_of(dana.get(page))
+    assert dana.get(spoken).status_code == 403
+    second = dana.post(spoken, {"number": str(number.pk)})
+    assert f"texts to {number.value}, spoken" in text_of(second)
+    assert not ConsentRecord.objects.filter(patient=patient).exists()
+    answer = dana.post(spoken, {"proof": second.context["proof"]})
+    assert said(dana, answer).startswith("Recorded: the patient agreed to texts")
+    assert ConsentRecord.objects.get(patient=patient).recorded_by == "dana"
+    assert dana.post(f"/admin/waitlist/consentrecord/spoken/{practice.their_patient.pk}/").status_code == 404
+
+
+def test_a_form_to_print_has_both_languages_a_code_and_no_name(dana: Client, practice: Practice) -> None:
+    paper = f"/admin/waitlist/consentrecord/paper/{practice.patient.pk}/"
+    assert dana.get(paper).status_code == 403
+    page = dana.post(paper).content.decode()
+    for words in ("Harbor Family Practice may text you", "Harbor Family Practice puede mandarle", "<svg"):
+        assert words in page
+    for secret in ("Alvarez", "Robin", "1980"):
+        assert secret not in page
+    assert " style=" not in page

@@ -1,5 +1,6 @@
 """The waitlist as rows."""
 
+from waitlist.models.consent_links import ConsentLink
 from waitlist.models.entries import EntryWindow, MatchKey, RequestLink, WaitlistEntry
 from waitlist.models.imports import ImportBatch, ImportRow
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
@@ -12,6 +13,7 @@ __all__ = [
     "CandidateVerdict",
     "Channel",
     "Claim",
+    "ConsentLink",
     "ConsentRecord",
     "EntryWindow",
     "ImportBatch",

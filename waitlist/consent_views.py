@@ -1,0 +1,46 @@
+"""The page behind the QR code of a consent form. It says the same to everybody who has the link."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from waitlist import consent_forms
+from waitlist.pages import content
+from waitlist.pages.shell import asked_for, back_to, dead_link, patient_page, render
+from waitlist.wording import language_of
+
+SHORTEST_PHONE = 10
+
+
+@patient_page("GET", "HEAD", "POST")
+def consent_page(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask for consent, or take it. Nothing on it tells whose form it is, nor whether what was written is right."""
+    link = consent_forms.find_link(token)
+    if link is None:
+        return dead_link(request, is_guess=True)
+    # Not in the patient's language: even that would tell something.
+    language = asked_for(request) or language_of(translation.get_language_from_request(request))
+    context = content.frame(language) | {"heading": _("May we text you about earlier appointments?")}
+    context["words"] = consent_forms.words(language)
+    if link.answered_at is not None:
+        return render("waitlist/consent_done.html", language, context | {"heading": _("Thank you")})
+    if request.method != "POST":
+        return render("waitlist/consent.html", language, context)
+    year, phone = request.POST.get("birth_year", "").strip(), request.POST.get("phone", "").strip()
+    problem = _problem(year, phone)
+    if problem:
+        return render(
+            "waitlist/consent.html", language, context | {"problem": problem, "year": year, "phone_typed": phone}
+        )
+    consent_forms.answer(link, year, phone, language)
+    return back_to(request, request.path)
+
+
+def _problem(year: str, phone: str) -> str:
+    """Return what is missing; whether it is right is not said."""
+    if not (len(year) == 4 and year.isascii() and year.isdigit()):
+        return "missing"
+    digits = sum(letter.isdigit() for letter in phone)
+    return "" if SHORTEST_PHONE <= digits <= 2 * SHORTEST_PHONE else "no_phone"
