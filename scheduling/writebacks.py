@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlation_id
+from scheduling import shadow
 from scheduling.models import Appointment, ExternalId, Opening, Source, Writeback
 from scheduling.records import AppointmentRecord
 from scheduling.story import tell
@@ -63,7 +64,9 @@ def _request(
     kind: str, appointment: Appointment, opening: Opening | None, slots: list[str], *, by_patient: bool = False
 ) -> Writeback:
     now = timezone.now()
-    writable = appointment.source.writable
+    # In shadow we write nothing, yet what a patient gives up must not stand in the EHR: staff see to it.
+    is_ours = not (kind == Writeback.Kind.CANCEL and shadow.is_on(appointment.source_id))
+    writable = appointment.source.writable and is_ours
     row = Writeback.objects.create(
         kind=kind,
         appointment=appointment,

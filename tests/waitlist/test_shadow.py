@@ -10,7 +10,7 @@ from django.utils import timezone
 from scheduling.models import Bookable, Opening, Writeback
 from tests import factories
 from tests.waitlist.conftest import Scene, steps
-from waitlist import claims, messages, shadow
+from waitlist import cancellations, claims, messages, shadow
 from waitlist.models import Claim, Message, Offer, ShadowOffer
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +132,11 @@ def test_messages_without_an_opening_wait_only_for_patients_known_to_shadow_alon
         message.save()
         decided[person.pk] = messages.may_send(message).action
     assert decided == {ours.pk: "wait", both.pk: "send"}
+
+
+def test_what_a_patient_gives_up_meanwhile_goes_to_staff(scene: Scene) -> None:
+    person = factories.patient(names=scene.source)
+    visit = scene.booked(person, hours=48, source=scene.source)
+    shadow.begin(scene.source)
+    cancellations.cancel_by_patient(visit)
+    assert Writeback.objects.get().status == Writeback.Status.BY_HAND

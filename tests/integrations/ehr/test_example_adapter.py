@@ -442,3 +442,20 @@ def test_a_declaration_cannot_promise_what_nothing_keeps(promise: dict[str, bool
     replace(adapter.DECLARATION, capabilities=plain, appointment=fields)
     with pytest.raises(ValueError, match=says):
         replace(adapter.DECLARATION, capabilities=replace(plain, **promise), appointment=fields)
+
+
+def test_its_past_is_listed_with_when_each_was_cancelled(desk: ElmDesk, connection: Connection) -> None:
+    book(desk, 502, patient=2, slot=4, state="off", reason="patient")
+    (page,) = connect(connection).history(start_of(3), start_of(4) + timedelta(minutes=1))
+    booked, cancelled = sorted(page.records, key=lambda each: each.external_id)
+    assert (booked.status, booked.cancelled_at) == ("booked", None)
+    assert (cancelled.status, cancelled.cancelled_at) == (
+        "cancelled",
+        datetime.fromisoformat(desk.rows["bookings"]["502"]["changed"]),
+    )
+    declaration = replace(
+        adapter.DECLARATION, capabilities=replace(adapter.DECLARATION.capabilities, lists_cancelled=False)
+    )
+    deaf = opener(declaration, read=adapter.read, free=adapter.free, write=adapter.write, many=adapter.many)(connection)
+    with pytest.raises(Rejected, match="does not list cancelled"):
+        list(deaf.history(start_of(3), start_of(4)))
