@@ -41,6 +41,7 @@ PAGES = {
     "messages": "/admin/waitlist/message/",
     "reply": "/admin/waitlist/reply/1/change/",
     "patient": "/admin/scheduling/patient/1/change/",
+    "thread": "/admin/patients/1/thread/",
     "events": "/admin/integrations/inboundevent/",
     "lists": "/admin/lists/",
     "words": "/admin/words/",

@@ -17,6 +17,14 @@ from scheduling.models import WorkItem
 from waitlist.models import Message, Offer, Reply
 
 MOST_IN_THREAD = 100
+#: How an outcome looks; those not named look as everywhere.
+TONES = {
+    Reply.Outcome.URGENT: "danger",
+    Reply.Outcome.WRONG_PERSON: "danger",
+    Reply.Outcome.STAFF: "wait",
+    Reply.Outcome.OPTED_OUT: "pause",
+    Reply.Outcome.CLAIMED: "ok",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,7 @@ class ReplyAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Understood as", ordering="outcome")
     def outcome_shown(self, row: Reply) -> str:
-        tones = {Reply.Outcome.URGENT: "danger", Reply.Outcome.STAFF: "wait", Reply.Outcome.CLAIMED: "ok"}
-        tones |= {Reply.Outcome.WRONG_PERSON: "danger", Reply.Outcome.OPTED_OUT: "pause"}
-        return state(row.outcome, row.get_outcome_display(), tones.get(Reply.Outcome(row.outcome), ""))
+        return state(row.outcome, row.get_outcome_display(), TONES.get(Reply.Outcome(row.outcome), ""))
 
     @admin.display(description="Read by the machine", ordering="handled_at")
     def handled(self, row: Reply) -> str:
@@ -93,12 +99,13 @@ def thread_of(reply: Reply, request: HttpRequest) -> list[Said]:
         for row in ours.order_by("-created_at")[:MOST_IN_THREAD]
     ]
     said += [
-        Said(row.received_at, True, _text(row), row.get_outcome_display())
+        Said(row.received_at, True, text_of_reply(row), row.get_outcome_display())
         for row in theirs.order_by("-received_at")[:MOST_IN_THREAD]
     ]
     return sorted(said, key=lambda each: each.at)
 
 
-def _text(row: Reply) -> str:
+def text_of_reply(row: Reply) -> str:
+    """Return what was written, with a word where there was none."""
     pictures = f" [{row.media_count} picture{'' if row.media_count == 1 else 's'}, not kept]" if row.media_count else ""
     return (row.body + pictures).strip() or "[empty message]"

@@ -1,0 +1,80 @@
+"""A patient's thread: both sides in order, in pages, of the person's own locations, each look on record."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.models import Location
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, text_of
+from waitlist.models import Message, Reply
+
+
+def write(practice: Practice, text: str, at: datetime, place: Location | None = None) -> Message:
+    contact = practice.patient.contact_points.filter(system="phone")[0]
+    return Message.objects.create(
+        kind="offer",
+        channel="sms",
+        body=text,
+        dedupe_key=text,
+        due_at=at,
+        sent_at=at,
+        status="delivered",
+        patient=practice.patient,
+        location=place or practice.riverside,
+        address=contact.value,
+        address_index=contact.address_index,
+    )
+
+
+def answer(practice: Practice, text: str, at: datetime, *, is_known: bool = True) -> Reply:
+    contact = practice.patient.contact_points.filter(system="phone")[0]
+    return Reply.objects.create(
+        carrier_id=text,
+        body=text,
+        received_at=at,
+        outcome="staff",
+        patient=practice.patient if is_known else None,
+        address=contact.value,
+        address_index=contact.address_index,
+    )
+
+
+def test_both_sides_stand_in_order_and_only_what_one_may_see(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    answer(practice, "Second words", now - timedelta(hours=2))
+    write(practice, "First words", now - timedelta(hours=3))
+    write(practice, "Lakeview words", now - timedelta(hours=1), practice.lakeview)
+    answer(practice, "Third words", now, is_known=False)
+    page = f"/admin/patients/{practice.patient.pk}/thread/"
+    shown = text_of(dana.get(page))
+    assert [word for word in ("First", "Second", "Third") if f"{word} words" in shown] == ["First", "Second", "Third"]
+    assert shown.index("First words") < shown.index("Second words") < shown.index("Third words")
+    assert "from their number, perhaps somebody else" in shown
+    assert "delivered" in shown
+    assert "Lakeview words" not in shown
+    assert records("view", reason="messages") == [("scheduling.patient", str(practice.patient.pk))]
+    assert page in dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/").content.decode()
+    reply = Reply.objects.get(carrier_id="Second words")
+    assert page in dana.get(f"/admin/waitlist/reply/{reply.pk}/change/").content.decode()
+
+
+def test_another_locations_patient_has_no_thread_here(dana: Client, practice: Practice) -> None:
+    assert dana.get(f"/admin/patients/{practice.their_patient.pk}/thread/").status_code == 404
+    assert records("denied") == [("scheduling.patient", str(practice.their_patient.pk))]
+    assert "Nothing was written yet." in text_of(dana.get(f"/admin/patients/{practice.patient.pk}/thread/"))
+
+
+def test_a_long_thread_comes_in_pages_the_newest_first(dana: Client, practice: Practice) -> None:
+    start = timezone.now() - timedelta(days=3)
+    for number in range(51):
+        write(practice, f"words-{number:02}.", start + timedelta(minutes=number))
+    page = f"/admin/patients/{practice.patient.pk}/thread/"
+    newest, oldest = text_of(dana.get(page)), text_of(dana.get(f"{page}?page=2"))
+    assert "words-50." in newest
+    assert "words-00." not in newest
+    assert "words-00." in oldest
+    assert "words-01." not in oldest
