@@ -85,8 +85,12 @@ class CodeBook:
         self._seen[key] += 1
         self._displays.setdefault(key, display)
 
+    @cached_property
+    def _differ_by_location(self) -> bool:
+        return self.meanings.differ_by_location
+
     def _place(self, location: str) -> int | None:
-        if not location or not self.meanings.differ_by_location:
+        if not location or not self._differ_by_location:
             return None
         if location not in self._places:
             names = ExternalId.objects.filter(

@@ -128,7 +128,9 @@ class Meanings:
         """Return what is mapped now, in one query."""
         rows = CodeMapping.objects.filter(connection=connection, state=CodeMapping.State.MAPPED)
         columns = rows.values_list("domain", "system", "code", "location_id", "target")
-        targets = {(Key(domain, system, code), place): target for domain, system, code, place, target in columns}
+        targets: dict[tuple[Key, int | None], str] = {
+            (Key(domain, system, code), place): target for domain, system, code, place, target in columns
+        }
         return cls(targets, connection.missing_reason)
 
     def changed(self, key: Key, location_id: int | None, target: str) -> Meanings:

@@ -18,7 +18,7 @@ from audit.log import record
 from audit.models import AccessRecord
 from config.desk.lines import connection_line
 from config.desk.rights import require
-from integrations import switches
+from integrations import discovered, switches
 from integrations.ehr import checking, event_stream, history, load_requests, signing_keys
 from integrations.ehr.gateway import Finding, GatewayError
 from integrations.ehr.progress import progress_of
@@ -53,7 +53,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
     require(request, VIEW)
     row = fetch_connection(pk)
     now = timezone.now()
-    unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED)
+    unmapped = discovered.unmapped(row)
     context = {
         **admin.site.each_context(request),
         "title": f"Connect {row.source.name}",
@@ -69,12 +69,12 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "subscriptions": row.subscriptions.order_by("pk"),
         "may_subscribe": _may_subscribe(row),
         "has_webhook_secret": bool(row.webhook_secrets),
-        "unmapped": unmapped.count(),
+        "unmapped": unmapped.total(),
         **_load_of(row),
         **_history_of(row),
         "clinicians": going_live.readiness(row.source),
-        "unmapped_types": unmapped.filter(domain=CodeMapping.Domain.TYPE).count(),
-        "unmapped_reasons": unmapped.filter(domain=CodeMapping.Domain.REASON).count(),
+        "unmapped_types": unmapped[CodeMapping.Domain.TYPE],
+        "unmapped_reasons": unmapped[CodeMapping.Domain.REASON],
         "may_change": request.user.has_perm(CHANGE),
         "may_operate": request.user.has_perm(OPERATE),
         "may_go_live": request.user.has_perm("scheduling.change_bookable"),

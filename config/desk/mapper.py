@@ -15,7 +15,7 @@ from config.desk.rights import require
 from integrations import discovered, mapping, mapping_effects
 from integrations.meanings import Domain
 from integrations.models import CodeChange, CodeMapping, Connection
-from scheduling.models import Location
+from scheduling.models import Location, Opening
 
 VIEW, CHANGE = "integrations.view_codemapping", "integrations.change_codemapping"
 KINDS = {
@@ -40,6 +40,7 @@ def mapper_view(request: HttpRequest, pk: int) -> HttpResponse:
         **_frame(request, row, domain),
         "kinds": [(kind, title, waiting[kind]) for kind, title in KINDS.items()],
         "lines": lines,
+        "within_reach": _within_reach(request, [pk for line in lines for pk in line.holds]),
         "unmapped": [line for line in lines if not line.is_mapped],
         "names": names_of(domain).items(),
         "holds": HOLDS.get(domain, ""),
@@ -101,6 +102,14 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
     else:
         messages.warning(request, "Nothing was changed: somebody changed this code meanwhile. Look at it again.")
     return _back(row, domain)
+
+
+def _within_reach(request: HttpRequest, opening_ids: list[int]) -> set[int]:
+    """Return which openings the person may open."""
+    if not request.user.has_perm("scheduling.view_opening"):
+        return set()
+    seen = Opening.objects.for_user(request.user).filter(pk__in=opening_ids)
+    return set(seen.values_list("pk", flat=True))
 
 
 def _domain(text: str) -> Domain:

@@ -18,9 +18,9 @@ from audit.log import record
 from audit.models import AccessRecord
 from config.desk.lines import SystemLine, carrier_line, connection_line, worker_line
 from config.desk.rights import require
-from integrations import performance, switches
+from integrations import discovered, performance, switches
 from integrations.ehr import freshness, pace
-from integrations.models import AccessToken, CarrierState, CodeMapping, Connection, InboundEvent, RefusedCall
+from integrations.models import AccessToken, CarrierState, Connection, InboundEvent, RefusedCall
 from integrations.performance import Performance
 from scheduling.models import Writeback
 from waitlist.models import Message
@@ -81,7 +81,7 @@ def status_view(request: HttpRequest) -> HttpResponse:
 
 
 def _row(row: Connection, now: datetime) -> ConnectionRow:
-    unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED).count()
+    unmapped = discovered.unmapped(row).total()
     token = AccessToken.objects.filter(connection=row, expires_at__gt=now).first()
     return ConnectionRow(
         row,

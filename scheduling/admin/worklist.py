@@ -283,7 +283,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
 
 def _note_of(item: WorkItem) -> CancellationNote | None:
     """Return what the EHR says in words of why the item's time was freed."""
-    if item.kind != "opening.reason" or item.opening is None:
+    if item.kind != "opening.reason" or item.opening is None or item.opening.freed_by_id is None:
         return None
     notes = CancellationNote.objects.select_related("appointment__patient")
     return notes.filter(appointment_id=item.opening.freed_by_id).first()

@@ -12,7 +12,16 @@ from django.conf import settings
 LAYERS = ("audit", "scheduling", "waitlist", "integrations", "config")
 #: By which workers share rows and know when to look again: they say nothing of a patient, an offer or a booking.
 SHARING = frozenset(
-    {"attempts", "attention_due_at", "check_due_at", "check_lease_until", "chase_at", "claim_serial", "due_at"}
+    {
+        "apply_due_at",
+        "attempts",
+        "attention_due_at",
+        "check_due_at",
+        "check_lease_until",
+        "chase_at",
+        "claim_serial",
+        "due_at",
+    }
     | {"lease_until", "last_seen_at", "sent_at", "times_seen"}
 )
 #: When an EHR was last asked, since when it fails, until when nobody asks it: each call is a record of its own.
