@@ -1,0 +1,120 @@
+"""Records of the EHR that may be one person are put to a person, once; none is merged by the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from scheduling import bulk_people, reviews
+from scheduling.matching import Reason
+from scheduling.models import Patient, PatientMerge, PatientReview, Source, WorkItem
+from scheduling.patients import apply_patient
+from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+MRN = "urn:example:mrn"
+Take = Callable[[Source, PatientRecord], Any]
+
+
+def record(external: str, number: str, given: str = "Ana", **fields: Any) -> PatientRecord:
+    plain: dict[str, Any] = {
+        "external_id": external,
+        "version": "1",
+        "given_name": given,
+        "family_name": "De la Cruz",
+        "birth_date": date(1984, 7, 9),
+        "identifiers": (IdentifierRecord(MRN, number, "MR"),),
+        "contacts": (ContactRecord("phone", "+12125550101", "mobile", 1),),
+    }
+    return PatientRecord(**plain | fields)
+
+
+def singly(source: Source, each: PatientRecord) -> Patient:
+    return apply_patient(source, each, timezone.now())
+
+
+def in_bulk(source: Source, each: PatientRecord) -> None:
+    assert bulk_people.load_patients(source, [each], timezone.now()) == []
+
+
+@pytest.mark.parametrize("take", [singly, in_bulk])
+@pytest.mark.parametrize(
+    ("given", "fields", "is_asked"),
+    [
+        ("Ana", {}, True),  # perhaps entered twice
+        ("Álvaro", {}, True),  # twins whose names begin alike: only a person can tell
+        ("Bella", {}, False),  # twins with names of their own
+        ("Ana", {"birth_date": date(1984, 9, 7)}, False),
+        ("Ana", {"birth_date": None}, False),
+        ("", {}, False),
+        ("Ana", {"active": False}, False),
+    ],
+)
+def test_a_new_record_that_resembles_another_is_asked_about(
+    take: Take, given: str, fields: dict[str, Any], is_asked: bool
+) -> None:
+    source = factories.source()
+    take(source, record("p-1", "M1"))
+    take(source, record("p-2", "M2", given, **fields))
+    assert PatientReview.objects.count() == is_asked
+    assert WorkItem.objects.filter(kind="patient.reviews").count() == is_asked
+    assert (Patient.objects.count(), PatientMerge.objects.count()) == (2, 0)
+
+
+def test_two_on_one_page_are_asked_about_once_however_often_they_are_read() -> None:
+    source = factories.source()
+    both = [record("p-1", "M1"), record("p-2", "M2")]
+    assert bulk_people.load_patients(source, both, timezone.now()) == []
+    assert PatientReview.objects.get().reasons == [str(Reason.BIRTH_DATE_AND_NAMES)]
+    for each in both:
+        singly(source, record(each.external_id, each.identifiers[0].value, version="2"))
+    assert PatientReview.objects.count() == 1
+
+
+def test_a_page_of_any_length_takes_one_query_more(django_assert_num_queries: Any) -> None:
+    new = [factories.patient(phone=None, email=None) for _ in range(30)]
+    with django_assert_num_queries(1):
+        assert reviews.look_around_in_bulk(new) == 0
+
+
+def test_a_name_changed_by_marriage_on_the_same_record_is_no_question() -> None:
+    source = factories.source()
+    singly(source, record("p-1", "M1"))
+    patient = singly(source, record("p-1", "M1", family_name="Okafor", version="2"))
+    assert (patient.family_name, PatientReview.objects.count(), Patient.objects.count()) == ("Okafor", 0, 1)
+
+
+def test_a_second_record_under_the_new_name_with_the_same_number_is_a_question() -> None:
+    source = factories.source()
+    first = singly(source, record("p-1", "M1"))
+    second = singly(source, record("p-2", "M1", family_name="Okafor"))
+    review = PatientReview.objects.get()
+    assert (review.patient, review.other) == (first, second)
+    assert {Reason.NUMBER, Reason.OTHER_FAMILY_NAME} <= set(review.reasons)
+    assert second.replaced_by is None
+
+
+def test_the_ehrs_own_merge_answers_the_question() -> None:
+    source = factories.source()
+    first = singly(source, record("p-1", "M1"))
+    singly(source, record("p-2", "M2"))
+    replaced = singly(source, record("p-2", "M2", version="2", replaced_by="p-1"))
+    assert (replaced.replaced_by, PatientReview.objects.get().state) == (first, "same")
+    assert not WorkItem.objects.filter(status="open").exists()
+
+
+def test_a_record_replaced_by_another_one_than_before_follows_the_new_one() -> None:
+    source = factories.source()
+    singly(source, record("p-1", "M1"))
+    third = singly(source, record("p-3", "M3", "Zoe"))
+    singly(source, record("p-2", "M2", replaced_by="p-1"))
+    replaced = singly(source, record("p-2", "M2", version="2", replaced_by="p-3"))
+    assert replaced.replaced_by == third
+    assert [merge.kept_id for merge in PatientMerge.objects.filter(undone_at=None)] == [third.pk]
+    assert PatientMerge.objects.count() == 2
