@@ -60,6 +60,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_outreachpolicy",
             "view_messagetemplate",
         ),
+        "integrations": ("view_difference", "change_difference", "view_reconciliation"),
     },
     INTEGRATION_ADMIN: {
         "scheduling": (
@@ -87,6 +88,9 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_connection",
             "change_connection",
             "operate_connection",
+            "view_difference",
+            "change_difference",
+            "view_reconciliation",
             "view_codemapping",
             "change_codemapping",
             "view_fieldmapping",

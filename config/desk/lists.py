@@ -61,6 +61,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "Source": "each EHR by name, and whether it is written to",
         "CodeMapping": "what the EHR’s codes mean here; each leads to the mapper",
         "InboundEvent": "what the EHR sent",
+        "Difference": "where its calendar and ours differed, and what was decided",
+        "Reconciliation": "the nightly comparisons of the two calendars",
         "ApiCall": "each call to the EHR and the carriers",
         "RefusedCall": "calls to us that were turned away",
         "CarrierState": "how texts and e-mails fare",

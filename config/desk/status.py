@@ -19,8 +19,16 @@ from audit.models import AccessRecord
 from config.desk.lines import SystemLine, carrier_line, connection_line, worker_line
 from config.desk.rights import require
 from integrations import discovered, performance, switches
-from integrations.ehr import freshness, pace
-from integrations.models import AccessToken, CarrierState, Connection, InboundEvent, RefusedCall
+from integrations.ehr import freshness, pace, reconcile
+from integrations.models import (
+    AccessToken,
+    CarrierState,
+    Connection,
+    Difference,
+    InboundEvent,
+    Reconciliation,
+    RefusedCall,
+)
 from integrations.performance import Performance
 from scheduling.models import Writeback
 from waitlist.models import Message
@@ -58,6 +66,8 @@ class ConnectionRow:
     token_until: datetime | None
     limit_used_percent: int | None
     as_of: datetime | None
+    compared: Reconciliation | None
+    differ: int
     paces: list[tuple[str, str]]
 
 
@@ -95,6 +105,8 @@ def _row(row: Connection, now: datetime) -> ConnectionRow:
         token_until=token.expires_at if token else None,
         limit_used_percent=pace.used_percent(row.pk, row.calls_per_minute),
         as_of=freshness.as_of(row),
+        compared=Reconciliation.objects.filter(connection=row, ended_at__isnull=False).order_by("-pk").first(),
+        differ=row.differences.filter(state__in=Difference.WAITING).count(),
         paces=_paces(row),
     )
 
@@ -171,4 +183,13 @@ def _sync(row: Connection, now: datetime) -> tuple[str, str]:
     return f"{row.source.name} is read within a few seconds.", AccessRecord.Action.CALL
 
 
-_STEPS = {"pause": _pause, "resume": _resume, "sync": _sync}
+def _compare(row: Connection, now: datetime) -> tuple[str, str]:
+    if not reconcile.ask(row, now):
+        return f"Nothing changed: {row.source.name} is {row.get_state_display()}, or was never loaded.", ""
+    return (
+        f"{row.source.name} is compared with our calendar now. What differs is listed for you.",
+        AccessRecord.Action.CALL,
+    )
+
+
+_STEPS = {"pause": _pause, "resume": _resume, "sync": _sync, "compare": _compare}

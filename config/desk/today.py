@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from config.desk.lines import system_lines
-from integrations.models import InboundEvent
+from integrations.models import Difference, InboundEvent
 from scheduling.admin import viewing
 from scheduling.models import Opening, Patient, PatientReview, Practice, WorkItem, Writeback
 from waitlist.models import Claim, Message, Offer, Reply, WaitlistEntry
@@ -188,6 +188,9 @@ def figures(user: User) -> list[Figure]:
         rows = model.objects.all()
         number = (rows.for_user(user) if hasattr(rows, "for_user") else rows).filter(**filters).count()
         found.append(Figure(label, number, _list_of(model, filters), tone))
+    if user.has_perm("integrations.view_difference"):  # type: ignore[union-attr]
+        waiting = Difference.objects.for_user(user).filter(state__in=Difference.WAITING).count()
+        found.append(Figure("differ from the EHR", waiting, reverse("admin:desk_differences"), "wait"))
     return found
 
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 
 from config.desk import (
     connecting,
+    differences,
     fields_page,
     launch,
     lists,
@@ -39,6 +40,8 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("openings/<int:pk>/choose/", opening_page.choose_view, "desk_opening_choose"),
         ("openings/<int:pk>/why-not/<int:entry_id>/", opening_page.why_not_view, "desk_opening_why_not"),
         ("openings/<int:pk>/do/<slug:step>/", opening_steps.step_view, "desk_opening_step"),
+        ("differences/", differences.page_view, "desk_differences"),
+        ("differences/decide/", differences.decide_view, "desk_differences_decide"),
         ("status/", status.status_view, "desk_status"),
         ("status/<int:pk>/<slug:step>/", status.step_view, "desk_status_step"),
         ("connections/<int:pk>/", connecting.page_view, "desk_connecting"),

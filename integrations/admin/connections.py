@@ -140,6 +140,8 @@ class ConnectionAdmin(ScopedAdmin):
                     "calls_per_minute",
                     "poll_minutes",
                     "poll_overlap_minutes",
+                    "reconcile_hour",
+                    "reconcile_days",
                     "missing_reason",
                     "silence_minutes",
                     "settle_seconds",

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils import timezone
 
+from integrations.models import Difference
 from scheduling.models import (
     Appointment,
     Block,
@@ -55,6 +56,20 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
         offer,
         Bookable.objects.get(location=place),
         Block.objects.create(provider=practice.chen, location=place, start=now, end=now + timedelta(hours=1)),
+        Difference.objects.create(
+            connection=practice.connection,
+            subject=f"ext:{appointment.pk}",
+            kind="differs",
+            fields=["status"],
+            ehr_says={"status": "cancelled"},
+            we_hold={"status": "booked"},
+            appointment=appointment,
+            patient=patient,
+            location=place,
+            start=appointment.start,
+            found_at=now,
+            seen_at=now,
+        ),
         Writeback.objects.create(
             kind="create",
             appointment=appointment,

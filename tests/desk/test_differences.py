@@ -1,0 +1,134 @@
+"""The page of differences: both sides, three buttons with their reasons, many at once, each location its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from integrations.models import Connection, Difference, Reconciliation
+from scheduling.models import ExternalId, Location, Patient
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, said, text_of
+
+PAGE = "/admin/differences/"
+DECIDE = f"{PAGE}decide/"
+
+
+def difference(practice: Practice, patient: Patient, place: Location, **fields: Any) -> Difference:
+    start = timezone.now().replace(minute=0, second=0, microsecond=0) + timedelta(days=2)
+    appointment = factories.appointment(patient, practice.chen, place, start=start, source=practice.source)
+    held = {
+        "status": "booked",
+        "start": start.isoformat(),
+        "end": (start + timedelta(minutes=30)).isoformat(),
+        "provider": "prov-1",
+    }
+    values = {
+        "kind": "differs",
+        "fields": ["status"],
+        "ehr_says": {**held, "status": "cancelled"},
+        "we_hold": held,
+        "appointment": appointment,
+        "start": start,
+        **fields,
+    }
+    return Difference.objects.create(
+        connection=practice.connection,
+        subject=f"ext:{appointment.pk}",
+        patient=patient,
+        location=place,
+        found_at=timezone.now(),
+        seen_at=timezone.now(),
+        **values,
+    )
+
+
+@pytest.fixture
+def mine(practice: Practice) -> Difference:
+    factories.external_id(practice.source, ExternalId.Kind.PROVIDER, practice.chen, "prov-1")
+    return difference(practice, practice.patient, practice.riverside)
+
+
+@pytest.fixture
+def theirs(practice: Practice) -> Difference:
+    return difference(practice, practice.their_patient, practice.lakeview)
+
+
+def test_both_sides_stand_side_by_side_and_a_button_that_cannot_be_pressed_says_why(
+    dana: Client, practice: Practice, mine: Difference, theirs: Difference
+) -> None:
+    words = text_of(dana.get(PAGE))
+    assert "Robin Alvarez" in words
+    assert "Elsewhere" not in words
+    assert words.count("Dr. Mei Chen") == 2
+    assert "Offer the freed time" in words
+    assert "Ours cannot be sent: It is the EHR's own appointment" in words
+    assert records("list")
+
+
+def test_nothing_to_decide_says_what_to_do(dana: Client, practice: Practice) -> None:
+    assert "The two calendars agree. The next days are compared each night." in text_of(dana.get(PAGE))
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_one_is_taken_and_freed_time_is_offered_only_where_it_is_ticked(
+    dana: Client, mine: Difference, opens: bool
+) -> None:
+    answer = dana.post(DECIDE, {"choice": f"take:{mine.pk}", **({"open": [mine.pk]} if opens else {})})
+    expected = "Freed time of 1 is offered." if opens else "No time is offered."
+    assert said(dana, answer) == f"1 appointment is being taken over: the EHR is asked anew. {expected}"
+    mine.refresh_from_db()
+    assert (mine.state, mine.opens_time, mine.decided_by) == ("taking", opens, "dana")
+    assert "being taken over" in text_of(dana.get(PAGE))
+
+
+def test_many_are_left_at_once_and_a_second_choice_comes_too_late(
+    dana: Client, practice: Practice, mine: Difference
+) -> None:
+    other = difference(practice, practice.patient, practice.riverside)
+    answer = dana.post(DECIDE, {"choice": "leave", "pick": [mine.pk, other.pk]})
+    assert said(dana, answer) == "2 appointments are left as it is, until one side changes."
+    assert set(Difference.objects.values_list("state", flat=True)) == {"left"}
+    late = dana.post(DECIDE, {"choice": "take", "pick": [mine.pk]})
+    assert said(dana, late) == "Nothing changed: somebody else has decided it, or it is no more."
+    assert "Nothing changed: tick at least one row" in said(dana, dana.post(DECIDE, {"choice": "leave"}))
+
+
+def test_another_locations_are_neither_shown_nor_decided(dana: Client, theirs: Difference) -> None:
+    assert dana.post(DECIDE, {"choice": f"leave:{theirs.pk}"}).status_code == 404
+    theirs.refresh_from_db()
+    assert theirs.state == "open"
+    assert records("denied") == [("integrations.difference", str(theirs.pk))]
+
+
+def test_the_counts_of_last_night_stand_on_today_and_sync_status_each_with_its_list(
+    ira: Client, dana: Client, practice: Practice, mine: Difference
+) -> None:
+    now = timezone.now()
+    Reconciliation.objects.create(
+        connection=practice.connection, began_at=now, ended_at=now, until=now, compared=1204, differing=3, missed=2
+    )
+    status = ira.get("/admin/status/")
+    assert "1204 compared , 3 differ , 1 to decide" in text_of(status)
+    assert 'href="/admin/differences/"' in status.content.decode()
+    today = dana.get("/admin/")
+    assert "1 differ from the EHR" in text_of(today)
+    assert 'href="/admin/differences/"' in today.content.decode()
+    assert "1204 compared, 3 differ, 2 of them without any event that told us" in text_of(dana.get(PAGE))
+
+
+def test_whoever_runs_the_connection_compares_now_and_nobody_else(
+    ira: Client, dana: Client, practice: Practice
+) -> None:
+    address = f"/admin/status/{practice.connection.pk}/compare/"
+    assert dana.post(address).status_code == 403
+    assert Connection.objects.get().reconcile_due_at is None
+    assert said(ira, ira.post(address)) == (
+        f"{practice.source.name} is compared with our calendar now. What differs is listed for you."
+    )
+    assert Connection.objects.get().reconcile_due_at is not None
