@@ -26,10 +26,10 @@ pytestmark = pytest.mark.django_db
 class Practice:
     """The sandbox's small clinic, loaded here, and a yes to its first free slot."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, **fields: Any) -> None:
         sandbox.small_clinic()
         self.sandbox = sandbox
-        self.connection = sandbox.connect(settle_seconds=0)
+        self.connection = sandbox.connect(settle_seconds=0, **fields)
         load.load(self.connection.pk)
         self.connection.refresh_from_db()
         provider = Provider.objects.get(name__contains="Ana")
