@@ -90,7 +90,7 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
             version=record.version,
             fetched_at=fetched_at,
         )
-    _keep_search_tokens(patient)
+    keep_search_tokens(patient)
     if patient.replaced_by_id is not None:
         reviews.settle_for(patient)
     elif external is None:
@@ -136,7 +136,7 @@ def ours(source: Source) -> frozenset[str]:
 
 def _unread(record: PatientRecord) -> set[str]:
     """Return the columns that are left as they are, an index with what it is made of."""
-    indexes = {"family_name": "family_index", "birth_date": "birth_date_index"}
+    indexes = {"family_name": "family_index", "birth_date": "birth_date_index", "language": "language_code"}
     return {*record.unread, *(indexes[field] for field in record.unread & indexes.keys())}
 
 
@@ -194,7 +194,8 @@ def name_tokens(patient: Patient) -> set[str]:
     return set(prefix_tokens(f"{patient.given_name} {patient.preferred_name} {patient.family_name}", _NAMES))
 
 
-def _keep_search_tokens(patient: Patient) -> None:
+def keep_search_tokens(patient: Patient) -> None:
+    """Have the patient found by the names they have now."""
     wanted = name_tokens(patient)
     held = set(patient.search_tokens.values_list("token", flat=True))
     if held - wanted:

@@ -11,7 +11,9 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from config.desk.patient_sync import PatientSync, sync_of
 from scheduling.admin import display, search
+from scheduling.models import Patient
 
 register = template.Library()
 
@@ -30,6 +32,12 @@ _CELL = re.compile(r"^<(td|th)\b")
 def slot(start: datetime, end: datetime, zone: Any = None) -> str:
     """Return an appointment's time in ``zone``."""
     return display.slot(start, end, zone)
+
+
+@register.simple_tag(takes_context=True)
+def patient_sync(context: template.Context, patient: Patient) -> PatientSync:
+    """Return when a patient was last read from the EHR, what waits and what failed."""
+    return sync_of(patient, context["request"].user)
 
 
 @register.simple_tag

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from scheduling import own_details
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
 from scheduling.models import ContactPoint, Patient, PatientIdentifier
 from scheduling.patients import request_attention
+
+LANGUAGES = [("", "not said: English"), ("en", "English"), ("es", "Spanish")]
+#: The form's fields of each column that the practice may own.
+PARTS = {
+    "preferred_name": ("preferred_name",),
+    "language": ("language",),
+    "address": ("address",),
+    "emergency_contact": ("emergency_name", "emergency_relation", "emergency_phone"),
+}
 
 
 class _EhrOwned(admin.TabularInline[Any, Patient]):
@@ -55,10 +66,54 @@ class IdentifierInline(_EhrOwned):
     fields = ("type_code", "value", "system", "source")
 
 
+class PatientForm(forms.ModelForm[Patient]):
+    """What the practice decides, and those details that it took over from the EHR."""
+
+    preferred_name = forms.CharField(max_length=200, required=False)
+    language = forms.ChoiceField(choices=LANGUAGES, required=False)
+    address = forms.CharField(max_length=300, required=False, widget=forms.TextInput(attrs={"class": "vTextField"}))
+    emergency_name = forms.CharField(label="Emergency contact", max_length=200, required=False)
+    emergency_relation = forms.CharField(label="Their relation", max_length=80, required=False)
+    emergency_phone = forms.CharField(label="Their phone", max_length=40, required=False)
+
+    class Meta:
+        model = Patient
+        fields = ("restricted", "established")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.owned = own_details.owned(self.instance) if self.instance.pk else frozenset()
+        for column, names in PARTS.items():
+            for name in names if column not in self.owned else ():
+                self.fields.pop(name, None)
+        if (spoken := self.instance.language) and "language" in self.fields:
+            known = dict(LANGUAGES)
+            self.fields["language"].choices = [*LANGUAGES, *([] if spoken in known else [(spoken, spoken)])]  # type: ignore[attr-defined]
+        held = self.instance.emergency_contact or {}
+        told = {name: held.get(name.removeprefix("emergency_"), "") for name in PARTS["emergency_contact"]}
+        told |= {name: getattr(self.instance, name) or "" for name in ("preferred_name", "language", "address")}
+        self.initial = {**self.initial, **told}
+
+    def entered(self) -> dict[str, Any]:
+        """Return the details that the practice owns, as they are to be kept."""
+        told = {name: self.cleaned_data[name] for name in self.owned if name in ("preferred_name", "language")}
+        if "address" in self.owned:
+            told["address"] = self.cleaned_data["address"] or None
+        if "emergency_contact" in self.owned:
+            names = PARTS["emergency_contact"]
+            contact = {name.removeprefix("emergency_"): self.cleaned_data[name] for name in names}
+            told["emergency_contact"] = contact if any(contact.values()) else None
+        return told
+
+
 @admin.register(Patient)
 class PatientAdmin(ScopedAdmin):
-    """The EHR owns name, birth date and contacts; the practice owns ``restricted`` and ``established``."""
+    """The EHR owns legal name, birth date and contacts, the practice ``restricted`` and ``established``.
 
+    The rest is the EHR's until the practice takes it over, connection by connection.
+    """
+
+    form = PatientForm
     patients_in = ("",)
     finds_patients = "pk"
     list_display = ("name", "born", "language_shown", "may_be_offered_shown", "seen_before")
@@ -73,7 +128,10 @@ class PatientAdmin(ScopedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "born", "spoken", "places", "may_be_offered_shown")}),
         ("What the practice decides", {"fields": ("restricted", "established")}),
-        ("What the EHR says", {"fields": ("lives", "emergency", "portal", "standing", "replaced_by", "updated")}),
+        (
+            "What the EHR says",
+            {"fields": ("legal", "lives", "emergency", "portal", "standing", "replaced_by", "updated")},
+        ),
     )
     readonly_fields = (
         "name",
@@ -81,6 +139,7 @@ class PatientAdmin(ScopedAdmin):
         "spoken",
         "places",
         "may_be_offered_shown",
+        "legal",
         "lives",
         "emergency",
         "portal",
@@ -100,9 +159,27 @@ class PatientAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).order_by("-pk")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        owned = own_details.owned(obj) if obj else frozenset()
+        named, (title, decides), (said, told) = self.fieldsets
+        entered = tuple(name for column, names in PARTS.items() if column in owned for name in names)
+        shown = {"address": "lives", "emergency_contact": "emergency"}
+        hidden = {shown[column] for column in owned & shown.keys()}
+        return (
+            named,
+            (title, {"fields": (*decides["fields"], *entered)}),
+            (said, {"fields": tuple(name for name in told["fields"] if name not in hidden)}),
+        )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        # The form knows its fields by itself; Django would look for all of them on the model.
+        return super().get_form(request, obj, change, **{**kwargs, "fields": PatientForm.Meta.fields})
+
     def save_model(self, request: HttpRequest, obj: Patient, form: Any, change: bool) -> None:
         """A record that was closed or freed by hand changes what is out to the patient, too."""
-        super().save_model(request, obj, form, change)
+        # Only what the practice decides is written: the EHR may be telling us something of the rest meanwhile.
+        obj.save(update_fields=["restricted", "established", "updated_at"])
+        own_details.enter(obj, form.entered())
         request_attention(obj)
 
     @admin.display(description="Name")
@@ -147,6 +224,10 @@ class PatientAdmin(ScopedAdmin):
             else "inactive in the EHR"
         )
         return state("no", f"no: {why}", "pause")
+
+    @admin.display(description="Legal name")
+    def legal(self, row: Patient) -> str:
+        return format_html("<bdi>{}</bdi>", " ".join(f"{row.given_name} {row.family_name}".split()) or "not known")
 
     @admin.display(description="Address")
     def lives(self, row: Patient) -> str:

@@ -6,9 +6,13 @@ from datetime import date
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from integrations.models import InboundEvent
+from scheduling import own_details
 from scheduling.admin import search
-from scheduling.models import Patient
+from scheduling.models import ExternalId, Patient, Source, Writeback
+from scheduling.patients import find_patients
 from tests import factories
 from tests.desk.conftest import Practice, can_be_found
 from tests.desk.pages import records, said, text_of
@@ -16,6 +20,9 @@ from waitlist import consent
 from waitlist.models import ConsentRecord
 
 LIST = "/admin/scheduling/patient/"
+NO_ROWS = {
+    f"{prefix}-{name}": 0 for prefix in ("contact_points", "identifiers") for name in ("TOTAL_FORMS", "INITIAL_FORMS")
+}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,7 @@ def test_the_page_shows_what_the_ehr_says_and_is_on_record(dana: Client, practic
     words = text_of(dana.get(f"{LIST}{practice.patient.pk}/change/"))
     assert "Name: Robin Alvarez Born: Jan 1, 1980" in words
     assert "May be offered times: yes" in words
+    assert "Legal name: Robin Alvarez" in words
     assert practice.patient.contact_points.all()[0].value in words
     assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
 
@@ -80,11 +88,7 @@ def test_the_practice_restricts_a_patient_and_the_ehrs_part_stays(dana: Client, 
         "established": "on",
         "family_name": "Forged",
         "active": "",
-        **{
-            f"{prefix}-{name}": 0
-            for prefix in ("contact_points", "identifiers")
-            for name in ("TOTAL_FORMS", "INITIAL_FORMS")
-        },
+        **NO_ROWS,
     }
     dana.post(f"{LIST}{practice.patient.pk}/change/", forms)
     row = Patient.objects.get(pk=practice.patient.pk)
@@ -151,3 +155,56 @@ def test_a_form_to_print_has_both_languages_a_code_and_no_name(dana: Client, pra
     for secret in ("Alvarez", "Robin", "1980"):
         assert secret not in page
     assert " style=" not in page
+
+
+def test_what_the_practice_owns_is_entered_on_the_patients_page(dana: Client, practice: Practice) -> None:
+    page = f"{LIST}{practice.patient.pk}/change/"
+    assert 'name="preferred_name"' not in dana.get(page).content.decode()
+    Source.objects.update(practice_owns=["preferred_name", "address", "emergency_contact"])
+    told = {
+        "established": "on",
+        "preferred_name": "Bobbie",
+        "address": "1 Elm St",
+        "emergency_name": "Ana",
+        "emergency_phone": "+12125550109",
+        "language": "es",
+        "family_name": "Other",
+        **NO_ROWS,
+    }
+
+    assert dana.post(page, told).status_code == 302
+
+    row = Patient.objects.get(pk=practice.patient.pk)
+    assert (row.preferred_name, row.address) == ("Bobbie", "1 Elm St")
+    assert row.emergency_contact == {"name": "Ana", "relation": "", "phone": "+12125550109"}
+    # What the EHR owns is not taken, whoever asks.
+    assert (row.language, row.family_name) == ("", "Alvarez")
+    assert list(find_patients("bobbie", Patient.objects.all())) == [row]
+    with pytest.raises(ValueError, match="the EHR owns it"):
+        own_details.enter(row, {"language": "es"})
+
+
+def test_a_patients_page_says_when_it_was_read_what_waits_and_what_failed(dana: Client, practice: Practice) -> None:
+    page = f"{LIST}{practice.patient.pk}/change/"
+    words = text_of(dana.get(page))
+    assert "Last read from The EHR" in words
+    assert "Waiting nothing Failed nothing" in words
+    at = timezone.now()
+    ExternalId.objects.filter(kind="patient", object_id=practice.patient.pk).update(seen_at=at)
+    visit = factories.appointment(
+        practice.patient, practice.chen, practice.riverside, source=practice.source, external="v1"
+    )
+    told = [("Appointment/v1", "received"), (f"Patient/pat-{practice.patient.pk}", "dead"), ("Patient/x", "dead")]
+    for subject, status in told:
+        InboundEvent.objects.create(
+            connection=practice.connection, via="webhook", dedupe_key=subject, subject_key=subject, status=status,
+            body=b"{}", due_at=at, received_at=at,
+        )  # fmt: skip
+    Writeback.objects.create(kind="create", appointment=visit, source=practice.source, status="dead", due_at=at)
+
+    words = text_of(dana.get(page))
+
+    assert (
+        "Waiting waiting 1 message of the EHR to be read Failed failed 1 message of the EHR could not be read" in words
+    )
+    assert "1 could not be written and waits for a person" in words
