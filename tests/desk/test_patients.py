@@ -200,7 +200,9 @@ def test_a_patients_page_says_when_it_was_read_what_waits_and_what_failed(dana: 
             connection=practice.connection, via="webhook", dedupe_key=subject, subject_key=subject, status=status,
             body=b"{}", due_at=at, received_at=at,
         )  # fmt: skip
-    Writeback.objects.create(kind="create", appointment=visit, source=practice.source, status="dead", due_at=at)
+    Writeback.objects.create(
+        kind="create", appointment=visit, source=practice.source, status="dead", due_at=at, deadline_at=at
+    )
 
     words = text_of(dana.get(page))
 
