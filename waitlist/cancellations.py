@@ -39,7 +39,7 @@ def cancel_by_patient(appointment: Appointment, *, now: datetime | None = None) 
     if appointment.status == Appointment.Status.PENDING:
         return _give_up_booking(appointment)
     if appointment.status != Appointment.Status.BOOKED:
-        return Outcome.GONE if appointment.status in Appointment.FREEING else Outcome.TOO_LATE
+        return Outcome.TOO_LATE if appointment.status in Appointment.SEEN else Outcome.GONE
     if appointment.start is None or appointment.start <= now:
         return Outcome.TOO_LATE
     try:
