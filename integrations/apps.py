@@ -31,6 +31,8 @@ class IntegrationsConfig(AppConfig):
                 "capabilities",
                 "checked_at",
                 "load_due_at",
+                "history_due_at",
+                "history_progress",
                 "reconcile_due_at",
                 "findings",
             ),
