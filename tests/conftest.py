@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.append_only import flush_past_append_only_triggers  # noqa: F401 - an automatic fixture
+from tests.emptying import empty_tables_quickly_and_past_triggers  # noqa: F401 - an automatic fixture
 from tests.no_network_in_transactions import no_network_in_transactions  # noqa: F401 - an automatic fixture
 
 LEFT_OUT_OF_MAKE_TEST = ("browser", "process", "postgres")
