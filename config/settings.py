@@ -239,6 +239,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "seal": {"task": "audit.tasks.seal", "schedule": 30.0, "options": {"expires": 30.0}},
     "expire": {"task": "waitlist.tasks.expire_entries", "schedule": 900.0, "options": {"expires": 900.0}},
     "rates": {"task": "waitlist.tasks.count_acceptance", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "calendar": {"task": "waitlist.tasks.follow_calendar", "schedule": 30.0, "options": {"expires": 30.0}},
     "watch": {"task": "integrations.tasks.watch", "schedule": 60.0, "options": {"expires": 60.0}},
 }
 # What `scheduling.wake` starts for each topic; the layers on the right never name a task of the layers on their left.

@@ -101,6 +101,7 @@ def register() -> None:
         ("patient.unmerged", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("patient.frozen", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("appointment.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
+        ("entry.still_on_ehr_list", Action("done", "Taken off there", "Nothing is sent; the item is closed.", _read)),
         ("consent.check", Action("done", "Called", "Nothing is sent; the item is closed.", _read)),
         ("moveup.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
     ):

@@ -30,6 +30,7 @@ _ENTRY = (
     "plan",
     "silences",
     "move_up",
+    "origin",
 )
 _MOVE_UP = ("start", "status")
 _PATIENT = (

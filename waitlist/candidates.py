@@ -16,7 +16,7 @@ from scheduling.records import Interval
 from waitlist import candidate_rows
 from waitlist.facts import Booking, Candidate, Contact, Fit, MoveUp, Need, OpeningFacts, Window
 from waitlist.ledger import Line, consenting_patients
-from waitlist.models import Channel, Offer
+from waitlist.models import Channel, Offer, WaitlistEntry
 from waitlist.policies import policies_for
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -151,6 +151,7 @@ def _candidate(
         has_live_offer=history.has_live_offer,
         offer_here=history.offer_here,
         declined_this_time=history.declined_this_time,
+        only_written_to=row["origin"] == WaitlistEntry.Origin.BOOKING,
     )
 
 

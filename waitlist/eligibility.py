@@ -230,6 +230,8 @@ def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact,
     channels = tuple(contact for contact in contacts if contact.consented and contact.channel in ("sms", "email"))
     if not channels and not any(contact.channel in ("sms", "call") for contact in contacts):
         return (), [Reason.NO_CONTACT]
+    if candidate.only_written_to and not channels:
+        return (), [Reason.NO_CONSENT]
     if age is not None and TEEN_AGE <= age < ADULT_AGE:
         return (), []  # whom to talk to, and how, is for staff to decide
     return channels, []

@@ -47,6 +47,7 @@ SENTENCES: dict[Reason, str] = {
     _R.LIVE_OFFER: "The patient has another offer that is still open.",
     _R.CAPS: "The patient has had as many offers as the limit for a day or a week allows.",
     _R.QUIET: "It is night for the patient, and by the end of quiet hours this time is no longer offered.",
+    _R.NO_CONSENT: "They did not ask to wait and agreed to no messages, so nobody calls them about it.",
     _R.NO_CONTACT: "There is no usable phone number and no e-mail address with consent.",
     _R.NO_GUARDIAN: "The patient is a child, and no parent or guardian has a contact on record.",
     _R.SAME_PATIENT: "The patient is ahead in line for this time with another entry.",

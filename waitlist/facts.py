@@ -111,6 +111,7 @@ class Candidate:
     """Everything about a waiting patient that decides whether an opening suits. Empty tuples mean any.
 
     ``status`` is a WaitlistEntry.Status. ``offer_here`` is the status of the offer of this very opening, "" for none;
+    ``only_written_to``: they did not ask to wait, so nobody calls them.
     ``declined_this_time`` is True when the patient said no to the same provider's time under another opening.
     """
 
@@ -150,6 +151,7 @@ class Candidate:
     has_live_offer: bool = False
     offer_here: str = ""
     declined_this_time: bool = False
+    only_written_to: bool = False
 
     def age_on(self, day: date) -> int | None:
         """Return full years of age on ``day``, or None when the birth date is not known."""

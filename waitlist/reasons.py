@@ -46,6 +46,7 @@ class Reason(TextChoices):
     CAPS = "caps", "had enough offers lately"
     QUIET = "quiet", "asleep until it is too late"
     NO_CONTACT = "no_contact", "no way to reach them"
+    NO_CONSENT = "no_consent", "did not agree to messages"
     NO_GUARDIAN = "no_guardian", "no guardian's contact"
     SAME_PATIENT = "same_patient", "ahead with another entry"
     # Suits, but a person acts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit.context import service
-from waitlist import attention, entries, rates
+from waitlist import attention, entries, from_calendar, rates
 from waitlist.importing import batches
 
 
@@ -25,6 +25,13 @@ def expire_entries() -> None:
         pass
     while batches.forget_old():
         pass
+
+
+@shared_task(ignore_result=True)
+@service("worker: waitlist")
+def follow_calendar() -> None:
+    """Bring the list in line with the EHR's own waitlist, and with the bookings that seek an earlier time."""
+    from_calendar.follow()
 
 
 @shared_task(ignore_result=True)

@@ -92,7 +92,15 @@ class PlanAdmin(ScopedAdmin):
 @admin.register(AppointmentType)
 class AppointmentTypeAdmin(ScopedAdmin):
     everyones = "Kinds of visit belong to the whole practice."
-    list_display = ("name", "code", "duration_minutes", "automation_shown", "minimum_notice_minutes", "active")
+    list_display = (
+        "name",
+        "code",
+        "duration_minutes",
+        "automation_shown",
+        "minimum_notice_minutes",
+        "seeks_earlier",
+        "active",
+    )
     list_filter = ("automation", "active")
     search_fields = ("name", "code")
 

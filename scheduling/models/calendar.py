@@ -87,6 +87,7 @@ class Appointment(ScopedModel):
             models.Index(fields=("provider", "start"), name="appointment_by_provider"),
             models.Index(fields=("patient", "start"), name="appointment_by_patient"),
             models.Index(fields=("location", "start"), name="appointment_by_location"),
+            models.Index(fields=("id",), condition=Q(status__in=("waitlist", "proposed")), name="appointment_waits"),
         )
 
     def __str__(self) -> str:

@@ -148,6 +148,11 @@ class AppointmentType(models.Model):
         default=False,
         help_text="On: offered by itself only where the patient's plan is known and the clinician takes it.",
     )
+    seeks_earlier = models.BooleanField(
+        "booked visits seek earlier times",
+        default=False,
+        help_text="On: whoever has a booked visit of this kind and agreed to messages is offered earlier times, too.",
+    )
     active = models.BooleanField(default=True)
 
     class Meta:

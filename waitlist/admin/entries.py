@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from scheduling.admin import search, viewing
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
@@ -214,7 +215,9 @@ class WaitlistEntryAdmin(ScopedAdmin):
 
     @admin.display(description="On the list", ordering="joined_at")
     def joined(self, row: WaitlistEntry) -> str:
-        return when(row.joined_at)
+        if row.origin == WaitlistEntry.Origin.STAFF:
+            return when(row.joined_at)
+        return format_html('{}<span class="under">from {}</span>', when(row.joined_at), row.get_origin_display())
 
 
 def _steps_of(entry: WaitlistEntry) -> list[tuple[str, str]]:

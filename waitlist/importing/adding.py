@@ -21,7 +21,7 @@ from waitlist.consent import Statement
 from waitlist.entry_drafts import Draft
 from waitlist.importing.parsing import Wish, Words, parse
 from waitlist.importing.people import Person
-from waitlist.models import ImportBatch, ImportRow, Offer
+from waitlist.models import ImportBatch, ImportRow, Offer, WaitlistEntry
 
 _S, _V = ImportBatch.Status, ImportRow.Verdict
 
@@ -151,6 +151,7 @@ def _drafts(batch: ImportBatch, ready: Sequence[_Ready], patients: Sequence[Pati
                 "latest_date": each.wish.latest_date,
                 "note": each.wish.note,
                 "added_by": batch.added_by,
+                "origin": WaitlistEntry.Origin.SPREADSHEET,
             },
         )
 

@@ -28,6 +28,12 @@ class WaitlistEntry(ScopedModel):
         LEFT = "left", "left the list"
         EXPIRED = "expired", "expired"
 
+    class Origin(models.TextChoices):
+        STAFF = "staff", "staff"
+        SPREADSHEET = "spreadsheet", "a spreadsheet"
+        EHR = "ehr", "the EHR’s own waitlist"
+        BOOKING = "booking", "a booking that could be earlier"
+
     class Urgency(models.IntegerChoices):
         URGENT = 0, "urgent"
         SOON = 1, "soon"
@@ -76,6 +82,15 @@ class WaitlistEntry(ScopedModel):
     silences = models.PositiveSmallIntegerField(default=0, help_text="Offers in a row without an answer.")
     joined_at = models.DateTimeField()
     note = models.CharField(max_length=300, blank=True, help_text="For staff. No diagnosis.")
+    origin = models.CharField(max_length=12, choices=Origin, default=Origin.STAFF)
+    ehr_appointment = models.OneToOneField(
+        "scheduling.Appointment",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="ehr_entry",
+        help_text="The appointment without a time by which the EHR says that the patient waits.",
+    )
     added_by = models.CharField(max_length=150, blank=True)
     left_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
