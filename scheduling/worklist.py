@@ -32,7 +32,17 @@ class Action:
     run: Callable[[WorkItem, AbstractBaseUser], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What to say to a patient on the phone, in one language; ``name`` is the language's."""
+
+    language: str
+    name: str
+    text: str
+
+
 _ACTIONS: dict[str, list[Action]] = {}
+_SCRIPTS: dict[str, Callable[[WorkItem], list[Script]]] = {}
 
 
 def register_action(kind: str, action: Action) -> None:
@@ -44,6 +54,17 @@ def register_action(kind: str, action: Action) -> None:
 def actions_for(item: WorkItem) -> list[Action]:
     """Return the buttons of a work item, in the order they were registered."""
     return list(_ACTIONS.get(item.kind, ()))
+
+
+def register_script(kind: str, write: Callable[[WorkItem], list[Script]]) -> None:
+    """Have ``write`` say what to say in the calls of work items of ``kind``, the patient's language first."""
+    _SCRIPTS[kind] = write
+
+
+def scripts_for(item: WorkItem) -> list[Script]:
+    """Return what to say in the call that a work item asks for; nothing where nobody has written it."""
+    write = _SCRIPTS.get(item.kind)
+    return write(item) if write else []
 
 
 def ask_staff(

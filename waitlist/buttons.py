@@ -6,8 +6,8 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from scheduling import openings
 from scheduling.models import Opening, PatientMerge, WorkItem
-from scheduling.worklist import Action, register_action
-from waitlist import claims, closed_records
+from scheduling.worklist import Action, register_action, register_script
+from waitlist import call_scripts, claims, closed_records
 from waitlist.models import Offer
 from waitlist.withdrawal import withdraw
 
@@ -106,3 +106,4 @@ def register() -> None:
         ("moveup.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
     ):
         register_action(kind, action)
+    register_script("offer.call", call_scripts.for_offer)

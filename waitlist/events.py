@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from waitlist.wording import EMAIL, LANGUAGES, SIGNATURE, SMS
+from waitlist.wording import EMAIL, LANGUAGES, SIGNATURE, SMS, VOICE
 
 #: What each placeholder becomes, in words for whoever writes.
 PLACEHOLDERS: Final[dict[str, str]] = {
@@ -25,6 +25,8 @@ PLACEHOLDERS: Final[dict[str, str]] = {
     "by": "when to call if nothing was heard; nothing where no such time is set",
     "choices": "the open offers, each with its code",
     "answer": "the text message of the same answer",
+    "patient": "the patient's name, on the page of the call and nowhere else",
+    "until": "how long the offer stands",
     "signature": "the closing lines of every e-mail",
 }
 #: What people write when they mean a placeholder.
@@ -38,6 +40,7 @@ MEANT: Final[dict[str, str]] = {
     **dict.fromkeys(("ref", "booking", "referencia"), "reference"),
 }
 CONSENT: Final = "consent"
+CALL: Final = "call"
 _VISIT = ("practice", "time", "provider", "phone", "reference", "keep")
 
 
@@ -57,6 +60,7 @@ class Event:
     says: tuple[str, ...] = ()
     by_text: bool = True
     by_mail: bool = False
+    by_voice: bool = False
     is_sent: bool = True
 
     @property
@@ -67,7 +71,8 @@ class Event:
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels it is sent on."""
-        return tuple(channel for channel, used in ((SMS, self.by_text), (EMAIL, self.by_mail)) if used)
+        uses = ((SMS, self.by_text), (EMAIL, self.by_mail), (VOICE, self.by_voice))
+        return tuple(channel for channel, used in uses if used)
 
     def may_name(self, channel: str) -> tuple[str, ...]:
         """Return the placeholders its words may hold on ``channel``."""
@@ -265,6 +270,16 @@ EVENTS: Final[tuple[Event, ...]] = (
         says=("STOP", "HELP"),
         needs_in_mail=("practice",),
         by_mail=True,
+        is_sent=False,
+    ),
+    Event(
+        CALL,
+        "Call that offers a time",
+        "What staff say to a patient who is offered a time on the phone. It stands on the call's page.",
+        ("practice", "patient", "time", "provider", "keep", "until", "phone"),
+        needs=("practice", "patient", "time"),
+        by_text=False,
+        by_voice=True,
         is_sent=False,
     ),
 )

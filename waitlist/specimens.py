@@ -23,10 +23,12 @@ def usual(event: Event, practice: str, phone: str, site: str) -> dict[str, Any]:
         "phone": phone,
         "start": _START,
         "code": "47",
+        "patient": "Robin Example",
+        "until": datetime(2026, 11, 24, 13, 30, tzinfo=_ZONE),
         "link": f"{site.rstrip('/')}/o/{_TOKEN}/",
         "reference": "AC3DE7",
         "call_after": datetime(2026, 11, 23, 21, 15, tzinfo=_ZONE),
-        "choices": [("47", _START), ("48", datetime(2026, 11, 28, 9, 0, tzinfo=_ZONE))],
+        "choices": [("47", _START), ("48", datetime(2026, 11, 28, 9, 0, tzinfo=_ZONE))] if _asks(event) else [],
         # What an answer by e-mail says is the text of one.
         "outcome": event.key.partition(".")[2] or ("stays" if event.key == "answer" else ""),
     }
@@ -43,3 +45,7 @@ def longest(event: Event, practice: str, phone: str, site: str, *, names_provide
         "replaces": _LATER,
         "provider": "Dr. Maximiliana Wolfeschlegelstein-Montgomery" if names_providers else "",
     }
+
+
+def _asks(event: Event) -> bool:
+    return "choices" in event.uses

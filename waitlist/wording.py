@@ -13,6 +13,7 @@ may need; every key is optional unless a kind's text uses it:
   while it still stands; ``replaces``: the same once the earlier one is confirmed
 - ``choices``: ``[(code, start), …]`` for a question back; ``outcome``: what an answer is about
 - ``staff``: true where the front desk cancels an appointment by hand
+- ``patient``, ``until``: whom staff call, and how long the offer stands; only in what staff say on the phone
 - ``busy``: true for a booking that was refused because the patient has another appointment at that time
 """
 
@@ -33,7 +34,7 @@ from waitlist.placeholders import fill
 from waitlist.times import say, say_phone, say_short
 
 LANGUAGES = ("en", "es")
-SMS, EMAIL = "sms", "email"
+SMS, EMAIL, VOICE = "sms", "email", "voice"
 SIGNATURE = "signature"
 #: An answer that brings no more news than another message says it in that one's words.
 SAID_AS = {
@@ -107,7 +108,9 @@ def fill_in(
 ) -> Rendered:
     """Return ``words`` as they are sent: a text is one line, whatever lines it is written in."""
     values = values_of(channel, language, context)
-    if channel != EMAIL:
+    if channel == VOICE:
+        return Rendered("", fill(words.text, values).strip())
+    if channel == SMS:
         return Rendered("", " ".join(fill(words.text, values).split()))
     signature = changed.get((language, SIGNATURE, EMAIL)) or shipped(language, SIGNATURE, EMAIL)
     values[SIGNATURE] = fill(signature.text, values)
@@ -119,7 +122,7 @@ def fill_in(
 
 def values_of(channel: str, language: str, context: Mapping[str, Any]) -> dict[str, str]:
     """Return what each placeholder becomes: every value as plain text, every moment as people say it."""
-    speak, longest = (say, None) if channel == EMAIL else (say_short, LONGEST_NAME_IN_A_TEXT)
+    speak, longest = (say_short, LONGEST_NAME_IN_A_TEXT) if channel == SMS else (say, None)
     names_zone = bool(context.get("zone"))
 
     def said(moment: datetime | None, *, zone: bool = names_zone) -> str:
@@ -129,6 +132,7 @@ def values_of(channel: str, language: str, context: Mapping[str, Any]) -> dict[s
         "practice": _cut(plain(context.get("practice", "")), longest),
         "provider": _cut(plain(context.get("provider", "")), longest),
         "phone": say_phone(plain(context.get("phone", ""))),
+        "patient": plain(context.get("patient", "")),
         "code": plain(context.get("code", "")),
         "reference": plain(context.get("reference", "")),
         "link": plain(context.get("link", "")),
@@ -136,12 +140,15 @@ def values_of(channel: str, language: str, context: Mapping[str, Any]) -> dict[s
         "by": said(context.get("call_after")),
         "keep": said(context.get("keep"), zone=False),
         "replaces": said(context.get("replaces"), zone=False),
+        "until": said(context.get("until"), zone=False),
         "choices": _choices(channel, language, context.get("choices", ()), said),
     }
 
 
 def _choices(channel: str, language: str, choices: Any, said: Callable[[datetime], str]) -> str:
     """Return the times to choose from, in a text as one sentence: the file's second line says the last of them."""
+    if not choices:
+        return ""
     lines = _path(language, "choice", channel).read_text(encoding="utf-8").splitlines()
     shown = list(choices)
     parts = [

@@ -12,10 +12,10 @@ from waitlist import house_words, specimens, wording
 from waitlist.events import BY_KEY, Event, every
 from waitlist.models import MessageTemplate
 from waitlist.proofreading import Finding, Length, cut, length, proofread
-from waitlist.wording import EMAIL, SMS, Changed, Rendered, Words
+from waitlist.wording import EMAIL, SMS, VOICE, Changed, Rendered, Words
 
 LANGUAGE_NAMES = {"en": "English", "es": "Spanish"}
-CHANNEL_NAMES = {SMS: "text", EMAIL: "e-mail"}
+CHANNEL_NAMES = {SMS: "text", EMAIL: "e-mail", VOICE: "phone call"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ def patient_sync(context: template.Context, patient: Patient) -> PatientSync:
 
 
 @register.simple_tag
+def exact(moment: datetime, zone: Any = None) -> str:
+    """Return day, time and zone of a moment."""
+    return display.exact(moment, zone)
+
+
+@register.simple_tag
 def clock(moment: datetime | None, zone: Any = None) -> str:
     """Return the time of day in ``zone``, to the second."""
     return display.clock(moment, zone, seconds=True) if moment else ""

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
 
 from scheduling import worklist
@@ -130,6 +131,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
         more = {
             "item": item,
             "item_actions": worklist.actions_for(item) if is_open else [],
+            "scripts": worklist.scripts_for(item) if is_open else [],
+            "is_over": item.due_at is not None and item.due_at <= timezone.now(),
             "is_open": is_open,
             "may_work": self._may_work(request),
             "is_mine": item.owner_id == request.user.pk,

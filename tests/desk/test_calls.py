@@ -1,0 +1,38 @@
+"""The page of a call that offers a time: how long there is, and what to say, in the patient's language first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.models import Patient, WorkItem
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import text_of
+from waitlist import house_words, offering
+from waitlist.models import Message
+from waitlist.wording import Words
+
+
+def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: Client, practice: Practice) -> None:
+    Patient.objects.filter(pk=practice.patient.pk).update(language="es-MX")
+    opening = practice.opening(status="offering", waves_sent=1)
+    offer = factories.offer(opening, practice.entry(), expires_at=timezone.now() + timedelta(minutes=41, seconds=50))
+    item = offering.ask_for_call(offer, offering.NO_WAY)
+    page = f"/admin/scheduling/workitem/{item.pk}/change/"
+    said = text_of(dana.get(page))
+    assert "Time left: in 42 min" in said
+    spanish, english = said.index("¿Hablo con Robin Alvarez?"), said.index("Am I speaking with Robin Alvarez?")
+    assert spanish < english
+    assert "with Dr. Mei Chen" in said
+    assert practice.followup.name not in said[spanish:english]
+    for label in ("They said yes", "They said no", "Not reached"):
+        assert label in said
+    house_words.save("es", "call", "voice", Words("", "{practice}, {patient}: {time}. Hola."), by="maria")
+    assert "Hola." in text_of(dana.get(page))
+    assert "Alvarez" not in text_of(dana.get("/admin/words/es/call/voice/"))
+    assert not Message.objects.exists()
+    WorkItem.objects.filter(pk=item.pk).update(due_at=timezone.now() - timedelta(minutes=5))
+    assert "The time for this is over: 5 min ago" in text_of(dana.get(page))
