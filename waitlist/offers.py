@@ -90,7 +90,8 @@ def _cut_off(facts: OpeningFacts, policy: pacing.Policy) -> datetime:
 def _is_over(opening: Opening, now: datetime, cut_off_at: datetime) -> bool:
     if now < cut_off_at:
         return False
-    nobody_suited = not opening.waves_sent and MatchSummary.objects.filter(opening=opening).exists()
+    tried = opening.waves_sent or opening.shadow_offers.exists()
+    nobody_suited = not tried and MatchSummary.objects.filter(opening=opening).exists()
     openings.close(opening, Opening.Closed.UNFILLABLE if nobody_suited else Opening.Closed.CUT_OFF)
     return True
 

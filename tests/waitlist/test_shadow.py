@@ -140,3 +140,13 @@ def test_what_a_patient_gives_up_meanwhile_goes_to_staff(scene: Scene) -> None:
     shadow.begin(scene.source)
     cancellations.cancel_by_patient(visit)
     assert Writeback.objects.get().status == Writeback.Status.BY_HAND
+
+
+def test_a_time_that_would_have_been_offered_does_not_end_as_one_nobody_could_take(scene: Scene) -> None:
+    scene.waiting(1)
+    opening = scene.opening(hours=2)
+    shadow.begin(scene.source)
+    scene.look(opening)
+    scene.pass_time(hours=1, minutes=1)
+    scene.look(opening)
+    assert Opening.objects.get(pk=opening.pk).closed_reason == "cut_off"
