@@ -153,6 +153,16 @@ def test_a_page_that_takes_half_a_minute_fits_into_its_time_and_the_lease() -> N
     assert timedelta(seconds=2 * adapter.PAGE_SECONDS) < LEASE
 
 
+@pytest.mark.process
+def test_an_answer_of_half_a_minute_is_waited_for(process: ehr.Sandbox) -> None:
+    process.small_clinic()
+    connection = process.connect()
+    process.fault("slow", path="Patient", seconds=30)
+    assert load.load(connection.pk).loaded["patient"] == 3
+    call = ApiCall.objects.get(resource="Patient")
+    assert (call.result, call.duration_ms >= 30_000) == ("ok", True)
+
+
 @pytest.mark.usefixtures("pages_of_two")
 @pytest.mark.parametrize(("kind", "error"), [("page-500", Unavailable), ("page-loop", Malformed)])
 def test_a_load_that_breaks_off_says_where_and_goes_on_when_started_again(
