@@ -93,6 +93,7 @@ def test_the_practice_restricts_a_patient_and_the_ehrs_part_stays(dana: Client, 
     dana.post(f"{LIST}{practice.patient.pk}/change/", forms)
     row = Patient.objects.get(pk=practice.patient.pk)
     assert (row.restricted, row.family_name, row.active) == (True, "Alvarez", True)
+    assert row.attention_due_at is not None  # what is out to them is looked at at once
     assert "no: restricted" in text_of(dana.get(f"{LIST}{row.pk}/change/"))
 
 
