@@ -21,9 +21,19 @@ class OfficeHours:
 
 def of_practice() -> OfficeHours:
     """Return the practice's own hours."""
-    row = Practice.current()
+    return of_row(Practice.current())
+
+
+def of_row(row: Practice) -> OfficeHours:
+    """Return the hours of a practice that was read already."""
     days = frozenset(int(digit) for digit in row.office_days)
     return OfficeHours(ZoneInfo(row.time_zone), days, row.office_opens, row.office_closes)
+
+
+def is_open(hours: OfficeHours, moment: datetime) -> bool:
+    """Return whether somebody is at the office."""
+    local = moment.astimezone(hours.zone)
+    return local.isoweekday() in hours.days and hours.opens <= local.time() < hours.closes
 
 
 def open_time(hours: OfficeHours, since: datetime, until: datetime) -> timedelta:

@@ -46,6 +46,7 @@ SENTENCES: dict[Reason, str] = {
     _R.INSURANCE: "The visit needs insurance, and the provider does not take the patient's plan.",
     _R.LIVE_OFFER: "The patient has another offer that is still open.",
     _R.CAPS: "The patient has had as many offers as the limit for a day or a week allows.",
+    _R.NO_CALLER: "Only a call reaches them, and the office is closed or has as many calls to make as it can.",
     _R.QUIET: "It is night for the patient, and by the end of quiet hours this time is no longer offered.",
     _R.NO_CONSENT: "They did not ask to wait and agreed to no messages, so nobody calls them about it.",
     _R.NO_CONTACT: "There is no usable phone number and no e-mail address with consent.",

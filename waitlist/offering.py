@@ -66,7 +66,8 @@ def plan_of(wave: Wave, ranked: Ranked, entry: WaitlistEntry) -> Plan:
 class Wave:
     """The offers of one wave in the making: shared knowledge, so that each offer costs few queries.
 
-    ``asleep``: entries that suit but could only be told when it is too late.
+    ``asleep``: entries that suit but could only be told when it is too late; ``uncalled``: those whom nobody is free to
+    call just now.
     """
 
     opening: Opening
@@ -77,6 +78,7 @@ class Wave:
     ways: dict[int, list[ContactPoint]] = field(default_factory=dict)
     used_codes: dict[str, set[str]] = field(default_factory=dict)
     asleep: set[int] = field(default_factory=set)
+    uncalled: set[int] = field(default_factory=set)
     sent: int = 0
     calls: int = 0
 

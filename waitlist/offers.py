@@ -14,13 +14,14 @@ from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import candidates, match_summary, offering, pacing, ranking, rates, shadow, verdicts
+from waitlist import callers, candidates, match_summary, offering, pacing, ranking, rates, shadow, verdicts
 from waitlist.explain import why_not
 from waitlist.facts import OpeningFacts
 from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
 from waitlist.offering import NAMES, Plan
 from waitlist.policies import policy_for
 from waitlist.ranking import Ranked
+from waitlist.reasons import Reason
 from waitlist.withdrawal import OUT, ask_first_key, end_late, expire, withdraw
 
 __all__ = ["OUT", "end_late", "expire", "send_wave", "why_not", "withdraw"]
@@ -159,7 +160,9 @@ def _send_proposed(wave: offering.Wave) -> bool:
 
 def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
     ranked = ranking.top(wave.opening, size, facts=wave.facts, following=SPARE, passed=verdicts.KEPT)
-    if _somebody_sleeps(wave.facts, ranked):  # not all can be told at once: others may have to step in for them
+    calls = callers.free_calls(wave) if _called(ranked) else 0
+    # Not all can be told at once: others may have to step in for them.
+    if _called(ranked) > calls or _somebody_sleeps(wave.facts, ranked):
         ranked = ranking.top(wave.opening, size, facts=wave.facts, following=verdicts.KEPT)
     suited = [each for each in ranked if each.verdict.eligible]
     rows = WaitlistEntry.objects.select_related("patient", "appointment_type", "move_up").defer(*NAMES)
@@ -169,8 +172,16 @@ def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
     if not wave.opening.waves_sent and any(plan.fit.mode == Bookable.Mode.ASK_FIRST for plan in plans[:size]):
         offered = _propose(wave, plans, size)
     else:
-        offered = _make(wave, plans, size)
-    verdicts.keep(wave.opening, ranked, wave.facts.now, wave=wave.number, offered=set(offered), asleep=wave.asleep)
+        offered = _make(wave, plans, size, calls)
+    verdicts.keep(
+        wave.opening,
+        ranked,
+        wave.facts.now,
+        wave=wave.number,
+        offered=set(offered),
+        asleep=wave.asleep,
+        uncalled=wave.uncalled,
+    )
     match_summary.request(wave.opening, wave.facts.now)
 
 
@@ -183,11 +194,22 @@ def _somebody_sleeps(facts: OpeningFacts, ranked: Iterable[Ranked]) -> bool:
     )
 
 
-def _make(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]:
-    """Make the first ``size`` offers that can be made; where the database refuses one, the next in line gets it."""
+def _called(ranked: Iterable[Ranked]) -> int:
+    """Return how many of those who suit are offered it on the phone."""
+    return sum(each.verdict.eligible and not {Reason.SUITS}.issuperset(each.verdict.codes) for each in ranked)
+
+
+def _make(wave: offering.Wave, plans: Sequence[Plan], size: int, calls: int) -> list[int]:
+    """Make the first ``size`` offers that can be made; where the database refuses one, the next in line gets it.
+
+    At most ``calls`` of them on the phone: who would be called beyond that is passed over, and no wave waits for it.
+    """
     ways = {plan.entry.pk: offering.reachable(wave, plan) for plan in plans}
     wave.asleep = {entry_id for entry_id, contacts in ways.items() if contacts is None}
-    within_reach = [(plan, contacts) for plan in plans if (contacts := ways[plan.entry.pk]) is not None]
+    to_call = [plan.entry.pk for plan in plans if ways[plan.entry.pk] == []]
+    wave.uncalled = set(to_call[calls:])
+    passed = wave.asleep | wave.uncalled
+    within_reach = [(plan, ways[plan.entry.pk] or []) for plan in plans if plan.entry.pk not in passed]
     offered: list[int] = []
     while within_reach and len(offered) < size:
         missing = size - len(offered)

@@ -79,6 +79,7 @@ class Policy:
     fill_target: float = 0.95
     largest_wave: int = 20
     most_waiting: int = 30
+    calls_per_clerk: int = 2
 
 
 def wave_rules(stored: Iterable[dict[str, Any]]) -> tuple[WaveRule, ...]:

@@ -53,4 +53,5 @@ def read(row: OutreachPolicy) -> Policy:
         fill_target=row.fill_target_percent / 100,
         largest_wave=row.largest_wave,
         most_waiting=row.most_waiting,
+        calls_per_clerk=row.calls_per_clerk,
     )

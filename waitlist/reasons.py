@@ -45,6 +45,7 @@ class Reason(TextChoices):
     LIVE_OFFER = "live_offer", "has another offer open"
     CAPS = "caps", "had enough offers lately"
     QUIET = "quiet", "asleep until it is too late"
+    NO_CALLER = "no_caller", "waits for somebody to call"
     NO_CONTACT = "no_contact", "no way to reach them"
     NO_CONSENT = "no_consent", "did not agree to messages"
     NO_GUARDIAN = "no_guardian", "no guardian's contact"

@@ -31,11 +31,14 @@ def keep(
     wave: int = 0,
     offered: Collection[int] = (),
     asleep: Collection[int] = (),
+    uncalled: Collection[int] = (),
 ) -> None:
     """Keep why these were offered it in ``wave``, or why not; what was kept about earlier waves stays.
 
-    ``asleep``: entries that suit but could only be told when it is too late.
+    ``asleep``: entries that suit but could only be told when it is too late; ``uncalled``: those whom nobody is free to
+    call just now.
     """
+    held = dict.fromkeys(uncalled, Reason.NO_CALLER.value) | dict.fromkeys(asleep, Reason.QUIET.value)
     ranked = list(ranked)
     before: set[int] = set()
     if opening.waves_sent:
@@ -46,8 +49,8 @@ def keep(
                 opening=opening,
                 entry_id=each.entry_id,
                 rank=each.rank,
-                eligible=each.verdict.eligible and each.entry_id not in asleep,
-                reasons=[Reason.QUIET.value] if each.entry_id in asleep else each.verdict.codes,
+                eligible=each.verdict.eligible and each.entry_id not in held,
+                reasons=[held[each.entry_id]] if each.entry_id in held else each.verdict.codes,
                 wave=wave if each.entry_id in offered else 0,
                 computed_at=now,
             )

@@ -17,6 +17,7 @@ NUMBERS = {
     "offers_per_day": 2,
     "offers_per_week": 5,
     "silences_before_asking": 3,
+    "calls_per_clerk": 2,
     "quiet_from": "20:00",
     "quiet_until": "08:00",
     "waves": "[]",

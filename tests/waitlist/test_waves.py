@@ -248,6 +248,36 @@ def test_without_text_or_e_mail_staff_call_in_the_same_wave(scene: Scene) -> Non
     assert (told(silent.patient), told(other.patient)) == ([], ["offer by sms", "offer by email"])
 
 
+def test_calls_wait_for_a_free_person_and_no_wave_waits_for_them(scene: Scene) -> None:
+    """Two per clerk, in office hours: whoever is beyond that is passed over for those who can be written to."""
+    silent = scene.waiting(12, patient_consent=())
+    others = scene.waiting(4)
+    opening = scene.opening(hours=10)
+    assert scene.look(opening) == 4
+    calls = WorkItem.objects.filter(kind="offer.call", status="open")
+    assert {item.patient_id for item in calls} == {entry.patient_id for entry in silent[:2]}
+    assert set(opening.offers.values_list("entry", flat=True)) == {e.pk for e in (*silent[:2], *others[:2])}
+    passed = CandidateVerdict.objects.get(opening=opening, entry=silent[2])
+    assert (passed.eligible, passed.reasons) == (False, ["no_caller"])
+    worklist.finish(calls[0], "ana", "Called.")
+    scene.pass_time(minutes=6)
+    scene.look(opening)
+    assert [item.patient_id for item in calls.order_by("pk")] == [silent[1].patient_id, silent[2].patient_id]
+
+
+def test_after_office_hours_nobody_is_asked_to_call(scene: Scene) -> None:
+    (silent,) = scene.waiting(1, patient_consent=())
+    (other,) = scene.waiting(1)
+    scene.pass_time(hours=8, minutes=30)  # half past six
+    opening = scene.opening(hours=30)
+    assert scene.look(opening) == 1
+    assert told(other.patient) == ["offer by sms", "offer by email"]
+    assert not WorkItem.objects.filter(kind="offer.call").exists()
+    scene.pass_time(hours=15)
+    scene.look(opening)
+    assert [item.patient_id for item in WorkItem.objects.filter(kind="offer.call")] == [silent.patient_id]
+
+
 def test_staff_record_a_yes_on_the_phone(scene: Scene, django_user_model: type) -> None:
     (silent,) = scene.waiting(1, patient_consent=())
     opening = scene.opening(hours=10)

@@ -27,18 +27,39 @@ class OutreachPolicy(models.Model):
         "scheduling.AppointmentType", null=True, blank=True, on_delete=models.CASCADE, related_name="outreach_policies"
     )
     start_delay_seconds = models.PositiveIntegerField(
-        default=30, help_text="Wait after a cancellation before the first look, since staff undo things."
+        default=30,
+        help_text="Wait so many seconds after a cancellation before the first look, since staff undo things.",
     )
-    cut_off_minutes = models.PositiveIntegerField(default=60, help_text="No more offers this long before the start.")
-    offers_per_day = models.PositiveSmallIntegerField(default=2)
-    offers_per_week = models.PositiveSmallIntegerField(default=5)
-    silences_before_asking = models.PositiveSmallIntegerField(default=3)
+    cut_off_minutes = models.PositiveIntegerField(
+        default=60,
+        help_text="No more offers so many minutes before the start; a kind of visit may ask for more.",
+    )
+    offers_per_day = models.PositiveSmallIntegerField(
+        default=2, help_text="A patient gets at most so many offers in 24 hours, whatever opens up."
+    )
+    offers_per_week = models.PositiveSmallIntegerField(
+        default=5, help_text="A patient gets at most so many offers in seven days."
+    )
+    silences_before_asking = models.PositiveSmallIntegerField(
+        default=3,
+        help_text="After so many offers in a row without an answer a patient is asked “still want this?” and gets no "
+        "more offers until they answer.",
+    )
+    calls_per_clerk = models.PositiveSmallIntegerField(
+        default=2,
+        help_text="Offers by phone that may wait at once for each of the staff who work at the location. They are "
+        "asked for in office hours only, and waves go on without them. 0: nobody is called with an offer.",
+    )
     quiet_from = models.TimeField(default=time(20, 0), help_text="No text of ours after this, in the patient's zone.")
-    quiet_until = models.TimeField(default=time(8, 0))
+    quiet_until = models.TimeField(
+        default=time(8, 0), help_text="Texts that waited for the night leave from this time on, in the patient's zone."
+    )
     waves = models.JSONField(
         default=list,
         blank=True,
-        help_text='Waves by lead time: [{"lead_hours": 2, "size": 5, "gap_minutes": 3}]; empty: the defaults.',
+        help_text="How many offers at once, and minutes until the next ones, by the hours left: "
+        '[{"lead_hours": 2, "size": 5, "gap_minutes": 3}, …], the last one without lead_hours. '
+        "Empty: 5 every 3 minutes under 2 hours, 4 every 5 under 24, 3 every 10 under 72, else 2 every 30.",
     )
     fill_target_percent = models.PositiveSmallIntegerField(
         default=95,
