@@ -116,12 +116,12 @@ def _paces(row: Connection) -> list[tuple[str, str]]:
     words = {
         Connection.Pace.REAL_TIME: "as it arrives",
         Connection.Pace.BATCH: f"every {row.batch_minutes} minutes",
-        Connection.Pace.HYBRID: f"what is urgent as it arrives, the rest every {row.batch_minutes} minutes",
+        Connection.Pace.HYBRID: f"urgent as it arrives, the rest every {row.batch_minutes} minutes",
     }
     kinds = (
-        ("appointments", row.appointment_pace),
-        ("patients", row.patient_pace),
-        ("clinicians and places", row.directory_pace),
+        ("News of appointments", row.appointment_pace),
+        ("News of patients", row.patient_pace),
+        ("News of clinicians, places", row.directory_pace),
     )
     return [(name, words[Connection.Pace(chosen)]) for name, chosen in kinds]
 

@@ -35,7 +35,7 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
     words = text_of(dana.get(PAGE))
     assert "The EHR connected" in words
     assert "Calls in 24 hours 4, 75 % answered as they should" in words
-    assert "Time to answer half within 5 ms, 95 % within 5 ms Changes are dealt with appointments: as it" in words
+    assert "Time to answer half within 5 ms, 95 % within 5 ms News of appointments as it arrives" in words
     assert "Waiting 0 to read, 0 to write" in words
     assert "Texts not going out None for 7 min. They are kept and sent later." in words
     assert "Background work stands still Last sign of life 2 min ago. Call IT." in words
@@ -50,8 +50,8 @@ def test_a_limit_of_calls_is_shown_with_how_much_of_it_is_used(dana: Client, pra
 def test_how_each_kind_of_change_is_dealt_with_is_shown(dana: Client, practice: Practice) -> None:
     Connection.objects.update(appointment_pace="hybrid", patient_pace="batch", batch_minutes=30)
     assert (
-        "Changes are dealt with appointments: what is urgent as it arrives, the rest every 30 minutes; "
-        "patients: every 30 minutes; clinicians and places: as it arrives"
+        "News of appointments urgent as it arrives, the rest every 30 minutes "
+        "News of patients every 30 minutes News of clinicians, places as it arrives"
     ) in text_of(dana.get(PAGE))
 
 
