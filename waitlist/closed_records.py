@@ -64,8 +64,8 @@ def look_at(patient: Patient, now: datetime) -> None:
     if merge is not None and merge.taken_over_at is None:
         if merge.told_by == PatientMerge.ToldBy.STAFF:
             take_over(merge)
-        else:
-            _ask_to_take_over(merge)
+        # Asks about what is left, if anything.
+        _ask_to_take_over(merge)
 
 
 def freeze(patient: Patient, now: datetime) -> int:
@@ -116,7 +116,7 @@ def _ask_to_take_over(merge: PatientMerge) -> None:
         return
     ask_staff(
         "patient.merged",
-        "Two patient records became one in the EHR: take the waitlist entries over?",
+        "Two patient records became one: take the waitlist entries over?",
         advice="The record that was replaced is on the waitlist. Nothing is offered to it any more, and open offers to "
         "it are frozen; the patient was told nothing. “Take over” puts the record that is kept on the list instead, at "
         "the same place.",

@@ -158,6 +158,14 @@ def test_where_the_kept_record_waits_already_the_entry_stays(case: Case) -> None
     assert case.entry.patient_id == case.old.pk
 
 
+def test_what_staffs_own_merge_could_not_move_is_asked_about(case: Case) -> None:
+    factories.entry(case.new, case.entry.appointment_type)
+    merging.merge(case.old, case.new, told_by="staff")
+    case.drain()
+    assert case.entry.patient_id == case.old.pk
+    assert case.asked() is not None
+
+
 def test_an_unmerge_in_the_ehr_gives_back_what_was_moved_and_the_offer_stands_again(case: Case) -> None:
     merge = case.replaced()
     other = factories.entry(case.new, factories.appointment_type())
