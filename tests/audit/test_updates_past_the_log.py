@@ -54,6 +54,7 @@ ELSEWHERE = {
     "integrations.heartbeat.beat": _NO_RECORD,
     "integrations.messaging.failures.stumbled": "a try of ours that failed; whatever the message comes to is logged",
     "scheduling.appointments.note_seen": "it follows from the appointment's status, which is logged",
+    "scheduling.mirror.accept": "which version we hold is no record of the practice; what it says is logged",
     "scheduling.writebacks._still_ours": "it renews a lease",
     "waitlist.entries.count_silence": _OFFERS,
     "waitlist.entries.heard_from": _OFFERS,
