@@ -72,6 +72,7 @@ def poll_connections() -> None:
     drain("polls", reread.due, reread.read_again)
     drain("polls", event_stream.due, event_stream.keep)
     drain("polls", checking.due, checking.recheck)
+    drain("polls", reconcile.unplanned, reconcile.plan)
 
 
 @shared_task(name="integrations.tasks.drain_loads")

@@ -12,7 +12,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlated, service
@@ -45,18 +45,31 @@ def due(now: datetime | None = None, limit: int = 5) -> list[int]:
     """Return the ids of connections to compare now; none that somebody reads at this moment."""
     now = now or timezone.now()
     rows = Connection.objects.filter(
-        Q(reconcile_due_at__isnull=True) | Q(reconcile_due_at__lte=now),
         Q(poll_lease_until__isnull=True) | Q(poll_lease_until__lte=now),
         Q(quiet_until__isnull=True) | Q(quiet_until__lte=now),
+        reconcile_due_at__lte=now,
         state=Connection.State.ACTIVE,
         loaded_at__isnull=False,
     )
-    return list(rows.order_by(F("reconcile_due_at").asc(nulls_first=True)).values_list("pk", flat=True)[:limit])
+    return list(rows.order_by("reconcile_due_at").values_list("pk", flat=True)[:limit])
 
 
 def is_due(now: datetime | None = None) -> bool:
     """Return whether :func:`due` or :func:`taking_over.due` would find anything."""
     return bool(due(now, limit=1)) or bool(taking_over.due(now, limit=1))
+
+
+def unplanned() -> list[int]:
+    """Return the ids of loaded connections whose first night is not planned yet."""
+    rows = Connection.objects.filter(reconcile_due_at__isnull=True, loaded_at__isnull=False)
+    return list(rows.values_list("pk", flat=True))
+
+
+def plan(connection_id: int, now: datetime | None = None) -> bool:
+    """Plan the first night of a connection; False when that was done meanwhile."""
+    rows = Connection.objects.filter(pk=connection_id, reconcile_due_at__isnull=True)
+    connection = rows.first()
+    return connection is not None and bool(rows.update(reconcile_due_at=next_night(connection, now or timezone.now())))
 
 
 def next_night(connection: Connection, now: datetime) -> datetime:
@@ -68,12 +81,8 @@ def next_night(connection: Connection, now: datetime) -> datetime:
 
 
 def take_up(connection_id: int, now: datetime | None = None) -> bool:
-    """Compare one connection that is due; False when another worker reads it. One without a plan is planned."""
+    """Compare one connection that is due; False when another worker reads it."""
     now = now or timezone.now()
-    unplanned = Connection.objects.filter(pk=connection_id, reconcile_due_at__isnull=True).first()
-    if unplanned is not None:
-        rows = Connection.objects.filter(pk=connection_id, reconcile_due_at__isnull=True)
-        return bool(rows.update(reconcile_due_at=next_night(unplanned, now)))
     lease = ReadingLease.take(connection_id, now)
     if lease is None:
         return False

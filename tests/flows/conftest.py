@@ -46,6 +46,7 @@ def pump() -> Callable[[], None]:
             tasks.drain_checks()
             tasks.drain_writebacks()
             tasks.drain_messages()
+            tasks.drain_reconciles()
         raise AssertionError("the loop does not come to rest")
 
     return run

@@ -394,12 +394,14 @@ def test_what_is_the_ehrs_is_not_sent_and_the_reason_is_said(calendar: Calendar)
 def test_it_runs_at_the_practices_hour_and_the_first_night_is_planned_not_run(calendar: Calendar) -> None:
     factories.practice(time_zone="America/Los_Angeles")
     at = datetime(2026, 3, 7, 20, 0, tzinfo=UTC)
-    assert reconcile.is_due(at)
-    reconcile.take_up(calendar.clinic.connection.pk, at)
+    assert not reconcile.is_due(at)
+    assert reconcile.unplanned() == [calendar.clinic.connection.pk]
+    assert reconcile.plan(calendar.clinic.connection.pk, at)
     connection = Connection.objects.get()
     assert connection.reconcile_due_at == datetime(2026, 3, 8, 10, 0, tzinfo=UTC)  # the night in which 2 AM is skipped
     assert not Reconciliation.objects.exists()
-    assert not reconcile.is_due(at)
+    assert not reconcile.unplanned()
+    assert reconcile.is_due(at + timedelta(hours=14))
 
 
 def test_one_that_was_killed_is_begun_again(calendar: Calendar) -> None:
