@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_httpserver import HTTPServer
 
 from scheduling import worklist
-from scheduling.models import Opening
+from scheduling.models import Opening, Patient
 from tests import factories
 from tests.browser import measures
 from tests.browser.conftest import SCHEMES, WIDTHS, keep_picture
@@ -109,7 +109,8 @@ def pk_for(path: str) -> int:
     from django.apps import apps
 
     parts = path.strip("/").split("/")
-    model = Opening if parts[1] == "openings" else apps.get_model(parts[1], parts[2])
+    pages = {"openings": Opening, "patients": Patient}
+    model = pages.get(parts[1]) or apps.get_model(parts[1], parts[2])
     return int(model._base_manager.order_by("pk").values_list("pk", flat=True)[0])
 
 
@@ -198,3 +199,11 @@ def test_the_theme_switch_works_under_the_policy(staff_page: SignedIn, practice:
     page.locator("#header .theme-toggle").click()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_the_words_are_shown_on_the_phone_while_they_are_typed(staff_page: SignedIn, practice: Practice) -> None:
+    page = staff_page("/admin/words/en/offer/sms/")
+    page.get_by_label("Text", exact=True).fill("{practice}: {time} está libre. {date}")
+    expect(page.locator("#preview mark").first).to_have_text("á")
+    expect(page.locator("#preview")).to_contain_text("Did you mean {time}?")
+    expect(page.locator("#preview-status")).to_contain_text("STOP is missing")
