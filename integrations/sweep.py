@@ -16,7 +16,7 @@ from integrations.ehr import availability, history, inbox, load_requests, reconc
 from integrations.messaging import delivery
 from scheduling.wake import wake
 from waitlist import attention
-from waitlist.importing import batches
+from waitlist.importing import working
 
 #: Seconds between two sweeps, as the schedule has it.
 EVERY_SECONDS = 1.0
@@ -51,7 +51,7 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "writebacks": outbox.is_due,
     "messages": _messages_are_due,
     "mappings": mapping_effects.is_due,
-    batches.TOPIC: batches.is_due,
+    working.TOPIC: working.is_due,
     "reconciles": reconcile.is_due,
     "loads": _loads_are_due,
 }

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from audit.context import service
 from waitlist import attention, entries, from_calendar, rates
-from waitlist.importing import batches
+from waitlist.importing import working
 
 
 @shared_task(ignore_result=True)
@@ -23,7 +23,7 @@ def expire_entries() -> None:
     """Take entries off the list whose latest date is over, and delete imported files that were kept long enough."""
     while entries.expire():
         pass
-    while batches.forget_old():
+    while working.forget_old():
         pass
 
 
@@ -38,7 +38,7 @@ def follow_calendar() -> None:
 @service("worker: imports")
 def drain_imports() -> None:
     """Check and add the lists that staff uploaded."""
-    while batches.drain():
+    while working.drain():
         pass
 
 

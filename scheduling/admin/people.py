@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from scheduling import own_details
+from scheduling import local_patients, own_details
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
 from scheduling.models import ContactPoint, Patient, PatientIdentifier
@@ -247,4 +247,6 @@ class PatientAdmin(ScopedAdmin):
 
     @admin.display(description="Record")
     def standing(self, row: Patient) -> str:
+        if not local_patients.in_ehr([row.pk]):
+            return "not in the EHR yet" if row.active else "taken back: not in the EHR, offered nothing"
         return f"{'active' if row.active else 'inactive'}{', deceased' if row.deceased else ''}"

@@ -58,7 +58,7 @@ ELSEWHERE = {
     "scheduling.writebacks._still_ours": "it renews a lease",
     "waitlist.entries.count_silence": _OFFERS,
     "waitlist.entries.heard_from": _OFFERS,
-    "waitlist.importing.batches._check_all": "it renews a lease and says how far a check has come",
+    "waitlist.importing.working._check_all": "it renews a lease and says how far a check has come",
     "waitlist.offers._count": _OFFERS,
     "waitlist.offers._send_proposed": "why somebody was offered it is no record; the offer is logged",
     "waitlist.withdrawal.mark_late": "a late yes is logged when the offer ends by it, within a second or two",

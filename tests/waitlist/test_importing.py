@@ -15,7 +15,7 @@ from scheduling import patients
 from scheduling.models import AppointmentType, Location, Patient, PatientIdentifier
 from tests import factories
 from waitlist import consent, entries
-from waitlist.importing import adding, batches
+from waitlist.importing import adding, batches, working
 from waitlist.models import ConsentRecord, ImportBatch, ImportRow, MatchKey, WaitlistEntry
 
 HEAD = "Last name,First name,DOB,Cell,E-mail,MRN,Visit,Added"
@@ -109,10 +109,10 @@ def test_nothing_of_a_list_is_added_when_one_row_cannot_be(bring: Brought, monke
     batch.refresh_from_db()
     assert (batch.status, Patient.objects.count(), WaitlistEntry.objects.count()) == ("adding", 0, 0)
     assert verdicts(batch) == ["ready", "ready"]
-    assert batches.due() == []  # the dead worker's lease
-    later = timezone.now() + batches.LEASE
-    assert batches.due(later) == [batch.pk]
-    assert batches.take_up(batch.pk, later)
+    assert working.due() == []  # the dead worker's lease
+    later = timezone.now() + working.LEASE
+    assert working.due(later) == [batch.pk]
+    assert working.take_up(batch.pk, later)
     assert WaitlistEntry.objects.count() == 2
 
 
@@ -134,7 +134,7 @@ def test_what_changed_since_the_preview_sends_the_list_back_to_it(bring: Brought
     assert verdicts(batch) == ["ready", "ready"]
     factories.entry(known, followup)
     add(batch)
-    assert (batch.status, batch.note) == ("preview", batches.CHANGED)
+    assert (batch.status, batch.note) == ("preview", working.CHANGED)
     assert verdicts(batch) == ["duplicate", "ready"]
     assert WaitlistEntry.objects.count() == 1
 
@@ -263,35 +263,35 @@ def test_nothing_is_undone_once_somebody_was_offered_a_time(bring: Brought, plac
 def test_a_large_file_is_left_to_a_worker_and_its_progress_shown(
     bring: Brought, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "AT_ONCE", 1)
-    monkeypatch.setattr(batches, "CHUNK", 1)
+    monkeypatch.setattr(working, "AT_ONCE", 1)
+    monkeypatch.setattr(working, "CHUNK", 1)
     batch = bring(ROBIN, AL)
-    assert (batch.status, batches.is_due()) == ("checking", True)
-    assert batches.drain() == 1
+    assert (batch.status, working.is_due()) == ("checking", True)
+    assert working.drain() == 1
     batch.refresh_from_db()
-    assert (batch.status, batch.checked_count, batches.is_due()) == ("preview", 2, False)
+    assert (batch.status, batch.checked_count, working.is_due()) == ("preview", 2, False)
     add(batch)
     assert (batch.status, WaitlistEntry.objects.count()) == ("adding", 0)
     assert batches.correct(batch, {2: {"note": "x"}}) == 0  # nothing is edited while it is being added
-    assert batches.drain() == 1
+    assert working.drain() == 1
     assert WaitlistEntry.objects.count() == 2
 
 
 def test_a_list_that_fails_again_and_again_comes_back_to_staff(bring: Brought) -> None:
     batch = bring(ROBIN)
     ImportBatch.objects.filter(pk=batch.pk).update(status="adding", due_at=timezone.now(), attempts=5)
-    assert batches.take_up(batch.pk)
+    assert working.take_up(batch.pk)
     batch.refresh_from_db()
-    assert (batch.status, batch.note, WaitlistEntry.objects.count()) == ("preview", batches.FAILED, 0)
+    assert (batch.status, batch.note, WaitlistEntry.objects.count()) == ("preview", working.FAILED, 0)
 
 
 def test_the_file_and_its_rows_are_deleted_in_time_and_the_entries_stay(bring: Brought) -> None:
     batch = add(bring(ROBIN))
-    assert batches.forget_old(timezone.now() + timedelta(days=13)) == 0
-    assert batches.forget_old(timezone.now() + timedelta(days=15)) == 1
+    assert working.forget_old(timezone.now() + timedelta(days=13)) == 0
+    assert working.forget_old(timezone.now() + timedelta(days=15)) == 1
     batch.refresh_from_db()
     assert (batch.content, batch.file_name, batch.headings, ImportRow.objects.count()) == (None, "", [], 0)
-    assert (WaitlistEntry.objects.count(), batches.forget_old(timezone.now() + timedelta(days=15))) == (1, 0)
+    assert (WaitlistEntry.objects.count(), working.forget_old(timezone.now() + timedelta(days=15))) == (1, 0)
 
 
 def test_many_leave_the_list_as_one_does(bring: Brought) -> None:

@@ -19,7 +19,7 @@ from scheduling.admin.base import ScopedAdmin
 from scheduling.admin.display import state, when
 from waitlist.admin import import_rows
 from waitlist.admin.import_forms import ColumnsForm, UploadForm
-from waitlist.importing import adding, batches, error_file
+from waitlist.importing import adding, batches, error_file, working
 from waitlist.importing.limits import Unreadable
 from waitlist.models import ImportBatch, ImportRow
 
@@ -240,7 +240,7 @@ def _add(request: HttpRequest, batch: ImportBatch) -> None:
     elif batch.status == _S.ADDING:
         messages.info(request, "They are being added. You can leave this page; all of them are added, or none.")
     else:
-        messages.warning(request, batch.note or batches.CHANGED)
+        messages.warning(request, batch.note or working.CHANGED)
 
 
 def _discard(request: HttpRequest, batch: ImportBatch) -> None:

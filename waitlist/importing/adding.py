@@ -80,10 +80,14 @@ def add_ready(batch: ImportBatch, now: datetime | None = None) -> int | None:
 
 def undo(batch: ImportBatch) -> str:
     """Take every entry of the batch off the list again; return "" or, having changed nothing, why that cannot be."""
+    rows = list(batch.rows.filter(verdict=_V.ADDED))
+    if batch.status != _S.ADDED or not rows:
+        return (
+            "Nothing was undone: this list is not added, or its rows are deleted by now. Take entries off one by one."
+        )
     with transaction.atomic():
         if not move(batch, _S.UNDONE):
             return "Somebody else changed this list in the same moment. Nothing was undone. Look at it again."
-        rows = list(batch.rows.filter(verdict=_V.ADDED))
         ids = [row.entry_id for row in rows if row.entry_id]
         left = entries.leave_many(ids)
         if left == len(ids) and not Offer.objects.filter(entry_id__in=ids).exists():

@@ -1,60 +1,27 @@
-"""An import from upload to being added: the verbs behind its pages, and the hops that a worker takes.
-
-A small file is dealt with at once by whoever presses the button; a large one by a worker, which leaves its progress
-on the row. Either way the batch is due until the hop is done, so that a process that dies costs a lease, not the list.
-"""
+"""An import from upload to being added: the verbs behind its pages."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from scheduling.models import AppointmentType, Location, Patient
-from scheduling.transitions import move, register
-from scheduling.wake import wake
-from waitlist.importing import adding, checking, columns, reading
-from waitlist.importing.adding import Overtaken
+from scheduling.transitions import move
+from waitlist.importing import checking, columns, reading, working
 from waitlist.importing.parsing import Words
 from waitlist.models import ImportBatch, ImportRow
 
-logger = logging.getLogger(__name__)
-
 _S, _V = ImportBatch.Status, ImportRow.Verdict
-register(
-    ImportBatch,
-    "status",
-    {
-        _S.COLUMNS: {_S.CHECKING, _S.DISCARDED},
-        _S.CHECKING: {_S.PREVIEW, _S.ADDED, _S.COLUMNS, _S.DISCARDED},
-        _S.PREVIEW: {_S.COLUMNS, _S.CHECKING, _S.ADDING, _S.DISCARDED},
-        _S.ADDING: {_S.ADDED, _S.CHECKING, _S.PREVIEW},
-        _S.ADDED: {_S.CHECKING, _S.ADDING, _S.UNDONE},
-    },
-)
-TOPIC = "imports"
-#: Rows that are checked while somebody waits for the page.
-AT_ONCE = 300
-CHUNK = 500
-LEASE = timedelta(minutes=2)
-MOST_ATTEMPTS = 5
 #: Days after which the file and its rows are deleted.
 KEPT_DAYS = 14
 EDITABLE = (_S.PREVIEW, _S.ADDED)
-CHANGED = "Something changed meanwhile, so nothing was added. The rows were checked again: look at them, then add."
-FAILED = (
-    "The machine failed at this list several times. Nothing was added. Try again, and tell whoever runs the system."
-)
-
-
-# --- what people do ---------------------------------------------------------------------------------------------------
 
 
 def upload(
@@ -101,7 +68,7 @@ def confirm_columns(batch: ImportBatch, values: Mapping[str, Any]) -> bool:
         batch.save(update_fields=list(values))
         # Another meaning makes another row of it: what was decided about people stays open until it is checked.
         batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
-    run_now_or_wake(batch)
+    working.run_now_or_wake(batch)
     return True
 
 
@@ -111,7 +78,7 @@ def check_again(batch: ImportBatch) -> bool:
         if not _go_to_checking(batch):
             return False
         batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
-    run_now_or_wake(batch)
+    working.run_now_or_wake(batch)
     return True
 
 
@@ -186,7 +153,7 @@ def start_adding(batch: ImportBatch, by: str, expected: int) -> str:
     now = timezone.now()
     if not move(batch, _S.ADDING, added_by=by[:150], due_at=now, lease_until=None, attempts=0, note=""):
         return "Somebody else pressed it in the same moment. Nothing is added twice."
-    run_now_or_wake(batch)
+    working.run_now_or_wake(batch)
     return ""
 
 
@@ -195,101 +162,8 @@ def discard(batch: ImportBatch) -> bool:
     with transaction.atomic():
         if batch.status not in (_S.COLUMNS, _S.PREVIEW) or not move(batch, _S.DISCARDED, due_at=None):
             return False
-        _forget(batch)
+        working.forget(batch)
     return True
-
-
-def run_now_or_wake(batch: ImportBatch) -> None:
-    """Take the next hop at once where that is quick, else call a worker."""
-    if batch.row_count <= AT_ONCE:
-        take_up(batch.pk)
-        batch.refresh_from_db()
-    else:
-        wake(TOPIC)
-
-
-# --- what a worker does -----------------------------------------------------------------------------------------------
-
-
-def due(now: datetime | None = None, limit: int = 5) -> list[int]:
-    """Return the ids of the batches with a hop to take."""
-    now = now or timezone.now()
-    rows = _due(now).order_by("due_at")
-    return list(rows.values_list("pk", flat=True)[:limit])
-
-
-def is_due(now: datetime | None = None) -> bool:
-    """Return whether :func:`due` would find anything."""
-    return _due(now or timezone.now()).exists()
-
-
-def drain() -> int:
-    """Take every hop that is due; return how many."""
-    return sum(take_up(pk) for pk in due())
-
-
-def take_up(batch_id: int, now: datetime | None = None) -> bool:
-    """Take one batch's hop; False when another worker has it, or there is none."""
-    now = now or timezone.now()
-    mine = _due(now).filter(pk=batch_id)
-    if not mine.update(lease_until=now + LEASE, attempts=F("attempts") + 1):
-        return False
-    batch = ImportBatch.objects.select_related("location", "appointment_type", "uploaded_by").get(pk=batch_id)
-    if batch.attempts > MOST_ATTEMPTS:
-        back = _S.COLUMNS if batch.status == _S.CHECKING else _S.PREVIEW
-        return move(batch, back, due_at=None, lease_until=None, note=FAILED)
-    if batch.status == _S.CHECKING:
-        _check_all(batch)
-    elif batch.status == _S.ADDING:
-        _add(batch)
-    return True
-
-
-def forget_old(now: datetime | None = None, limit: int = 20) -> int:
-    """Delete the files and rows whose time has come; return of how many batches."""
-    now = now or timezone.now()
-    rows = ImportBatch.objects.filter(forget_at__lte=now).exclude(status__in=(_S.CHECKING, _S.ADDING))
-    done = 0
-    for batch in rows.order_by("forget_at")[:limit]:
-        with transaction.atomic():
-            _forget(batch)
-        done += 1
-    return done
-
-
-def _due(now: datetime) -> QuerySet[ImportBatch]:
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-    return ImportBatch.objects.filter(free, due_at__lte=now, status__in=(_S.CHECKING, _S.ADDING))
-
-
-def _check_all(batch: ImportBatch) -> None:
-    """Check the rows that have no verdict yet, a chunk at a time; what a dead worker had checked stays checked."""
-    words, today = Words(batch), timezone.localdate()
-    while rows := list(batch.rows.filter(verdict=_V.NEW).order_by("number")[:CHUNK]):
-        checking.check(batch, rows, today, words)
-        checked = batch.rows.exclude(verdict=_V.NEW).count()
-        keep = ImportBatch.objects.filter(pk=batch.pk, status=_S.CHECKING)
-        if not keep.update(checked_count=checked, lease_until=timezone.now() + LEASE):
-            return
-    move(batch, _S.ADDED if batch.added_at else _S.PREVIEW, due_at=None, lease_until=None)
-
-
-def _add(batch: ImportBatch) -> None:
-    """Look at the ready rows once more, then add them. Whatever changed sends the list back to its preview."""
-    words, today = Words(batch), timezone.localdate()
-    ready = list(batch.rows.filter(verdict=_V.READY).order_by("number"))
-    for start in range(0, len(ready), CHUNK):
-        checking.check(batch, ready[start : start + CHUNK], today, words)
-    try:
-        if any(row.verdict != _V.READY for row in ready):
-            raise Overtaken
-        adding.add_ready(batch)
-    except Overtaken:
-        batch.refresh_from_db()
-        with transaction.atomic():
-            if move(batch, _S.CHECKING, due_at=timezone.now(), lease_until=None, attempts=0, note=CHANGED):
-                batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
-        _check_all(batch)
 
 
 def _go_to_checking(batch: ImportBatch) -> bool:
@@ -319,14 +193,6 @@ def _edited(batch: ImportBatch) -> Iterator[QuerySet[ImportRow] | None]:
     with transaction.atomic():
         locked = ImportBatch.objects.select_for_update().filter(pk=batch.pk, status__in=EDITABLE)
         yield ImportRow.objects.filter(batch=batch) if locked.first() is not None else None
-
-
-def _forget(batch: ImportBatch) -> None:
-    """Delete the file and its rows; which entry came of the list stays in the audit trail."""
-    batch.rows.all().delete()
-    batch.content, batch.file_name, batch.sheet_name = None, "", ""
-    batch.headings, batch.type_words, batch.forget_at = [], {}, None
-    batch.save(update_fields=["content", "file_name", "sheet_name", "headings", "type_words", "forget_at"])
 
 
 def column(rows: Sequence[Sequence[str]], place: int) -> list[str]:
