@@ -10,7 +10,7 @@ from typing import Any
 from integrations.field_mapping import PathKind
 from integrations.fields import FIELDS, Transform
 from integrations.mapping_changes import Entry
-from integrations.mapping_effects import fate_of, resting_on
+from integrations.mapping_effects import fate_of, offers_at_stake, resting_on
 from integrations.mapping_state import Key as StateKey
 from integrations.meanings import LANGUAGES, Key, Meanings
 from integrations.models import CodeMapping, Connection
@@ -104,7 +104,7 @@ class _Effects:
     def of(self, entry: Entry) -> str:
         key, after = entry.key, entry.after
         if key[0] == "code":
-            return self._of_code(key)
+            return self._of_code(key, after)
         if key[0] == "owner" and after == "practice":
             return "What we have stays; the EHR no longer overwrites it."
         if key[0] in ("owner", "path"):
@@ -112,7 +112,7 @@ class _Effects:
             return f"{_counted(names.count(), 'patient')} read again from the EHR."
         return "It holds for cancellations from now on."
 
-    def _of_code(self, key: StateKey) -> str:
+    def _of_code(self, key: StateKey, after: str) -> str:
         _, domain, system, code, place = key
         rows = CodeMapping.objects.filter(connection=self._connection, domain=domain, system=system, code=code)
         row = (rows.filter(location_id=place) if place else rows.filter(location__isnull=True)).first()
@@ -125,7 +125,10 @@ class _Effects:
             fate = fate_of(opening.freed_by, self._after)
             if fate != fate_of(opening.freed_by, self._before):
                 ends[_ENDS.get(fate, "held until somebody decides")] += 1
-        return " ".join(f"{_counted(count, 'opening')} {end}." for end, count in sorted(ends.items()))
+        told = [f"{_counted(count, 'opening')} {end}." for end, count in sorted(ends.items())]
+        if stake := offers_at_stake(row, after):
+            told.append(f"{_counted(stake, 'offer')} withdrawn, and whoever has one is told.")
+        return " ".join(told)
 
 
 _ENDS = {"offer": "released and offered after a fresh look", "close": "closed and not offered"}
