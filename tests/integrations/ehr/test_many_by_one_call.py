@@ -166,6 +166,19 @@ def test_what_a_worker_that_died_had_taken_is_dealt_with_again_one_by_one(
     assert Appointment.objects.filter(status="arrived").count() == 3
 
 
+def test_what_was_tried_before_takes_no_other_along(limited: Callable[..., Connection]) -> None:
+    connection = limited(3)
+    tell(connection, 0)
+    InboundEvent.objects.update(attempts=1)
+    tell(connection, 1, 2)
+    tried = event_leases.lease(event_leases.due()[0])
+    assert tried is not None
+    assert together.company(tried) == []
+    first = event_leases.lease(event_leases.due()[0])
+    assert first is not None
+    assert len(together.company(first)) == 1
+
+
 def test_an_event_lost_to_another_worker_is_left_to_it_and_a_later_look_stands(
     sandbox: ehr.Sandbox, limited: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +200,7 @@ def test_an_event_lost_to_another_worker_is_left_to_it_and_a_later_look_stands(
     monkeypatch.setattr(together, "ask", slowly)
     inbox.process(event_leases.due()[0])
     assert outcomes() == ["we had this version; no opening", "", "we knew something newer; no opening"]
+    assert ExternalId.objects.get(value="b-1").seen_at < timezone.now() - timedelta(minutes=59)
 
 
 def test_a_patient_is_fetched_together_with_patients(
