@@ -12,8 +12,9 @@ What the product calls
 What a test calls
     POST /control/faults     {"fault": "503", "count": 2, "to": "+1…"}: what the next matching sends end with
     POST /control/patient    {"from": "+1…", "body": "YES 47", "deliver": true}: a patient texts us
+    POST /control/rate       {"per_second": 20}: more than that in any one second are refused with 429, and counted
     POST /control/report     {"sid": "SM…", "status": "undelivered", "code": 30006}: a delivery report
-    GET  /control/messages   everything taken so far, oldest first
+    GET  /control/messages   everything taken so far, oldest first, and how many came too fast
     POST /control/reset      forget everything
 
 Faults: ``500``, ``503``, ``429``, ``timeout`` (30 s of silence, not taken), ``lost`` (taken, then the connection is
@@ -59,6 +60,19 @@ class Carrier:
         self.lock = threading.Lock()
         self.messages: list[dict[str, Any]] = []
         self.faults: list[dict[str, Any]] = []
+        self.per_second: int | None = None
+        self.arrived: list[float] = []
+        self.too_fast = 0
+
+    def is_too_fast(self) -> bool:
+        now = time.monotonic()
+        with self.lock:
+            self.arrived = [at for at in self.arrived if at > now - 1]
+            if self.per_second and len(self.arrived) >= self.per_second:
+                self.too_fast += 1
+                return True
+            self.arrived.append(now)
+        return False
 
     def take(self, to: str, sender: str, body: str, callback: str, direction: str) -> dict[str, Any]:
         now = datetime.now(UTC)
@@ -118,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urllib.parse.urlsplit(self.path)
         if path.path == "/control/messages":
-            self.answer(200, {"messages": self.carrier.messages})
+            self.answer(200, {"messages": self.carrier.messages, "too_fast": self.carrier.too_fast})
         elif self.is_messages(path.path) and self.is_let_in():
             self.list_messages(dict(urllib.parse.parse_qsl(path.query)))
 
@@ -145,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def send_message(self, form: dict[str, str]) -> None:
-        fault = self.carrier.fault_for(form.get("To", ""))
+        fault = "429" if self.carrier.is_too_fast() else self.carrier.fault_for(form.get("To", ""))
         if fault in ("", "lost", "lost_500", "garbled", "slow_taken"):
             callback = form.get("StatusCallback", "")
             message = self.carrier.take(form["To"], form["From"], form["Body"], callback, "outbound-api")
@@ -213,6 +227,10 @@ class Handler(BaseHTTPRequestHandler):
             with carrier.lock:
                 carrier.messages.clear()
                 carrier.faults.clear()
+                carrier.per_second, carrier.too_fast = None, 0
+            self.answer(200, {})
+        elif verb == "rate":
+            carrier.per_second = wish["per_second"]
             self.answer(200, {})
         else:
             self.answer(404, {})

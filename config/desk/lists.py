@@ -66,6 +66,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "ApiCall": "each call to the EHR and the carriers",
         "RefusedCall": "calls to us that were turned away",
         "CarrierState": "how texts and e-mails fare",
+        "SendingLimit": "how fast messages leave, and how many go to one address",
         "Heartbeat": "signs of life of the background work",
         "AlertContact": "who is mailed when something is wrong",
         "StaffAlert": "what was mailed to staff",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from integrations.models import AlertContact, CarrierState, Heartbeat, StaffAlert
+from integrations.models import AlertContact, CarrierState, Heartbeat, SendingLimit, StaffAlert
 from scheduling.admin.base import ReadOnlyAdmin, ScopedAdmin
 from scheduling.admin.display import link, state, when
 
@@ -29,6 +29,16 @@ class CarrierStateAdmin(ReadOnlyAdmin):
     @admin.display(description="Inbound read up to", ordering="inbound_seen_at")
     def inbound(self, row: CarrierState) -> str:
         return when(row.inbound_seen_at)
+
+
+@admin.register(SendingLimit)
+class SendingLimitAdmin(ScopedAdmin):
+    everyones = "Carriers serve all locations."
+    empty_list_says = (
+        "No limit is set: messages leave as fast as the carriers take them, at most six a minute and thirty an hour to "
+        "one address."
+    )
+    list_display = ("channel", "per_second", "per_address_minute", "per_address_hour")
 
 
 @admin.register(AlertContact)

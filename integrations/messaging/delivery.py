@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
 from audit.context import correlated
-from integrations.messaging import calls, failures, recipients
+from integrations.messaging import calls, failures, pace, recipients
 from integrations.messaging.gateway import (
     CALL_SECONDS,
+    LEASE,
     AddressUnusable,
     Carrier,
     CarrierBusy,
@@ -42,10 +44,16 @@ logger = logging.getLogger(__name__)
 
 Status = Message.Status
 
-#: Longer than a hand-over may take, so that a running one never loses its lease.
-LEASE = timedelta(seconds=20)
 #: How long after a hand-over's deadline the carrier's list may still lack the message.
 SETTLE = timedelta(seconds=10)
+#: What a patient waits for goes first, then news of what is over, then what is new; offers in the order of their rank.
+URGENCY = Case(
+    When(initiated=False, then=Value(0)),
+    When(kind__in=(Message.Kind.OFFER, Message.Kind.STILL_WANTED), then=Value(2)),
+    default=Value(1),
+)
+#: Where turns are waited for, few are taken up at once, so that what is urgent need not wait for many.
+FEW = 4
 
 
 def due(now: datetime | None = None, limit: int = 50) -> list[int]:
@@ -57,9 +65,15 @@ def due(now: datetime | None = None, limit: int = 50) -> list[int]:
     quiet = calls.quiet_channels(now)
     if quiet:
         rows = rows.exclude(channel__in=quiet)
+    set_limits = pace.limits()
+    out_of_turn = pace.out_of_turn(set_limits, now)
+    if out_of_turn:
+        rows = rows.exclude(channel__in=out_of_turn, status=Status.WAITING)
     if practice.is_paused():
         rows = rows.exclude(status=Status.WAITING, initiated=True)
-    return list(rows.order_by("due_at").values_list("pk", flat=True)[:limit])
+    if any(each.per_second for each in set_limits.values()):
+        limit = min(limit, FEW)
+    return list(rows.order_by(URGENCY, "due_at", "pk").values_list("pk", flat=True)[:limit])
 
 
 def is_due(now: datetime | None = None) -> bool:
@@ -70,7 +84,7 @@ def is_due(now: datetime | None = None) -> bool:
 def send(message_id: int, now: datetime | None = None) -> bool:
     """Take up one due message; False when another worker has it, or it is not due."""
     now = now or timezone.now()
-    message = Message.objects.select_related("opening", "contact_point", "patient", "offer").get(pk=message_id)
+    message = _load(message_id)
     with correlated(message.correlation_id or None):
         try:
             return _take_up(message, now)
@@ -78,6 +92,10 @@ def send(message_id: int, now: datetime | None = None) -> bool:
             # A fault of ours: what may have been sent is asked for, the tries are counted, the others go on.
             logger.exception("message %s failed: %s", message_id, type(error).__name__)
             return failures.stumbled(message_id, _most_tries())
+
+
+def _load(message_id: int) -> Message:
+    return Message.objects.select_related("opening", "contact_point", "patient", "offer").get(pk=message_id)
 
 
 def _take_up(message: Message, now: datetime) -> bool:
@@ -100,18 +118,40 @@ def reference_of(message: Message) -> str:
 def _send_if_allowed(message: Message, now: datetime) -> bool:
     """Look once more whether it may be sent, at the last moment, then hand it over."""
     carrier = carrier_for(message.channel)
-    decision = messages.may_send(message, now)
-    if decision.action == "wait" and decision.until is not None:
-        return _wait(message, decision.until)
-    if decision.action == "suppress":
-        return _suppress(message, decision.reason)
-    if carrier.leaves_the_building and not recipients.may_be_reached(message.address):
-        return _suppress(message, "test_installation")
-    if message.attempts >= _most_tries():
-        return failures.give_up(message, message.error_code or "tries_used_up")
+    if not _is_allowed(message, carrier, now):
+        return True
     if not carrier.leaves_the_building:
         return _keep_here(message, carrier, now)
+    turn = pace.take_turn(message)
+    if turn is None:
+        return False
+    wait = (turn - timezone.now()).total_seconds()
+    if wait > 0:
+        time.sleep(wait)
+        # What became true meanwhile, such as a STOP, counts.
+        owned_until, message = message.due_at, _load(message.pk)
+        if message.status != Status.WAITING or message.due_at != owned_until:
+            return False
+        now = timezone.now()
+        if not _is_allowed(message, carrier, now):
+            return True
     return _hand_over(message, carrier, now)
+
+
+def _is_allowed(message: Message, carrier: Carrier, now: datetime) -> bool:
+    """Return whether it may leave now; where it may not, what follows from that is done."""
+    decision = messages.may_send(message, now)
+    if decision.action == "wait" and decision.until is not None:
+        _wait(message, decision.until)
+    elif decision.action == "suppress":
+        _suppress(message, decision.reason)
+    elif carrier.leaves_the_building and not recipients.may_be_reached(message.address):
+        _suppress(message, "test_installation")
+    elif message.attempts >= _most_tries():
+        failures.give_up(message, message.error_code or "tries_used_up")
+    else:
+        return True
+    return False
 
 
 def _wait(message: Message, until: datetime) -> bool:
@@ -140,13 +180,17 @@ def _keep_here(message: Message, carrier: Carrier, now: datetime) -> bool:
 
 
 def _hand_over(message: Message, carrier: Carrier, now: datetime) -> bool:
-    leased = move(
-        message,
-        Status.SENDING,
-        where=Q(due_at__lte=now),
-        lease_until=now + LEASE,
-        attempts=message.attempts + 1,
-    )
+    with transaction.atomic():
+        free_at = pace.address_free_at(message, now)
+        if free_at is not None:
+            return _wait(message, free_at)
+        leased = move(
+            message,
+            Status.SENDING,
+            where=Q(due_at=message.due_at),
+            lease_until=now + LEASE,
+            attempts=message.attempts + 1,
+        )
     if not leased:
         return False
     try:

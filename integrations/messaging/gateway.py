@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from django.conf import settings
@@ -16,6 +16,8 @@ from django.utils.module_loading import import_string
 
 #: Seconds a hand-over may take in total; the lease on a message outlives it.
 CALL_SECONDS = 15.0
+#: Longer than a hand-over may take, so that a running one never loses its lease.
+LEASE = timedelta(seconds=20)
 
 TRANSPORTS = {
     "console": "integrations.messaging.console.transport.open_carrier",

@@ -12,7 +12,7 @@ from integrations.models.connections import (
 from integrations.models.differences import Difference, Reconciliation
 from integrations.models.inbound import InboundEvent, RefusedCall
 from integrations.models.mapping import FieldHealth, FieldMapping, MappingChange
-from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, StaffAlert
+from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, SendingLimit, StaffAlert
 
 __all__ = [
     "AccessToken",
@@ -32,6 +32,7 @@ __all__ = [
     "MappingChange",
     "Reconciliation",
     "RefusedCall",
+    "SendingLimit",
     "SigningKey",
     "StaffAlert",
     "connection_kinds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -51,9 +52,45 @@ class CarrierState(models.Model):
     )
     inbound_due_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=60, blank=True)
+    next_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the next message may leave, where their number per second is limited."
+    )
 
     def __str__(self) -> str:
         return f"carrier of {self.channel}"
+
+
+class SendingLimit(models.Model):
+    """How fast messages may leave on a channel, and how many may go to one address. Without a row: these defaults."""
+
+    class Channel(models.TextChoices):
+        SMS = "sms", "text"
+        EMAIL = "email", "e-mail"
+
+    channel = models.CharField(max_length=10, unique=True, choices=Channel)
+    per_second = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Messages per second that your carrier takes from your number, as your contract with it says: often "
+        "1 for an ordinary US number, 3 for a toll-free one. We stay under it; confirmations and answers go before "
+        "offers. Empty: as fast as the carrier takes them, and slower when it asks for that.",
+    )
+    per_address_minute = models.PositiveSmallIntegerField(
+        "to one number or address per minute",
+        default=6,
+        validators=[MinValueValidator(1)],
+        help_text="What is more waits until the minute is over. An opt-out receipt never waits.",
+    )
+    per_address_hour = models.PositiveSmallIntegerField(
+        "to one number or address per hour",
+        default=30,
+        validators=[MinValueValidator(1)],
+        help_text="Several patients may share a phone; a machine that answers our texts must not keep us writing.",
+    )
+
+    def __str__(self) -> str:
+        return f"limits of {self.get_channel_display()}s"
 
 
 class Heartbeat(models.Model):

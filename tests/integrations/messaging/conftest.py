@@ -38,6 +38,14 @@ class CarrierClient:
         taken = requests.get(f"{self.url}/control/messages", timeout=10).json()["messages"]
         return [message for message in taken if to in (None, message["to"])]
 
+    def allow(self, per_second: int) -> None:
+        """Refuse what is more than that in any one second."""
+        self._post("rate", per_second=per_second)
+
+    def too_fast(self) -> int:
+        """How many sends were refused for that."""
+        return int(requests.get(f"{self.url}/control/messages", timeout=10).json()["too_fast"])
+
     def reset(self) -> None:
         """Forget everything."""
         self._post("reset")

@@ -197,7 +197,7 @@ def test_paused_keeps_what_we_start_and_lets_answers_go(carrier: CarrierClient, 
     practice.pause("clerk", "power cut")
     assert delivery.due() == [answer.pk]
     practice.resume("clerk")
-    assert delivery.due() == [started.pk, answer.pk]
+    assert delivery.due() == [answer.pk, started.pk]
 
 
 def test_a_test_installation_writes_to_its_own_list_only(

@@ -1,0 +1,168 @@
+"""The carrier's rate is kept by all workers together, no address is written to too often, and answers go first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from integrations.draining import drain
+from integrations.messaging import delivery, pace
+from integrations.models import CarrierState, SendingLimit
+from scheduling.models import ContactPoint
+from tests import factories
+from tests.integrations.messaging.conftest import CarrierClient
+from tests.integrations.messaging.test_delivery_once import message_to
+from tests.race import right_after, together
+from waitlist import replies
+from waitlist.models import Message, Reply
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Status, Kind = Message.Status, Message.Kind
+
+
+@pytest.fixture
+def phone() -> ContactPoint:
+    return factories.patient(email=None).contact_points.get()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A clock that stands still but for the sleeping of who waits for a turn."""
+    with time_machine.travel(timezone.now(), tick=False) as traveller:
+        monkeypatch.setattr(delivery.time, "sleep", traveller.shift)
+        yield traveller
+
+
+def offers(phone: ContactPoint, number: int, **fields: Any) -> list[Message]:
+    """Texts that we start, as many, each to a number of its own; the hour of the day does not hold them up."""
+    return [
+        message_to(
+            phone,
+            kind=Kind.OFFER,
+            dedupe_key=f"offer:{each}",
+            address=f"+1212555{each:04}",
+            address_index=f"{each:064}",
+            **fields,
+        )
+        for each in range(number)
+    ]
+
+
+@pytest.fixture
+def agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody agreed to texts: what is tested is when they leave."""
+    monkeypatch.setattr(delivery.messages, "may_send", lambda message, now: delivery.messages.Decision("send"))
+
+
+def test_turns_lie_evenly_under_the_rate_and_are_taken_once(carrier: CarrierClient, phone: ContactPoint) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=10)
+    with time_machine.travel(timezone.now(), tick=False):
+        first, second, third, *_, last = offers(phone, 6)
+        now = timezone.now()
+        turns = [pace.take_turn(each) for each in (first, second, third)]
+        assert turns == [now, now + timedelta(microseconds=111_112), now + timedelta(microseconds=222_224)]
+        assert pace.take_turn(last) is None, "a third of a second away: this worker does something else"
+        assert delivery.due() == []
+        assert delivery.due(now + timedelta(milliseconds=100)) == [3 + first.pk, 4 + first.pk, 5 + first.pk]
+        # Another worker that had listed the same message finds it taken, and uses up no turn.
+        CarrierState.objects.update(next_at=now)
+        assert pace.take_turn(Message.objects.get(pk=last.pk)) == now
+        assert pace.take_turn(Message(pk=last.pk, channel="sms", due_at=now)) is None
+        assert CarrierState.objects.get().next_at == now + timedelta(microseconds=111_112)
+
+
+def test_what_a_patient_waits_for_goes_first_and_offers_in_the_order_of_their_rank(
+    carrier: CarrierClient, phone: ContactPoint
+) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=3)
+    earlier = timezone.now() - timedelta(seconds=30)
+    first, second, third, fourth, fifth = (each.pk for each in offers(phone, 5, initiated=True, due_at=earlier))
+    over = message_to(phone, kind=Kind.FILLED, initiated=True, dedupe_key="over").pk
+    confirmed = message_to(phone, kind=Kind.CONFIRMED, dedupe_key="confirmed").pk
+    assert delivery.due() == [confirmed, over, first, second], "few at once, so that an answer need not wait for many"
+    SendingLimit.objects.update(per_second=None)
+    assert delivery.due() == [confirmed, over, first, second, third, fourth, fifth]
+
+
+def test_one_number_gets_so_many_a_minute_and_an_hour(carrier: CarrierClient, phone: ContactPoint, clock: Any) -> None:
+    SendingLimit.objects.create(channel="sms", per_address_minute=2, per_address_hour=4)
+    began = timezone.now()
+    rows = [message_to(phone, kind=Kind.ANSWER, dedupe_key=str(each)) for each in range(4)]
+    receipt = message_to(phone, kind=Kind.STOP_RECEIPT, dedupe_key="receipt")
+    other = message_to(factories.patient(email=None).contact_points.get())
+    for message_id in delivery.due():
+        delivery.send(message_id)
+    sent = set(Message.objects.filter(status=Status.SENT).values_list("pk", flat=True))
+    assert sent == {rows[0].pk, rows[1].pk, receipt.pk, other.pk}
+    rows[2].refresh_from_db()
+    assert (rows[2].due_at, rows[2].attempts) == (began + timedelta(minutes=1), 0)
+    clock.shift(61)
+    for message_id in delivery.due():
+        delivery.send(message_id)
+    rows[3].refresh_from_db()
+    assert rows[3].status == Status.WAITING
+    assert rows[3].due_at == began + timedelta(hours=1)
+    assert len(carrier.messages(phone.value)) == 4
+
+
+def test_workers_together_do_not_exceed_what_one_number_gets(carrier: CarrierClient, phone: ContactPoint) -> None:
+    SendingLimit.objects.create(channel="sms", per_address_minute=2)
+    rows = [message_to(phone, kind=Kind.ANSWER, dedupe_key=str(each)) for each in range(6)]
+    together(6, lambda index: delivery.send(rows[index].pk))
+    assert len(carrier.messages(phone.value)) == 2
+
+
+def test_stop_while_its_text_waits_for_a_turn_keeps_it_from_being_sent(
+    carrier: CarrierClient, phone: ContactPoint
+) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=10)
+    message = message_to(phone, kind=Kind.FILLED)
+    CarrierState.objects.create(channel="sms", next_at=timezone.now() + timedelta(milliseconds=100))
+
+    def stop() -> None:
+        replies.receive("sms", "SM-stop", phone.value, "STOP", 0)
+        replies.drain()
+
+    with right_after("integrations.messaging.pace.take_turn", stop):
+        delivery.send(message.pk)
+    message.refresh_from_db()
+    assert Reply.objects.get().outcome == Reply.Outcome.OPTED_OUT
+    assert (message.status, message.error_code) == (Status.SUPPRESSED, "opted_out")
+    assert carrier.messages() == []
+
+
+TEXTS, RATE, WORKERS = 45, 30, 4
+
+
+def test_many_offers_in_one_go_leave_under_the_carriers_rate(
+    carrier: CarrierClient, phone: ContactPoint, agreed: None
+) -> None:
+    """None lost, none twice, none over the rate, while an answer that comes meanwhile overtakes them."""
+    SendingLimit.objects.create(channel="sms", per_second=RATE)
+    carrier.allow(RATE)
+    rows = offers(phone, TEXTS, initiated=True)
+    pause = threading.Event()
+
+    def work(index: int) -> None:
+        if index == 0:
+            while len(carrier.messages()) < TEXTS // 4:
+                pause.wait(0.05)
+            message_to(phone, kind=Kind.CONFIRMED, dedupe_key="confirmed")
+            return
+        while Message.objects.filter(status__in=(Status.WAITING, Status.SENDING)).exists():
+            drain("messages", delivery.due, delivery.send)
+            pause.wait(0.05)
+
+    together(WORKERS + 1, work)
+    taken = carrier.messages()
+    assert carrier.too_fast() == 0
+    assert sorted(each["to"] for each in taken) == sorted([*(row.address for row in rows), phone.value])
+    assert set(Message.objects.values_list("status", flat=True)) == {Status.SENT}
+    assert taken.index(carrier.messages(phone.value)[0]) < TEXTS // 2
