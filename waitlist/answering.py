@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from waitlist import claims, consent, entries, escalating, rerouting, telling
+from waitlist import claims, consent, entries, escalating, rerouting, staff_answers, telling
 from waitlist.claims import Outcome
 from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WaitlistEntry
 from waitlist.reply_endings import end, say
@@ -54,7 +54,10 @@ def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
 
 
 def tell_otherwise(message: Message) -> None:
-    """What became of a yes is owed to the patient: by another consented way, or by a call."""
+    """What became of a yes is owed to the patient: by another consented way, or by a call. So is a person's answer."""
+    if message.kind == Message.Kind.STAFF:
+        staff_answers.not_told(message)
+        return
     if message.kind not in (Message.Kind.CONFIRMED, Message.Kind.REFUSED):
         return
     if rerouting.send_elsewhere(message) is not None:

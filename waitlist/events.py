@@ -25,6 +25,7 @@ PLACEHOLDERS: Final[dict[str, str]] = {
     "by": "when to call if nothing was heard; nothing where no such time is set",
     "choices": "the open offers, each with its code",
     "answer": "the text message of the same answer",
+    "words": "what the person of your staff wrote",
     "patient": "the patient's name, on the page of the call and nowhere else",
     "until": "how long the offer stands",
     "signature": "the closing lines of every e-mail",
@@ -252,6 +253,15 @@ EVENTS: Final[tuple[Event, ...]] = (
     _answer("started", "Answer: texts again", "The patient wrote START.", about_a_time=False, says=("STOP",)),
     _answer(
         "urgent", "Answer: emergency", "The patient's words sound like an emergency.", about_a_time=False, says=("911",)
+    ),
+    Event(
+        "staff",
+        "Answer by staff",
+        "A person answers what a patient wrote. The frame of their own words.",
+        ("practice", "phone", "words"),
+        needs=("practice", "words"),
+        needs_in_mail=("words", "signature"),
+        by_mail=True,
     ),
     Event(
         SIGNATURE,

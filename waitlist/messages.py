@@ -32,6 +32,7 @@ __all__ = [
     "describe",
     "due_time",
     "may_send",
+    "put",
     "queue",
     "queue_new",
 ]
@@ -89,7 +90,11 @@ def queue(kind: str, address: Address, subject: Subject, context: Mapping[str, A
 
     Part of the caller's transaction.
     """
-    composed = compose(kind, address, subject, context, **options)
+    return put(compose(kind, address, subject, context, **options))
+
+
+def put(composed: Message) -> Message | None:
+    """Put a composed message on the outbox; None when its key is there already. Part of the caller's transaction."""
     names = [field.attname for field in Message._meta.concrete_fields if not field.primary_key]
     values = {name: getattr(composed, name) for name in names if name != "dedupe_key"}
     message, created = Message.objects.get_or_create(dedupe_key=composed.dedupe_key, defaults=values)

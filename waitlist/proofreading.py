@@ -14,6 +14,8 @@ from waitlist.wording import EMAIL, SMS, Words
 
 LONGEST = 1000
 LONGEST_SUBJECT = 150
+#: Of a person's own words in one answer: three segments.
+LONGEST_ANSWER = 400
 YES = "*YES*"
 _YES: Final = {"en": (r"\bYES\s+\{code\}", "YES {code}"), "es": (r"\bS[IÍ]\s+\{code\}", "SI {code}")}
 #: Carriers end all texts to a number that answers with one of these.
@@ -65,6 +67,41 @@ def proofread(
         *_carriers(channel, words.text),
     ]
     return sorted(findings, key=lambda finding: not finding.blocks)
+
+
+def proofread_answer(
+    channel: str, words: str, *, visit_types: Iterable[str] = (), names: Iterable[str] = (), may_name: bool = True
+) -> list[Finding]:
+    """Return what is wrong with a person's own answer to a patient or worth a thought, the worst first.
+
+    ``names``: of those who may read it. ``may_name``: only one grown person does.
+    """
+    findings = [
+        *([] if words.strip() else [_stop("There are no words yet.")]),
+        *([_stop(f"That is too long: at most {LONGEST_ANSWER} characters.")] if len(words) > LONGEST_ANSWER else []),
+        *_named(words, names, may_name),
+        *_privacy(words, visit_types),
+        *_typed_links(words),
+        *_carriers(channel, words),
+    ]
+    return sorted(findings, key=lambda finding: not finding.blocks)
+
+
+def _typed_links(text: str) -> Iterable[Finding]:
+    if _SHORTENED.search(text):
+        yield _stop("Carriers block texts with shortened links. Write the whole address, or leave it out.")
+    elif _ADDRESS.search(text):
+        yield _look("There is a web address in it. Carriers filter texts with addresses: leave it out if you can.")
+
+
+def _named(text: str, names: Iterable[str], may_name: bool) -> Iterable[Finding]:
+    for name in dict.fromkeys(each.strip() for each in names):
+        if len(name) < 2 or not _has(name, text):
+            continue
+        if may_name:
+            yield _look(f"“{name}” is the patient's name. Messages are read on locked screens: better without it.")
+        else:
+            yield _stop(f"“{name}” is a patient's name, and others read this number. Leave it out.")
 
 
 def _stop(says: str) -> Finding:

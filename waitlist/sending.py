@@ -15,7 +15,7 @@ from waitlist.models import Message, Offer
 from waitlist.subjects import Subject, due_time
 
 #: Kinds that answer a message from the very address: they need no opt-in, only no opt-out.
-TO_WHO_WROTE = (Message.Kind.HELP, Message.Kind.QUESTION, Message.Kind.ANSWER)
+TO_WHO_WROTE = (Message.Kind.HELP, Message.Kind.QUESTION, Message.Kind.ANSWER, Message.Kind.STAFF)
 #: A held or paused message is looked at again after so long.
 LOOK_AGAIN = timedelta(seconds=60)
 
@@ -97,10 +97,10 @@ def _against_the_time(message: Message, now: datetime) -> str:
 
 
 def _is_in_shadow(message: Message) -> bool:
-    """Nothing about a shadow run's openings is told, and we start nothing with patients known only there."""
+    """Nothing about a shadow run's openings is told, and nobody starts or says anything to those known only there."""
     if message.opening is not None:
         return shadow.is_on(message.opening.source_id)
-    return message.initiated and shadow.covers(message.patient_id)
+    return (message.initiated or message.kind == Message.Kind.STAFF) and shadow.covers(message.patient_id)
 
 
 def _is_held(message: Message) -> bool:

@@ -24,6 +24,7 @@ def usual(event: Event, practice: str, phone: str, site: str) -> dict[str, Any]:
         "start": _START,
         "code": "47",
         "patient": "Robin Example",
+        "words": "It was Tuesday at 2:30. You are welcome to come ten minutes early.",
         "until": datetime(2026, 11, 24, 13, 30, tzinfo=_ZONE),
         "link": f"{site.rstrip('/')}/o/{_TOKEN}/",
         "reference": "AC3DE7",

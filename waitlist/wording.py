@@ -14,6 +14,7 @@ may need; every key is optional unless a kind's text uses it:
 - ``choices``: ``[(code, start), …]`` for a question back; ``outcome``: what an answer is about
 - ``staff``: true where the front desk cancels an appointment by hand
 - ``patient``, ``until``: whom staff call, and how long the offer stands; only in what staff say on the phone
+- ``words``: what a person of the staff wrote, in lines
 - ``busy``: true for a booking that was refused because the patient has another appointment at that time
 """
 
@@ -133,6 +134,7 @@ def values_of(channel: str, language: str, context: Mapping[str, Any]) -> dict[s
         "provider": _cut(plain(context.get("provider", "")), longest),
         "phone": say_phone(plain(context.get("phone", ""))),
         "patient": plain(context.get("patient", "")),
+        "words": "\n".join(plain(line) for line in str(context.get("words", "")).strip().splitlines()),
         "code": plain(context.get("code", "")),
         "reference": plain(context.get("reference", "")),
         "link": plain(context.get("link", "")),

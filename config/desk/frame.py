@@ -50,7 +50,7 @@ def _places(request: HttpRequest) -> list[Place]:
         ("Needs you", "scheduling_workitem_changelist", "?status__exact=open", "scheduling.view_workitem", None),
         ("Openings", "scheduling_opening_changelist", "", "scheduling.view_opening", 0),
         ("Waitlist", "waitlist_waitlistentry_changelist", "?status__exact=waiting", "waitlist.view_waitlistentry", 0),
-        ("Replies", "waitlist_reply_changelist", "", "waitlist.view_reply", 0),
+        ("Replies", "waitlist_reply_changelist", "?waits=yes", "waitlist.view_reply", 0),
         ("Patients", "scheduling_patient_changelist", "", "scheduling.view_patient", 0),
         ("Sync status", "desk_status", "", "", 0),
     ]

@@ -20,6 +20,7 @@ from config.desk.rights import require
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Patient, WorkItem
+from waitlist.admin.answers import shown_on_reply
 from waitlist.admin.replies import TONES, text_of_reply
 from waitlist.models import Message, Reply
 
@@ -54,6 +55,7 @@ def thread_view(request: HttpRequest, pk: int) -> HttpResponse:
         "patient": patient,
         "page": page,
         "lines": _lines(page),
+        **_answer(request, page),
         "work": WorkItem.objects.for_user(request.user).filter(
             patient=patient, status=WorkItem.Status.OPEN, kind__startswith="reply."
         ),
@@ -61,10 +63,18 @@ def thread_view(request: HttpRequest, pk: int) -> HttpResponse:
     return TemplateResponse(request, "admin/desk/thread.html", context)
 
 
+def _answer(request: HttpRequest, page: Page[Any]) -> dict[str, Any]:
+    """Return the form that answers what they wrote last; it stands on the newest page."""
+    newest = next((pk for _, kind, pk in page if kind == "reply"), None) if page.number == 1 else None
+    return shown_on_reply(request, Reply.objects.get(pk=newest)) if newest else {}
+
+
 def _keys(user: AbstractBaseUser | AnonymousUser, patient: Patient) -> list[tuple[datetime, str, int]]:
     """Return time, kind and id of everything in the thread, the newest first; no words are read for it."""
-    ours = Message.objects.for_user(user).filter(patient=patient).annotate(at=Coalesce("sent_at", "created_at"))
     numbers = patient.contact_points.order_by().values("address_index")
+    to_all_at_the_number = Q(patient__isnull=True, test_by="", address_index__in=numbers)
+    ours = Message.objects.for_user(user).filter(Q(patient=patient) | to_all_at_the_number)
+    ours = ours.annotate(at=Coalesce("sent_at", "created_at"))
     theirs = Reply.objects.for_user(user).filter(
         Q(patient=patient) | Q(patient__isnull=True, address_index__in=numbers)
     )

@@ -20,6 +20,7 @@ from config.desk.lines import system_lines
 from integrations.models import Difference, InboundEvent
 from scheduling.admin import viewing
 from scheduling.models import Opening, Patient, PatientReview, Practice, WorkItem, Writeback
+from waitlist.admin.replies import waiting as waiting_replies
 from waitlist.models import Claim, Message, Offer, Reply, WaitlistEntry
 
 MOST_OPENINGS = 100
@@ -176,7 +177,6 @@ def figures(user: User) -> list[Figure]:
         ("waiting", "waitlist.view_waitlistentry", WaitlistEntry, {"status": "waiting"}, "accent"),
         ("need you", "scheduling.view_workitem", WorkItem, {"status": "open"}, "wait"),
         ("patients to compare", "scheduling.view_patientreview", PatientReview, {"state": "open"}, "wait"),
-        ("replies for staff", "waitlist.view_reply", Reply, {"outcome__in": ("new", "staff", "urgent")}, "wait"),
         ("bookings not written", "scheduling.view_writeback", Writeback, dead, "danger"),
         ("messages not sent", "waitlist.view_message", Message, dead, "danger"),
         ("events not read", "integrations.view_inboundevent", InboundEvent, {"status__in": _UNREAD}, "danger"),
@@ -191,6 +191,12 @@ def figures(user: User) -> list[Figure]:
     if user.has_perm("integrations.view_difference"):  # type: ignore[union-attr]
         waiting = Difference.objects.for_user(user).filter(state__in=Difference.WAITING).count()
         found.append(Figure("differ from the EHR", waiting, reverse("admin:desk_differences"), "wait"))
+    if user.has_perm("waitlist.view_reply"):  # type: ignore[union-attr]
+        rows = waiting_replies(Reply.objects.for_user(user))
+        outcomes = list(rows.values_list("outcome", flat=True))
+        tone = "danger" if Reply.Outcome.URGENT in outcomes else "wait"
+        address = f"{reverse('admin:waitlist_reply_changelist')}?waits=yes"
+        found.insert(min(4, len(found)), Figure("replies for staff", len(outcomes), address, tone))
     return found
 
 

@@ -13,7 +13,7 @@ from scheduling.models import ContactPoint, WorkItem
 from scheduling.story import tell
 from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
-from waitlist import consent, offering, rerouting
+from waitlist import consent, offering, rerouting, staff_answers
 from waitlist.models import ConsentRecord, Message, Offer
 
 Status = Message.Status
@@ -105,7 +105,7 @@ def stumbled(message_id: int, most_tries: int) -> bool:
 
 def not_told(message: Message, reason: str) -> None:
     """It may not be sent to this address any more: what must be heard goes another consented way, or staff call."""
-    if reason in ABOUT_THE_ADDRESS and message.kind != Message.Kind.OFFER:
+    if message.kind == Message.Kind.STAFF or (reason in ABOUT_THE_ADDRESS and message.kind != Message.Kind.OFFER):
         _go_elsewhere(message)
 
 
@@ -136,6 +136,10 @@ def _mark_invalid(contact_point: ContactPoint | None) -> None:
 
 
 def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
+    if message.kind == Message.Kind.STAFF:
+        # Words to whoever wrote, for no other address.
+        staff_answers.not_told(message)
+        return
     if message.patient_id is None or message.kind not in MUST_BE_HEARD:
         return
     if rerouting.send_elsewhere(message, skip_channel=skip_channel) is not None:

@@ -40,6 +40,8 @@ PAGES = {
     "dead-letter": "/admin/scheduling/writeback/1/change/",
     "messages": "/admin/waitlist/message/",
     "reply": "/admin/waitlist/reply/1/change/",
+    "answer": "/admin/waitlist/reply/1/answer/",
+    "inbox": "/admin/waitlist/reply/?waits=yes",
     "patient": "/admin/scheduling/patient/1/change/",
     "thread": "/admin/patients/1/thread/",
     "events": "/admin/integrations/inboundevent/",

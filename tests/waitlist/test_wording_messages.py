@@ -26,6 +26,7 @@ CONTEXT: dict[str, Any] = {
     "zone": "",
     "provider": "",
     "code": "47",
+    "words": "It was Tuesday at 2:30, Nov 24.",
     "link": LINK,
     "reference": "AC3DE7",
     "call_after": datetime(2026, 11, 23, 21, 15, tzinfo=NEW_YORK),

@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Case, Exists, OuterRef, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import WorkItem
+from waitlist.admin import answers
 from waitlist.models import Message, Offer, Reply
 
 MOST_IN_THREAD = 100
@@ -36,6 +38,26 @@ class Said:
     text: str
     note: str
     language: str = ""
+    by: str = ""
+
+
+def waiting(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return those of the replies that a person is asked to look at and nobody has dealt with."""
+    asked = WorkItem.objects.filter(
+        status=WorkItem.Status.OPEN, subject_kind=Reply._meta.label_lower, subject_id=OuterRef("pk")
+    )
+    return rows.filter(Exists(asked))
+
+
+class WaitsFilter(admin.SimpleListFilter):
+    title = "needs a person"
+    parameter_name = "waits"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("yes", "yes: urgent words first, then the longest waiting")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return waiting(queryset) if self.value() == "yes" else queryset
 
 
 @admin.register(Reply)
@@ -46,17 +68,36 @@ class ReplyAdmin(ReadOnlyAdmin):
     empty_list_says = "No patient has written yet. Their answers to offers appear here."
     list_display = ("received", "patient_shown", "outcome_shown", "channel", "handled")
     list_display_links = ("received",)
-    list_filter = ("outcome", "channel", ("location", ScopedRelatedFilter))
+    list_filter = (WaitsFilter, "outcome", "channel", ("location", ScopedRelatedFilter))
     list_select_related = ("patient", "location")
     ordering = ("-received_at",)
     change_form_template = "admin/waitlist/reply/change_form.html"
     fields = ("patient_shown", "address", "outcome_shown", "received", "handled")
     readonly_fields = ("patient_shown", "outcome_shown", "received", "handled")
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.answer_view)
+        return [path("<path:object_id>/answer/", view, name="waitlist_reply_answer"), *super().get_urls()]
+
+    def answer_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Answer in a person's own words."""
+        return answers.page(self, request, fetch_or_404(self.get_queryset(request), request.user, object_id))
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        if request.GET.get(WaitsFilter.parameter_name) == "yes":
+            urgent_first = Case(When(outcome=Reply.Outcome.URGENT, then=Value(0)), default=Value(1))
+            return (urgent_first, "received_at", "pk")
+        return super().get_ordering(request)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
         return rows.defer("body", "address") if is_list else rows
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        is_inbox = request.GET.get(WaitsFilter.parameter_name) == "yes" and len(request.GET) == 1
+        more = {"empty_filter_says": "No patient waits for an answer from a person."} if is_inbox else {}
+        return super().changelist_view(request, {**more, **(extra_context or {})})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -69,6 +110,7 @@ class ReplyAdmin(ReadOnlyAdmin):
             "work": WorkItem.objects.for_user(request.user).filter(
                 subject_kind=Reply._meta.label_lower, subject_id=row.pk, status=WorkItem.Status.OPEN
             ),
+            **answers.shown_on_reply(request, row),
             "offer": Offer.objects.for_user(request.user).filter(pk=row.offer_id).first() if row.offer_id else None,
         }
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
@@ -95,7 +137,7 @@ def thread_of(reply: Reply, request: HttpRequest) -> list[Said]:
     ours = Message.objects.for_user(request.user).filter(address_index=reply.address_index)
     theirs = Reply.objects.for_user(request.user).filter(address_index=reply.address_index)
     said = [
-        Said(row.sent_at or row.created_at, False, row.body, row.get_status_display(), row.language)
+        Said(row.sent_at or row.created_at, False, row.body, row.get_status_display(), row.language, row.written_by)
         for row in ours.order_by("-created_at")[:MOST_IN_THREAD]
     ]
     said += [

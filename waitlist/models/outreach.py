@@ -174,6 +174,7 @@ class Message(ScopedModel):
         HELP = "help", "help"
         QUESTION = "question", "question back"
         ANSWER = "answer", "answer"
+        STAFF = "staff", "answer by staff"
         CANCELLING = "cancelling", "cancellation received"
         CANCELLED = "cancelled", "cancelled"
         NOT_CANCELLED = "not_cancelled", "could not be cancelled"
@@ -223,6 +224,9 @@ class Message(ScopedModel):
     correlation_id = models.CharField(max_length=32, blank=True)
     test_by = models.CharField(
         max_length=150, blank=True, help_text="Who sent this to themselves to see how it arrives; empty for real ones."
+    )
+    written_by = models.CharField(
+        max_length=150, blank=True, help_text="Who of the staff wrote these words; empty for those of the machine."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,91 @@
+"""Answering a patient from the inbox: what needs a person stands there, is looked at, answered and gone."""
+
+from __future__ import annotations
+
+from django.test import Client
+
+from scheduling.models import WorkItem
+from scheduling.worklist import ask_staff
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, text_of
+from tests.desk.test_replies import LIST, reply
+from waitlist import consent
+from waitlist.models import Message, Reply
+
+WORDS = "It was Thursday at 2:30."
+
+
+def waits(row: Reply, kind: str = "reply.unclear") -> WorkItem:
+    return ask_staff(kind, "Read this", dedupe_key=f"{kind}:{row.pk}", subject=row, location=row.location)
+
+
+def test_an_answer_is_looked_at_and_then_sent_once(dana: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    waits(row)
+    page = f"{LIST}{row.pk}/answer/"
+    for place in (f"{LIST}{row.pk}/change/", f"/admin/patients/{practice.patient.pk}/thread/"):
+        shown = dana.get(place)
+        assert page in shown.content.decode()
+        assert f"It goes to {row.address}" in text_of(shown)
+    looked = text_of(dana.post(page, {"do": "look", "words": WORDS}))
+    assert f"{row.address} 1 segment" in looked
+    assert f"Harbor Family Practice: {WORDS}" in looked
+    assert not Message.objects.exists()
+    pressed = {"do": "send", "words": WORDS, "number": "0"}
+    assert "Your answer is on its way" in text_of(dana.post(page, pressed, follow=True))
+    after = text_of(dana.post(page, pressed, follow=True))
+    message = Message.objects.get()
+    assert (message.kind, message.written_by, message.patient) == ("staff", "dana", practice.patient)
+    assert "dana ·" in after
+    assert "needs you" not in after
+    assert records("send") == [("waitlist.message", str(message.pk))]
+    assert f"{WORDS} dana, text" in text_of(dana.get(f"/admin/patients/{practice.patient.pk}/thread/"))
+
+
+def test_what_must_be_mended_is_not_sent(dana: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    posted = {"do": "send", "words": "Your follow-up is at 2:30", "number": "0"}
+    assert "“Follow-up” is a kind of visit here" in text_of(dana.post(f"{LIST}{row.pk}/answer/", posted))
+    assert not Message.objects.exists()
+
+
+def test_who_was_quicker_is_shown_before_a_second_answer_goes(dana: Client, maria: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    page = f"{LIST}{row.pk}/answer/"
+    dana.post(page, {"do": "send", "words": WORDS, "number": "0"})
+    words = text_of(maria.post(page, {"do": "send", "words": "Friday.", "number": "0"}))
+    assert "somebody else answered meanwhile" in words
+    assert WORDS in words
+    assert Message.objects.count() == 1
+
+
+def test_only_those_of_the_place_with_the_right_answer(dana: Client, ira: Client, practice: Practice) -> None:
+    theirs = reply(practice, "hello", location=practice.lakeview)
+    posted = {"do": "send", "words": WORDS, "number": "0"}
+    assert dana.post(f"{LIST}{theirs.pk}/answer/", posted).status_code == 404
+    assert ira.post(f"{LIST}{reply(practice, 'hi').pk}/answer/", posted).status_code in (403, 404)
+    assert not Message.objects.exists()
+
+
+def test_the_inbox_holds_what_needs_a_person_urgent_words_first(dana: Client, practice: Practice) -> None:
+    old, new = reply(practice, "a", 60), reply(practice, "b", 5)
+    urgent = reply(practice, "chest pain", 1, outcome="urgent")
+    reply(practice, "dealt with", 90)
+    for row in (old, new, urgent):
+        waits(row)
+    page = dana.get(f"{LIST}?waits=yes")
+    assert [row.pk for row in page.context["cl"].result_list] == [urgent.pk, old.pk, new.pk]
+    today = dana.get("/admin/").content.decode()
+    assert f'href="{LIST}?waits=yes"' in today
+    figure = next(each for each in dana.get("/admin/").context["figures"] if each.label == "replies for staff")
+    assert (figure.number, figure.tone) == (3, "danger")
+    WorkItem.objects.update(status="done")
+    assert "No patient waits for an answer from a person." in text_of(dana.get(f"{LIST}?waits=yes"))
+
+
+def test_after_stop_the_page_says_to_call(dana: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    consent.revoke_address("sms", row.address_index, source="reply")
+    words = text_of(dana.get(f"{LIST}{row.pk}/change/"))
+    assert "They wrote STOP: nothing may be sent there. Call them instead." in words
+    assert "Look at it first" not in words
