@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from integrations import alerts, heartbeat, mapping_effects, outbox
+from integrations import alerts, demographics, heartbeat, mapping_effects, outbox
 from integrations.ehr import availability, history, inbox, load_requests, reconcile
 from integrations.messaging import delivery
 from scheduling.wake import wake
@@ -40,6 +40,10 @@ def _messages_are_due(now: datetime) -> bool:
     return delivery.is_due(now) or alerts.is_due(now)
 
 
+def _writes_are_due(now: datetime) -> bool:
+    return outbox.is_due(now) or demographics.is_due(now)
+
+
 def _loads_are_due(now: datetime) -> bool:
     return load_requests.is_due(now) or history.is_due(now)
 
@@ -48,7 +52,7 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "inbox": _inbox_is_due,
     "attention": attention.is_due,
     "checks": availability.is_due,
-    "writebacks": outbox.is_due,
+    "writebacks": _writes_are_due,
     "messages": _messages_are_due,
     "mappings": mapping_effects.is_due,
     working.TOPIC: working.is_due,

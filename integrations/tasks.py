@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit.context import correlated, service
-from integrations import alerts, health, mapping_effects, outbox
+from integrations import alerts, demographics, health, mapping_effects, outbox
 from integrations.draining import drain
 from integrations.ehr import (
     availability,
@@ -52,6 +52,7 @@ def drain_writebacks() -> None:
     """Write to the EHR what is due."""
     health.notice_missing_sweep()
     drain("writebacks", outbox.due, outbox.process)
+    drain("writebacks", demographics.due, demographics.process)
 
 
 @shared_task(name="integrations.tasks.drain_messages")

@@ -23,6 +23,7 @@ class SchedulingConfig(AppConfig):
             models.PatientIdentifier,
             models.PatientMerge,
             models.PatientReview,
+            models.PatientWrite,
             models.ContactPoint,
             models.Appointment,
             models.Block,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.encryption import blind_index, prefix_tokens, search_tokens
-from scheduling import merging, mirror, reviews
+from scheduling import corrections, merging, mirror, reviews
 from scheduling.matching import PersonDescription, Reason
-from scheduling.models import ContactPoint, ExternalId, Patient, PatientIdentifier, PatientSearchToken, Source
+from scheduling.models import (
+    ContactPoint,
+    ExternalId,
+    Patient,
+    PatientIdentifier,
+    PatientSearchToken,
+    PatientWrite,
+    Source,
+)
 from scheduling.patient_keys import (
     address_index,
     birth_date_index,
@@ -70,6 +78,7 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         if not is_news:
             return patient
         columns = DESCRIBED - ours(source) - _unread(record)
+        record = _with_corrections(source, patient, record)
     before = (patient.may_be_offered, patient.replaced_by_id)
     describe(patient, record, columns)
     has_link = bool(record.replaced_by)
@@ -98,6 +107,17 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
     _keep_identifiers(source, patient, record.identifiers)
     _keep_contacts(patient, record)
     return patient
+
+
+def _with_corrections(source: Source, patient: Patient, record: PatientRecord) -> PatientRecord:
+    """Let what was corrected here stand over the EHR's word until it is told; it may be what the EHR says by now."""
+    rows = PatientWrite.objects.filter(
+        patient=patient, source=source, kind=PatientWrite.Kind.UPDATE, status__in=PatientWrite.LIVE
+    )
+    for row in rows.order_by("pk"):
+        record = corrections.over(record, corrections.read(row.wanted))
+    rows.filter(status__in=(PatientWrite.Status.BY_HAND, PatientWrite.Status.CONFLICT)).update(due_at=timezone.now())
+    return record
 
 
 def find_patients(query: str, among: QuerySet[Patient]) -> QuerySet[Patient]:
@@ -235,6 +255,21 @@ def _keep_contacts(patient: Patient, record: PatientRecord) -> None:
         if gone.use != "old":
             gone.use = "old"
             gone.save(update_fields=["use"])
+
+
+def enter_contact(patient: Patient, each: corrections.Correction) -> None:
+    """Keep a corrected phone or e-mail address beside what the EHR told; the one it replaces is past."""
+    held = {(row.system, row.value): row for row in patient.contact_points.filter(guardian=False)}
+    before = held.get((each.detail.value, each.old)) if each.old else None
+    told = ContactRecord("phone" if each.detail == corrections.Detail.PHONE else "email", each.new, use=each.use)
+    if before is not None:
+        told = replace(told, use=before.use, rank=before.rank)
+        before.use = "old"
+        before.save(update_fields=["use"])
+    row = _contact(patient, told)
+    if (again := held.get((row.system, row.value))) is not None:
+        row.pk, row.state = again.pk, again.state
+    row.save()
 
 
 def contact_points(patient: Patient, records: tuple[ContactRecord, ...]) -> list[ContactPoint]:

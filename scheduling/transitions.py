@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from audit.log import record_change
 from scheduling.exceptions import IllegalTransition
-from scheduling.models import Opening, PatientReview, WorkItem, Writeback
+from scheduling.models import Opening, PatientReview, PatientWrite, WorkItem, Writeback
 
 Table = Mapping[str, frozenset[str]]
 _TABLES: dict[tuple[type[models.Model], str], Table] = {}
@@ -111,5 +111,19 @@ register(
         _R.LATER: {_R.OPEN, _R.SAME, _R.DIFFERENT},
         # An undo: these are two people after all.
         _R.SAME: {_R.DIFFERENT},
+    },
+)
+
+_P = PatientWrite.Status
+register(
+    PatientWrite,
+    "status",
+    {
+        _P.WAITING: {_P.SENDING, _P.DROPPED},
+        _P.SENDING: {_P.WAITING, _P.UNKNOWN, _P.BY_HAND, _P.CONFLICT, _P.DONE, _P.DROPPED, _P.DEAD},
+        _P.UNKNOWN: {_P.SENDING},
+        _P.BY_HAND: {_P.SENDING, _P.DROPPED},
+        _P.CONFLICT: {_P.SENDING, _P.WAITING, _P.DROPPED},
+        _P.DEAD: {_P.WAITING, _P.DROPPED},
     },
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from django.utils.module_loading import import_string
 
 from integrations.ehr import kinds
+from scheduling.corrections import Correction
 from scheduling.records import AppointmentRecord, Freshness, LocationRecord, PatientRecord, ProviderRecord
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Capabilities:
     ``people_last_updated``: patients, clinicians and places can be asked for by when they changed. ``reads_many``: how
     several records are fetched by one call, by a batch of reads or by a list of ids; empty where
     each takes a call of its own.
-    ``lists_cancelled``: a search by days finds cancelled appointments of the past too.
+    ``lists_cancelled``: a search by days finds cancelled appointments of the past too. ``corrects_patients``: how
+    details of a patient are changed by us; empty: by staff only.
     """
 
     events: bool = False
@@ -58,6 +60,7 @@ class Capabilities:
     comments: bool = False
     people_last_updated: bool = False
     reads_many: Literal["", "batch", "ids"] = ""
+    corrects_patients: Literal["", "patch", "put"] = ""
     missing: tuple[str, ...] = ()
 
 
@@ -122,6 +125,15 @@ class Booking:
     type_display: str = ""
     slot_ids: tuple[str, ...] = ()
     comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientAsRead:
+    """A patient as the EHR has them now; ``raw`` is its own JSON, where corrections are written into it."""
+
+    record: PatientRecord
+    version: str = ""
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +249,15 @@ class Gateway(Protocol):
 
     def find_patients(self, system: str, number: str) -> list[PatientRecord]:
         """Return the patients who have this number of this system."""
+
+    def read_patient(self, external_id: str) -> PatientAsRead:
+        """Return a patient as they are in the EHR now, to be compared and corrected."""
+
+    def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
+        """Write corrected details into the record as it was read, changing nothing else.
+
+        Raises StaleVersion when the record changed since; called only where ``corrects_patients`` is declared.
+        """
 
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of appointments changed at or after ``since`` by the EHR's clock."""

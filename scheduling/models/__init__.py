@@ -4,6 +4,7 @@ from scheduling.models import lookups  # noqa: F401 - registers ``among``
 from scheduling.models.calendar import Appointment, Block, CancellationNote, Opening
 from scheduling.models.duplicates import PatientMerge, PatientReview
 from scheduling.models.outbox import Writeback
+from scheduling.models.patient_writes import PatientWrite
 from scheduling.models.people import ContactPoint, Patient, PatientIdentifier, PatientSearchToken
 from scheduling.models.practice import AppointmentType, Bookable, Location, Plan, Practice, Provider
 from scheduling.models.scope import LocationAccess, ScopedModel, ScopedQuerySet
@@ -26,6 +27,7 @@ __all__ = [
     "PatientMerge",
     "PatientReview",
     "PatientSearchToken",
+    "PatientWrite",
     "Plan",
     "Practice",
     "Provider",

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from integrations.codebook import CodeBook
 from integrations.ehr import zones
-from integrations.ehr.fhir import build, capabilities, checking, free_time, many, people, search
+from integrations.ehr.fhir import build, capabilities, checking, correcting, free_time, many, people, search
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
@@ -30,11 +30,13 @@ from integrations.ehr.gateway import (
     Malformed,
     NotFound,
     Page,
+    PatientAsRead,
     Record,
     Rejected,
     Stored,
 )
 from integrations.models import Connection
+from scheduling.corrections import Correction
 from scheduling.models import Appointment, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval, PatientRecord
 
@@ -119,6 +121,29 @@ class FhirGateway:
             if isinstance(each, PatientRecord)
             and any((own.system, own.value) == (system, number) for own in each.identifiers)
         ]
+
+    def read_patient(self, external_id: str) -> PatientAsRead:
+        """Return a patient as they are in the EHR now, with the JSON that corrections are written into."""
+        answer, resource = self._read("Patient", external_id)
+        record = self.read("patient", resource, answer.etag_version)
+        if not isinstance(record, PatientRecord):
+            raise Malformed("The EHR answered with another record than the one asked for.")
+        return PatientAsRead(record, answer.etag_version or record.version, resource)
+
+    def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
+        """Change what is corrected in the JSON as it was read; raises StaleVersion when it changed meanwhile."""
+        changed = correcting.corrected(read.raw, corrections)
+        path = f"Patient/{_checked(read.record.external_id)}"
+        headers = {}
+        if read.version and not read.version.startswith(MADE_UP):
+            headers["If-Match"] = f'W/"{read.version}"'
+        if self.capabilities.corrects_patients == "patch":
+            headers["Content-Type"] = "application/json-patch+json"
+            self.transport.write("PATCH", path, correcting.operations(read.raw, changed), headers)
+        elif self.capabilities.corrects_patients == "put":
+            self.transport.write("PUT", path, changed, headers)
+        else:
+            raise Rejected("This EHR lets us change no patient.")
 
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of what changed at or after ``since``, or of the whole window where changes cannot be asked."""

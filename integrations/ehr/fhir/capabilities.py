@@ -74,6 +74,7 @@ def declared_by(statement: Json) -> Capabilities:
             "_lastUpdated" in _parameters(by_type.get(each, {})) for each in ("Patient", "Practitioner", "Location")
         ),
         reads_many=_reads_many(server, appointment),
+        corrects_patients=_corrects_patients(_interactions(by_type.get("Patient", {}))),
     )
     return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})
 
@@ -95,6 +96,10 @@ def _reads_many(server: Json, appointment: Json) -> Literal["", "batch", "ids"]:
     if "batch" in _interactions(server):
         return "batch"
     return "ids" if "_id" in _parameters(appointment) else ""
+
+
+def _corrects_patients(can: set[str]) -> Literal["", "patch", "put"]:
+    return "patch" if "patch" in can else "put" if "update" in can else ""
 
 
 def _interactions(resource: Json) -> set[str]:

@@ -141,12 +141,20 @@ def _words(value: Any) -> list[str]:
 
 def _preferred(resource: Json, official: Json) -> str:
     """Return the given name the person is called by, where it is not the official one."""
-    others = [name for name in items(resource, "name") if name is not official]
+    found = preferred_name_in(resource, official)
+    return _given(found)[:200] if found is not None else ""
+
+
+def preferred_name_in(resource: Json, official: Json | None = None) -> Json | None:
+    """Return the name among the patient's names that says what they are called by, or None."""
+    names = list(items(resource, "name"))
+    official = _name_in_use(names) if official is None else official
+    others = [name for name in names if name is not official]
     for use in ("usual", "nickname"):
-        called = (_given(name) for name in others if name.get("use") == use)
-        if found := next((name for name in called if name), ""):
-            return found[:200]
-    return ""
+        for name in others:
+            if name.get("use") == use and _given(name):
+                return name
+    return None
 
 
 def _display(name: Json) -> str:
@@ -158,14 +166,16 @@ def _display(name: Json) -> str:
 def _language(resource: Json) -> str:
     spoken = list(items(resource, "communication"))
     preferred = [each for each in spoken if is_true(each.get("preferred"))] or spoken
-    for each in preferred:
-        for code in (text(coding.get("code"), 40) for coding in items(each.get("language"), "coding")):
-            if code:
-                return code.replace("_", "-")
-        language = each.get("language")
-        if isinstance(language, dict) and (word := text(language.get("text"), 40)):
-            return word
-    return ""
+    return next((found for each in preferred if (found := language_of(each))), "")
+
+
+def language_of(communication: Json) -> str:
+    """Return the code of one language the patient speaks, else what it is called."""
+    language = communication.get("language")
+    for code in (text(coding.get("code"), 40) for coding in items(language, "coding")):
+        if code:
+            return code.replace("_", "-")
+    return text(language.get("text"), 40) if isinstance(language, dict) else ""
 
 
 def _replaced_by(resource: Json, base_url: str) -> str:

@@ -37,6 +37,7 @@ from integrations.ehr.gateway import (
     NotFound,
     OutcomeUnknown,
     Page,
+    PatientAsRead,
     Record,
     Rejected,
     StaleVersion,
@@ -45,6 +46,7 @@ from integrations.ehr.gateway import (
 from integrations.ehr.rest import checking, resources
 from integrations.ehr.rest.declaration import Cancellation, Declaration, Free, Look, Many, Read, Rows, Wanted, Write
 from integrations.models import Connection
+from scheduling.corrections import Correction
 from scheduling.models import Appointment, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval, LocationRecord, PatientRecord, SlotRecord
 
@@ -138,6 +140,17 @@ class RestGateway:
     def find_patients(self, system: str, number: str) -> list[PatientRecord]:
         """Raise Rejected: these systems are asked for a patient by their own id only."""
         raise Rejected("This EHR cannot be searched for a patient's number.")
+
+    def read_patient(self, external_id: str) -> PatientAsRead:
+        """Return a patient as they are in the system now; what is corrected there is entered by staff."""
+        record = self.fetch("patient", external_id)
+        if not isinstance(record, PatientRecord):
+            raise Malformed("The EHR answered with another record than the one asked for.")
+        return PatientAsRead(record, record.version)
+
+    def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
+        """Raise Rejected: these systems let us change no patient."""
+        raise Rejected("This EHR lets us change no patient.")
 
     def changed_since(self, since: datetime | None) -> Iterator[Page]:
         """Yield pages of what changed at or after ``since``, or of the whole window where changes cannot be asked."""

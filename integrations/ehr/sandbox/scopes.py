@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-ALL = "system/*.read system/Appointment.write system/Subscription.write"
+ALL = "system/*.read system/Appointment.write system/Patient.write system/Subscription.write"
 _SCOPE = re.compile(r"system/(\*|[A-Za-z]+)\.(read|write|\*|c?r?u?d?s?)(\?.*)?")
 _READ, _WRITE = frozenset("rs"), frozenset("cud")
 _LETTERS = {
