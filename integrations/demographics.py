@@ -276,6 +276,14 @@ def take_theirs(row: PatientWrite) -> bool:
     return True
 
 
+def give_up(row: PatientWrite) -> bool:
+    """Staff give a correction up; what the EHR says is fetched and taken over. False when somebody works on it."""
+    if not patient_writes.drop(row, "It was given up."):
+        return False
+    read_again(row)
+    return True
+
+
 def read_again(row: PatientWrite) -> None:
     """Have the EHR's word on the patient fetched and taken over: what was corrected here no longer stands over it."""
     connection = Connection.objects.filter(source_id=row.source_id).first()

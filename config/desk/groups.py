@@ -30,6 +30,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_patientreview",
             "change_patientreview",
             "view_patientmerge",
+            "view_patientwrite",
             "view_appointment",
             "view_block",
             "view_opening",

@@ -9,17 +9,31 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max
 
 from integrations.models import InboundEvent
-from scheduling.models import Appointment, ExternalId, Patient, Writeback
+from scheduling import corrections
+from scheduling.models import Appointment, ExternalId, Patient, PatientWrite, Writeback
 
 _WAITS = (InboundEvent.Status.RECEIVED, InboundEvent.Status.PROCESSING)
 _FAILED = (InboundEvent.Status.QUARANTINED, InboundEvent.Status.DEAD)
+
+
+#: The latest corrections that are shown; the rest stand in their list.
+MOST_CORRECTIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionLine:
+    """A correction made here: where it is, and which details of the patient it is about."""
+
+    row: PatientWrite
+    details: str
+    tone: str
 
 
 @dataclass(frozen=True, slots=True)
 class PatientSync:
     """``read`` is when each system was last asked about the patient. News are of the patient and their appointments.
 
-    ``writes`` are bookings and cancellations at locations of whoever looks.
+    ``writes`` are bookings and cancellations at locations of whoever looks, ``corrections`` details for an EHR.
     """
 
     read: list[tuple[str, datetime | None]]
@@ -27,6 +41,7 @@ class PatientSync:
     news_failed: int
     writes_waiting: int
     writes_failed: int
+    corrections: list[CorrectionLine]
 
 
 def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> PatientSync:
@@ -50,4 +65,18 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
         sum(status in _FAILED for status in states),
         writes.filter(status__in=Writeback.LIVE).count(),
         writes.filter(status=Writeback.Status.DEAD).count(),
+        _corrections(patient),
     )
+
+
+def _corrections(patient: Patient) -> list[CorrectionLine]:
+    rows = PatientWrite.objects.filter(patient=patient, kind=PatientWrite.Kind.UPDATE).select_related("source")
+    return [
+        CorrectionLine(row, _details(row), "danger" if row.status == PatientWrite.Status.CONFLICT else "")
+        for row in rows.exclude(status=PatientWrite.Status.DROPPED).order_by("-pk")[:MOST_CORRECTIONS]
+    ]
+
+
+def _details(row: PatientWrite) -> str:
+    labels = dict.fromkeys(each.detail.label for each in corrections.read(row.wanted))
+    return ", ".join(labels).capitalize()

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 
 from config.desk import (
     connecting,
+    correcting,
     differences,
     fields_page,
     launch,
@@ -34,6 +35,7 @@ def desk_urls(site: AdminSite) -> list[URLPattern]:
         ("pause/", pausing.pause_view, "desk_pause"),
         ("resume/", pausing.resume_view, "desk_resume"),
         ("lists/", lists.lists_view, "desk_lists"),
+        ("patients/<int:pk>/correct/", correcting.correct_view, "desk_correct"),
         ("patients/<int:pk>/thread/", thread.thread_view, "desk_thread"),
         ("openings/<int:pk>/", opening_page.page_view, "desk_opening"),
         ("openings/<int:pk>/live/", opening_page.live_view, "desk_opening_live"),

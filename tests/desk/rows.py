@@ -18,6 +18,7 @@ from scheduling.models import (
     Patient,
     PatientMerge,
     PatientReview,
+    PatientWrite,
     TimelineEntry,
     WorkItem,
     Writeback,
@@ -100,6 +101,14 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
         ImportBatch.objects.create(location=place, status="preview"),
         PatientReview.objects.create(
             patient=patient, other=double, reasons=["birth_date_and_names"], dedupe_key=f"pair:{patient.pk}"
+        ),
+        PatientWrite.objects.create(
+            patient=patient,
+            source=practice.source,
+            wanted=[{"detail": "phone", "new": "+12125550188", "old": contact.value, "base": [contact.value]}],
+            conflicts={"phone": ["+12125550199"]},
+            status="conflict",
+            due_at=now,
         ),
         PatientMerge.objects.create(retired=double, kept=patient, told_by="link", at=now),
     ]

@@ -1,0 +1,123 @@
+"""Corrected details of patients on their way to the EHR: both sides of a conflict, and what staff enter by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from integrations import demographics
+from scheduling import corrections, patient_writes
+from scheduling.admin.base import ReadOnlyAdmin
+from scheduling.admin.display import patient_name, state, when
+from scheduling.admin.scope import fetch_or_404
+from scheduling.models import PatientWrite
+
+Status = PatientWrite.Status
+TONES = {Status.CONFLICT: "danger", Status.DROPPED: "stop"}
+OVERTAKEN = "Nothing changed: it was decided before, or it is under way."
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One corrected detail; ``theirs`` is empty where the EHR does not contradict it."""
+
+    label: str
+    was: str
+    ours: str
+    theirs: str
+
+
+@admin.register(PatientWrite)
+class PatientWriteAdmin(ReadOnlyAdmin):
+    """``theirs``, ``ours``, ``again`` and ``give-up`` are POSTs from the page; all rules are the verbs'."""
+
+    patients_in = ("patient",)
+    list_title = "Corrections for the EHR"
+    empty_list_says = (
+        "Nothing was corrected here that an EHR must be told. A patient’s page has “Correct contact details”."
+    )
+    list_display = ("asked", "patient_shown", "status_shown", "source", "attempts", "due")
+    list_display_links = ("asked",)
+    list_filter = ("status", "source")
+    list_select_related = ("patient", "source")
+    ordering = ("-pk",)
+    change_form_template = "admin/scheduling/patientwrite/change_form.html"
+    fields = ("patient_shown", "source", "status_shown", "why", "attempts", "due", "asked", "requested_by", "finished")
+    readonly_fields = ("patient_shown", "status_shown", "why", "due", "asked", "finished")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.step_view)
+        own = path("<path:object_id>/do/<slug:step>/", view, name="scheduling_patientwrite_do")
+        return [own, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row: PatientWrite = fetch_or_404(self.get_queryset(request), request.user, object_id)
+        more = {
+            "title": "Corrected details for the EHR",
+            "subtitle": None,
+            "lines": lines(row),
+            "may_decide": request.user.has_perm("scheduling.change_patient"),
+        }
+        return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
+
+    def step_view(self, request: HttpRequest, object_id: str, step: str) -> HttpResponse:
+        """Do what the button says, once."""
+        if request.method != "POST" or step not in _STEPS:
+            return HttpResponseNotAllowed(["POST"])
+        row: PatientWrite = fetch_or_404(self.get_queryset(request), request.user, object_id)
+        if not request.user.has_perm("scheduling.change_patient"):
+            raise PermissionDenied
+        act, said = _STEPS[step]
+        if act(row):
+            messages.success(request, said)
+        else:
+            messages.warning(request, OVERTAKEN)
+        return HttpResponseRedirect(reverse("admin:scheduling_patientwrite_change", args=[row.pk]))
+
+    @admin.display(description="Corrected", ordering="pk")
+    def asked(self, row: PatientWrite) -> str:
+        return when(row.created_at)
+
+    @admin.display(description="Patient")
+    def patient_shown(self, row: PatientWrite) -> str:
+        return patient_name(row.patient)
+
+    @admin.display(description="State", ordering="status")
+    def status_shown(self, row: PatientWrite) -> str:
+        return state(row.status, row.get_status_display(), TONES.get(Status(row.status), ""))
+
+    @admin.display(description="Why")
+    def why(self, row: PatientWrite) -> str:
+        return row.error_code or "–"
+
+    @admin.display(description="Next try", ordering="due_at")
+    def due(self, row: PatientWrite) -> str:
+        return when(row.due_at) if row.status in PatientWrite.MOVING else "–"
+
+    @admin.display(description="Finished")
+    def finished(self, row: PatientWrite) -> str:
+        return when(row.finished_at)
+
+
+def lines(row: PatientWrite) -> list[Line]:
+    """Return what was corrected, each beside what the EHR says otherwise."""
+    return [
+        Line(each.detail.label, each.old, each.new, ", ".join(row.conflicts.get(each.detail, ())))
+        for each in corrections.read(row.wanted)
+    ]
+
+
+_STEPS: dict[str, tuple[Callable[[PatientWrite], bool], str]] = {
+    "theirs": (demographics.take_theirs, "The EHR’s is taken: it is fetched anew, and stands here in a moment."),
+    "ours": (patient_writes.send_ours, "Ours is on its way to the EHR, which is read back afterwards."),
+    "again": (patient_writes.retry, "It is taken up again. The EHR is asked first whether it has it already."),
+    "give-up": (demographics.give_up, "Given up: what the EHR says stands here in a moment."),
+}

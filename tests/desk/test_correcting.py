@@ -1,0 +1,75 @@
+"""Staff correct how a patient is reached; what the EHR contradicts they see side by side, and decide once."""
+
+from __future__ import annotations
+
+from django.test import Client
+
+from integrations.models import InboundEvent
+from scheduling.models import ExternalId, PatientWrite
+from tests import factories
+from tests.desk.conftest import Practice
+from tests.desk.pages import said, text_of
+from tests.desk.rows import rows_at
+
+NEW = "+12125550188"
+
+
+def page(practice: Practice) -> str:
+    return f"/admin/patients/{practice.patient.pk}/correct/"
+
+
+def form_of(dana: Client, practice: Practice) -> dict[str, str]:
+    """What the page holds when it is opened."""
+    form = dana.get(page(practice)).context["form"]
+    return {name: str(form[name].value() or "") for name in form.fields}
+
+
+def test_a_corrected_number_is_kept_and_on_its_way_and_the_patients_page_says_so(
+    dana: Client, practice: Practice
+) -> None:
+    factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
+    phone = practice.patient.contact_points.get(system="phone")
+    told = form_of(dana, practice) | {f"phone_{phone.pk}": "(212) 555-0188"}
+    assert said(dana, dana.post(page(practice), told)).startswith("Kept, and on its way to")
+    row = PatientWrite.objects.get()
+    assert [(each["old"], each["new"]) for each in row.wanted] == [(phone.value, NEW)]
+    words = text_of(dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/"))
+    assert NEW in words
+    assert "waiting to send Phone number for" in words
+
+
+def test_what_is_wrong_is_said_on_the_page_and_nothing_changes(dana: Client, practice: Practice) -> None:
+    before = form_of(dana, practice)
+    for told, why in (
+        ({}, "Nothing differs from what is on file."),
+        ({"new_phone": "555"}, "This is no complete phone number."),
+        ({"line": "2 Oak St"}, "A new address needs street, city and ZIP code."),
+    ):
+        assert why in text_of(dana.post(page(practice), before | told))
+    assert form_of(dana, practice) == before
+    assert "Legal name and birth date They are not changed here" in text_of(dana.get(page(practice)))
+
+
+def test_a_conflict_stands_side_by_side_and_is_decided_once(dana: Client, practice: Practice) -> None:
+    row = rows_at(practice, practice.riverside, practice.patient)[PatientWrite]
+    factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
+    own = f"/admin/scheduling/patientwrite/{row.pk}/"
+    words = text_of(dana.get(own + "change/"))
+    assert "+12125550188" in words
+    assert "differs +12125550199" in words
+    assert dana.get(own + "do/theirs/").status_code == 405
+    assert said(dana, dana.post(own + "do/theirs/")).startswith("The EHR’s is taken")
+    assert InboundEvent.objects.get(subject_key="Patient/p-1").status == "received"
+    assert said(dana, dana.post(own + "do/ours/")).startswith("Nothing changed")
+
+
+def test_whoever_may_not_change_patients_corrects_none(ira: Client, practice: Practice) -> None:
+    assert ira.get(page(practice)).status_code == 403
+    row = rows_at(practice, practice.riverside, practice.patient)[PatientWrite]
+    assert ira.post(f"/admin/scheduling/patientwrite/{row.pk}/do/ours/").status_code == 404
+    row.refresh_from_db()
+    assert row.status == "conflict"
+
+
+def test_a_patient_of_another_location_is_not_found(dana: Client, practice: Practice) -> None:
+    assert dana.get(f"/admin/patients/{practice.their_patient.pk}/correct/").status_code == 404
