@@ -8,13 +8,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from scheduling import openings
-from scheduling.models import Block, Opening, WorkItem, Writeback
+from scheduling.models import Block, Opening, Practice, WorkItem, Writeback
 from scheduling.records import Interval
 from scheduling.worklist import ask_staff, finish_for
-
-#: This many cancellations of one provider's day within the window look like an absence, not like patients.
-DAY_LIMIT = 3
-DAY_WINDOW = timedelta(minutes=10)
 
 
 def hold_if_doubtful(opening: Opening, verdict: str, now: datetime) -> None:
@@ -87,11 +83,13 @@ def hold_doubtful_day(opening: Opening, now: datetime) -> None:
     day = _openings_of_day(opening)
     key = day_key(opening)
     decided = WorkItem.objects.filter(dedupe_key=key, status=WorkItem.Status.DONE).order_by("-done_at").first()
-    since = max(now - DAY_WINDOW, decided.done_at) if decided and decided.done_at else now - DAY_WINDOW
+    house = Practice.current()
+    window_began = now - timedelta(minutes=house.absence_minutes)
+    since = max(window_began, decided.done_at) if decided and decided.done_at else window_began
     recent = day.filter(parent__isnull=True, freed_by__isnull=False, created_at__gt=since)
     already_held = day.filter(held=Opening.Held.PROVIDER_DAY, status__in=Opening.CLAIMABLE).exists()
     own = Writeback.objects.filter(kind=Writeback.Kind.CANCEL).values("appointment_id")
-    if not already_held and recent.exclude(freed_by__in=own).count() < DAY_LIMIT:
+    if not already_held and recent.exclude(freed_by__in=own).count() < house.absence_cancellations:
         return
     for held in day.filter(status__in=Opening.CLAIMABLE, held=Opening.Held.NO):
         openings.hold(held, Opening.Held.PROVIDER_DAY)

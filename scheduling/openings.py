@@ -12,14 +12,10 @@ from django.utils import timezone
 from audit.context import correlation_id
 from audit.log import record_change
 from scheduling import guards, story
-from scheduling.models import Appointment, Block, Opening, Provider, Writeback
+from scheduling.models import Appointment, Block, Opening, Practice, Provider, Writeback
 from scheduling.records import Freshness, Interval
 from scheduling.transitions import move, move_by_id
 from scheduling.wake import wake
-
-#: A patient moved up frees a time, whose taker may have been moved up too; after this many the chain ends.
-DEEPEST_CHAIN = 3
-MINE_FOR = timedelta(minutes=10)
 
 
 def interval_of(opening: Opening) -> Interval:
@@ -48,7 +44,7 @@ def open_freed_time(
         return None
     depth = _depth_after(appointment)
     key = f"{appointment.pk}:{version or 'unversioned'}:{interval.start.isoformat()}/{interval.end.isoformat()}"
-    if depth > DEEPEST_CHAIN or Opening.objects.filter(origin_key=key).exists():
+    if depth > Practice.current().deepest_chain or Opening.objects.filter(origin_key=key).exists():
         return None
     # The provider's row is the lock: three cancellations handled at once must see one another.
     Provider.objects.filter(pk=provider_id).update(claim_serial=F("claim_serial") + 1)
@@ -307,12 +303,13 @@ def _set_hold(opening: Opening, rows: QuerySet[Opening], held: str, kind: str, s
 
 
 def make_mine(opening: Opening, by: str, now: datetime | None = None) -> bool:
-    """A clerk fills this slot by hand: no waves for ten minutes, renewable. False when it is another clerk's."""
+    """A clerk fills this slot by hand: no waves meanwhile, renewable. False when it is another clerk's."""
     now = now or timezone.now()
+    until = now + timedelta(minutes=Practice.current().mine_minutes)
     free_to_take = Q(mine_until__isnull=True) | Q(mine_until__lte=now) | Q(mine_by=by)
     rows = Opening.objects.filter(free_to_take, pk=opening.pk, status__in=Opening.LIVE)
     with transaction.atomic():
-        if not _set_mine(opening, rows, by, now + MINE_FOR):
+        if not _set_mine(opening, rows, by, until):
             return False
         story.tell(opening, "opening.mine", "A clerk is filling this slot by hand.")
     return True

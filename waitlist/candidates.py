@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from scheduling.models import Appointment, ContactPoint, Opening
+from scheduling.models import Appointment, ContactPoint, Opening, Practice
 from scheduling.records import Interval
 from waitlist import candidate_rows
 from waitlist.facts import Booking, Candidate, Contact, Fit, MoveUp, Need, OpeningFacts, Window
@@ -40,6 +40,7 @@ def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
         )
         for type_id, minutes, mode, automation, notice, needs_insurance in rows
     )
+    house = Practice.current()
     return OpeningFacts(
         opening_id=opening.pk,
         start=opening.start,
@@ -52,6 +53,9 @@ def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
         slots=tuple(_slot(slot) for slot in opening.slots),
         books_one_slot=opening.source.books_one_slot,
         depth=opening.depth,
+        deepest_chain=house.deepest_chain,
+        guardian_until_age=house.guardian_until_age,
+        adult_at_age=house.adult_at_age,
         freed_by_patient_id=opening.freed_by.patient_id if opening.freed_by else None,
         plans=(
             candidate_rows.plans_taken(opening.provider_id) if any(fit.needs_insurance for fit in fits) else frozenset()

@@ -15,12 +15,10 @@ from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_created
-from scheduling.models import ContactPoint, Patient, PatientMerge
+from scheduling.models import ContactPoint, Patient, PatientMerge, Practice
 from scheduling.transitions import move
 from waitlist.ledger import Line, consenting_patients
 from waitlist.models import Channel, ConsentRecord, Message
-
-ADULT_AGE = 18
 
 
 def channel_of(contact_point: ContactPoint) -> str:
@@ -74,25 +72,29 @@ def ways(patient: Patient, day: date) -> list[ContactPoint]:
 
 
 def every_way(patients: Iterable[Patient], day: date) -> dict[int, list[ContactPoint]]:
-    """Return :func:`ways` of many patients, in two queries."""
+    """Return :func:`ways` of many patients, in a fixed number of queries."""
     people = {patient.pk: patient for patient in patients}
     contacts = list(ContactPoint.objects.filter(patient_id__in=people).order_by("rank", "pk"))
     agreed = _consenting_by_channel({contact.address_index for contact in contacts})
+    adult_at = Practice.current().adult_at_age
     found: dict[int, dict[str, ContactPoint]] = {pk: {} for pk in people}
     for contact in contacts:
         channel = channel_of(contact)
         consenting = agreed.get((channel, contact.address_index), set())
-        if contact.patient_id in consenting and suits(contact, people[contact.patient_id], day):
+        if contact.patient_id in consenting and suits(contact, people[contact.patient_id], day, adult_at):
             found[contact.patient_id].setdefault(channel, contact)
     return {pk: [by_channel[each] for each in Channel if each in by_channel] for pk, by_channel in found.items()}
 
 
-def suits(contact: ContactPoint, patient: Patient, day: date) -> bool:
-    """Return whether the patient may be written to at the contact on ``day``, as far as contact and age go."""
+def suits(contact: ContactPoint, patient: Patient, day: date, adult_at: int) -> bool:
+    """Return whether the patient may be written to at the contact on ``day``, as far as contact and age go.
+
+    ``adult_at`` is the age, in years, from which patients are written to themselves.
+    """
     if not contact.usable_on(day) or not (contact.can_text or contact.system == ContactPoint.System.EMAIL):
         return False
     age = patient.age_on(day)
-    return contact.guardian or age is None or age >= ADULT_AGE
+    return contact.guardian or age is None or age >= adult_at
 
 
 def grant(

@@ -18,10 +18,6 @@ from waitlist.reasons import Reason
 
 __all__ = ["Candidate", "OpeningFacts", "Reason", "Verdict", "judge", "placements"]
 
-#: How many move-ups may follow from one cancellation before the rest is left to staff.
-MOVE_UP_DEPTH = 3
-ADULT_AGE = 18
-TEEN_AGE = 12
 #: Needs that a person has to talk through with the patient before the visit.
 PREPARATIONS = frozenset({"fasting", "preparation"})
 
@@ -201,7 +197,7 @@ def _about_the_plan(facts: OpeningFacts, candidate: Candidate, place: Interval) 
     else:
         if move_up.start <= place.start:
             yield Reason.NOT_EARLIER
-        if facts.depth >= MOVE_UP_DEPTH:
+        if facts.depth >= facts.deepest_chain:
             yield Reason.MOVE_UP_DEPTH
     if candidate.referral_required and (candidate.referral_valid_until is None or candidate.referral_valid_until < day):
         yield Reason.REFERRAL
@@ -223,7 +219,7 @@ def _of_this_type(candidate: Candidate) -> list[Booking]:
 def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact, ...], list[Reason]]:
     """Return where an offer may be sent, and what makes the patient unreachable altogether, calls included."""
     age = candidate.age_on(facts.start.astimezone(facts.zone).date())
-    is_child = age is not None and age < TEEN_AGE
+    is_child = age is not None and age < facts.guardian_until_age
     contacts = [contact for contact in candidate.contacts if contact.guardian == is_child]
     if is_child and not contacts:
         return (), [Reason.NO_GUARDIAN]
@@ -232,7 +228,7 @@ def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact,
         return (), [Reason.NO_CONTACT]
     if candidate.only_written_to and not channels:
         return (), [Reason.NO_CONSENT]
-    if age is not None and TEEN_AGE <= age < ADULT_AGE:
+    if age is not None and facts.guardian_until_age <= age < facts.adult_at_age:
         return (), []  # whom to talk to, and how, is for staff to decide
     return channels, []
 
@@ -245,8 +241,8 @@ def _cautions(facts: OpeningFacts, fit: Fit, candidate: Candidate, place: Interv
         yield Reason.NEW_PATIENT
     if age is None:
         yield Reason.AGE_UNKNOWN
-    elif age < ADULT_AGE:
-        yield Reason.TEENAGER if age >= TEEN_AGE else Reason.MINOR
+    elif age < facts.adult_at_age:
+        yield Reason.TEENAGER if age >= facts.guardian_until_age else Reason.MINOR
     if candidate.referral_required or candidate.authorization_required:
         yield Reason.PAPERS
     if fit.needs_insurance and not (candidate.plan_id and facts.plans):

@@ -55,7 +55,7 @@ SENTENCES: dict[Reason, str] = {
     _R.STAFF_TYPE: "Suits, but staff confirm this type of visit.",
     _R.NEW_PATIENT: "Suits, but the patient has not been seen here before.",
     _R.MINOR: "Suits, but the patient is a child: talk to the parent or guardian.",
-    _R.TEENAGER: "Suits, but the patient is 12 to 17 years old: staff decide whom to talk to.",
+    _R.TEENAGER: "Suits, but the patient is a teenager: staff decide whom to talk to.",
     _R.AGE_UNKNOWN: "Suits, but the birth date is not known, so the patient may be a minor.",
     _R.PAPERS: "Suits, but a referral or authorization has to be used for it.",
     _R.INSURANCE_UNKNOWN: "Suits, but the visit needs insurance, and the patient's plan or those the provider takes "

@@ -35,7 +35,8 @@ class Fit:
 class OpeningFacts:
     """An opening as it is at ``now``. ``slots`` are the EHR's free slots inside it, empty where it has none.
 
-    ``plans`` are the insurance plans its provider takes, empty where nobody entered them.
+    ``plans`` are the insurance plans its provider takes, empty where nobody entered them. After ``deepest_chain``
+    move-ups in a row the rest is left to staff; the ages, in years, are those of the practice.
     """
 
     opening_id: int
@@ -50,6 +51,9 @@ class OpeningFacts:
     books_one_slot: bool = False
     depth: int = 0
     freed_by_patient_id: int | None = None
+    deepest_chain: int = 3
+    guardian_until_age: int = 12
+    adult_at_age: int = 18
     plans: frozenset[int] = frozenset()
 
     def fit(self, type_id: int) -> Fit | None:

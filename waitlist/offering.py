@@ -22,8 +22,6 @@ from waitlist.models import Channel, Message, Offer, WaitlistEntry
 from waitlist.ranking import Ranked
 from waitlist.reasons import Reason
 
-#: An offer is open for so long, but never beyond the opening's cut-off.
-OPEN_FOR = timedelta(hours=24)
 #: A code is not given to the same number again for so long, so that a late reply means what it meant.
 CODE_REST = timedelta(days=7)
 #: What became of an earlier offer of the same opening that does not stand in the way of a fresh one.
@@ -222,7 +220,7 @@ def _values(
         "token_hash": tokens.hash,
         "asks_birth_year": any(consent.channel_of(contact) == Channel.EMAIL for contact in contacts),
         # Without a message or a call nobody waits for an answer: a proposal stands until the cut-off.
-        "expires_at": min(cut_off_at, leaves_at + OPEN_FOR) if is_sent else cut_off_at,
+        "expires_at": min(cut_off_at, leaves_at + plan.fit.policy.offer_open) if is_sent else cut_off_at,
         "created_at": now,
         "answered_at": None,
         "withdrawn_reason": "",

@@ -67,7 +67,7 @@ def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy) -> pacin
     rate = rates.acceptance_for({fit.type_id for fit in facts.fits if fit.is_on}, lead)
     if opening.source.in_shadow:
         # As if nobody answered.
-        waiting = opening.shadow_offers.filter(created_at__gt=facts.now - offering.OPEN_FOR).count()
+        waiting = opening.shadow_offers.filter(created_at__gt=facts.now - policy.offer_open).count()
     else:
         waiting = opening.offers.filter(status=Offer.Status.SENT).count() if opening.waves_sent else 0
     return pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting)

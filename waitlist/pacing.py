@@ -73,6 +73,8 @@ class Policy:
     offers_per_day: int = 2
     offers_per_week: int = 5
     silences_before_asking: int = 3
+    offer_open: timedelta = timedelta(hours=24)
+    hear_by: timedelta = timedelta(hours=24)
     quiet_from: time = time(20, 0)
     quiet_until: time = time(8, 0)
     waves: tuple[WaveRule, ...] = DEFAULT_WAVES

@@ -47,6 +47,8 @@ def read(row: OutreachPolicy) -> Policy:
         offers_per_day=row.offers_per_day,
         offers_per_week=row.offers_per_week,
         silences_before_asking=row.silences_before_asking,
+        offer_open=timedelta(hours=row.offer_open_hours),
+        hear_by=timedelta(hours=row.hear_by_hours),
         quiet_from=row.quiet_from,
         quiet_until=row.quiet_until,
         waves=wave_rules(row.waves),

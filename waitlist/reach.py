@@ -10,7 +10,7 @@ from datetime import date
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import TextChoices
 
-from scheduling.models import ContactPoint, Patient
+from scheduling.models import ContactPoint, Patient, Practice
 from waitlist import consent
 from waitlist.models import Channel, ConsentRecord, WaitlistEntry
 
@@ -62,25 +62,31 @@ def survey(patients: Iterable[Patient], day: date) -> dict[int, Reach]:
     for row in rows.order_by():
         phones[row.patient_id].append(row)
     revoked = _revoked({row.address_index for each in phones.values() for row in each})
-    return {pk: _reach(person, ways[pk], phones[pk], day, revoked) for pk, person in people.items()}
+    known = _Known(day, Practice.current().adult_at_age, revoked)
+    return {pk: _reach(person, ways[pk], phones[pk], known) for pk, person in people.items()}
 
 
-def _reach(
-    patient: Patient, ways: list[ContactPoint], phones: list[ContactPoint], day: date, revoked: set[str]
-) -> Reach:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What holds for everybody: the day, the age from which patients are written to themselves, opted-out numbers."""
+
+    day: date
+    adult_at: int
+    revoked: set[str]
+
+
+def _reach(patient: Patient, ways: list[ContactPoint], phones: list[ContactPoint], known: _Known) -> Reach:
     channels = {consent.channel_of(contact) for contact in ways}
     if Channel.SMS in channels:
         return Reach(Way.TEXT, None)
-    usable = [phone for phone in phones if phone.usable_on(day)]
-    barrier = _barrier(patient, phones, usable, day, revoked)
+    usable = [phone for phone in phones if phone.usable_on(known.day)]
+    barrier = _barrier(patient, phones, usable, known)
     if Channel.EMAIL in channels:
         return Reach(Way.EMAIL, barrier)
     return Reach(Way.CALL if usable else Way.NOBODY, barrier)
 
 
-def _barrier(
-    patient: Patient, phones: list[ContactPoint], usable: list[ContactPoint], day: date, revoked: set[str]
-) -> Barrier:
+def _barrier(patient: Patient, phones: list[ContactPoint], usable: list[ContactPoint], known: _Known) -> Barrier:
     if not phones:
         return Barrier.NO_NUMBER
     if not usable:
@@ -88,10 +94,10 @@ def _barrier(
     texted = [phone for phone in usable if phone.can_text]
     if not texted:
         return Barrier.LANDLINE
-    theirs = [phone for phone in texted if consent.suits(phone, patient, day)]
+    theirs = [phone for phone in texted if consent.suits(phone, patient, known.day, known.adult_at)]
     if not theirs:
         return Barrier.GUARDIAN
-    return Barrier.OPTED_OUT if any(phone.address_index in revoked for phone in theirs) else Barrier.NO_CONSENT
+    return Barrier.OPTED_OUT if any(phone.address_index in known.revoked for phone in theirs) else Barrier.NO_CONSENT
 
 
 def _revoked(indexes: set[str]) -> set[str]:

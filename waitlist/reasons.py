@@ -54,7 +54,7 @@ class Reason(TextChoices):
     STAFF_TYPE = "staff_type", "staff confirm this type"
     NEW_PATIENT = "new_patient", "new patient"
     MINOR = "minor", "minor"
-    TEENAGER = "teenager", "aged 12 to 17"
+    TEENAGER = "teenager", "a teenager"
     AGE_UNKNOWN = "age_unknown", "birth date not known"
     PAPERS = "papers", "referral or authorization to be used"
     INSURANCE_UNKNOWN = "insurance_unknown", "insurance plan not known"

@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from scheduling.models import ContactPoint
+from scheduling.models import ContactPoint, Practice
 from waitlist import consent, given_up, links, messages, telling
 from waitlist.messages import Subject
 from waitlist.models import Channel, Claim, Message, Offer
@@ -63,12 +63,12 @@ def _next_addresses(message: Message, now: datetime) -> list[ContactPoint]:
         channel: consent.consented_addresses(channel, [patient.pk]).get(patient.pk, set())
         for channel in (Channel.SMS, Channel.EMAIL)
     }
-    day = now.date()
+    day, adult_at = now.date(), Practice.current().adult_at_age
     found = [
         contact
         for contact in patient.contact_points.order_by("rank", "pk")
         if contact.address_index in agreed[Channel(consent.channel_of(contact))]
-        and consent.suits(contact, patient, day)
+        and consent.suits(contact, patient, day, adult_at)
     ]
     return sorted(found, key=lambda contact: consent.channel_of(contact) != message.channel)
 

@@ -23,6 +23,7 @@ from scheduling.story import tell
 from scheduling.wake import wake
 from waitlist import match_summary, offering, pacing, ranking, verdicts
 from waitlist.models import Claim, Message, Offer, ShadowOffer, WaitlistEntry
+from waitlist.policies import policy_for
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 Way = ShadowOffer.Way
@@ -160,14 +161,19 @@ def _offered(
     holding: set[int] = set()
     day: Counter[int] = Counter()
     week: Counter[int] = Counter()
+    open_for: dict[tuple[int, int], timedelta] = {}
     rows = ShadowOffer.objects.filter(entry__patient__in=patient_ids, created_at__gt=now - WEEK)
-    for patient_id, at, status in rows.exclude(opening=opening).values_list(
-        "entry__patient_id", "created_at", "opening__status"
+    for patient_id, at, status, *whose in rows.exclude(opening=opening).values_list(
+        "entry__patient_id", "created_at", "opening__status", "opening__location_id", "appointment_type_id"
     ):
         week[patient_id] += 1
         day[patient_id] += at > now - DAY
-        if status in Opening.CLAIMABLE and at > now - offering.OPEN_FOR:
-            holding.add(patient_id)
+        if status in Opening.CLAIMABLE and patient_id not in holding:
+            key = (whose[0], whose[1])
+            if key not in open_for:
+                open_for[key] = policy_for(*key).offer_open
+            if at > now - open_for[key]:
+                holding.add(patient_id)
     return holding, day, week
 
 

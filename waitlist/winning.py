@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import OperationalError, models, transaction
 from django.db.models import F, Q
@@ -20,11 +20,11 @@ from scheduling.worklist import finish_for
 from waitlist import entries, telling
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.offering import call_key
+from waitlist.policies import policy_for
 
 #: Read aloud on the phone, none of these is taken for another.
 REFERENCE_ALPHABET = "ACDEFGHJKMNPQRTUVWXY34679"
 REFERENCE_LENGTH = 6
-LONGEST_WAIT = timedelta(hours=24)
 #: PostgreSQL's name for a transaction it ended because two waited for each other.
 DEADLOCK = "40P01"
 STAFF = "staff"
@@ -146,6 +146,7 @@ def _book(wish: Wish) -> Claim:
         origin=Appointment.Origin.WAITLIST,
         reference=_reference(),
     )
+    longest_wait = policy_for(opening.location_id, wish.appointment_type.pk).hear_by
     won = Claim.objects.create(
         opening=opening,
         patient=wish.patient,
@@ -154,7 +155,7 @@ def _book(wish: Wish) -> Claim:
         appointment=appointment,
         channel=wish.channel,
         actor=current_actor().name[:150],
-        chase_at=wish.now + min((wish.start - wish.now) / 2, LONGEST_WAIT),
+        chase_at=wish.now + min((wish.start - wish.now) / 2, longest_wait),
     )
     openings.reserve(opening, wish.start, wish.end)
     writebacks.request_create(appointment, opening, _slots(opening, wish.interval))

@@ -186,8 +186,14 @@ def _numbers() -> LaunchLine:
         + (f" under {rule.lead_hours:g} h" if rule.lead_hours is not None else " with more time")
         for rule in policy.waves
     )
+    at_any_hour = policy.quiet_from == policy.quiet_until
+    hours = (
+        "at any hour, by night too"
+        if at_any_hour
+        else f"between {policy.quiet_until:%H:%M} and {policy.quiet_from:%H:%M}"
+    )
     says = (
-        f"Texts leave between {policy.quiet_until:%H:%M} and {policy.quiet_from:%H:%M}, at most "
+        f"Texts leave {hours}, at most "
         f"{policy.offers_per_day} offers a day and {policy.offers_per_week} a week to a patient. Waves by the "
         f"time left: {waves}."
     )

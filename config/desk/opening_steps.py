@@ -19,7 +19,7 @@ from config.desk.rights import require
 from scheduling import openings, shadow
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import Opening
+from scheduling.models import Opening, Practice
 from waitlist.models import Claim, Offer
 
 User = AbstractBaseUser | AnonymousUser
@@ -155,7 +155,12 @@ def _mine(asked: Asked) -> str:
     if not openings.make_mine(asked.opening, asked.user.get_username()):
         asked.opening.refresh_from_db()
         raise NotPossible(f"Nothing changed: {asked.opening.mine_by or 'somebody else'} is filling this time by hand.")
-    return "Yours for 10 minutes: no more offers go out meanwhile. Press the button again to renew."
+    return f"Yours for {_mine_for()}: no more offers go out meanwhile. Press the button again to renew."
+
+
+def _mine_for() -> str:
+    minutes = Practice.current().mine_minutes
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _give_back(asked: Asked) -> str:
@@ -203,9 +208,9 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "mine",
-        "Mine: I fill this by hand (10 min)",
+        "Mine: I fill this by hand",
         _is_claimable,
-        lambda asked: ["No more offers go out for 10 minutes. Patients who hold one can still say yes."],
+        lambda asked: [f"No more offers go out for {_mine_for()}. Patients who hold one can still say yes."],
         _mine,
     ),
     Step(

@@ -6,6 +6,7 @@ from datetime import time
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -40,6 +41,45 @@ class Practice(models.Model):
     office_opens = models.TimeField(default=time(8, 0))
     office_closes = models.TimeField(
         default=time(18, 0), help_text="Silence of the EHR is a fault only while the office is open."
+    )
+    mine_minutes = models.PositiveSmallIntegerField(
+        "minutes of “Mine”",
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(240)],
+        help_text="So long “Mine” keeps offers back while somebody fills a time by hand; pressing it again renews it.",
+    )
+    deepest_chain = models.PositiveSmallIntegerField(
+        "move-ups in a row",
+        default=3,
+        validators=[MaxValueValidator(10)],
+        help_text="A patient moved up frees a time, whose taker may be moved up too. After so many the rest is left to "
+        "staff. 0: nobody is moved up.",
+    )
+    absence_cancellations = models.PositiveSmallIntegerField(
+        "cancellations that look like an absence",
+        default=3,
+        validators=[MinValueValidator(2), MaxValueValidator(50)],
+        help_text="So many cancellations of one clinician's day within the minutes below hold that day: staff are "
+        "asked whether the clinician is out before anybody is offered it.",
+    )
+    absence_minutes = models.PositiveSmallIntegerField(
+        "within minutes",
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(240)],
+        help_text="Cancellations further apart than this are taken for patients', not for an absence.",
+    )
+    guardian_until_age = models.PositiveSmallIntegerField(
+        "guardian decides below age",
+        default=12,
+        validators=[MaxValueValidator(18)],
+        help_text="Offers for younger patients go to a guardian's contact only. From this age to the next one staff "
+        "decide whom to talk to.",
+    )
+    adult_at_age = models.PositiveSmallIntegerField(
+        "adult at age",
+        default=18,
+        validators=[MinValueValidator(18), MaxValueValidator(21)],
+        help_text="From this age a patient is written to themselves. Some states set it above 18.",
     )
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_by = models.CharField(max_length=150, blank=True)

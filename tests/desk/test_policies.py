@@ -17,6 +17,8 @@ NUMBERS = {
     "offers_per_day": 2,
     "offers_per_week": 5,
     "silences_before_asking": 3,
+    "offer_open_hours": 24,
+    "hear_by_hours": 24,
     "calls_per_clerk": 2,
     "quiet_from": "20:00",
     "quiet_until": "08:00",
@@ -52,3 +54,16 @@ def test_numbers_can_be_changed_where_they_are(maria: Client, practice: Practice
     assert maria.post(address, {**NUMBERS, "location": other.pk, "offers_per_day": 4}).status_code == 302
     row.refresh_from_db()
     assert (row.location, row.offers_per_day) == (other, 4)
+
+
+@pytest.mark.parametrize("waves", ['[{"size": 0, "gap_minutes": 3}]', '{"size": 2}', '[{"size": 2}]', "[5]"])
+def test_waves_that_no_offer_could_go_by_are_refused(maria: Client, waves: str) -> None:
+    said = text_of(maria.post(ADD, {**NUMBERS, "waves": waves}))
+    assert "Write the waves in the form shown below" in said
+    assert not OutreachPolicy.objects.exists()
+
+
+def test_the_practice_s_own_numbers_are_fields_with_a_sentence_each(maria: Client) -> None:
+    page = text_of(maria.get("/admin/scheduling/practice/1/change/"))
+    for words in ("keeps offers back while", "moved up too", "look like an absence", "a guardian's contact only"):
+        assert words in page

@@ -118,3 +118,10 @@ def test_a_check_is_never_put_off(opening: Opening) -> None:
     openings.request_check(opening.pk, now + timedelta(minutes=1))
     openings.request_check(opening.pk, now + timedelta(minutes=9))
     assert Opening.objects.get(pk=opening.pk).check_due_at == now + timedelta(minutes=1)
+
+
+def test_how_long_mine_lasts_is_the_practice_s_to_say(opening: Opening) -> None:
+    factories.practice(mine_minutes=25)
+    now = timezone.now()
+    assert openings.make_mine(opening, "ana", now)
+    assert opening.mine_until == now + timedelta(minutes=25)

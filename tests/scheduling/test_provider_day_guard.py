@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 
 from scheduling import worklist
 from scheduling.blocks import add_block
 from scheduling.models import Opening, WorkItem
 from scheduling.records import Interval
+from tests import factories
 from tests.scheduling.conftest import Clinic
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +40,14 @@ def test_three_within_minutes_hold_the_whole_day(clinic: Clinic) -> None:
     assert list(Opening.objects.values_list("held", flat=True)) == ["provider_day"] * 3
     item = WorkItem.objects.get()
     assert (item.kind, item.urgency, item.location) == ("opening.provider_day", WorkItem.Urgency.RED, clinic.location)
+
+
+def test_how_many_within_how_long_is_the_practice_s_to_say(clinic: Clinic) -> None:
+    factories.practice(absence_cancellations=2, absence_minutes=20)
+    _cancel_apart(clinic, 1)
+    Opening.objects.update(created_at=timezone.now() - timedelta(minutes=15))
+    _cancel_apart(clinic, 2)
+    assert Opening.objects.get(status="open").held == "provider_day"
 
 
 def test_three_over_a_longer_time_are_offered(clinic: Clinic) -> None:

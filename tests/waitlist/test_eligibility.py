@@ -268,6 +268,16 @@ def test_a_chain_of_move_ups_ends() -> None:
     assert judge(an_opening(depth=2), mover).eligible is True
     assert judge(an_opening(depth=3), mover).reasons == (Reason.MOVE_UP_DEPTH,)
     assert judge(an_opening(depth=3), ANYBODY).eligible is True
+    assert judge(an_opening(depth=1, deepest_chain=1), mover).reasons == (Reason.MOVE_UP_DEPTH,)
+
+
+def test_whom_staff_talk_to_goes_by_the_practice_s_ages() -> None:
+    born = date(2008, 6, 2)  # 18 on the day
+    assert judge(FACTS, somebody(birth_date=born)).reasons == (Reason.SUITS,)
+    assert judge(an_opening(adult_at_age=19), somebody(birth_date=born)).reasons == (Reason.TEENAGER,)
+    child = somebody(birth_date=date(2013, 1, 1))
+    assert judge(FACTS, child).reasons == (Reason.TEENAGER,)
+    assert judge(an_opening(guardian_until_age=14), child).reasons == (Reason.NO_GUARDIAN,)
 
 
 def test_the_second_edge_is_offered_when_the_first_does_not_suit() -> None:

@@ -60,6 +60,15 @@ def test_a_day_at_most_until_staff_call(scene: Scene) -> None:
     assert claim.chase_at == timezone.now() + timedelta(hours=24)
 
 
+def test_how_long_an_offer_stands_and_until_when_they_hear_are_the_practice_s_numbers(scene: Scene) -> None:
+    factories.policy(location=scene.location, offer_open_hours=6, hear_by_hours=3)
+    (offer,) = scene.offered(1, hours=100)
+    assert offer.expires_at == timezone.now() + timedelta(hours=6)
+    claim = scene.yes(offer).claim
+    assert claim is not None
+    assert claim.chase_at == timezone.now() + timedelta(hours=3)
+
+
 def test_a_second_yes_hears_that_somebody_was_first(scene: Scene) -> None:
     first, second = scene.offered(2)
     assert scene.yes(first).outcome == "won"

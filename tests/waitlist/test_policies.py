@@ -19,6 +19,8 @@ def test_without_any_row_the_defaults_hold() -> None:
         offers_per_day=2,
         offers_per_week=5,
         silences_before_asking=3,
+        offer_open=timedelta(hours=24),
+        hear_by=timedelta(hours=24),
         quiet_from=time(20),
         quiet_until=time(8),
         waves=DEFAULT_WAVES,
@@ -48,6 +50,8 @@ def test_stored_figures_are_read_as_they_are() -> None:
     make.policy(
         start_delay_seconds=900,
         silences_before_asking=1,
+        offer_open_hours=6,
+        hear_by_hours=3,
         quiet_from=time(19, 30),
         quiet_until=time(9),
         waves=[{"size": 1, "gap_minutes": 15}],
@@ -58,6 +62,7 @@ def test_stored_figures_are_read_as_they_are() -> None:
     assert policy.start_delay == timedelta(minutes=15)
     assert (policy.silences_before_asking, policy.quiet_from, policy.quiet_until) == (1, time(19, 30), time(9))
     assert policy.waves == (WaveRule(None, 1, 15),)
+    assert (policy.offer_open, policy.hear_by) == (timedelta(hours=6), timedelta(hours=3))
 
 
 def test_many_types_take_one_query(django_assert_num_queries) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.utils import timezone
@@ -379,3 +379,11 @@ def test_an_opening_is_untouched_by_all_this(scene: Scene) -> None:
         scene.text(offer.patient, words)
     opening = Opening.objects.get()
     assert (opening.status, opening.held, opening.start - timezone.now()) == ("offering", "", timedelta(hours=10))
+
+
+def test_who_is_not_of_age_here_is_written_to_at_a_guardian_s_contact_only(scene: Scene) -> None:
+    (entry,) = scene.waiting(1, patient_birth_date=date(2007, 6, 1))  # 18
+    day = timezone.now().date()
+    assert consent.ways(entry.patient, day)
+    factories.practice(adult_at_age=19)
+    assert consent.ways(entry.patient, day) == []

@@ -13,10 +13,22 @@ from django.http import HttpRequest
 from scheduling.admin.base import ScopedAdmin
 from scheduling.models import Location
 from waitlist.models import OutreachPolicy
+from waitlist.pacing import wave_rules
 
 
 class PolicyForm(ModelForm[OutreachPolicy]):
     """Refuses second numbers for the same locations and types: the database tells only named ones apart."""
+
+    def clean_waves(self) -> list[dict[str, Any]]:
+        stored: list[dict[str, Any]] = self.cleaned_data["waves"] or []
+        try:
+            wave_rules(stored)
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValidationError(
+                "Nothing was saved. Write the waves in the form shown below, each with a size of at least 1 and a "
+                "gap_minutes above 0, or leave it empty for the usual ones."
+            ) from error
+        return stored
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

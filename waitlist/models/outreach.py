@@ -50,6 +50,17 @@ class OutreachPolicy(models.Model):
         help_text="Offers by phone that may wait at once for each of the staff who work at the location. They are "
         "asked for in office hours only, and waves go on without them. 0: nobody is called with an offer.",
     )
+    offer_open_hours = models.PositiveSmallIntegerField(
+        default=24,
+        validators=[MinValueValidator(1), MaxValueValidator(168)],
+        help_text="An offer may be answered for so many hours, but never beyond the opening's cut-off.",
+    )
+    hear_by_hours = models.PositiveSmallIntegerField(
+        default=24,
+        validators=[MinValueValidator(1), MaxValueValidator(168)],
+        help_text="Whoever said yes is told when to call if they hear nothing: after half of the time that is left, "
+        "and never later than so many hours. Staff are asked to call them then.",
+    )
     quiet_from = models.TimeField(default=time(20, 0), help_text="No text of ours after this, in the patient's zone.")
     quiet_until = models.TimeField(
         default=time(8, 0), help_text="Texts that waited for the night leave from this time on, in the patient's zone."
