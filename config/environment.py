@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.embedded_secrets import SECRET_NAMES, embedded_secrets
 from config.environment_reader import Reader
+from integrations.messaging.carriers import CARRIERS
 
 EMBEDDED = "embedded"
 PRODUCTION = "production"
@@ -25,6 +26,13 @@ PLACEHOLDER_MARKS = ("change-me", "changeme", "django-insecure", "example", "sec
 MINIMUM_SECRET_KEY_LENGTH = 50
 MINIMUM_BLIND_INDEX_KEY_LENGTH = 32
 MINIMUM_DIFFERENT_CHARACTERS = 8
+
+#: Providers of e-mail that django-anymail speaks to and that tell us what became of each message.
+EMAIL_PROVIDERS = (
+    *("brevo", "mailersend", "mailgun", "mailjet", "mailtrap", "mandrill"),
+    *("postal", "postmark", "resend", "sendgrid", "sparkpost", "unisender_go"),
+)
+LEAST_WEBHOOK_SECRET = 24
 
 #: A kind of EHR as it stands on a connection, and a module's dotted name.
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,19}")
@@ -68,6 +76,10 @@ class Environment:
     email: dict[str, Any]
     email_channel: str
     default_from_email: str
+    email_provider: str
+    email_provider_settings: dict[str, str]
+    email_webhook_secret: str
+    email_bounces_to: str
     sms_channel: str
     sms_base_url: str
     sms_account: str
@@ -221,14 +233,16 @@ def _messaging(reader: Reader, app_env: str) -> dict[str, Any]:
     embedded = app_env == EMBEDDED
     email_url = reader.text("EMAIL_URL") or "consolemail://"
     sms = {name: reader.text(name.upper()) for name in ("sms_account", "sms_token", "sms_from")}
-    sms_channel = reader.choice("SMS_CHANNEL", ("console", "twilio"), "console")
-    email_channel = reader.choice("EMAIL_CHANNEL", ("console", "email"), "console" if embedded else "email")
+    sms_channel = reader.choice("SMS_CHANNEL", CARRIERS["sms"], "console")
+    email_channel = reader.choice("EMAIL_CHANNEL", CARRIERS["email"], "console" if embedded else "email")
     if sms_channel == "twilio":
         for name, given in sms.items():
             if not given:
                 reader.problem(name.upper(), "is missing", "SMS_CHANNEL=twilio needs it; copy it from Twilio's console")
-    if email_channel == "email" and not reader.text("EMAIL_URL"):
-        reader.problem("EMAIL_URL", "is missing", "write smtp+tls://user:password@host:587, or EMAIL_CHANNEL=console")
+    provider = _email_provider(reader)
+    if email_channel == "email" and not reader.text("EMAIL_URL") and not provider["email_provider"]:
+        mend = "write smtp+tls://user:password@host:587, or an EMAIL_PROVIDER, or EMAIL_CHANNEL=console"
+        reader.problem("EMAIL_URL", "is missing", mend)
     return {
         **sms,
         "sms_channel": sms_channel,
@@ -240,8 +254,28 @@ def _messaging(reader: Reader, app_env: str) -> dict[str, Any]:
             {},
             "write smtp+tls://user:password@host:587",
         ),
+        **provider,
         "default_from_email": reader.text("DEFAULT_FROM_EMAIL") or "waitlist@example.org",
         "test_recipients": reader.words("TEST_RECIPIENTS"),
+    }
+
+
+def _email_provider(reader: Reader) -> dict[str, Any]:
+    """Return the provider that stands for a mail server, if any, and what its calls to us are known by."""
+    name = reader.choice("EMAIL_PROVIDER", ("", *EMAIL_PROVIDERS), "")
+    pairs = [word.partition("=") for word in reader.words("EMAIL_PROVIDER_SETTINGS")]
+    secret = reader.text("EMAIL_WEBHOOK_SECRET")
+    if name and not (pairs and all(key.strip() and value.strip() for key, _, value in pairs)):
+        mend = "write NAME=value, as django-anymail names them, e.g. POSTMARK_SERVER_TOKEN=..."
+        reader.problem("EMAIL_PROVIDER_SETTINGS", "cannot be read", mend)
+    if name and (len(secret) < LEAST_WEBHOOK_SECRET or ":" not in secret):
+        mend = f"write user:password, {LEAST_WEBHOOK_SECRET} random characters or more, and give it to the provider"
+        reader.problem("EMAIL_WEBHOOK_SECRET", "is missing or too short", mend)
+    return {
+        "email_provider": name,
+        "email_provider_settings": {key.strip(): value.strip() for key, _, value in pairs},
+        "email_webhook_secret": secret,
+        "email_bounces_to": reader.text("EMAIL_BOUNCES_TO"),
     }
 
 

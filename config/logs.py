@@ -17,7 +17,7 @@ from django.db import OperationalError
 
 OUR_PACKAGES = frozenset({"audit", "config", "integrations", "scheduling", "waitlist"})
 BROKER_PACKAGES = frozenset({"celery", "kombu", "redis"})  # what they carry is names of tasks and ids
-CLAIM_TOKEN = re.compile(r"(/[or]/)[^/\s\"'<>]+")
+CLAIM_TOKEN = re.compile(r"(/[coru]/)[^/\s\"'<>]+")
 QUERY_STRING = re.compile(r"\?[^\s\"'<>?]*=[^\s\"'<>]*")
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

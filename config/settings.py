@@ -183,7 +183,18 @@ STORAGES = {
 TEST_RECIPIENTS = ENVIRONMENT.test_recipients
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENVIRONMENT.default_from_email
 EMAIL_CHANNEL = ENVIRONMENT.email_channel
-EMAIL_BACKEND = ENVIRONMENT.email["EMAIL_BACKEND"]
+EMAIL_PROVIDER = ENVIRONMENT.email_provider
+EMAIL_BOUNCES_TO = ENVIRONMENT.email_bounces_to
+EMAIL_BACKEND = (
+    f"anymail.backends.{EMAIL_PROVIDER}.EmailBackend" if EMAIL_PROVIDER else ENVIRONMENT.email["EMAIL_BACKEND"]
+)
+# Not every provider takes each header we set; none of them is worth an e-mail that is not sent.
+ANYMAIL = {
+    **ENVIRONMENT.email_provider_settings,
+    "WEBHOOK_SECRET": ENVIRONMENT.email_webhook_secret,
+    "IGNORE_UNSUPPORTED_FEATURES": True,
+    "REQUESTS_TIMEOUT": 10,
+}
 EMAIL_HOST = ENVIRONMENT.email.get("EMAIL_HOST") or "localhost"
 EMAIL_PORT = ENVIRONMENT.email.get("EMAIL_PORT") or 25
 EMAIL_HOST_USER = ENVIRONMENT.email.get("EMAIL_HOST_USER") or ""

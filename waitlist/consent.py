@@ -171,7 +171,7 @@ def stopped_addresses(address_indexes: Iterable[str]) -> set[str]:
 
 
 def revoke_address(
-    channel: str, address_index: str, *, source: str, patient: Patient | None = None
+    channel: str, address_index: str, *, source: str, patient: Patient | None = None, statement: str = ""
 ) -> tuple[ConsentRecord | None, list[Message]]:
     """Record that nobody is to be written to at an address any more, and stop what was about to be sent there.
 
@@ -184,6 +184,7 @@ def revoke_address(
             address_index=address_index,
             patient=patient,
             action=ConsentRecord.Action.REVOKED,
+            statement=statement,
             source=source,
             recorded_by=_who(),
             at=timezone.now(),

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from waitlist.cancel_views import cancel_page
 from waitlist.consent_views import consent_page
 from waitlist.request_views import request_page
+from waitlist.unsubscribe_views import unsubscribe_page
 from waitlist.views import calendar, offer_page
 
 BY_OFFER = {"by_offer": True}
@@ -14,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("o/<str:token>/cancel/", cancel_page, name="offer-cancel"),
     path("o/<str:token>/request/", request_page, BY_OFFER, name="offer-request"),
     path("o/<str:token>/request/<slug:step>/", request_page, BY_OFFER, name="offer-request-step"),
+    path("u/<str:token>/", unsubscribe_page, name="unsubscribe"),
     path("c/<str:token>/", consent_page, name="consent"),
     path("r/<str:token>/", request_page, name="request"),
     path("r/<str:token>/<slug:step>/", request_page, name="request-step"),

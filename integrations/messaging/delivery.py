@@ -37,7 +37,7 @@ from integrations.messaging.gateway import (
 from scheduling import practice
 from scheduling.story import tell
 from scheduling.transitions import move
-from waitlist import messages
+from waitlist import messages, unsubscribing
 from waitlist.models import Message
 
 logger = logging.getLogger(__name__)
@@ -211,6 +211,7 @@ def _outgoing(message: Message) -> Outgoing:
         body=message.body,
         subject=message.subject,
         attachment=message.attachment,
+        unsubscribe=unsubscribing.address_for(message),
     )
 
 

@@ -13,7 +13,7 @@ from scheduling.models import ContactPoint, WorkItem
 from scheduling.story import tell
 from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
-from waitlist import consent, offering, rerouting, staff_answers
+from waitlist import answering, consent, offering, rerouting, staff_answers
 from waitlist.models import ConsentRecord, Message, Offer
 
 Status = Message.Status
@@ -52,11 +52,15 @@ def opted_out(message: Message, code: str) -> bool:
     with transaction.atomic():
         if not _fail(message, code):
             return False
-        consent.revoke_address(
-            message.channel, message.address_index, source=ConsentRecord.Source.REPLY, patient=message.patient
-        )
+        _revoke(message, code)
         _go_elsewhere(message)
     return True
+
+
+def unwelcome(message: Message, code: str) -> bool:
+    """It arrived, and who got it called it spam or wants no more: a STOP, said to the carrier. False: known before."""
+    with transaction.atomic():
+        return _revoke(message, code)
 
 
 def give_up(message: Message, code: str, *, carrier_down: bool = False) -> bool:
@@ -118,6 +122,20 @@ def take_report(message: Message, report: DeliveryReport) -> bool:
     if report.trouble == "opted_out":
         return opted_out(message, report.code)
     return give_up(message, report.code)
+
+
+def _revoke(message: Message, code: str) -> bool:
+    """Nobody is written to at the address any more; what is owed to those who waited for news goes another way."""
+    line, stopped = consent.revoke_address(
+        message.channel,
+        message.address_index,
+        source=ConsentRecord.Source.REPLY,
+        patient=message.patient,
+        statement=f"told us by the carrier ({code})",
+    )
+    for each in stopped:
+        answering.tell_otherwise(each)
+    return line is not None
 
 
 def _fail(message: Message, code: str) -> bool:

@@ -1,7 +1,8 @@
 """The protocol every carrier fulfils: a text or an e-mail in, the carrier's id or a named error out.
 
 One folder per carrier, the same file names inside: ``transport.py`` sends and looks up, ``webhook.py`` verifies and
-reads what the carrier calls us with. A new carrier is a copied folder and a line in :data:`TRANSPORTS`.
+reads what the carrier calls us with, ``codes.py`` says what its numbers mean. A new carrier is such a folder and its
+name in ``carriers.py``; docs/adding-a-channel.md leads through it.
 """
 
 from __future__ import annotations
@@ -9,22 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from importlib import import_module
+from typing import Literal, Protocol, cast
 
 from django.conf import settings
-from django.utils.module_loading import import_string
+from django.http import HttpRequest
 
 #: Seconds a hand-over may take in total; the lease on a message outlives it.
 CALL_SECONDS = 15.0
 #: Longer than a hand-over may take, so that a running one never loses its lease.
 LEASE = timedelta(seconds=20)
-
-TRANSPORTS = {
-    "console": "integrations.messaging.console.transport.open_carrier",
-    "email": "integrations.messaging.email.transport.open_carrier",
-    "twilio": "integrations.messaging.twilio.transport.open_carrier",
-}
-
 
 #: Why a message did not arrive: its address, an opt-out the carrier knows of, or anything else.
 Trouble = Literal["", "address", "opted_out", "other"]
@@ -32,7 +27,10 @@ Trouble = Literal["", "address", "opted_out", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message for one address. ``reference`` is opaque and the same for every attempt at this message."""
+    """One message for one address. ``reference`` is opaque and the same for every attempt at this message.
+
+    ``unsubscribe``: where who gets an e-mail can end them by one click; empty for what answers a patient's own message.
+    """
 
     reference: str
     channel: Literal["sms", "email"]
@@ -40,6 +38,7 @@ class Outgoing:
     body: str
     subject: str = ""
     attachment: str = ""
+    unsubscribe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,10 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """What became of a message. ``trouble`` names why a failed one failed, as far as the carrier says."""
+    """What became of a message. ``trouble`` names why a failed one failed, as far as the carrier says.
+
+    A delivered one with the trouble ``opted_out`` was complained about by who got it.
+    """
 
     reference: str
     carrier_id: str
@@ -128,8 +130,32 @@ class Carrier(Protocol):
         """Yield what patients sent since then, oldest first; some of it may be known already."""
 
 
+class Webhook(Protocol):
+    """A carrier's ``webhook.py``: pure readings of a call, without effects of their own."""
+
+    def is_genuine(self, request: HttpRequest) -> bool:
+        """Return whether the carrier made this call."""
+
+    def read_incoming(self, request: HttpRequest) -> Incoming | None:
+        """Return the patient's message, or None when the call holds none that can be read."""
+
+    def read_reports(self, request: HttpRequest) -> list[DeliveryReport] | None:
+        """Return what became of messages of ours, perhaps nothing new; None when the call cannot be read."""
+
+
+def name_for(channel: str) -> str:
+    """Return the carrier that the settings name for ``sms`` or ``email``."""
+    name: str = settings.SMS_CHANNEL if channel == "sms" else settings.EMAIL_CHANNEL
+    return name
+
+
 def carrier_for(channel: str) -> Carrier:
-    """Open the carrier that the settings name for ``sms`` or ``email``."""
-    name = settings.SMS_CHANNEL if channel == "sms" else settings.EMAIL_CHANNEL
-    carrier: Carrier = import_string(TRANSPORTS[name])(channel)
+    """Open the channel's carrier."""
+    module = import_module(f"integrations.messaging.{name_for(channel)}.transport")
+    carrier: Carrier = module.open_carrier(channel)
     return carrier
+
+
+def webhook_for(channel: str) -> Webhook:
+    """Return how calls of the channel's carrier are read."""
+    return cast("Webhook", import_module(f"integrations.messaging.{name_for(channel)}.webhook"))

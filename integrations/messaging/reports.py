@@ -24,7 +24,8 @@ def take_report(report: DeliveryReport) -> bool:
         if report.outcome == "under_way":
             return message.status in (Status.SENDING, Status.UNKNOWN) and mark_sent(message, report.carrier_id)
         if report.outcome == "delivered":
-            return _delivered(message, report)
+            is_news = _delivered(message, report)
+            return failures.unwelcome(message, report.code) if report.trouble == "opted_out" else is_news
         return failures.take_report(message, report)
 
 

@@ -5,6 +5,6 @@ from django.urls import path
 from integrations.messaging.views import inbound, status
 
 urlpatterns = [
-    path("webhooks/sms/<slug:channel>/inbound/", inbound, name="sms-inbound"),
-    path("webhooks/sms/<slug:channel>/status/", status, name="sms-status"),
+    path("webhooks/<slug:channel>/<slug:carrier>/inbound/", inbound, name="carrier-inbound"),
+    path("webhooks/<slug:channel>/<slug:carrier>/status/", status, name="carrier-status"),
 ]

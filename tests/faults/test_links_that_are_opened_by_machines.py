@@ -15,8 +15,8 @@ from pytest_django.live_server_helper import LiveServer
 from scheduling.models import Writeback
 from tests.flows.clinic import Clinic
 from tests.waitlist.pages import rows
-from waitlist import links
-from waitlist.models import Claim, Message, Offer
+from waitlist import links, unsubscribing
+from waitlist.models import Claim, ConsentRecord, Message, Offer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,13 +25,15 @@ HREF = re.compile(r'(?:href|src|action)="(/[^"]*)"')
 
 
 def links_sent() -> list[str]:
-    """The path of every link in every message."""
-    return [path for body in Message.objects.values_list("body", flat=True) for path in LINK.findall(body)]
+    """The path of every link in every message, the one for ending e-mails among them."""
+    in_headers = [unsubscribing.address_for(each) for each in Message.objects.filter(channel="email")]
+    texts = [*Message.objects.values_list("body", flat=True), *in_headers]
+    return [path for text in texts for path in LINK.findall(text)]
 
 
 def test_every_link_by_get_and_head_and_whatever_its_page_links_to(offering: Clinic, live_server: LiveServer) -> None:
     sent = links_sent()
-    assert len(sent) >= 4, "two patients, by text and by e-mail"
+    assert len(sent) >= 6, "two patients, by text and by e-mail, which also can be ended"
     before = rows()
     for path in sent:
         assert requests.head(f"{live_server.url}{path}", timeout=10).status_code == 200
@@ -44,6 +46,7 @@ def test_every_link_by_get_and_head_and_whatever_its_page_links_to(offering: Cli
     after = rows()
     assert {name for name in before if before[name] != after[name]} <= {"auditlog.LogEntry"}
     assert not Claim.objects.exists()
+    assert not ConsentRecord.objects.filter(action="revoked").exists()
     assert set(Offer.objects.values_list("status", flat=True)) == {"sent"}
 
 
@@ -79,7 +82,7 @@ def _in_a_thread(act: Callable[[], None]) -> None:
 
 
 def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clinic) -> None:
-    tokens = [path.split("/o/")[1].strip("/") for path in links_sent()]
+    tokens = [path.split("/o/")[1].strip("/") for path in links_sent() if "/o/" in path]
     assert len(set(tokens)) == len(tokens) >= 4
     kept = str(list(Offer.objects.values()))
     for token in tokens:

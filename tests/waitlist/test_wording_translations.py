@@ -14,7 +14,13 @@ ENTRY = re.compile(r'(#, fuzzy\n)?^msgid "(.+)"\nmsgstr "(.*)"$', re.MULTILINE)
 PLURAL = re.compile(r'^msgid "(.+)"\nmsgid_plural "(.+)"\nmsgstr\[0\] "(.*)"\nmsgstr\[1\] "(.*)"$', re.MULTILINE)
 #: Modules whose sentences patients read.
 PAGES = ("shell", "states", "content", "request")
-MODULES = (*(f"pages/{name}.py" for name in PAGES), "own_request.py", "cancel_views.py", "consent_views.py")
+MODULES = (
+    *(f"pages/{name}.py" for name in PAGES),
+    "own_request.py",
+    "cancel_views.py",
+    "consent_views.py",
+    "unsubscribe_views.py",
+)
 #: A marked sentence in Python, or in what Django makes of a template for the extractor.
 CALL = re.compile(r'\b(?:n?gettext|_)\(\s*u?(["\'])(.+?)(?<!\\)\1', re.DOTALL)
 

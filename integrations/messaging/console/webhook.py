@@ -35,6 +35,6 @@ def read_incoming(request: HttpRequest) -> Incoming | None:
     return Incoming(form["MessageSid"], form["From"], form.get("Body", ""))
 
 
-def read_report(request: HttpRequest) -> DeliveryReport | None:
+def read_reports(request: HttpRequest) -> list[DeliveryReport] | None:
     """Return None: what is shown on a page is delivered, and nobody reports on it."""
     return None

@@ -35,7 +35,7 @@ class EmailCarrier:
     can_be_asked = False
 
     def send(self, message: Outgoing) -> str:
-        """Hand the e-mail over and return its Message-ID, the same for every attempt at this message."""
+        """Hand the e-mail over; return the provider's id of it, or its Message-ID, the same for every attempt."""
         refuse_inside_transaction()
         email = build(message)
         backend = get_connection()
@@ -53,7 +53,8 @@ class EmailCarrier:
                 backend.close()
         if not sent:
             raise MessageRejected("not_accepted")
-        return message_id(message.reference)
+        given = getattr(getattr(email, "anymail_status", None), "message_id", None)
+        return given if isinstance(given, str) and given else message_id(message.reference)
 
     def find(self, message: Outgoing, *, sent_after: datetime, known: frozenset[str]) -> str | None:
         """Return None; never called, as mail servers cannot be asked."""
@@ -66,18 +67,26 @@ class EmailCarrier:
 
 def build(message: Outgoing) -> EmailMessage:
     """Return the e-mail with its headers and, where there is one, its calendar file."""
+    headers = {
+        "Message-ID": message_id(message.reference),
+        # Out-of-office answers to a machine help nobody.
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    if message.unsubscribe:  # RFC 8058: the mailbox shows a button, which posts
+        headers |= {
+            "List-Unsubscribe": f"<{message.unsubscribe}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    sender = settings.DEFAULT_FROM_EMAIL
+    if settings.EMAIL_BOUNCES_TO and not settings.EMAIL_PROVIDER:
+        # The envelope's sender gets the notices of what did not arrive; who reads the e-mail sees the practice.
+        headers["From"], sender = sender, settings.EMAIL_BOUNCES_TO
     email = EmailMessage(
-        subject=message.subject,
-        body=message.body,
-        from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[message.address],
-        headers={
-            "Message-ID": message_id(message.reference),
-            # Out-of-office answers to a machine help nobody.
-            "Auto-Submitted": "auto-generated",
-            "X-Auto-Response-Suppress": "All",
-        },
+        subject=message.subject, body=message.body, from_email=sender, to=[message.address], headers=headers
     )
+    # Comes back with a provider's calls, also with one that comes before its answer to us.
+    email.metadata = {"reference": message.reference}  # type: ignore[attr-defined]
     if message.attachment:
         email.attach("appointment.ics", message.attachment, "text/calendar")
     return email

@@ -36,18 +36,20 @@ def read_incoming(request: HttpRequest) -> Incoming | None:
     return Incoming(carrier_id, form["From"], form.get("Body", ""), int(media) if media.isdecimal() else 0)
 
 
-def read_report(request: HttpRequest) -> DeliveryReport | None:
+def read_reports(request: HttpRequest) -> list[DeliveryReport] | None:
     """Return what became of one of our texts, or None when the call says nothing about one."""
     state = request.POST.get("MessageStatus", "")
     carrier_id = request.POST.get("MessageSid", "")
     if not state or not SID.fullmatch(carrier_id):
         return None
-    reference = request.GET.get("ref", "")
+    return [_report(request.GET.get("ref", ""), carrier_id, state, request.POST.get("ErrorCode", ""))]
+
+
+def _report(reference: str, carrier_id: str, state: str, given: str) -> DeliveryReport:
     if state == "delivered":
         return DeliveryReport(reference, carrier_id, "delivered")
     if state not in {"failed", "undelivered"}:
         return DeliveryReport(reference, carrier_id, "under_way")
-    given = request.POST.get("ErrorCode", "")
     number = int(given) if given.isdecimal() else 0
     return DeliveryReport(reference, carrier_id, "failed", _trouble(number), f"twilio_{number}" if number else state)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import email
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from pytest_httpserver import HTTPServer
 
 from integrations.messaging.email.transport import EmailCarrier, message_id
 from integrations.messaging.gateway import (
@@ -35,6 +37,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
+        self.senders: list[str] = []
         self.rcpt, self.data, self.hang_up = "250 OK", "250 OK", False
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
@@ -45,6 +48,7 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.data.startswith("250"):
             self.taken.append(envelope.content)
+            self.senders.append(envelope.mail_from)
         if self.hang_up:
             server.transport.close()
         return self.data
@@ -71,6 +75,32 @@ def test_sent_with_its_calendar_file(mailbox: Mailbox) -> None:
     assert parsed["Auto-Submitted"] == "auto-generated"
     names = [part.get_filename() for part in parsed.walk() if part.get_filename()]
     assert names == ["appointment.ics"]
+
+
+def test_what_we_start_can_be_ended_by_one_click_and_answers_cannot(mailbox: Mailbox) -> None:
+    EmailCarrier().send(MAIL)
+    EmailCarrier().send(replace(MAIL, unsubscribe="https://waitlist.example.org/u/token/"))
+    answer, started = (email.message_from_bytes(raw) for raw in mailbox.taken)
+    assert (answer["List-Unsubscribe"], answer["List-Unsubscribe-Post"]) == (None, None)
+    assert started["List-Unsubscribe"] == "<https://waitlist.example.org/u/token/>"
+    assert started["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+def test_what_does_not_arrive_comes_back_to_its_own_address(mailbox: Mailbox, settings: Any) -> None:
+    settings.DEFAULT_FROM_EMAIL, settings.EMAIL_BOUNCES_TO = "desk@example.org", "bounces@example.org"
+    EmailCarrier().send(MAIL)
+    assert mailbox.senders == ["bounces@example.org"]
+    assert email.message_from_bytes(mailbox.taken[0])["From"] == "desk@example.org"
+
+
+def test_a_providers_own_id_is_kept_and_our_reference_goes_along(settings: Any, httpserver: HTTPServer) -> None:
+    settings.EMAIL_PROVIDER, settings.EMAIL_BACKEND = "postmark", "anymail.backends.postmark.EmailBackend"
+    settings.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "t", "POSTMARK_API_URL": httpserver.url_for("/")}
+    answer = {"ErrorCode": 0, "Message": "OK", "MessageID": "b7bc2f4a-e38e", "To": MAIL.address, "SubmittedAt": "now"}
+    httpserver.expect_request("/email", method="POST").respond_with_json(answer)
+    assert EmailCarrier().send(MAIL) == "b7bc2f4a-e38e"
+    [(asked, _)] = httpserver.log
+    assert asked.get_json()["Metadata"] == {"reference": MAIL.reference}
 
 
 def test_the_message_id_is_the_same_each_time_and_says_nothing() -> None:
