@@ -12,8 +12,9 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from config.desk.patient_sync import PatientSync, sync_of
+from config.desk.places import Place, place_of
 from scheduling.admin import display, search
-from scheduling.models import Patient
+from scheduling.models import Patient, WorkItem
 
 register = template.Library()
 
@@ -38,6 +39,12 @@ def slot(start: datetime, end: datetime, zone: Any = None) -> str:
 def patient_sync(context: template.Context, patient: Patient) -> PatientSync:
     """Return when a patient was last read from the EHR, what waits and what failed."""
     return sync_of(patient, context["request"].user)
+
+
+@register.simple_tag(takes_context=True)
+def place(context: template.Context, item: WorkItem) -> Place | None:
+    """Return the page where an item is dealt with, as far as the person may see it."""
+    return place_of(item, context["request"].user)
 
 
 @register.simple_tag

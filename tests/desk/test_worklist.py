@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from integrations.models import CodeMapping, FieldHealth
 from scheduling import worklist
 from scheduling.models import Opening, WorkItem
 from tests import factories
@@ -136,3 +137,37 @@ def test_what_was_finished_says_by_whom_and_how(dana: Client, item: WorkItem) ->
     worklist.finish(item, "maria", "Called the provider.")
     words = text_of(dana.get(page(item)))
     assert "Done by: maria Resolution: Called the provider. Back to the list" in words
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "address"),
+    [
+        ("patient.reviews", "Compare the records", "/admin/scheduling/patientreview/?state__exact=open"),
+        ("calendar.differs", "Decide on Differences", "/admin/differences/"),
+        ("mapping.reason", "Say what the code means", "/admin/connections/{connection}/codes/?domain=reason"),
+        ("mapping.field", "See where the field stopped", "/admin/connections/{connection}/fields/phones/"),
+        ("health.deaf", "Open Connect", "/admin/connections/{connection}/"),
+        ("health.silent", "Look at Sync status", "/admin/status/"),
+    ],
+)
+def test_an_item_that_is_dealt_with_on_another_page_leads_there(
+    maria: Client, practice: Practice, kind: str, label: str, address: str
+) -> None:
+    subjects = {
+        "mapping.reason": CodeMapping(connection=practice.connection, domain="reason", code="x-9"),
+        "mapping.field": FieldHealth(connection=practice.connection, field="phones"),
+    }
+    subject = subjects.get(kind)
+    if subject:
+        subject.save()
+    item = worklist.ask_staff(kind, "Look", dedupe_key=f"{kind}:{practice.connection.pk}", subject=subject)
+    response = maria.get(page(item))
+    target = address.format(connection=practice.connection.pk).replace("&", "&amp;")
+    assert f'href="{target}">{label}</a>' in response.content.decode()
+    assert maria.get(target).status_code == 200
+
+
+def test_no_item_leads_to_a_page_that_the_person_may_not_see(dana: Client, practice: Practice) -> None:
+    row = CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
+    item = worklist.ask_staff("mapping.reason", "Look", dedupe_key="m", subject=row)
+    assert "Say what the code means" not in text_of(dana.get(page(item)))

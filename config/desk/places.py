@@ -1,0 +1,76 @@
+"""Where a work item is dealt with, when that is a page of its own: one link instead of a name to look for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.urls import reverse
+
+from integrations.meanings import Domain
+from integrations.models import CodeMapping, Connection, FieldHealth
+from scheduling.models import WorkItem
+
+CODES = {f"mapping.{domain.value}" for domain in Domain}
+#: Kinds that are mended on a connection's page *Connect*; the other ``health.`` kinds are looked up on *Sync status*.
+CONNECT = {
+    "connection.worse",
+    "connection.subscription_ended",
+    "health.stopped",
+    "health.deaf",
+    "health.login_ends",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page and the words of the link to it."""
+
+    label: str
+    address: str
+
+
+def place_of(item: WorkItem, user: AbstractBaseUser | AnonymousUser) -> Place | None:
+    """Return the page where ``item`` is dealt with, None where its own page is that or ``user`` may not see it."""
+    permission, place = _found(item)
+    return place if place and (not permission or user.has_perm(permission)) else None
+
+
+def _found(item: WorkItem) -> tuple[str, Place | None]:
+    """Return the right a page asks for, empty where all staff may see it, and the page."""
+    if item.kind in CODES:
+        return "integrations.view_codemapping", _code(item)
+    if item.kind == "mapping.field":
+        return "integrations.view_fieldmapping", _field(item)
+    if item.kind == "patient.reviews":
+        address = reverse("admin:scheduling_patientreview_changelist") + "?state__exact=open"
+        return "scheduling.view_patientreview", Place("Compare the records", address)
+    if item.kind == "calendar.differs":
+        return "integrations.view_difference", Place("Decide on Differences", reverse("admin:desk_differences"))
+    if item.kind in CONNECT:
+        return "integrations.view_connection", _connect(item)
+    if item.kind.startswith("health.") or item.kind == "calendar.implausible":
+        return "", Place("Look at Sync status", reverse("admin:desk_status"))
+    return "", None
+
+
+def _code(item: WorkItem) -> Place | None:
+    row = CodeMapping.objects.filter(pk=item.subject_id or 0).first()
+    if row is None:
+        return None
+    address = f"{reverse('admin:desk_mapper', args=[row.connection_id])}?domain={row.domain}"
+    return Place("Say what the code means", address)
+
+
+def _field(item: WorkItem) -> Place | None:
+    row = FieldHealth.objects.filter(pk=item.subject_id or 0).first()
+    if row is None:
+        return None
+    return Place("See where the field stopped", reverse("admin:desk_field", args=[row.connection_id, row.field]))
+
+
+def _connect(item: WorkItem) -> Place | None:
+    """Items about health are known by their key alone, ``health.deaf:7``; the others by their subject."""
+    pk = str(item.subject_id or item.dedupe_key.rpartition(":")[2])
+    row = Connection.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    return Place("Open Connect", reverse("admin:desk_connecting", args=[row.pk])) if row else None
