@@ -46,6 +46,11 @@ def why(reasons: Iterable[str]) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
+def language_name(tag: str) -> str:
+    """Return a language in words: "Spanish" for es-MX; the tag itself where there is no word of ours."""
+    return {"en": "English", "es": "Spanish"}.get(tag[:2].lower(), tag)
+
+
 def _of_patient(patient: Patient) -> dict[str, tuple[str, ...]]:
     contacts = [each for each in patient.contact_points.all() if each.use != "old"]
     return {
@@ -56,7 +61,7 @@ def _of_patient(patient: Patient) -> dict[str, tuple[str, ...]]:
         "Numbers": tuple(each.value for each in patient.identifiers.all()),
         "Phones": tuple(each.value for each in contacts if each.system == ContactPoint.System.PHONE),
         "E-mail": tuple(each.value for each in contacts if each.system == ContactPoint.System.EMAIL),
-        "Language": _some(patient.language),
+        "Language": _some(language_name(patient.language)),
         "Record": (_standing(patient),),
         "Locations": tuple(place.name for place in patient.locations.all()),
     }

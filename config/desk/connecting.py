@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -24,7 +25,7 @@ from integrations.ehr.gateway import Finding, GatewayError
 from integrations.ehr.progress import progress_of
 from integrations.models import CodeMapping, Connection
 from scheduling import going_live
-from scheduling.models import Bookable, Provider
+from scheduling.models import Bookable, Opening, Provider
 from waitlist import shadow
 
 VIEW, CHANGE, OPERATE = (
@@ -73,6 +74,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         **_load_of(row),
         **_history_of(row),
         "clinicians": going_live.readiness(row.source),
+        "left_by_shadow": _left_by_shadow(row, now),
         "unmapped_types": unmapped[CodeMapping.Domain.TYPE],
         "unmapped_reasons": unmapped[CodeMapping.Domain.REASON],
         "may_change": request.user.has_perm(CHANGE),
@@ -80,6 +82,13 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "may_go_live": request.user.has_perm("scheduling.change_bookable"),
     }
     return TemplateResponse(request, "admin/desk/connecting.html", context)
+
+
+def _left_by_shadow(row: Connection, now: datetime) -> int:
+    """Return how many free times the end of a shadow run would have offered; 0 outside of one."""
+    if not row.source.in_shadow:
+        return 0
+    return Opening.objects.filter(source=row.source, status__in=Opening.CLAIMABLE, held="", start__gt=now).count()
 
 
 @require_safe
@@ -245,7 +254,8 @@ def _mode(request: HttpRequest, row: Connection) -> None:
     if provider is None or mode not in Bookable.Mode.values:
         raise Http404
     changed = going_live.set_mode(provider, mode)
-    messages.success(request, f"{provider.name}: {Bookable.Mode(mode).label}. {changed} kinds of visit changed.")
+    kinds = "1 kind of visit" if changed == 1 else f"{changed} kinds of visit"
+    messages.success(request, f"{provider.name}: {Bookable.Mode(mode).label}. {kinds} changed.")
 
 
 def _number(text: str) -> int:

@@ -100,7 +100,7 @@ def _send(rows: list[Difference], by: str, opens: set[str]) -> str:
 
 def _leave(rows: list[Difference], by: str, opens: set[str]) -> str:
     left = sum(differences.leave(row, by) for row in rows)
-    return f"{_count(left)} left as it is, until one side changes."
+    return f"{_count(left)} left alone until one side changes."
 
 
 _CHOICES: dict[str, Callable[[list[Difference], str, set[str]], str]] = {"take": _take, "send": _send, "leave": _leave}

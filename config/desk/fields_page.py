@@ -126,7 +126,7 @@ def field_view(request: HttpRequest, pk: int, field: str) -> HttpResponse:
         "form": form,
         "usual": {kind: mapping_state.usual(declared, kind)["path"] for kind in PathKind.values},
         "health": health,
-        "state": _state(health, declared),
+        "state": _state(health, declared, is_loaded=row.loaded_at is not None),
         "good": _good_value(request, row, health),
         "tried": tried,
         "may_change": request.user.has_perm(CHANGE),
@@ -190,16 +190,20 @@ def _rows(row: Connection) -> list[Row]:
                 Transform(state[key]["transform"]).label,
                 state[key] != mapping_state.nothing(key),
                 health.get(field.key),
-                _state(health.get(field.key), field),
+                _state(health.get(field.key), field, is_loaded=row.loaded_at is not None),
             )
         )
     return rows
 
 
-def _state(health: FieldHealth | None, field: Field) -> tuple[str, str, str]:
+def _state(health: FieldHealth | None, field: Field, *, is_loaded: bool) -> tuple[str, str, str]:
     """Return how a field fares: word and tone, and a sentence."""
-    if health is None:
-        return ("not read yet", "stop", "" if field.fhirpath else "No EHR tells it in a usual place: give its path.")
+    if health is None and not field.fhirpath:
+        return ("not read yet", "stop", "No EHR tells it in a usual place: give its path.")
+    if health is None and not is_loaded:
+        return ("not read yet", "stop", "")
+    if health is None:  # nobody has it, and nothing went wrong: nothing was worth a row
+        return ("none so far", "stop", "No patient read so far had it.")
     if health.failures:
         tone = "danger" if is_failing(health) else "wait"
         return (f"{health.failures} failed in a row", tone, f"Last: {health.last_problem}.")

@@ -78,6 +78,8 @@ def map_view(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, f"“{code}”{where} means: {names_of(domain)[target]}. You can undo it below.")
     elif mapping.unmap(row, domain, system, code, by=by, location=location):
         messages.success(request, f"“{code}” means nothing any more. You can undo it below.")
+    else:
+        messages.error(request, "Nothing was changed: choose from the list what the code means.")
     return _back(row, domain)
 
 

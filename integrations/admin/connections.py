@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -194,6 +194,12 @@ class ConnectionAdmin(ScopedAdmin):
         return when(row.failing_since)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:desk_connecting", args=[obj.pk]))
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if "_save" not in request.POST:
+            return super().response_change(request, obj)
+        messages.success(request, "Saved. Check the connection below: what is stored may not be what the EHR accepts.")
         return HttpResponseRedirect(reverse("admin:desk_connecting", args=[obj.pk]))
 
     @admin.display(description="")

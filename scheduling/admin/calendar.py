@@ -79,14 +79,24 @@ class AppointmentAdmin(ReadOnlyAdmin):
                     "status_code",
                     ("type_system", "type_code", "type_display"),
                     ("reason_system", "reason_code"),
-                    "slot_ids",
+                    "slots",
                     "origin",
-                    "updated_at",
+                    "updated",
                 )
             },
         ),
     )
-    readonly_fields = ("time", "status_shown", "patient_shown", "kind", "updated_at", "synced", "pending", "failed")
+    readonly_fields = (
+        "time",
+        "status_shown",
+        "patient_shown",
+        "kind",
+        "slots",
+        "updated",
+        "synced",
+        "pending",
+        "failed",
+    )
 
     @admin.display(description="Time", ordering="start")
     def time(self, row: Appointment) -> str:
@@ -107,6 +117,14 @@ class AppointmentAdmin(ReadOnlyAdmin):
     @admin.display(description="State", ordering="status")
     def status_shown(self, row: Appointment) -> str:
         return state(row.status, row.get_status_display(), "accent" if row.status == "booked" else "")
+
+    @admin.display(description="Slots")
+    def slots(self, row: Appointment) -> str:
+        return ", ".join(row.slot_ids or ()) or "–"
+
+    @admin.display(description="Changed here")
+    def updated(self, row: Appointment) -> str:
+        return when(row.updated_at)
 
     @admin.display(description="Last synced")
     def synced(self, row: Appointment) -> str:

@@ -82,15 +82,17 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
 
 
 def span(length: timedelta) -> str:
-    """Return a short duration: "0.8 s", "4 min 10 s", "2 h 5 min"."""
+    """Return a short duration: "0.8 s", "4 min 10 s", "2 h 5 min", "30 min", "46 h"."""
     seconds = length.total_seconds()
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < MINUTE:
         return f"{seconds:.0f} s"
     if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min {seconds % MINUTE:.0f} s"
-    return f"{seconds // HOUR:.0f} h {seconds % HOUR // MINUTE:.0f} min"
+        minutes, rest = divmod(int(seconds), MINUTE)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(int(seconds) // MINUTE, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def clock(moment: datetime, zone: tzinfo | None = None, *, seconds: bool = False) -> str:

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from scheduling import local_patients, own_details
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
+from scheduling.comparing import language_name
 from scheduling.models import ContactPoint, Patient, PatientIdentifier
 from scheduling.patients import request_attention
 
@@ -196,7 +197,7 @@ class PatientAdmin(ScopedAdmin):
 
     @admin.display(description="Language", ordering="language")
     def language_shown(self, row: Patient) -> str:
-        return {"": "English", "en": "English", "es": "Spanish"}.get(row.language[:2].lower(), row.language)
+        return language_name(row.language or "en")
 
     @admin.display(description="Seen here before", ordering="established")
     def seen_before(self, row: Patient) -> str:

@@ -34,6 +34,13 @@ def page(client: Client, appointment: Appointment) -> str:
     return text_of(client.get(f"/admin/scheduling/appointment/{appointment.pk}/change/"))
 
 
+def test_what_the_ehr_says_is_said_in_words(dana: Client, appointment: Appointment) -> None:
+    Appointment.objects.update(slot_ids=["chen-0800", "chen-0815"])
+    words = page(dana, appointment)
+    assert "Slots: chen-0800, chen-0815 Origin:" in words
+    assert "Changed here: just now" in words or "s ago" in words
+
+
 def test_it_says_when_it_was_synced_and_that_nothing_waits(dana: Client, appointment: Appointment) -> None:
     words = page(dana, appointment)
     assert "Last synced: not yet: the EHR has no name for it Pending: nothing Failed: nothing" in words

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from integrations import tasks
 from integrations.ehr import signing_keys
@@ -51,6 +53,8 @@ def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
         "webhook_proof": "signature",
         "missing_reason": "offer",
         "silence_minutes": "360",
+        "reconcile_hour": "2",
+        "reconcile_days": "30",
         "settle_seconds": "2",
         **fields,
     }
@@ -78,7 +82,7 @@ def test_from_an_address_to_a_live_clinician(maria: Client, practice: Practice, 
     assert re.search(r"Ana.*? 1 ask first Off for .*? Automatic for", words)
 
     answer = step(maria, connection, "mode", provider=ana.pk, mode="automatic")
-    assert answer.endswith("automatic. 1 kinds of visit changed.")
+    assert answer.endswith("automatic. 1 kind of visit changed.")
     assert Bookable.objects.get(provider=ana).mode == "automatic"
 
 
@@ -182,10 +186,15 @@ def test_a_shadow_run_is_begun_and_ended_and_each_page_says_so(ira: Client, dana
     assert step(ira, practice.connection, "shadow") == "Nothing changed: The EHR is in shadow already."
     assert records("pause") == [("integrations.connection", str(practice.connection.pk))]
     assert "Shadow: nothing is sent or written for The EHR." in text_of(dana.get("/admin/"))
-    assert "End the shadow run" in text_of(ira.get(page_of(practice.connection)))
+    practice.opening()
+    practice.opening(held="reason", start=timezone.now() + timedelta(days=2))
+    words = text_of(ira.get(page_of(practice.connection)))
+    assert "1 freed time is still free. When the run ends, patients on the waitlist are offered it" in words
+    assert "End the shadow run" in words
     assert "is out of shadow" in step(ira, practice.connection, "live")
     assert step(ira, practice.connection, "live") == "Nothing changed: The EHR is not in shadow."
     assert "Shadow: nothing is sent" not in text_of(dana.get("/admin/"))
+    assert "still free. When the run ends" not in text_of(ira.get(page_of(practice.connection)))
 
 
 def test_a_shadow_run_waits_for_what_is_under_way(ira: Client, practice: Practice) -> None:
@@ -201,3 +210,14 @@ def test_the_last_ninety_days_are_asked_for_once_and_their_progress_is_shown(ira
     assert step(ira, connection, "history") == "Nothing changed: the last 90 days are being read already."
     words = text_of(ira.get(f"{page_of(connection)}history/live/"))
     assert words == "being read 0 appointments, 0 of them cancelled"
+
+
+def test_a_changed_address_leads_back_to_the_next_step(maria: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
+    maria.post("/admin/integrations/connection/add/", form(sandbox, factories.source("elm")))
+    connection = Connection.objects.get(slug="elm")
+    change = reverse("admin:integrations_connection_change", args=[connection.pk])
+    answer = maria.post(change, {**form(sandbox, connection.source), "practice_number": "195900", "_save": "Save"})
+    assert answer.url == page_of(connection)  # type: ignore[attr-defined]
+    assert said(maria, answer).startswith("Saved. Check the connection below")
+    connection.refresh_from_db()
+    assert connection.practice_number == "195900"

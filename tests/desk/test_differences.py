@@ -72,7 +72,12 @@ def test_both_sides_stand_side_by_side_and_a_button_that_cannot_be_pressed_says_
 
 
 def test_nothing_to_decide_says_what_to_do(dana: Client, practice: Practice) -> None:
-    assert "The two calendars agree. The next days are compared each night." in text_of(dana.get(PAGE))
+    words = text_of(dana.get(PAGE))
+    assert "Nothing has been compared yet." in words
+    assert "Nothing waits" not in words  # before the first comparison nobody knows
+    now = timezone.now()
+    Reconciliation.objects.create(connection=practice.connection, began_at=now, ended_at=now, until=now)
+    assert "Nothing waits for a decision. The next days are compared each night." in text_of(dana.get(PAGE))
 
 
 @pytest.mark.parametrize("opens", [True, False])
@@ -92,7 +97,7 @@ def test_many_are_left_at_once_and_a_second_choice_comes_too_late(
 ) -> None:
     other = difference(practice, practice.patient, practice.riverside)
     answer = dana.post(DECIDE, {"choice": "leave", "pick": [mine.pk, other.pk]})
-    assert said(dana, answer) == "2 appointments are left as it is, until one side changes."
+    assert said(dana, answer) == "2 appointments are left alone until one side changes."
     assert set(Difference.objects.values_list("state", flat=True)) == {"left"}
     late = dana.post(DECIDE, {"choice": "take", "pick": [mine.pk]})
     assert said(dana, late) == "Nothing changed: somebody else has decided it, or it is no more."

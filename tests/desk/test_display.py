@@ -52,6 +52,14 @@ def test_a_slot_never_breaks_its_hours(start: str, end: str, words: str) -> None
     assert shown.count(" ") == 4  # between the day's words and before the hours, nowhere in them
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.84, "0.8 s"), (42, "42 s"), (250, "4 min 10 s"), (1800, "30 min"), (7500, "2 h 5 min"), (165600, "46 h")],
+)
+def test_a_duration_names_no_part_that_is_nothing(seconds: float, words: str) -> None:
+    assert display.span(timedelta(seconds=seconds)) == words
+
+
 def test_a_moment_has_its_exact_time_for_the_pointer_and_for_the_keyboard() -> None:
     shown = display.when(NOW, NEW_YORK)
     assert 'tabindex="0"' in shown

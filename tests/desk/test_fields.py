@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from integrations import mapping
 from integrations.field_mapping import owner_of
-from integrations.models import CodeMapping, FieldHealth, FieldMapping, InboundEvent, MappingChange
+from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MappingChange
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
 
@@ -108,6 +108,10 @@ def test_the_list_says_what_stopped_and_since_when(ira: Client, practice: Practi
     page = text_of(ira.get(f"/admin/connections/{practice.connection.pk}/fields/"))
     assert "12 failed in a row Last: it is no language code." in page
     assert "No EHR tells it in a usual place: give its path." in page
+    assert "Preferred name the EHR none so far No patient read so far had it." in page
+    Connection.objects.update(loaded_at=None)
+    page = text_of(ira.get(f"/admin/connections/{practice.connection.pk}/fields/"))
+    assert "Preferred name the EHR not read yet" in page
 
 
 def test_a_file_is_exported_and_imported_only_by_those_who_may(ira: Client, dana: Client, practice: Practice) -> None:

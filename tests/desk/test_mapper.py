@@ -180,3 +180,12 @@ def test_what_the_ehr_says_in_words_is_shown_to_staff_and_the_look_recorded(dana
         before = len(records("view"))
         assert "moved to another town" in text_of(dana.get(path))
         assert ("scheduling.patient", str(practice.patient.pk)) in records("view")[before:]
+
+
+def test_saving_nothing_says_so_and_the_page_of_statuses_says_what_no_mapping_brings_back(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    cancelled(practice, reason_code="x-9")
+    answer = said(ira, ira.post(f"{path}map/", {"domain": "reason", "system": "", "code": "x-9", "target": ""}))
+    assert answer == "Nothing was changed: choose from the list what the code means."
+    assert "is not opened afterwards: fill it by hand." in text_of(ira.get(f"{path}?domain=status"))

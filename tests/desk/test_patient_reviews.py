@@ -17,6 +17,7 @@ from scheduling.models import Patient, PatientMerge, PatientReview, WorkItem
 from scheduling.records import IdentifierRecord
 from tests import factories
 from tests.desk.conftest import Practice
+from tests.desk.pages import text_of
 from waitlist import attention
 
 
@@ -64,6 +65,12 @@ def test_today_counts_them_and_the_worklist_has_one_item_for_all(
     page = dana.get("/admin/").content.decode()
     assert "patients to compare" in page
     assert WorkItem.objects.filter(kind="patient.reviews", status="open").count() == 1
+
+
+def test_the_languages_are_compared_in_words(dana: Client, practice: Practice, review: PatientReview) -> None:
+    Patient.objects.filter(pk=practice.patient.pk).update(language="es-MX")
+    words = text_of(dana.get(f"/admin/scheduling/patientreview/{review.pk}/change/"))
+    assert "Language Spanish" in words
 
 
 def test_same_keeps_the_chosen_record_moves_its_entry_and_undo_gives_it_back(

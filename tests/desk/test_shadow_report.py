@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import html
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -12,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from scheduling.models import Opening, Provider
+from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
@@ -68,9 +71,20 @@ def test_who_sees_all_locations_sees_all_of_it(maria: Client, run: Practice) -> 
 
 def test_the_numbers_lead_to_the_lines_they_count(dana: Client, run: Practice) -> None:
     words = report(dana, run, "?of=live&became=wasted&verdict=offered")
-    assert words.count("6 h 0 min") == 1
+    assert words.count("6 h would have been offered") == 1
     assert "1 freed time: 0 booked again by hand, 1 went to waste." in words
     assert "No freed time matches. Show all" in report(dana, run, "?of=live&verdict=place")
+
+
+def test_patients_to_be_matched_lead_to_just_these_items(dana: Client, run: Practice) -> None:
+    ask_staff("patient.reviews", "Compare them", dedupe_key="a", location=run.riverside)
+    ask_staff("opening.reason", "Something else", dedupe_key="b", location=run.riverside)
+    page = dana.get(f"/admin/shadow/{run.connection.pk}/").content.decode()
+    found = re.search(r'Patients to be matched: <a href="([^"]+)">1</a>', page)
+    assert found
+    there = text_of(dana.get(html.unescape(found[1])))
+    assert "Compare them" in there
+    assert "Something else" not in there
 
 
 def test_an_uncancelled_time_is_neither_waste_nor_refilled(dana: Client, practice: Practice) -> None:

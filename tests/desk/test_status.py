@@ -41,6 +41,11 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
     assert "Background work stands still Last sign of life 2 min ago. Call IT." in words
 
 
+def test_the_next_comparison_is_told_apart_from_the_last(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(reconcile_due_at=timezone.now() + timedelta(hours=8, minutes=2, seconds=5))
+    assert "Calendar compared not yet , next in 8 h 2 min" in text_of(ira.get("/admin/status/"))
+
+
 def test_a_limit_of_calls_is_shown_with_how_much_of_it_is_used(dana: Client, practice: Practice) -> None:
     assert "Limit of calls" not in text_of(dana.get(PAGE))
     Connection.objects.update(calls_per_minute=60)
