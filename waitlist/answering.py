@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from waitlist import claims, consent, entries, escalating, rerouting, staff_answers, telling
+from waitlist import claims, consent, entries, escalating, rerouting, telling
 from waitlist.claims import Outcome
 from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WaitlistEntry
 from waitlist.reply_endings import end, say
@@ -49,23 +49,8 @@ def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
         if line is not None:
             say(reply, sender, Message.Kind.STOP_RECEIPT, now)
         for message in stopped:
-            tell_otherwise(message)
+            rerouting.tell_otherwise(message)
         end(reply, sender, _O.OPTED_OUT)
-
-
-def tell_otherwise(message: Message) -> None:
-    """What became of a yes is owed to the patient: by another consented way, or by a call. So is a person's answer."""
-    if message.kind == Message.Kind.STAFF:
-        staff_answers.not_told(message)
-        return
-    if message.kind not in (Message.Kind.CONFIRMED, Message.Kind.REFUSED):
-        return
-    if rerouting.send_elsewhere(message) is not None:
-        return
-    theirs = Claim.objects.filter(opening__messages=message, patient__messages=message)
-    claim = theirs.order_by("-pk").first()
-    if claim is not None:
-        telling.ask_to_call(claim, message.kind)
 
 
 def _start(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:

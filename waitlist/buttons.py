@@ -91,6 +91,7 @@ def register() -> None:
         ("reply.unclear", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("reply.urgent", Action("read", "Called", "Nothing is sent; the item is closed.", _read)),
         ("reply.wrong_person", Action("read", "Dealt with", "The number stays frozen; the item is closed.", _read)),
+        ("contact.wrong_person", Action("read", "Dealt with", "The contact stays frozen; the item is closed.", _read)),
         (
             "patient.merged",
             Action(

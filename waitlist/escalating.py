@@ -8,8 +8,9 @@ from django.db import transaction
 
 from scheduling.models import ContactPoint, WorkItem
 from scheduling.worklist import ask_staff
-from waitlist import claims, consent, entries
-from waitlist.models import Message, Reply, WaitlistEntry
+from waitlist import entries
+from waitlist import wrong_person as wrong_person_reports
+from waitlist.models import Channel, Message, Reply, WaitlistEntry
 from waitlist.reply_endings import end, say
 from waitlist.senders import Sender
 from waitlist.understanding import Intent, Meaning
@@ -35,12 +36,8 @@ def urgent(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
 def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     """The contact reaches somebody else, or the patient has died: nothing more goes there, calls included."""
     with transaction.atomic():
-        for contact in ContactPoint.objects.filter(address_index=reply.address_index).select_for_update():
-            contact.state = ContactPoint.State.FROZEN
-            contact.save(update_fields=["state"])
-        consent.suppress_address(reply.channel, reply.address_index, "frozen")
-        for offer in sender.live:
-            claims.take_back(offer, "wrong_person", now)
+        system = ContactPoint.System.EMAIL if reply.channel == Channel.EMAIL else ContactPoint.System.PHONE
+        wrong_person_reports.freeze(system, reply.address_index, reply=reply, now=now)
         if meaning.intent == Intent.DIED:
             _pause(sender)
         _ask(
@@ -48,7 +45,8 @@ def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) 
             sender,
             "reply.wrong_person",
             "A text says that a number reaches the wrong person, or that the patient has died",
-            advice="Nothing more is sent there, and offers sent there were taken back. Check the record in the EHR.",
+            advice="Nothing more is sent or called there, and offers sent there were taken back. What was disclosed is "
+            "listed: open the reply. Check the record in the EHR.",
         )
         end(reply, sender, _O.WRONG_PERSON)
 

@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling.models import ContactPoint, Practice
-from waitlist import consent, given_up, links, messages, telling
+from waitlist import consent, given_up, links, messages, staff_answers, telling
 from waitlist.messages import Subject
 from waitlist.models import Channel, Claim, Message, Offer
 from waitlist.offering import kept_until_confirmed
@@ -42,6 +42,21 @@ def send_elsewhere(message: Message, *, skip_channel: str = "", now: datetime | 
         if contact.address_index not in tried and consent.channel_of(contact) != skip_channel:
             return _copy_to(message, contact, now)
     return None
+
+
+def tell_otherwise(message: Message) -> None:
+    """What became of a yes is owed to the patient: by another consented way, or by a call. So is a person's answer."""
+    if message.kind == Message.Kind.STAFF:
+        staff_answers.not_told(message)
+        return
+    if message.kind not in (Message.Kind.CONFIRMED, Message.Kind.REFUSED):
+        return
+    if send_elsewhere(message) is not None:
+        return
+    theirs = Claim.objects.filter(opening__messages=message, patient__messages=message)
+    claim = theirs.order_by("-pk").first()
+    if claim is not None:
+        telling.ask_to_call(claim, message.kind)
 
 
 def _same_news(message: Message) -> QuerySet[Message]:

@@ -45,6 +45,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Messages": {
         "Message": "what was written to patients, and the dead letters among it",
         "Reply": "what patients wrote",
+        "WrongPersonReport": "contacts that reached somebody else, and what was disclosed there",
         "MessageTemplate": "every version of your own words",
     },
     "How the practice works": {

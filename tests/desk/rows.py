@@ -35,6 +35,7 @@ from waitlist.models import (
     OutreachPolicy,
     Reply,
     WaitlistEntry,
+    WrongPersonReport,
 )
 
 
@@ -96,6 +97,9 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
             **common,
         ),
         Reply.objects.create(carrier_id=f"r{place.pk}", body="YES please", received_at=now, outcome="staff", **common),
+        WrongPersonReport.objects.create(
+            patient=patient, system="phone", address=contact.value, reported_by="test", reported_at=now
+        ),
         ConsentRecord.objects.filter(patient=patient).first(),  # type: ignore[list-item]
         OutreachPolicy.objects.create(location=place),
         ImportBatch.objects.create(location=place, status="preview"),

@@ -16,7 +16,7 @@ from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import WorkItem
 from waitlist.admin import answers
-from waitlist.models import Message, Offer, Reply
+from waitlist.models import Message, Offer, Reply, WrongPersonReport
 
 MOST_IN_THREAD = 100
 #: How an outcome looks; those not named look as everywhere.
@@ -110,6 +110,9 @@ class ReplyAdmin(ReadOnlyAdmin):
             "work": WorkItem.objects.for_user(request.user).filter(
                 subject_kind=Reply._meta.label_lower, subject_id=row.pk, status=WorkItem.Status.OPEN
             ),
+            "wrong_person": WrongPersonReport.objects.for_user(request.user).filter(reply=row)
+            if request.user.has_perm("waitlist.view_wrongpersonreport")
+            else (),
             **answers.shown_on_reply(request, row),
             "offer": Offer.objects.for_user(request.user).filter(pk=row.offer_id).first() if row.offer_id else None,
         }

@@ -7,6 +7,7 @@ from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
 from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
 from waitlist.models.shadow import PastCancellation, ShadowOffer
 from waitlist.models.words import LaunchStatement, MessageTemplate
+from waitlist.models.wrong_person import WrongPersonReport
 
 __all__ = [
     "AcceptanceTally",
@@ -30,4 +31,5 @@ __all__ = [
     "RequestLink",
     "ShadowOffer",
     "WaitlistEntry",
+    "WrongPersonReport",
 ]

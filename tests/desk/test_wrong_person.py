@@ -1,0 +1,62 @@
+"""Freezing a contact that reached somebody else, seeing what was disclosed, and taking it back."""
+
+from __future__ import annotations
+
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.models import WorkItem
+from tests.desk.conftest import Practice
+from tests.desk.pages import records, text_of
+from tests.desk.test_replies import reply
+from tests.desk.test_thread import write
+from waitlist.models import WrongPersonReport
+
+REPORTS = "/admin/waitlist/wrongpersonreport/"
+
+
+def test_one_press_freezes_and_lists_what_had_gone_there(dana: Client, practice: Practice) -> None:
+    phone = practice.patient.contact_points.get(system="phone")
+    write(practice, "A time is free. YES 47?", timezone.now())
+    write(practice, "Lakeview words", timezone.now(), practice.lakeview)
+    ask = f"{REPORTS}ask/{practice.patient.pk}/"
+    assert ask in dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/").content.decode()
+    row = reply(practice, "who is this")
+    assert ask in dana.get(f"/admin/waitlist/reply/{row.pk}/change/").content.decode()
+    assert phone.value in text_of(dana.get(ask))
+    shown = text_of(dana.post(ask, {"contact": phone.pk}, follow=True))
+    assert "Frozen: nothing more is sent or called there." in shown
+    assert "A time is free. YES 47?" in shown
+    assert "Lakeview words" not in shown
+    assert "1 more stands with another location" in shown
+    report = WrongPersonReport.objects.get()
+    assert records("view", subject_kind="waitlist.wrongpersonreport") == [
+        ("waitlist.wrongpersonreport", str(report.pk))
+    ]
+    item = WorkItem.objects.get(kind="contact.wrong_person")
+    assert f"{REPORTS}{report.pk}/change/" in dana.get(f"/admin/scheduling/workitem/{item.pk}/change/").content.decode()
+    paper = dana.get(f"{REPORTS}{report.pk}/print/")
+    assert "A time is free. YES 47?" in text_of(paper)
+    assert records("export") == [("waitlist.wrongpersonreport", str(report.pk))]
+    assert "frozen already" in text_of(dana.post(ask, {"contact": phone.pk}, follow=True))
+
+
+def test_it_is_taken_back_with_a_reason(dana: Client, practice: Practice) -> None:
+    phone = practice.patient.contact_points.get(system="phone")
+    dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": phone.pk})
+    report = WrongPersonReport.objects.get()
+    undo = f"{REPORTS}{report.pk}/undo/"
+    assert "say in a few words how you know" in text_of(dana.post(undo, {"because": " "}, follow=True))
+    assert "may be used again" in text_of(dana.post(undo, {"because": "They called."}, follow=True))
+    phone.refresh_from_db()
+    report.refresh_from_db()
+    assert (phone.state, report.undone_by, report.undone_because) == ("usable", "dana", "They called.")
+
+
+def test_another_locations_patient_or_contact_is_not_reached(dana: Client, ira: Client, practice: Practice) -> None:
+    theirs = practice.their_patient.contact_points.get(system="phone")
+    assert dana.post(f"{REPORTS}ask/{practice.their_patient.pk}/", {"contact": theirs.pk}).status_code == 404
+    assert dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": theirs.pk}).status_code == 404
+    assert ira.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": theirs.pk}).status_code == 403
+    theirs.refresh_from_db()
+    assert theirs.state == "usable"
