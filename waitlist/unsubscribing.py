@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from audit.context import Actor, acting_as
-from waitlist import answering, consent
+from waitlist import consent, rerouting
 from waitlist.models import Channel, ConsentRecord, Message
 
 STATEMENT = "the link for ending e-mails"
@@ -72,7 +72,7 @@ def end(message: Message) -> bool:
             statement=STATEMENT,
         )
         for each in stopped:
-            answering.tell_otherwise(each)
+            rerouting.tell_otherwise(each)
     return line is not None
 
 
