@@ -173,7 +173,7 @@ def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing:
         "--type",
         f"{ehr.TYPE_SYSTEM}|FOLLOWUP",
     )
-    assert said.endswith("17 questions, 0 failed\n")
+    assert said.endswith("18 questions, 0 failed\n")
     assert len(playing.appointments(status="cancelled")) == 1
 
 
