@@ -13,7 +13,7 @@ from scheduling.models import ContactPoint, WorkItem
 from scheduling.story import tell
 from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
-from waitlist import answering, consent, offering, rerouting, staff_answers
+from waitlist import consent, offering, rerouting, staff_answers
 from waitlist.models import ConsentRecord, Message, Offer
 
 Status = Message.Status
@@ -134,7 +134,7 @@ def _revoke(message: Message, code: str) -> bool:
         statement=f"told us by the carrier ({code})",
     )
     for each in stopped:
-        answering.tell_otherwise(each)
+        rerouting.tell_otherwise(each)
     return line is not None
 
 
