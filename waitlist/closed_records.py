@@ -61,8 +61,9 @@ def look_at(patient: Patient, now: datetime) -> None:
         return
     freeze(patient, now)
     merge = merging.holding(patient)
-    if merge is not None and merge.taken_over_at is None:
-        if merge.told_by == PatientMerge.ToldBy.STAFF:
+    if merge is not None:
+        # A person has decided; what a booking under way kept back then follows once that has ended.
+        if merge.taken_over_at is not None or merge.told_by == PatientMerge.ToldBy.STAFF:
             take_over(merge)
         # Asks about what is left, if anything.
         _ask_to_take_over(merge)
@@ -153,7 +154,8 @@ def take_over(merge: PatientMerge) -> tuple[int, list[str]]:
         openings_of = Offer.objects.filter(patient_id=row.retired_id, withdrawn_reason=FROZEN)
         for opening_id in openings_of.values_list("opening_id", flat=True).distinct():
             openings.request_attention(opening_id)
-    finish_for(work_key(merge), "Taken over.", by=current_actor().name)
+    if not left:
+        finish_for(work_key(merge), "Taken over.", by=current_actor().name)
     return len(moved), left
 
 

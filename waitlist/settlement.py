@@ -8,7 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from scheduling import guards, openings, writebacks
-from scheduling.models import Appointment, Opening, WorkItem, Writeback
+from scheduling.models import Appointment, Opening, Patient, WorkItem, Writeback
+from scheduling.patients import request_attention
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff, finish_for
@@ -96,6 +97,9 @@ def _end(claim: Claim, state: str, now: datetime, *, because: str) -> bool:
     if claim.appointment.status == Appointment.Status.PENDING:
         _set_status(claim.appointment, Appointment.Status.CANCELLED)
     finish_for(chase_key(claim), "The claim has ended.")
+    replaced = Patient.objects.filter(pk=claim.patient_id, replaced_by__isnull=False).first()
+    if replaced is not None:  # a merge left the entry behind while this was under way
+        request_attention(replaced)
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 
 from integrations.meanings import Domain
@@ -30,7 +30,7 @@ class Place:
     address: str
 
 
-def place_of(item: WorkItem, user: AbstractBaseUser | AnonymousUser) -> Place | None:
+def place_of(item: WorkItem, user: User | AnonymousUser) -> Place | None:
     """Return the page where ``item`` is dealt with, None where its own page is that or ``user`` may not see it."""
     permission, place = _found(item)
     return place if place and (not permission or user.has_perm(permission)) else None

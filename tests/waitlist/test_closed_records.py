@@ -16,7 +16,7 @@ from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.worklist import run_action
 from tests import factories
-from waitlist import attention, closed_records, consent, replies
+from waitlist import attention, claims, closed_records, consent, replies, settlement
 from waitlist.models import Channel, Claim, Message, Offer, Reply, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +156,21 @@ def test_where_the_kept_record_waits_already_the_entry_stays(case: Case) -> None
     ]
     case.entry.refresh_from_db()
     assert case.entry.patient_id == case.old.pk
+
+
+def test_an_entry_that_a_booking_kept_back_follows_when_the_booking_is_refused(case: Case) -> None:
+    claims.claim(case.opening, case.old, offer=case.offer, channel="link")
+    claim = Claim.objects.get()
+    case.replaced()
+    item = case.asked()
+    assert item is not None
+    assert "stays until the EHR has answered" in run_action(item, "over", user())
+    case.drain()
+    assert case.entry.patient_id == case.old.pk
+    assert settlement.release(claim, "staff")
+    case.drain()
+    assert case.entry.patient_id == case.new.pk
+    assert case.asked() is None
 
 
 def test_what_staffs_own_merge_could_not_move_is_asked_about(case: Case) -> None:

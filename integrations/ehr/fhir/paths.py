@@ -7,10 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 import fhirpathpy
-from antlr4 import CommonTokenStream, InputStream
-from antlr4.error.ErrorListener import ErrorListener
-from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
-from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
+
+# The parts of antlr4 that fhirpathpy itself parses with, in the version it was generated for.
+from fhirpathpy.parser import (  # type: ignore[attr-defined]
+    CommonTokenStream,
+    ErrorListener,
+    FHIRPathLexer,
+    FHIRPathParser,
+    InputStream,
+)
 
 LONGEST = 400
 #: Functions that leave the resource, write output, or take time without bound.
