@@ -36,6 +36,15 @@ def is_open(hours: OfficeHours, moment: datetime) -> bool:
     return local.isoweekday() in hours.days and hours.opens <= local.time() < hours.closes
 
 
+def next_open(hours: OfficeHours, moment: datetime) -> datetime | None:
+    """Return ``moment`` while somebody is at the office, else when it opens next; None for one that never opens."""
+    if is_open(hours, moment):
+        return moment
+    today = moment.astimezone(hours.zone).date()
+    mornings = (datetime.combine(today + timedelta(days=days), hours.opens, hours.zone) for days in range(8))
+    return next((each for each in mornings if each > moment and is_open(hours, each)), None)
+
+
 def open_time(hours: OfficeHours, since: datetime, until: datetime) -> timedelta:
     """Return how long the office was open between two moments; a day on which the clocks change counts as it is."""
     total = timedelta()

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from scheduling import office_hours
 from scheduling.models import Appointment, WorkItem
 from scheduling.worklist import ask_staff
 from waitlist import consent, messages
@@ -33,12 +34,23 @@ def describe(claim: Claim) -> dict[str, Any]:
     if claim.appointment.start is not None:
         context["start"] = claim.appointment.start.astimezone(zone)
     if claim.chase_at is not None:
-        context["call_after"] = claim.chase_at.astimezone(zone)
+        context["call_after"] = answered_at(claim, claim.chase_at)
     old = moved_up(claim)
     if old is not None and old.start is not None:
         is_won = claim.state == Claim.State.CONFIRMED
         context["replaces" if is_won else "keep"] = old.start.astimezone(zone)
     return context
+
+
+def answered_at(claim: Claim, moment: datetime) -> datetime:
+    """Return when the patient's call is answered from ``moment`` on, by the location's clock.
+
+    That is the next office hour; where the visit begins before it, ``moment`` itself.
+    """
+    opens = office_hours.next_open(office_hours.of_practice(), moment)
+    start = claim.appointment.start
+    in_time = opens if opens is not None and start is not None and opens < start else moment
+    return in_time.astimezone(claim.opening.location.zone)
 
 
 def moved_up(claim: Claim) -> Appointment | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -526,3 +526,25 @@ def test_the_scene_is_set_in_office_hours(scene: Scene) -> None:
     assert Location.objects.get().zone.key == "America/New_York"
     assert connection.vendor in ("sqlite", "postgresql")
     assert steps(scene.opening()) == []
+
+
+@pytest.mark.parametrize(
+    ("won_at", "starts_in", "named"),
+    [
+        (MORNING, 10, "Tue Mar 3, 3:00 PM"),
+        (MORNING + timedelta(hours=8), 16, "Wed Mar 4, 8:00 AM"),  # half the time ends at two in the night
+        (MORNING + timedelta(days=3, hours=8), 90, "Mon Mar 9, 8:00 AM"),  # a day later is Saturday
+        (MORNING + timedelta(hours=8), 13, "Wed Mar 4, 12:30 AM"),  # nobody answers before the visit
+    ],
+)
+def test_who_hears_nothing_is_told_to_call_when_somebody_answers(
+    scene: Scene, won_at: datetime, starts_in: float, named: str
+) -> None:
+    (offer,) = scene.offered(1, hours=(won_at - MORNING) / timedelta(hours=1) + starts_in)
+    scene.clock.move_to(won_at)
+    Offer.objects.update(expires_at=offer.start)
+    claim = scene.yes(offer).claim
+    assert claim is not None
+    said = Message.objects.get(kind="received").body
+    assert f"If you hear nothing by {named}, call" in said
+    assert claim.chase_at == won_at + min((offer.start - won_at) / 2, timedelta(hours=24))

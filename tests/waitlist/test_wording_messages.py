@@ -173,7 +173,7 @@ def test_filled_and_refused_tell_the_truth() -> None:
         "You keep your place on the list."
     )
     assert "sorry, we could not book Tue Nov 24, 2:30 PM. You do not have this time." in text("refused")
-    assert "We write only if it comes free." in text("answer", outcome="taken")
+    assert "We will write only if it comes free." in text("answer", outcome="taken")
 
 
 def test_urgent_words_are_sent_to_911() -> None:
@@ -257,3 +257,13 @@ def test_messages_of_the_loop_carry_no_visit_no_patient_and_no_provider(scene: S
             assert secret not in words
         assert "Elm Street" in message.body
     assert late.code != quick.code
+
+
+@EACH_LANGUAGE
+def test_what_a_winner_hears_is_one_segment_for_a_practice_with_a_longer_name(language: str) -> None:
+    late = {
+        "start": datetime(2026, 11, 25, 12, 30, tzinfo=NEW_YORK),
+        "call_after": datetime(2026, 11, 24, 12, 15, tzinfo=NEW_YORK),
+    }
+    said = text("received", language, practice="Harbor Family Practices", **late)
+    assert gsm7.segments(said) == 1, f"{gsm7.units(said)}: {said}"

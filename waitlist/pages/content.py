@@ -50,7 +50,7 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         "is_pending": standing.state == PageState.RECEIVED,
         "can_give_up": standing.state in GIVES_UP and start > now,
         **_other_appointment(offer, claim, standing, language),
-        **(_booking(claim, location, language, now) if claim else {}),
+        **(_booking(claim, language, now) if claim else {}),
         **({"look_again_seconds": LOOKS[0][1]} if standing.state == PageState.CANCELING else {}),
     }
 
@@ -75,13 +75,15 @@ def _place(location: Location) -> dict[str, str]:
     return {"place": name, "address": wording.plain(location.address)}
 
 
-def _booking(claim: Claim, location: Location, language: str, now: datetime) -> dict[str, Any]:
-    call_after = claim.chase_at.astimezone(location.zone) if claim.chase_at else None
+def _booking(claim: Claim, language: str, now: datetime) -> dict[str, Any]:
+    due = claim.chase_at or now
+    call_after = telling.answered_at(claim, due)
+    says_when = claim.chase_at is not None or call_after > due
     age = now - claim.created_at
     looks = [seconds for until, seconds in LOOKS if age < until]
     return {
         "reference": claim.appointment.reference or "",
-        "call_after": say(call_after, language) if call_after else "",
+        "call_after": say(call_after, language) if says_when else "",
         "look_again_seconds": looks[0] if looks and claim.state == Claim.State.PENDING else None,
     }
 
