@@ -10,9 +10,12 @@ class IntegrationsConfig(AppConfig):
         from audit.log import register_model
         from integrations import buttons, models
         from integrations.ehr import buttons as ehr_buttons
+        from integrations.messaging.explaining import explain
+        from waitlist import why_not_sent
 
         buttons.register()
         ehr_buttons.register()
+        why_not_sent.register(explain)
         # Calls and events are records in themselves; tokens change by the minute.
         register_model(
             models.Connection,

@@ -72,7 +72,12 @@ def test_a_text_the_carrier_did_not_take_is_sent_once_its_absence_is_proven(
 
 
 @pytest.mark.parametrize(
-    ("race", "moment"), [(right_after, "waitlist.offers.send_wave"), (right_before, "waitlist.messages.may_send")]
+    ("race", "moment"),
+    [
+        (right_after, "waitlist.offers.send_wave"),
+        (right_before, "waitlist.messages.may_send"),
+        (right_after, "waitlist.messages.may_send"),
+    ],
 )
 def test_stop_between_match_and_send_keeps_it_from_being_sent(
     clinic: Clinic, carrier: CarrierClient, poll_and_pump: Callable[[], None], race: Callable[..., Any], moment: str

@@ -16,6 +16,7 @@ from scheduling.admin.display import icon, opening_link, patient_name, state, wh
 from scheduling.admin.scope import fetch_or_404
 from waitlist.models import Message
 from waitlist.resending import send_again
+from waitlist.why_not_sent import say
 
 
 @admin.register(Message)
@@ -114,7 +115,7 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Why")
     def why(self, row: Message) -> str:
-        return row.error_code.replace("_", " ") or "–"
+        return say(row.error_code) or "–"
 
     @admin.display(description="Opening", ordering="opening")
     def opening_shown(self, row: Message) -> str:
