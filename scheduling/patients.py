@@ -250,9 +250,12 @@ def _keep_contacts(patient: Patient, record: PatientRecord) -> None:
             row.pk = held[key].pk
             # What we learned about an address outlives the EHR's next word on it.
             row.state = held[key].state
+            if held[key].entered_by:
+                # Whose it is, staff know from the guardian.
+                row.guardian, row.entered_by = held[key].guardian, held[key].entered_by
         row.save()
     for gone in (row for key, row in held.items() if key not in told):
-        if gone.use != "old":
+        if gone.use != "old" and not gone.entered_by:
             gone.use = "old"
             gone.save(update_fields=["use"])
 

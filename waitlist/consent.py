@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_created
-from scheduling.models import ContactPoint, Patient, PatientMerge, Practice
+from scheduling.models import ContactPoint, Location, Patient, PatientMerge, Practice
 from scheduling.transitions import move
 from waitlist.ledger import Line, consenting_patients
 from waitlist.models import Channel, ConsentRecord, Message
@@ -66,7 +67,7 @@ def consented_addresses(channel: str, patient_ids: Iterable[int]) -> dict[int, s
 def ways(patient: Patient, day: date) -> list[ContactPoint]:
     """Return where the patient may be written to on ``day``: at most one phone and one e-mail address, best first.
 
-    A minor is written to at a guardian's contact only. A number that cannot receive texts is left out.
+    By age, as :func:`suits` says. A number that cannot receive texts is left out.
     """
     return every_way([patient], day)[patient.pk]
 
@@ -76,25 +77,33 @@ def every_way(patients: Iterable[Patient], day: date) -> dict[int, list[ContactP
     people = {patient.pk: patient for patient in patients}
     contacts = list(ContactPoint.objects.filter(patient_id__in=people).order_by("rank", "pk"))
     agreed = _consenting_by_channel({contact.address_index for contact in contacts})
-    adult_at = Practice.current().adult_at_age
+    house = Practice.current()
     found: dict[int, dict[str, ContactPoint]] = {pk: {} for pk in people}
     for contact in contacts:
         channel = channel_of(contact)
         consenting = agreed.get((channel, contact.address_index), set())
-        if contact.patient_id in consenting and suits(contact, people[contact.patient_id], day, adult_at):
+        if contact.patient_id in consenting and suits(contact, people[contact.patient_id], day, house):
             found[contact.patient_id].setdefault(channel, contact)
     return {pk: [by_channel[each] for each in Channel if each in by_channel] for pk, by_channel in found.items()}
 
 
-def suits(contact: ContactPoint, patient: Patient, day: date, adult_at: int) -> bool:
+def suits(contact: ContactPoint, patient: Patient, day: date, house: Practice) -> bool:
     """Return whether the patient may be written to at the contact on ``day``, as far as contact and age go.
 
-    ``adult_at`` is the age, in years, from which patients are written to themselves.
+    A child is written to at a guardian's contact only, a grown patient never there. In between, by the practice's ages,
+    nothing is sent: a person decides whom to talk to.
     """
     if not contact.usable_on(day) or not (contact.can_text or contact.system == ContactPoint.System.EMAIL):
         return False
     age = patient.age_on(day)
-    return contact.guardian or age is None or age >= adult_at
+    if age is None or age >= house.adult_at_age:
+        return not contact.guardian
+    return contact.guardian and age < house.guardian_until_age
+
+
+def day_at(location: Location | None, now: datetime) -> date:
+    """Return the day it is at a location: ages change at its midnight."""
+    return now.astimezone(location.zone if location else ZoneInfo(Practice.current().time_zone)).date()
 
 
 def grant(

@@ -48,7 +48,7 @@ def say(writeback: Writeback, kind: str, now: datetime | None = None) -> None:
     appointment, now = writeback.appointment, now or timezone.now()
     if appointment.patient is None:
         return
-    contacts = consent.ways(appointment.patient, now.date())
+    contacts = consent.ways(appointment.patient, consent.day_at(appointment.location, now))
     for contact in contacts[:1] if kind == Message.Kind.CANCELLING else contacts:
         address = messages.Address.of(contact)
         messages.queue(

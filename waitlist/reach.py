@@ -33,7 +33,7 @@ class Barrier(TextChoices):
     NO_NUMBER = "no_number", "no phone number in the EHR"
     DEAD_NUMBER = "dead_number", "the number does not work or is somebody else's"
     LANDLINE = "landline", "the number takes no texts"
-    GUARDIAN = "guardian", "a minor without a guardian's number"
+    GUARDIAN = "guardian", "a minor who is not texted, or without a guardian's number"
     OPTED_OUT = "opted_out", "took consent back"
     NO_CONSENT = "no_consent", "no consent on record"
 
@@ -62,16 +62,16 @@ def survey(patients: Iterable[Patient], day: date) -> dict[int, Reach]:
     for row in rows.order_by():
         phones[row.patient_id].append(row)
     revoked = _revoked({row.address_index for each in phones.values() for row in each})
-    known = _Known(day, Practice.current().adult_at_age, revoked)
+    known = _Known(day, Practice.current(), revoked)
     return {pk: _reach(person, ways[pk], phones[pk], known) for pk, person in people.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What holds for everybody: the day, the age from which patients are written to themselves, opted-out numbers."""
+    """What holds for everybody: the day, the practice with its ages, opted-out numbers."""
 
     day: date
-    adult_at: int
+    house: Practice
     revoked: set[str]
 
 
@@ -94,7 +94,7 @@ def _barrier(patient: Patient, phones: list[ContactPoint], usable: list[ContactP
     texted = [phone for phone in usable if phone.can_text]
     if not texted:
         return Barrier.LANDLINE
-    theirs = [phone for phone in texted if consent.suits(phone, patient, known.day, known.adult_at)]
+    theirs = [phone for phone in texted if consent.suits(phone, patient, known.day, known.house)]
     if not theirs:
         return Barrier.GUARDIAN
     return Barrier.OPTED_OUT if any(phone.address_index in known.revoked for phone in theirs) else Barrier.NO_CONSENT

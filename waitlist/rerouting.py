@@ -78,12 +78,12 @@ def _next_addresses(message: Message, now: datetime) -> list[ContactPoint]:
         channel: consent.consented_addresses(channel, [patient.pk]).get(patient.pk, set())
         for channel in (Channel.SMS, Channel.EMAIL)
     }
-    day, adult_at = now.date(), Practice.current().adult_at_age
+    day, house = consent.day_at(message.location, now), Practice.current()
     found = [
         contact
         for contact in patient.contact_points.order_by("rank", "pk")
         if contact.address_index in agreed[Channel(consent.channel_of(contact))]
-        and consent.suits(contact, patient, day, adult_at)
+        and consent.suits(contact, patient, day, house)
     ]
     return sorted(found, key=lambda contact: consent.channel_of(contact) != message.channel)
 

@@ -64,14 +64,14 @@ def moved_up(claim: Claim) -> Appointment | None:
 
 def received(claim: Claim, now: datetime) -> None:
     """Say that the yes was received and is not confirmed yet; one message is enough."""
-    for contact in consent.ways(claim.patient, now.date())[:1]:
+    for contact in consent.ways(claim.patient, consent.day_at(claim.opening.location, now))[:1]:
         _queue(claim, Message.Kind.RECEIVED, messages.Address.of(contact), now)
 
 
 def settled(claim: Claim, kind: str, now: datetime | None = None) -> None:
     """Say how it ended, by every way the patient agreed to; where there is none, a person calls."""
     now = now or timezone.now()
-    contacts = consent.ways(claim.patient, now.date())
+    contacts = consent.ways(claim.patient, consent.day_at(claim.opening.location, now))
     for contact in contacts:
         _queue(claim, kind, messages.Address.of(contact), now)
     if not contacts:

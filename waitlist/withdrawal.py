@@ -176,7 +176,7 @@ def _count_silence(offer: Offer, now: datetime) -> None:
         return
     subject = messages.Subject(offer.patient, offer.opening.location, type_id=offer.appointment_type_id)
     tokens = links.make_request_link(entry, now)
-    for contact in consent.ways(offer.patient, now.date()):
+    for contact in consent.ways(offer.patient, consent.day_at(offer.opening.location, now)):
         address = messages.Address.of(contact)
         messages.queue(
             Message.Kind.STILL_WANTED,

@@ -53,7 +53,9 @@ class ContactPointInline(_EhrOwned):
 
     @admin.display(description="Whose")
     def whose(self, row: ContactPoint) -> str:
-        return "a parent's or guardian's" if row.guardian else "the patient's"
+        if not row.guardian:
+            return "the patient's"
+        return f"a guardian's, entered by {row.entered_by}" if row.entered_by else "a parent's or guardian's"
 
     @admin.display(description="State")
     def state_shown(self, row: ContactPoint) -> str:

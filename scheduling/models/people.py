@@ -133,6 +133,9 @@ class ContactPoint(ScopedModel):
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True)
     guardian = models.BooleanField(default=False, help_text="Belongs to a parent or guardian, with consent of its own.")
+    entered_by = models.CharField(
+        max_length=150, blank=True, help_text="Who of the staff entered a guardian's contact; empty: the EHR told it."
+    )
     state = models.CharField(max_length=10, choices=State, default=State.USABLE)
 
     class Meta:

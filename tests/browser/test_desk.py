@@ -42,6 +42,7 @@ PAGES = {
     "reply": "/admin/waitlist/reply/1/change/",
     "answer": "/admin/waitlist/reply/1/answer/",
     "inbox": "/admin/waitlist/reply/?waits=yes",
+    "guardian": "/admin/patients/1/guardian/",
     "wrong-person": "/admin/waitlist/wrongpersonreport/1/change/",
     "patient": "/admin/scheduling/patient/1/change/",
     "thread": "/admin/patients/1/thread/",

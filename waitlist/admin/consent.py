@@ -45,7 +45,11 @@ class ConsentForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["contact_point"]
         field.queryset = patient.contact_points.filter(state=ContactPoint.State.USABLE)  # type: ignore[attr-defined]
-        field.label_from_instance = lambda row: f"{row.get_system_display()} {row.value}"  # type: ignore[attr-defined]
+        field.label_from_instance = _label  # type: ignore[attr-defined]
+
+
+def _label(row: ContactPoint) -> str:
+    return f"{row.get_system_display()} {row.value}{' (guardian)' if row.guardian else ''}"
 
 
 @admin.register(ConsentRecord)

@@ -1,0 +1,45 @@
+"""Entering a guardian's contact: what holds for the patient's age, the contact, and then the guardian's consent."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from tests.desk.conftest import Practice
+from tests.desk.pages import text_of
+
+
+@pytest.mark.parametrize(
+    ("years", "says"),
+    [(9, "messages go to a guardian’s contact only"), (15, "nothing is sent by itself"), (30, "of age here")],
+)
+def test_the_page_says_what_holds_at_that_age(dana: Client, practice: Practice, years: int, says: str) -> None:
+    practice.patient.birth_date = date(timezone.localdate().year - years, 1, 1)
+    practice.patient.save()
+    page = text_of(dana.get(f"/admin/patients/{practice.patient.pk}/guardian/"))
+    assert says in page
+    assert "No parent’s or guardian’s contact is on file." in page
+
+
+def test_a_contact_is_kept_asks_for_consent_and_is_used_no_more(dana: Client, practice: Practice) -> None:
+    page = f"/admin/patients/{practice.patient.pk}/guardian/"
+    assert page in dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/").content.decode()
+    assert "write a whole phone number" in text_of(dana.post(page, {"value": "12"}))
+    shown = text_of(dana.post(page, {"value": "212 555 0199"}, follow=True))
+    assert "before the guardian's own consent is recorded" in shown
+    assert "+12125550199 (guardian)" in shown
+    row = practice.patient.contact_points.get(guardian=True)
+    assert row.entered_by == "dana"
+    assert "It is used no more." in text_of(dana.post(page, {"remove": row.pk}, follow=True))
+    row.refresh_from_db()
+    assert row.use == "old"
+
+
+def test_another_locations_patient_gets_none(dana: Client, practice: Practice) -> None:
+    page = f"/admin/patients/{practice.their_patient.pk}/guardian/"
+    assert dana.post(page, {"value": "212 555 0199"}).status_code == 404
+    own = f"/admin/patients/{practice.patient.pk}/guardian/"
+    assert dana.post(own, {"remove": practice.their_patient.contact_points.all()[0].pk}).status_code == 404
