@@ -24,16 +24,18 @@ CONNECT = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A page and the words of the link to it."""
+    """A page and the words of the link to it; ``address`` is empty for whoever may not see it."""
 
     label: str
     address: str
 
 
 def place_of(item: WorkItem, user: User | AnonymousUser) -> Place | None:
-    """Return the page where ``item`` is dealt with, None where its own page is that or ``user`` may not see it."""
+    """Return the page where ``item`` is dealt with, None where that is its own page."""
     permission, place = _found(item)
-    return place if place and (not permission or user.has_perm(permission)) else None
+    if place and permission and not user.has_perm(permission):
+        return Place(place.label, "")
+    return place
 
 
 def _found(item: WorkItem) -> tuple[str, Place | None]:

@@ -45,7 +45,7 @@ def patient_sync(context: template.Context, patient: Patient) -> PatientSync:
 
 @register.simple_tag(takes_context=True)
 def place(context: template.Context, item: WorkItem) -> Place | None:
-    """Return the page where an item is dealt with, as far as the person may see it."""
+    """Return the page where an item is dealt with; without an address for whoever may not see it."""
     return place_of(item, context["request"].user)
 
 

@@ -36,11 +36,12 @@ class ScopedQuerySet(models.QuerySet[Any]):
         path = self.model.location_scope
         if not path:
             return self
-        # A subquery on the key, not a join: a patient of two locations is still one row, and the
+        # Subqueries on the key, no joins: a patient of two locations is still one row, and the
         # result can be counted, updated and searched like any other queryset.
-        inside = Q(pk__in=self.model._base_manager.filter(**{f"{path}__in": allowed}).values("pk"))
+        every = self.model._base_manager
+        inside = Q(pk__in=every.filter(**{f"{path}__in": allowed}).values("pk"))
         if self.model.shared_when_unplaced:
-            inside |= Q(**{f"{path}__isnull": True})
+            inside |= Q(pk__in=every.filter(**{f"{path}__isnull": True}).values("pk"))
         return self.filter(inside)
 
 

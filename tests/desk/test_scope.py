@@ -55,6 +55,17 @@ def test_every_model_with_a_location_has_its_screen() -> None:
     assert models - {model.__name__ for model in SCOPED} == PARTS
 
 
+def test_who_belongs_to_two_locations_is_one_row_for_staff_of_either(
+    dana: Client, practice: Practice, people: dict[str, User]
+) -> None:
+    practice.patient.locations.add(practice.lakeview)
+    entry = practice.entry()
+    for model in (Patient, WaitlistEntry):
+        assert model.objects.for_user(people["dana"]).count() == 1
+    for row in (practice.patient, entry):
+        assert dana.get(address(row, "change")).status_code == 200
+
+
 def test_no_filter_names_the_rows_of_other_locations() -> None:
     """A plain filter by a related row lists all of them, whoever looks."""
     wrong = []

@@ -170,4 +170,6 @@ def test_an_item_that_is_dealt_with_on_another_page_leads_there(
 def test_no_item_leads_to_a_page_that_the_person_may_not_see(dana: Client, practice: Practice) -> None:
     row = CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
     item = worklist.ask_staff("mapping.reason", "Look", dedupe_key="m", subject=row)
-    assert "Say what the code means" not in text_of(dana.get(page(item)))
+    words = text_of(dana.get(page(item)))
+    assert "Say what the code means" not in words
+    assert "leave this to those who run the connection to the EHR." in words
