@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from integrations import outcomes
 from integrations.ehr.gateway import Gateway, connect
-from scheduling import mirror, writebacks
+from scheduling import mirror, registrations, writebacks
 from scheduling.models import ExternalId, Writeback
 from scheduling.story import tell
 
@@ -69,4 +69,8 @@ class Attempt:
 
     def external(self, kind: ExternalId.Kind, pk: int | None) -> str:
         """Return what the EHR calls one of our rows, empty for none; raises UnknownReference."""
-        return mirror.external_value(self.row.source, kind, pk) if pk is not None else ""
+        if pk is None:
+            return ""
+        if kind == ExternalId.Kind.PATIENT:
+            return registrations.name_at(self.row.source, pk)
+        return mirror.external_value(self.row.source, kind, pk)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.context import correlated
-from integrations import booking, by_hand, cancelling, outcomes
+from integrations import booking, by_hand, cancelling, outcomes, registering
 from integrations.attempt import Attempt
 from integrations.ehr import freshness, outage
 from integrations.ehr.gateway import GatewayError, OutcomeUnknown
@@ -79,6 +79,8 @@ def _attempt(attempt: Attempt) -> None:
         writebacks.postpone(row, timezone.now(), row.error_code, row.error_detail, counts=False)
     elif not outage.answers(connection):
         _wait_for_answer(attempt, None)
+    elif not attempt.may_have_worked and registering.waits(row):
+        registering.wait(row, attempt.sent_before)
     elif not attempt.may_have_worked and (why := freshness.why_no_booking(connection, row)):
         _wait_for_calendar(attempt, why)
     else:

@@ -15,7 +15,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 
 from audit import log
-from scheduling import copying, reviews
+from scheduling import copying, registrations, reviews
 from scheduling.bulk import held_versions, insert_names
 from scheduling.directory import describe_location, describe_provider, told_zone
 from scheduling.models import (
@@ -61,6 +61,7 @@ def load_patients(source: Source, records: Iterable[PatientRecord], fetched_at: 
     by_id = {record.external_id: record for record in records}
     known = held_versions(source, ExternalId.Kind.PATIENT, by_id)
     taken = _taken_numbers(source, by_id.values())
+    is_ours = registrations.recogniser(source)
     fresh: list[PatientRecord] = []
     left: list[PatientRecord] = []
     for value, record in by_id.items():
@@ -68,7 +69,7 @@ def load_patients(source: Source, records: Iterable[PatientRecord], fetched_at: 
             is_same = bool(record.version) and known[value] == record.version
             if not is_same or record.replaced_by or record.active:
                 left.append(record)
-        elif record.replaced_by or not taken.isdisjoint(numbers := _numbers_of(record)):
+        elif record.replaced_by or is_ours(record) or not taken.isdisjoint(numbers := _numbers_of(record)):
             left.append(record)
         else:
             taken |= numbers

@@ -213,7 +213,7 @@ def drop(row: PatientWrite, why: str) -> bool:
 def take_theirs(row: PatientWrite) -> bool:
     """Staff choose what the EHR says of the details in conflict; the rest goes on. False when it was decided before."""
     rest = [each for each in corrections.read(row.wanted) if each.detail not in row.conflicts]
-    if row.status != Status.CONFLICT:
+    if not _is_contradicted(row):
         return False
     if not rest:
         return drop(row, "The EHR’s was taken.")
@@ -222,7 +222,11 @@ def take_theirs(row: PatientWrite) -> bool:
 
 def send_ours(row: PatientWrite) -> bool:
     """Staff choose ours over what they saw the EHR say. False when it was decided before."""
-    return row.status == Status.CONFLICT and _go_on(row, overrules=row.conflicts, conflicts={})
+    return _is_contradicted(row) and _go_on(row, overrules=row.conflicts, conflicts={})
+
+
+def _is_contradicted(row: PatientWrite) -> bool:
+    return row.status == Status.CONFLICT and row.kind == PatientWrite.Kind.UPDATE
 
 
 def retry(row: PatientWrite) -> bool:

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.encryption import blind_index, prefix_tokens, search_tokens
-from scheduling import corrections, merging, mirror, reviews
+from scheduling import corrections, merging, mirror, registrations, reviews
 from scheduling.matching import PersonDescription, Reason
 from scheduling.models import (
     ContactPoint,
@@ -69,6 +69,7 @@ def apply_patient(source: Source, record: PatientRecord, fetched_at: datetime) -
 
 def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patient:
     external = mirror.known(source, ExternalId.Kind.PATIENT, record.external_id)
+    external = external or _registered_by_us(source, record)
     if external is None:
         # The practice's part begins with what the EHR has.
         patient, columns = Patient(), DESCRIBED
@@ -107,6 +108,16 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
     _keep_identifiers(source, patient, record.identifiers)
     _keep_contacts(patient, record)
     return patient
+
+
+def _registered_by_us(source: Source, record: PatientRecord) -> ExternalId | None:
+    """Take a record that carries our key for the patient we registered, although the answer was not heard yet."""
+    row = registrations.own(source, record.identifiers)
+    if row is None:
+        return None
+    PatientWrite.objects.filter(pk=row.pk, status__in=PatientWrite.LIVE).update(due_at=timezone.now())
+    kind = ExternalId.Kind.PATIENT
+    return ExternalId.objects.create(source=source, kind=kind, value=record.external_id, object_id=row.patient_id)
 
 
 def _with_corrections(source: Source, patient: Patient, record: PatientRecord) -> PatientRecord:

@@ -137,6 +137,13 @@ def _ask(review: PatientReview) -> None:
     )
 
 
+def answer(patient: Patient, other: Patient) -> str:
+    """Return the state of the question whether two records are one person; empty where nobody has asked it."""
+    first, second = sorted((patient.pk, other.pk))
+    found = PatientReview.objects.filter(dedupe_key=f"pair:{first}:{second}").values_list("state", flat=True)
+    return found.first() or ""
+
+
 def same(review: PatientReview, *, keep: Patient | None = None) -> PatientMerge | None:
     """A person says that both are one; ``keep`` is the record that stays in use, by default the first.
 

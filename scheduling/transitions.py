@@ -125,5 +125,8 @@ register(
         _P.BY_HAND: {_P.SENDING, _P.DROPPED},
         _P.CONFLICT: {_P.SENDING, _P.WAITING, _P.DROPPED},
         _P.DEAD: {_P.WAITING, _P.DROPPED},
+        # Somebody whom the EHR does not know, or no longer: asked for once more.
+        _P.DROPPED: {_P.WAITING},
+        _P.DONE: {_P.WAITING},
     },
 )

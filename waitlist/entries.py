@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_changes
-from scheduling import openings
+from scheduling import openings, registrations
 from scheduling.models import AppointmentType, Location, Patient, Provider
 from scheduling.transitions import move, register
 from waitlist import match_keys
@@ -87,6 +87,7 @@ def add(
                 entry.locations.set(draft.locations)
             EntryWindow.objects.bulk_create(draft.windows_of(entry))
             MatchKey.objects.bulk_create(draft.keys_of(entry))
+            registrations.request_for_list([patient])
     except IntegrityError:
         raise _refusal(patient.pk, appointment_type.pk) from None
     return entry
@@ -218,6 +219,7 @@ def bulk_add(drafts: Sequence[Draft]) -> list[WaitlistEntry]:
     try:
         with transaction.atomic():
             _insert(drafts, entries)
+            registrations.request_for_list(draft.patient for draft in drafts)
     except IntegrityError:
         raise AlreadyWaiting from None
     return entries

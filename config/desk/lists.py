@@ -33,7 +33,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Patients and the waitlist": {
         "Patient": "patients, as the EHR knows them",
         "PatientReview": "records that may be one person, to be compared",
-        "PatientWrite": "details corrected here that the EHR must be told, and those that staff decide about",
+        "PatientWrite": "what was corrected here and who is to be registered, for the EHR; what staff decide about",
         "PatientMerge": "records that became one, and those that were separated again",
         "WaitlistEntry": "who waits, for what",
         "ImportBatch": "spreadsheets that were put on the waitlist, or are about to be",

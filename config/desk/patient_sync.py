@@ -70,7 +70,7 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
 
 
 def _corrections(patient: Patient) -> list[CorrectionLine]:
-    rows = PatientWrite.objects.filter(patient=patient, kind=PatientWrite.Kind.UPDATE).select_related("source")
+    rows = PatientWrite.objects.filter(patient=patient).select_related("source")
     return [
         CorrectionLine(row, _details(row), "danger" if row.status == PatientWrite.Status.CONFLICT else "")
         for row in rows.exclude(status=PatientWrite.Status.DROPPED).order_by("-pk")[:MOST_CORRECTIONS]
@@ -78,5 +78,7 @@ def _corrections(patient: Patient) -> list[CorrectionLine]:
 
 
 def _details(row: PatientWrite) -> str:
+    if row.kind == PatientWrite.Kind.REGISTER:
+        return "Registration"
     labels = dict.fromkeys(each.detail.label for each in corrections.read(row.wanted))
     return ", ".join(labels).capitalize()

@@ -38,13 +38,14 @@ class PatientWriteAdmin(ReadOnlyAdmin):
     """``theirs``, ``ours``, ``again`` and ``give-up`` are POSTs from the page; all rules are the verbs'."""
 
     patients_in = ("patient",)
-    list_title = "Corrections for the EHR"
+    list_title = "Patients’ details for the EHR"
     empty_list_says = (
-        "Nothing was corrected here that an EHR must be told. A patient’s page has “Correct contact details”."
+        "Nobody was registered, and nothing corrected, that an EHR must be told. A patient’s page has “Correct contact "
+        "details”."
     )
-    list_display = ("asked", "patient_shown", "status_shown", "source", "attempts", "due")
+    list_display = ("asked", "what", "patient_shown", "status_shown", "source", "attempts", "due")
     list_display_links = ("asked",)
-    list_filter = ("status", "source")
+    list_filter = ("status", "kind", "source")
     list_select_related = ("patient", "source")
     ordering = ("-pk",)
     change_form_template = "admin/scheduling/patientwrite/change_form.html"
@@ -61,7 +62,7 @@ class PatientWriteAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         row: PatientWrite = fetch_or_404(self.get_queryset(request), request.user, object_id)
         more = {
-            "title": "Corrected details for the EHR",
+            "title": self.what(row),
             "subtitle": None,
             "lines": lines(row),
             "may_decide": request.user.has_perm("scheduling.change_patient"),
@@ -82,7 +83,12 @@ class PatientWriteAdmin(ReadOnlyAdmin):
             messages.warning(request, OVERTAKEN)
         return HttpResponseRedirect(reverse("admin:scheduling_patientwrite_change", args=[row.pk]))
 
-    @admin.display(description="Corrected", ordering="pk")
+    @admin.display(description="What", ordering="kind")
+    def what(self, row: PatientWrite) -> str:
+        registers = row.kind == PatientWrite.Kind.REGISTER
+        return "Register in the EHR" if registers else "Corrected details for the EHR"
+
+    @admin.display(description="Since", ordering="pk")
     def asked(self, row: PatientWrite) -> str:
         return when(row.created_at)
 

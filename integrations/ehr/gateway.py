@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from django.utils.module_loading import import_string
@@ -41,7 +41,7 @@ class Capabilities:
     several records are fetched by one call, by a batch of reads or by a list of ids; empty where
     each takes a call of its own.
     ``lists_cancelled``: a search by days finds cancelled appointments of the past too. ``corrects_patients``: how
-    details of a patient are changed by us; empty: by staff only.
+    details of a patient are changed by us; empty: by staff only. ``creates_patients``: we may register somebody.
     """
 
     events: bool = False
@@ -61,6 +61,8 @@ class Capabilities:
     people_last_updated: bool = False
     reads_many: Literal["", "batch", "ids"] = ""
     corrects_patients: Literal["", "patch", "put"] = ""
+    creates_patients: bool = False
+    conditional_patient_create: bool = False
     missing: tuple[str, ...] = ()
 
 
@@ -249,6 +251,12 @@ class Gateway(Protocol):
 
     def find_patients(self, system: str, number: str) -> list[PatientRecord]:
         """Return the patients who have this number of this system."""
+
+    def find_people(self, family_name: str, birth_date: date) -> list[PatientRecord]:
+        """Return the patients of this family name, case aside, born on this day."""
+
+    def create_patient(self, key: str, record: PatientRecord) -> Stored:
+        """Register a patient with ``key`` as our identifier; raises OutcomeUnknown when it may have happened."""
 
     def read_patient(self, external_id: str) -> PatientAsRead:
         """Return a patient as they are in the EHR now, to be compared and corrected."""

@@ -131,7 +131,7 @@ class BookableAdmin(ScopedAdmin):
 @admin.register(Source)
 class SourceAdmin(ScopedAdmin):
     everyones = "Sources are systems, not places."
-    list_display = ("name", "key", "writable")
+    list_display = ("name", "key", "writable", "registers_patients")
     readonly_fields = ("key",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

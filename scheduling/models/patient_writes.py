@@ -12,11 +12,12 @@ from scheduling.models.scope import ScopedModel
 
 
 class PatientWrite(ScopedModel):
-    """Corrected details of a patient that one EHR owns and must be told. The row is the queue and the worklist.
+    """Corrected details of a patient, or that one must be registered, for one EHR. The row is queue and worklist.
 
-    ``wanted`` is :func:`scheduling.corrections.written` of the details, ``conflicts`` what the EHR says of those that
-    it changed in another way meanwhile. ``sending`` with ``lease_until`` is committed before the call; an expired
-    lease means *unknown*.
+    ``key`` is the identifier that a registered patient is found again by. ``wanted`` is
+    :func:`scheduling.corrections.written` of the details, ``conflicts`` what the EHR says of those that it changed in
+    another way meanwhile. ``sending`` with ``lease_until`` is committed before the call; an expired lease means
+    *unknown*.
     """
 
     location_scope = "patient__locations"
@@ -64,6 +65,11 @@ class PatientWrite(ScopedModel):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("patient", "source"), condition=Q(kind="register"), name="one_registration_per_source"
+            ),
+        )
         indexes = (
             models.Index(
                 fields=("due_at",),

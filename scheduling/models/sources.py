@@ -8,6 +8,10 @@ from django.db import models
 class Source(models.Model):
     """A system that knows patients and appointments by names of its own: an EHR, a spreadsheet, ourselves."""
 
+    class Registers(models.TextChoices):
+        MACHINE = "machine", "by machine, after a search that finds nobody"
+        STAFF = "staff", "by staff, in the EHR"
+
     key = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=120)
     writable = models.BooleanField(
@@ -18,6 +22,14 @@ class Source(models.Model):
     )
     books_one_slot = models.BooleanField(
         default=False, help_text="On: the EHR books exactly one slot at a time, so only times that fit one are offered."
+    )
+    registers_patients = models.CharField(
+        "new patients",
+        max_length=10,
+        choices=Registers,
+        default=Registers.STAFF,
+        help_text="How somebody on the waitlist whom this EHR does not know is registered there. A record that may be "
+        "theirs is always for staff to compare.",
     )
     shadow_since = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When the last shadow run began: all computed, nothing sent."

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integrations import demographics, sweep
+from integrations import demographics, patient_outcomes, sweep
 from integrations.ehr import load, onward
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import connect
@@ -159,7 +159,7 @@ def test_a_number_that_the_ehr_changed_otherwise_is_for_staff(
     assert elm.there["telecom"][0]["value"] == THEIRS
     assert row.conflicts == {"phone": [THEIRS]}
     item = WorkItem.objects.get(status="open")
-    assert (item.kind, item.subject_id, item.patient) == (demographics.CONFLICT, row.pk, elm.patient)
+    assert (item.kind, item.subject_id, item.patient) == (patient_outcomes.CONFLICT, row.pk, elm.patient)
 
     if choice == "ours":
         assert patient_writes.send_ours(row)
@@ -256,7 +256,7 @@ def test_where_we_may_change_no_patient_staff_enter_it_and_it_closes_when_the_eh
     assert elm.work(row) == PatientWrite.Status.BY_HAND
     assert elm.work(row) == PatientWrite.Status.BY_HAND
     item = WorkItem.objects.get()
-    assert (item.kind, item.times_seen, item.status) == (demographics.BY_HAND, 1, "open")
+    assert (item.kind, item.times_seen, item.status) == (patient_outcomes.BY_HAND, 1, "open")
     elm.change_there(telecom=elm.phone_there(NEW))
     event_of(elm)
     assert demographics.due() == [row.pk], "its news shorten the wait"

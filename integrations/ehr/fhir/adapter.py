@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -112,15 +112,34 @@ class FhirGateway:
 
     def find_patients(self, system: str, number: str) -> list[PatientRecord]:
         """Return the patients who have this number of this system."""
-        token = f"{_escaped(system)}|{_escaped(number)}"
-        found = list(search.resources(self.transport, "Patient", [("identifier", token)], in_body=True))
-        records = [self.read("patient", resource) for resource in found]
+        found = self._patients([("identifier", f"{_escaped(system)}|{_escaped(number)}")])
+        return [each for each in found if any((own.system, own.value) == (system, number) for own in each.identifiers)]
+
+    def find_people(self, family_name: str, birth_date: date) -> list[PatientRecord]:
+        """Return the patients of this family name, case aside, born on this day."""
+        found = self._patients([("family", _escaped(family_name)), ("birthdate", birth_date.isoformat())])
+        named = " ".join(family_name.casefold().split())
+        # A server may find names by their beginning, and one that ignores a parameter returns everything.
         return [
             each
-            for each in records
-            if isinstance(each, PatientRecord)
-            and any((own.system, own.value) == (system, number) for own in each.identifiers)
+            for each in found
+            if each.birth_date == birth_date and " ".join(each.family_name.casefold().split()) == named
         ]
+
+    def _patients(self, parameters: list[tuple[str, str]]) -> list[PatientRecord]:
+        """Search by POST: what tells who somebody is must not stand in an address."""
+        found = list(search.resources(self.transport, "Patient", parameters, in_body=True))
+        records = [self.read("patient", resource) for resource in found]
+        return [each for each in records if isinstance(each, PatientRecord)]
+
+    def create_patient(self, key: str, record: PatientRecord) -> Stored:
+        """Register a patient; raises OutcomeUnknown when it may have happened, Duplicate, Rejected when it has not."""
+        system = self._connection.identifier_system
+        headers = {}
+        if self.capabilities.conditional_patient_create:
+            headers["If-None-Exist"] = f"identifier={quote(f'{_escaped(system)}|{_escaped(key)}', safe='')}"
+        body = build.patient(record, system, key)
+        return stored(self.transport.write("POST", "Patient", body, headers), "Patient")
 
     def read_patient(self, external_id: str) -> PatientAsRead:
         """Return a patient as they are in the EHR now, with the JSON that corrections are written into."""

@@ -16,6 +16,9 @@ from fhirclient.models.identifier import Identifier
 from integrations.ehr.fhir.elements import Json
 from integrations.ehr.gateway import Booking, Rejected
 from integrations.meanings import HL7_REASONS
+from scheduling.records import ContactRecord, PatientRecord
+
+LANGUAGES = "urn:ietf:bcp:47"
 
 
 def appointment(booking: Booking, identifier_system: str, *, one_slot: bool = False) -> Json:
@@ -45,6 +48,33 @@ def appointment(booking: Booking, identifier_system: str, *, one_slot: bool = Fa
     except FHIRValidationError:
         raise Rejected("The booking cannot be written as a valid FHIR Appointment.") from None
     return sent
+
+
+def patient(record: PatientRecord, identifier_system: str, key: str) -> Json:
+    """Return a Patient that is to be registered, with ``key`` as our identifier."""
+    names: list[Json] = [{"use": "official", "family": record.family_name, "given": record.given_name.split()}]
+    if record.preferred_name:
+        names.append({"use": "nickname", "given": [record.preferred_name]})
+    built: Json = {
+        "resourceType": "Patient",
+        "active": True,
+        "identifier": [{"system": identifier_system, "value": key}],
+        "name": names,
+    }
+    if record.birth_date is not None:
+        built["birthDate"] = record.birth_date.isoformat()
+    if record.contacts:
+        built["telecom"] = [_point(each) for each in record.contacts]
+    if record.address:
+        built["address"] = [{"use": "home", "text": record.address}]
+    if record.language:
+        built["communication"] = [{"language": {"coding": [{"system": LANGUAGES, "code": record.language}]}}]
+    return built
+
+
+def _point(contact: ContactRecord) -> Json:
+    point: Json = {"system": contact.system, "value": contact.value}
+    return {**point, "use": contact.use} if contact.use else point
 
 
 def cancellation(resource: Json) -> list[Json]:

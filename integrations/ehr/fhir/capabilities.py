@@ -74,6 +74,8 @@ def declared_by(statement: Json) -> Capabilities:
             "_lastUpdated" in _parameters(by_type.get(each, {})) for each in ("Patient", "Practitioner", "Location")
         ),
         reads_many=_reads_many(server, appointment),
+        creates_patients="create" in _interactions(by_type.get("Patient", {})),
+        conditional_patient_create=by_type.get("Patient", {}).get("conditionalCreate") is True,
         corrects_patients=_corrects_patients(_interactions(by_type.get("Patient", {}))),
     )
     return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from integrations.ehr.fhir import people
+from integrations.ehr.fhir.build import LANGUAGES
 from integrations.ehr.fhir.elements import Json, is_true
 from scheduling.corrections import ADDRESS_PARTS, Correction, Detail, normal
 
 #: The elements of a Patient that corrections change.
 ELEMENTS: Final = ("telecom", "address", "communication", "name")
-LANGUAGES: Final = "urn:ietf:bcp:47"
 
 
 def corrected(resource: Json, corrections: Iterable[Correction]) -> Json:

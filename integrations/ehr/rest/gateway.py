@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -140,6 +140,14 @@ class RestGateway:
     def find_patients(self, system: str, number: str) -> list[PatientRecord]:
         """Raise Rejected: these systems are asked for a patient by their own id only."""
         raise Rejected("This EHR cannot be searched for a patient's number.")
+
+    def find_people(self, family_name: str, birth_date: date) -> list[PatientRecord]:
+        """Raise Rejected: these systems are asked for a patient by their own id only."""
+        raise Rejected("This EHR cannot be searched for a patient’s name.")
+
+    def create_patient(self, key: str, record: PatientRecord) -> Stored:
+        """Raise Rejected: these systems let us register nobody."""
+        raise Rejected("This EHR lets us register no patient.")
 
     def read_patient(self, external_id: str) -> PatientAsRead:
         """Return a patient as they are in the system now; what is corrected there is entered by staff."""

@@ -1,0 +1,242 @@
+"""A patient of the list whom the EHR does not know is registered there once, after a search that finds nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from integrations import demographics, outbox, patient_outcomes, registering
+from integrations.ehr import load, onward
+from integrations.ehr.fhir.adapter import FhirGateway
+from integrations.models import Connection, InboundEvent
+from scheduling import local_patients, registrations, reviews
+from scheduling.models import (
+    Appointment,
+    AppointmentType,
+    ExternalId,
+    Location,
+    Patient,
+    PatientReview,
+    PatientWrite,
+    Provider,
+    Source,
+    WorkItem,
+    Writeback,
+)
+from scheduling.records import ContactRecord, PatientRecord
+from tests import factories
+from tests.fixtures import sandbox as ehr
+from tests.fixtures.sandbox import Sandbox
+from waitlist import claims
+
+pytestmark = pytest.mark.django_db
+
+SCOPES = "system/*.read system/Appointment.write system/Patient.write"
+BORN = date(1971, 2, 3)
+Status = PatientWrite.Status
+
+
+class Desk:
+    """An EHR that registers by machine, and somebody on the list whom it does not know."""
+
+    def __init__(self, sandbox: Sandbox, by: str = "machine", **fields: Any) -> None:
+        sandbox.small_clinic(1)
+        self.sandbox = sandbox
+        self.connection = sandbox.connect(scope=SCOPES, settle_seconds=0, **fields)
+        load.load(self.connection.pk)
+        Source.objects.filter(pk=self.connection.source_id).update(registers_patients=by)
+        self.place, self.kind = Location.objects.get(), AppointmentType.objects.get(code="follow-up")
+        record = PatientRecord(
+            "",
+            given_name="Noor",
+            family_name="Listed",
+            birth_date=BORN,
+            language="es",
+            identifiers=(local_patients.chart_number("M7777"),),
+            contacts=(ContactRecord("phone", "+12125550188", "mobile"),),
+        )
+        [self.patient] = local_patients.create(local_patients.spreadsheet(), [record], [self.place])
+
+    def asked(self) -> PatientWrite:
+        return registrations.request(self.patient, self.connection.source)
+
+    def work(self, row: PatientWrite, past: float = 0) -> str:
+        """Work on the row once, so many seconds later; return its state."""
+        row.refresh_from_db()
+        sent = row.sent_at - timedelta(seconds=past) if row.sent_at else None
+        PatientWrite.objects.filter(pk=row.pk).update(due_at=timezone.now(), sent_at=sent)
+        Connection.objects.filter(quiet_until__isnull=False).update(quiet_until=timezone.now())
+        demographics.process(row.pk)
+        row.refresh_from_db()
+        return row.status
+
+    def load(self, external: str, **fields: Any) -> None:
+        """Have somebody stand in the EHR who may be the patient."""
+        name = [{"family": "Listed", "given": ["Noor"]}]
+        self.sandbox.load({**ehr.patient(external, 9), "name": name, "birthDate": str(BORN), **fields})
+
+    def creates(self) -> int:
+        calls = self.sandbox.calls("Patient", "POST")
+        return len([call for call in calls if "_search" not in call["path"]])
+
+    def claim(self) -> Writeback:
+        """The patient says yes to the first free slot."""
+        provider = Provider.objects.get(name__contains="Ana")
+        factories.bookable(provider, self.place, self.kind)
+        slots = [{"id": "ana-0", "start": ehr.start_of(0).isoformat(), "end": ehr.start_of(1).isoformat()}]
+        opening = factories.opening(
+            provider, self.place, source=self.connection.source, start=ehr.start_of(0), slots=slots
+        )
+        offer = factories.offer(opening, factories.entry(self.patient, self.kind))
+        assert claims.claim(opening, self.patient, offer=offer, channel="link").claim is not None
+        return Writeback.objects.get()
+
+    def book(self, row: Writeback) -> str:
+        Writeback.objects.filter(pk=row.pk).update(due_at=timezone.now())
+        outbox.process(row.pk)
+        row.refresh_from_db()
+        return row.status
+
+
+@pytest.fixture
+def desk(sandbox: Sandbox) -> Desk:
+    return Desk(sandbox)
+
+
+def test_a_booking_waits_until_its_patient_is_registered_and_then_goes_out(desk: Desk) -> None:
+    booking = desk.claim()
+    assert desk.book(booking) == Writeback.Status.WAITING
+    assert booking.error_code == registering.UNREGISTERED
+    assert desk.sandbox.appointments() == []
+    [row] = PatientWrite.objects.all()
+    assert desk.work(row) == Status.DONE
+    assert booking.pk in outbox.due(), "its wait is over"
+    assert desk.book(booking) == Writeback.Status.DONE
+    assert Appointment.objects.get(pk=booking.appointment_id).patient == desk.patient
+    assert desk.creates() == 1
+
+
+def test_joining_the_list_registers_once_and_what_we_know_goes_with_it(desk: Desk) -> None:
+    factories.entry(desk.patient, desk.kind)
+    desk.asked()
+    [row] = PatientWrite.objects.all()
+    assert desk.work(row) == Status.DONE
+    patient = Patient.objects.get(pk=desk.patient.pk)
+    assert (patient.given_name, patient.birth_date, patient.language) == ("Noor", BORN, "es")
+    assert [point.value for point in patient.contact_points.exclude(use="old")] == ["+12125550188"]
+    assert not any("Listed" in call["path"] or "1971" in call["path"] for call in desk.sandbox.calls())
+    assert not PatientReview.objects.exists()
+
+
+@pytest.mark.parametrize("by", ["number", "name"])
+def test_somebody_found_is_compared_by_a_person_and_never_merged_by_the_machine(desk: Desk, by: str) -> None:
+    if by == "number":
+        desk.load("other", identifier=[{"system": ehr.MRN_SYSTEM, "value": "M7777"}], birthDate="1999-01-01")
+    else:
+        desk.load("other")
+    row = desk.asked()
+    assert desk.work(row) == Status.CONFLICT
+    assert desk.creates() == 0
+    review = PatientReview.objects.get()
+    assert {review.patient_id, review.other_id} >= {desk.patient.pk}
+    assert WorkItem.objects.get(status="open").kind == reviews.WORK_KEY
+    if by == "number":
+        assert reviews.different(review)
+        assert desk.work(row) == Status.DONE
+        assert desk.creates() == 1
+    else:
+        booking = desk.claim()
+        assert desk.book(booking) == Writeback.Status.WAITING
+        assert reviews.same(review, keep=desk.patient) is not None
+        assert desk.work(row) == Status.DONE
+        assert desk.creates() == 0
+        assert desk.book(booking) == Writeback.Status.DONE
+        assert [each["participant"][0]["actor"]["reference"] for each in desk.sandbox.appointments()] == [
+            "Patient/other"
+        ]
+
+
+def test_an_answer_that_was_lost_is_found_by_our_key_and_adopted(desk: Desk) -> None:
+    desk.sandbox.fault("reset-after-commit", method="POST", path="Patient", count=1, skip=2)
+    row = desk.asked()
+    assert desk.work(row) == Status.UNKNOWN
+    assert desk.work(row) == Status.DONE
+    assert desk.creates() == 1
+
+
+def test_what_never_arrived_is_sent_again_only_when_its_absence_is_proven(desk: Desk) -> None:
+    desk.sandbox.fault("500", method="POST", path="Patient", count=1, skip=2)
+    row = desk.asked()
+    assert desk.work(row) == Status.UNKNOWN
+    assert desk.work(row) == Status.UNKNOWN
+    assert desk.creates() == 1
+    assert desk.work(row, past=60) == Status.DONE
+    assert desk.creates() == 2
+
+
+def before_the_answer(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
+    create = FhirGateway.create_patient
+
+    def early(self: FhirGateway, *arguments: Any) -> Any:
+        stored = create(self, *arguments)
+        act(stored.external_id)
+        return stored
+
+    monkeypatch.setattr(FhirGateway, "create_patient", early)
+
+
+@pytest.mark.parametrize("way", ["event", "load"])
+def test_news_of_our_own_registration_make_no_second_patient(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    def hear(external_id: str) -> None:
+        if way == "load":
+            load.load(desk.connection.pk)
+            return
+        demographics.intake.remember(
+            desk.connection, InboundEvent.Via.POLL, demographics.Notice("patient", external_id)
+        )
+        onward.process(InboundEvent.objects.latest("pk").pk)
+
+    before_the_answer(monkeypatch, hear)
+    count = Patient.objects.count()
+    row = desk.asked()
+    assert desk.work(row) == Status.DONE
+    assert Patient.objects.count() == count
+    assert ExternalId.objects.filter(kind="patient", object_id=desk.patient.pk).count() == 1
+
+
+def test_a_duplicate_answer_is_looked_up_and_of_nothing_it_is_not_believed(desk: Desk) -> None:
+    desk.sandbox.fault("duplicate-409", method="POST", path="Patient", count=1, skip=2)
+    row = desk.asked()
+    assert desk.work(row) == Status.UNKNOWN
+    assert desk.work(row, past=60) == Status.DONE
+
+
+def test_by_staff_it_is_a_work_item_and_giving_it_up_tells_the_truth_about_the_booking(sandbox: Sandbox) -> None:
+    desk = Desk(sandbox, by="staff")
+    booking = desk.claim()
+    assert not PatientWrite.objects.exists(), "staff are asked when a booking needs it"
+    desk.book(booking)
+    [row] = PatientWrite.objects.all()
+    assert desk.work(row) == Status.BY_HAND
+    assert desk.work(row) == Status.BY_HAND
+    item = WorkItem.objects.get(kind=patient_outcomes.REGISTER)
+    assert (item.status, item.times_seen) == ("open", 1)
+    assert desk.creates() == 0
+
+    assert demographics.give_up(row)
+    booking.refresh_from_db()
+    assert (booking.status, booking.error_code) == (Writeback.Status.REFUSED, "not_registered")
+    item.refresh_from_db()
+    assert item.status == "done"
+
+
+def test_in_shadow_nobody_is_registered(desk: Desk) -> None:
+    Source.objects.filter(pk=desk.connection.source_id).update(shadow_since=timezone.now())
+    assert desk.work(desk.asked()) == Status.WAITING
+    assert desk.creates() == 0
