@@ -8,9 +8,9 @@ from django.db import transaction
 
 from scheduling.models import ContactPoint, WorkItem
 from scheduling.worklist import ask_staff
-from waitlist import entries
+from waitlist import consent, entries
 from waitlist import wrong_person as wrong_person_reports
-from waitlist.models import Channel, Message, Reply, WaitlistEntry
+from waitlist.models import Channel, ConsentRecord, Message, Reply, WaitlistEntry
 from waitlist.reply_endings import end, say
 from waitlist.senders import Sender
 from waitlist.understanding import Intent, Meaning
@@ -38,6 +38,9 @@ def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) 
     with transaction.atomic():
         system = ContactPoint.System.EMAIL if reply.channel == Channel.EMAIL else ContactPoint.System.PHONE
         wrong_person_reports.freeze(system, reply.address_index, reply=reply, now=now)
+        if meaning.stops:
+            # The opt-out stands beyond the freeze, should that be taken back.
+            consent.revoke_address(reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY)
         if meaning.intent == Intent.DIED:
             _pause(sender)
         _ask(

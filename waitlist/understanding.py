@@ -30,10 +30,14 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """An intent and, with a yes or no, the digits that say which offer is meant."""
+    """An intent and, with a yes or no, the digits that say which offer is meant.
+
+    ``stops``: what is more than an opt-out asks for one, too ("wrong number, stop").
+    """
 
     intent: Intent
     code: str = ""
+    stops: bool = False
 
 
 #: Texts longer than this are letters, not answers.
@@ -42,7 +46,7 @@ LONGEST_ANSWER = 60
 STOP_WORDS = frozenset(
     [
         "stop", "stopall", "quit", "end", "revoke", "optout", "opt out", "cancel", "unsubscribe", "alto", "parar",
-        "pare", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar", "no more",
+        "pare", "basta", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar", "no more",
     ]
 )
 # fmt: on
@@ -80,18 +84,33 @@ _STOP_PHRASES = re.compile(
     r"|\bno more ([a-z]+ )?(text|texts|message|messages|sms)\b"
     r"|\b(leave me alone|unsubscribe|opt (me )?out)\b"
     r"|\b(take|remove|delete) (me|my number|my name|this number) (off|from)\b|^remove me\b"
-    r"|^(please )?stop( it| this| now| please)*$"
+    # STOP and a name, a code or a word more: whoever shares the number, it binds the number.
+    r"|^(please |pls |no |thanks |thank you |gracias |por favor )*(stop|stopall|unsubscribe|alto|basta)"
+    r"( (?!by\b|in\b|at\b|over\b)[a-z0-9]+){0,3}$"
+    r"|\b(dont|do not|no longer) (want|need)( to (get|receive))?( any| more| these| those| your| such)*"
+    r" (text|texts|message|messages|sms)\b"
+    r"|\bnot interested in( any| more| these| those| your| the)* (texts|messages|texting)\b"
+    r"|^(please )?(end|cancel|quit|cease) ([a-z]+ ){0,2}(text|texts|texting|message|messages|sms)( please)?$"
+    r"|^please remove me\b|\bquit it$"
     r"|\bno (me |nos )?(mande|manden|mandes|envie|envien|envies|escriba|escriban|escribas|moleste|molesten|molestes)\b"
-    r"|\b(deje|dejen|deja|pare|paren|para) de (mandar|enviar|escribir|molestar|textear)"
-    r"|\bno mas (mensajes|textos|sms)\b|\bno quiero (mas|recibir)( mas)? (mensajes|textos|sms)\b"
+    r"|\b(deje|dejen|deja|dejar|pare|paren|para) de (mandar|enviar|escribir|molestar|textear|recibir)"
+    r"|\bno( mandar)? mas (mensajes|textos|sms)\b"
+    r"|\bno (quiero|deseo|necesito)( mas| recibir| sus| estos)* (mensajes|textos|sms)\b"
+    r"|^(cancelar|detener|terminar) (los |estos |sus )?(mensajes|textos|sms)\b"
+    r"|^(por favor )?(quiero |quisiera )?(dar|darme|dame|deme|denme|dese) de baja( [a-z]+){0,3}$"
     r"|\b(quiteme|quitenme|borreme|borrenme|saqueme|saquenme)\b"
 )
 _URGENT_PHRASES = re.compile(
-    r"\b(chest pain|chest hurts|heart attack|cant breathe|can not breathe|cannot breathe|trouble breathing|"
-    r"difficulty breathing|short of breath|stroke|suicid\w*|kill myself|end my life|want to die|overdose\w*|bleeding|"
-    r"unconscious|passed out|emergency|911|anaphyla\w*)\b"
-    r"|\b(dolor (de|en el) pecho|me duele el pecho|no puedo respirar|no puede respirar|falta de aire|infarto|derrame|"
-    r"suicid\w*|matarme|quiero morir|sobredosis|sangrando|sangrado|inconsciente|desmay\w*|emergencia)\b"
+    r"\b(chest pains?|chest hurts|chest (is |feels )?(tight|tightness|pressure)|"
+    r"(tightness|pressure) in (my|his|her|the) chest|heart attack|(cant|can not|cannot) breathe?|"
+    r"(trouble|difficulty) breathing|hard to breathe|catch (my|his|her) breath|short of breath|throat (is )?closing|"
+    r"stroke|seizures?|suicid\w*|kill (myself|himself|herself)|(hurt|harm|cut) myself|end (my|his|her) life|end it all|"
+    r"want to die|dying(?! (to|for)\b)|overdos\w*|too many pills|bleeding|unconscious|passed out|emergency|911|"
+    r"ambulance|anaphyla\w*)\b"
+    r"|\b(dolor (de|en el) pecho|me duele el pecho|(presion|opresion) en el pecho|no (puedo|puede) respirar|"
+    r"(me|le) cuesta respirar|falta de aire|infarto|ataque al corazon|derrame|convulsion\w*|suicid\w*|matarme|"
+    r"me quiero matar|hacerme dano|quiero morir|no quiero vivir|me (muero|estoy muriendo)|sobredosis|sangrando|"
+    r"sangrado|inconsciente|desmay\w*|emergencia|ambulancia)\b"
 )
 _DIED_PHRASES = re.compile(
     r"\b(he|she|they|patient|mom|mum|dad|mother|father|husband|wife|son|daughter|brother|sister|grand\w+|my \w+)"
@@ -102,9 +121,10 @@ _DIED_PHRASES = re.compile(
 _WRONG_PERSON_PHRASES = re.compile(
     r"\b(wrong (number|person|phone|guy)|not (my|this|his|her|the right) (number|name)|"
     r"(this|that) is(nt| not) (him|her|me|the (right )?(person|number))|(dont|do not) know (him|her|this person|who)|"
-    r"who is this|(no one|nobody) (here )?(by|with) that name)\b"
+    r"who is this|(no one|nobody) (here )?(by|with) that name|no such person|(doesnt|does not) live here|"
+    r"no longer (my|his|her|their|a) (number|phone)|not (my|his|her|their) phone)\b"
     r"|\b(numero (equivocado|incorrecto)|persona equivocada|se equivoco de|no es (mi|el|su|este) numero|"
-    r"no conozco a|quien es)\b"
+    r"no conozco a|quien es|no soy esa persona|no vive aqui)\b"
 )
 _CODE = re.compile(r"\d{1,4}")
 
@@ -121,7 +141,7 @@ def understand(text: str, media_count: int = 0) -> Meaning:
         return Meaning(whole)
     for intent, phrases in _PHRASES:
         if phrases.search(plain):
-            return Meaning(intent)
+            return Meaning(intent, stops=intent in _MAY_STOP_TOO and _asks_to_stop(plain))
     if media_count or len(plain) > LONGEST_ANSWER:
         return Meaning(Intent.UNCLEAR)
     return _answer(plain.split(), signs)
@@ -135,12 +155,22 @@ _PHRASES = (
 )
 
 
+_MAY_STOP_TOO = (Intent.WRONG_PERSON, Intent.DIED)
+#: Said beside a command, it changes nothing.
+_BESIDE = re.compile(r"\b(please|pls|plz|thanks|thank you|thx|ty|por favor|gracias)\b")
+
+
+def _asks_to_stop(plain: str) -> bool:
+    return bool(_STOP_PHRASES.search(plain) or re.search(r"\b(stop|unsubscribe|alto|basta)\b", plain))
+
+
 def _whole_text(plain: str) -> Intent | None:
-    """Return what a text that is one command and nothing else commands."""
+    """Return what a text that is one command and politeness commands."""
+    bare = " ".join(_BESIDE.sub(" ", plain).split())
     for intent, words in ((Intent.STOP, STOP_WORDS), (Intent.START, START_WORDS), (Intent.HELP, HELP_WORDS)):
-        if plain in words:
+        if bare in words:
             return intent
-    return None
+    return Intent.START if re.fullmatch(r"start (again|texts|texting|texting me|messages)", bare) else None
 
 
 def _answer(words: list[str], signs: set[Intent]) -> Meaning:

@@ -10,8 +10,8 @@ from django.utils import timezone
 from scheduling.models import ContactPoint, Opening, WorkItem
 from tests import factories, race
 from tests.waitlist.conftest import Scene, told
-from waitlist import attention, consent, entries, messages, replies
-from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply
+from waitlist import attention, consent, entries, messages, replies, wrong_person
+from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WrongPersonReport
 
 pytestmark = pytest.mark.django_db
 
@@ -278,6 +278,33 @@ def test_a_wrong_number_is_frozen(scene: Scene, words: str) -> None:
     offer.entry.refresh_from_db()
     assert offer.entry.status == "waiting"  # reached by another way, they still wait
     assert not Message.objects.filter(kind__in=("withdrawn", "filled")).exists()
+
+
+def test_an_opt_out_of_the_wrong_person_outlives_the_freeze(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.text(offer.patient, "wrong number, stop texting")
+    phone = offer.patient.contact_points.get(system="phone")
+    assert wrong_person.undo(WrongPersonReport.objects.get(), "Said by phone.", by="dana")
+    assert not consent.allowed(offer.patient, phone, "sms")
+
+
+def test_stop_with_one_name_binds_everybody_at_the_number(scene: Scene) -> None:
+    phone = "+12125550177"
+    one = factories.patient(given_name="Robin", phone=phone, email=None)
+    other = factories.patient(given_name="Maria", phone=phone, email=None)
+    reply = scene.text(one, "STOP Maria")
+    assert (reply.outcome, reply.patient, answers(reply)) == ("opted_out", None, ["stop_receipt"])
+    day = timezone.now().date()
+    assert (consent.ways(one, day), consent.ways(other, day)) == ([], [])
+
+
+def test_urgent_words_are_answered_by_night_in_the_patients_language(scene: Scene) -> None:
+    (offer,) = scene.offered(1, patient_language="es")
+    scene.pass_time(hours=13)  # 11 at night
+    reply = scene.text(offer.patient, "no puedo respirar")
+    message = Message.objects.get(dedupe_key__startswith=f"reply:{reply.pk}:")
+    assert (message.language, message.due_at) == ("es", timezone.now())
+    assert messages.may_send(message).action == "send"
 
 
 def test_who_is_said_to_have_died_is_offered_nothing_by_any_way(scene: Scene) -> None:

@@ -48,9 +48,24 @@ MEANINGS: dict[str, list[str]] = {
         "dejen de escribirme",
         "ALTO",
         "no quiero recibir mensajes",
+        "STOP Maria",
+        "STOP 47",
+        "Stop!!! Thanks",
+        "no thanks stop",
+        "cancel please",
+        "cancel my texts",
+        "I don't want any more texts",
+        "I no longer want messages",
+        "not interested in these texts",
+        "Please remove me",
+        "stop por favor",
+        "ya no quiero mensajes",
+        "no deseo recibir mensajes",
+        "quiero darme de baja",
+        "basta",
     ],
-    "start": ["START", "unstop", "Empezar"],
-    "help": ["HELP", "help?", "ayuda"],
+    "start": ["START", "unstop", "Empezar", "start please", "START again"],
+    "help": ["HELP", "help?", "ayuda", "help please", "ayuda por favor"],
     "urgent": [
         "chest pain",
         "yes but I have chest pain",
@@ -58,6 +73,15 @@ MEANINGS: dict[str, list[str]] = {
         "no puedo respirar",
         "me duele el pecho",
         "call 911",
+        "having chest pains",
+        "my chest feels tight",
+        "I want to hurt myself",
+        "I took too many pills",
+        "call an ambulance",
+        "me cuesta respirar",
+        "no quiero vivir",
+        "presión en el pecho",
+        "creo que es un ataque al corazón",
     ],
     "wrong_person": [
         "Wrong number",
@@ -65,6 +89,9 @@ MEANINGS: dict[str, list[str]] = {
         "número equivocado",
         "who is this?",
         "This is not her number",
+        "Maria doesn't live here",
+        "no longer his phone",
+        "no vive aquí",
     ],
     "died": [
         "She died",
@@ -84,6 +111,16 @@ MEANINGS: dict[str, list[str]] = {
         "I did not get your message",
         "no recibí ningún mensaje",
         "I can't stop coughing",
+        "can I stop by at 3",
+        "stop by the front desk?",
+        "I'm dying to get in sooner",
+        "I don't want to miss your messages",
+        "what time was that?",
+        "a qué hora era",
+        "I need help",
+        "this is not a good time",
+        "I'm not sure",
+        "wrong time",
         "Robert'); DROP TABLE replies",
         "{{7*7}}",
         "١٢٣",
@@ -116,6 +153,19 @@ def test_a_text_means_one_thing(text: str, intent: str) -> None:
     ],
 )
 def test_a_code_says_which(text: str, meaning: Meaning) -> None:
+    assert understand(text) == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("wrong number, stop", Meaning(Intent.WRONG_PERSON, stops=True)),
+        ("número equivocado, no más mensajes", Meaning(Intent.WRONG_PERSON, stops=True)),
+        ("she died, please stop", Meaning(Intent.DIED, stops=True)),
+        ("wrong number", Meaning(Intent.WRONG_PERSON)),
+    ],
+)
+def test_who_is_not_the_patient_may_opt_out_as_well(text: str, meaning: Meaning) -> None:
     assert understand(text) == meaning
 
 
