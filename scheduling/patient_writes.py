@@ -18,7 +18,7 @@ from audit.context import correlation_id, current_actor
 from scheduling import corrections
 from scheduling.corrections import SEVERAL, Correction, Detail
 from scheduling.models import ExternalId, Patient, PatientWrite, Source
-from scheduling.patient_keys import read_phone
+from scheduling.patient_keys import address_index, read_phone
 from scheduling.patients import enter_contact, keep_search_tokens
 from scheduling.transitions import move
 from scheduling.wake import wake
@@ -74,8 +74,10 @@ def _based(patient: Patient, each: Correction) -> Correction:
         if held == each.new:
             raise CorrectionRefused(f"{each.detail.label}: it is on file so already. Nothing was changed.")
         return replace(each, old=held, base=(held,) if held else ())
-    points = patient.contact_points.filter(system=each.detail.value, guardian=False).exclude(use="old")
-    base = tuple(row.value for row in points)
+    points = patient.contact_points.filter(system=each.detail.value)
+    if points.filter(guardian=True, address_index=address_index(each.detail.value, each.new)).exists():
+        raise CorrectionRefused(f"{each.detail.label}: it is on file as a guardian’s. Nothing was changed.")
+    base = tuple(row.value for row in points.filter(guardian=False).exclude(use="old"))
     if each.new in base:
         raise CorrectionRefused(f"{each.detail.label}: it is on file already. Nothing was changed.")
     if each.old and each.old not in base:

@@ -42,6 +42,8 @@ class PatientSync:
     writes_waiting: int
     writes_failed: int
     corrections: list[CorrectionLine]
+    details_waiting: int
+    details_failed: int
 
 
 def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> PatientSync:
@@ -58,6 +60,7 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
         subject_key__in={key for _, key in subjects},
     )
     states = list(events.values_list("status", flat=True))
+    details = PatientWrite.objects.filter(patient=patient)
     writes = Writeback.objects.for_user(user).filter(appointment__patient=patient)
     return PatientSync(
         [(row["source__name"], row["at"]) for row in read],
@@ -66,6 +69,8 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
         writes.filter(status__in=Writeback.LIVE).count(),
         writes.filter(status=Writeback.Status.DEAD).count(),
         _corrections(patient),
+        details.filter(status__in=PatientWrite.LIVE).count(),
+        details.filter(status=PatientWrite.Status.DEAD).count(),
     )
 
 

@@ -102,7 +102,7 @@ class PatientWriteAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Why")
     def why(self, row: PatientWrite) -> str:
-        return row.error_code or "–"
+        return _WHY.get(row.error_code, row.error_code) or "–"
 
     @admin.display(description="Next try", ordering="due_at")
     def due(self, row: PatientWrite) -> str:
@@ -111,6 +111,25 @@ class PatientWriteAdmin(ReadOnlyAdmin):
     @admin.display(description="Finished")
     def finished(self, row: PatientWrite) -> str:
         return when(row.finished_at)
+
+
+_WHY = {
+    "conflict": "the EHR says something else of the same",
+    "found_in_ehr": "somebody in the EHR may be this patient",
+    "unavailable": "the EHR does not answer",
+    "throttled": "the EHR asks for patience",
+    "login_refused": "the EHR does not let us in, or not to patients",
+    "no_right": "we have no right to register patients there",
+    "rejected": "the EHR refused it",
+    "stale_version": "it changed in the EHR again and again",
+    "outcome_unknown": "the EHR’s answer was lost",
+    "worker_lost": "it was interrupted",
+    "our_fault": "a fault of ours",
+    "mismatch": "under our key the EHR has somebody else",
+    "several_by_key": "the EHR has several records under our key",
+    "not_found": "the EHR has no such patient any more",
+    "unknown_reference": "the EHR’s name for the patient is not known here",
+}
 
 
 def lines(row: PatientWrite) -> list[Line]:

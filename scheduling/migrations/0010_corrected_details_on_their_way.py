@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                             ("waiting", "waiting to send"),
                             ("sending", "sending"),
                             ("unknown", "unknown"),
-                            ("by_hand", "entered by staff"),
+                            ("by_hand", "staff enter it"),
                             ("conflict", "staff decide"),
                             ("done", "done"),
                             ("dropped", "given up"),

@@ -30,7 +30,7 @@ class PatientWrite(ScopedModel):
         WAITING = "waiting", "waiting to send"
         SENDING = "sending", "sending"
         UNKNOWN = "unknown", "unknown"
-        BY_HAND = "by_hand", "entered by staff"
+        BY_HAND = "by_hand", "staff enter it"
         CONFLICT = "conflict", "staff decide"
         DONE = "done", "done"
         DROPPED = "dropped", "given up"

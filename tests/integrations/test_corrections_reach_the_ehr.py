@@ -14,7 +14,7 @@ from integrations.ehr import load, onward
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import connect
 from integrations.models import Connection, InboundEvent
-from scheduling import patient_writes, practice
+from scheduling import patient_writes, patients, practice
 from scheduling.corrections import Correction, Detail
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, Source, WorkItem
 from scheduling.patient_writes import CorrectionRefused
@@ -298,6 +298,16 @@ def test_a_later_correction_takes_the_place_of_one_that_still_waits(elm: Elm) ->
     assert elm.work(second) == PatientWrite.Status.DONE
     assert [each["value"] for each in elm.there["telecom"]] == [THEIRS, "odd"]
     assert elm.phones == [THEIRS]
+
+
+def test_a_guardians_number_is_not_made_the_patients(elm: Elm) -> None:
+    [held] = ContactPoint.objects.filter(system="phone")
+    index = patients.address_index("phone", NEW)
+    ContactPoint.objects.create(
+        patient=elm.patient, system="phone", value=NEW, address_index=index, guardian=True, entered_by="dana"
+    )
+    with pytest.raises(CorrectionRefused, match="guardian"):
+        elm.correct(old=held.value)
 
 
 @pytest.mark.parametrize("new", ["555", "", OLD, "+1 212 555 0188 x12"])
