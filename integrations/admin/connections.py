@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -22,10 +22,15 @@ class ConnectionForm(forms.ModelForm[Connection]):
     base_url = forms.URLField(
         max_length=400,
         assume_scheme="https",
+        label="Address",
         help_text="The EHR's base address: of FHIR R4, or of what its kind speaks.",
     )
     token_url = forms.URLField(
-        max_length=400, assume_scheme="https", required=False, help_text="Empty: discovered at the EHR."
+        max_length=400,
+        assume_scheme="https",
+        required=False,
+        label="Token address",
+        help_text="Empty: discovered at the EHR.",
     )
     new_client_secret = forms.CharField(
         required=False,
@@ -52,6 +57,14 @@ class ConnectionForm(forms.ModelForm[Connection]):
     class Meta:
         model = Connection
         exclude = ("client_secret", "webhook_secrets", "client_certificate_key")  # noqa: DJ006  all but the secrets
+        labels: ClassVar[dict[str, str]] = {
+            "slug": "Short name",
+            "source": "EHR",
+            "client_id": "Client’s id",
+            "mrn_system": "MRN system",
+            "identifier_system": "Booking number system",
+            "credentials_due_on": "Login to be changed by",
+        }
 
     def clean_base_url(self) -> str:
         """Refuse an address that must not be called while the person who typed it is still looking."""

@@ -15,6 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_httpserver import HTTPServer
 
+from integrations.models import Connection
 from scheduling import worklist
 from scheduling.models import Opening, Patient
 from tests import factories
@@ -56,6 +57,13 @@ PAGES = {
     "changes": "/admin/scheduling/writeback/",
     "offers": "/admin/waitlist/offer/",
     "access": "/admin/audit/accessrecord/",
+    "connect": "/admin/connections/1/",
+    "mapper": "/admin/connections/1/codes/?domain=reason",
+    "fields": "/admin/connections/1/fields/",
+    "differences": "/admin/differences/",
+    "shadow": "/admin/shadow/1/",
+    "shadow-past": "/admin/shadow/1/?of=past",
+    "reviews": "/admin/scheduling/patientreview/",
     "login": "/admin/login/",
 }
 #: What staff pages keep to: WCAG AA contrast, small print still of 12 pixels.
@@ -113,7 +121,7 @@ def pk_for(path: str) -> int:
     from django.apps import apps
 
     parts = path.strip("/").split("/")
-    pages = {"openings": Opening, "patients": Patient}
+    pages = {"openings": Opening, "patients": Patient, "connections": Connection, "shadow": Connection}
     model = pages.get(parts[1]) or apps.get_model(parts[1], parts[2])
     return int(model._base_manager.order_by("pk").values_list("pk", flat=True)[0])
 

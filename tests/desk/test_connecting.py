@@ -221,3 +221,10 @@ def test_a_changed_address_leads_back_to_the_next_step(maria: Client, practice: 
     assert said(maria, answer).startswith("Saved. Check the connection below")
     connection.refresh_from_db()
     assert connection.practice_number == "195900"
+
+
+def test_the_form_asks_in_the_words_that_the_guide_uses(ira: Client, practice: Practice) -> None:
+    change = reverse("admin:integrations_connection_change", args=[practice.connection.pk])
+    words = text_of(ira.get(change))
+    for label in ("Short name:", "EHR:", "Address:", "Token address:", "MRN system:"):
+        assert label in words
