@@ -223,3 +223,9 @@ def test_a_reader_elsewhere_sees_the_time_on_their_own_clock_too(scene: Scene, c
     # Another name for the same clock is no news.
     Patient.objects.filter(pk=offer.patient_id).update(time_zone="America/Detroit")
     assert "On your clock" not in text(client.get(link_of(offer)))
+
+
+def test_who_lost_it_keeps_their_place_and_no_number_in_line_is_promised(scene: Scene, client: Client) -> None:
+    page = client.get(link_of(pages.filled(scene)))
+    assert "You keep your place on the list" in text(page)
+    assert "We do not promise a number in line" in text(page)
