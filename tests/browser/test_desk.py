@@ -20,6 +20,7 @@ from scheduling import worklist
 from scheduling.models import Opening, Patient
 from tests import factories
 from tests.browser import measures
+from tests.browser.axe import violations
 from tests.browser.conftest import SCHEMES, WIDTHS, keep_picture
 from tests.desk.conftest import Practice, people, practice
 from tests.desk.test_every_page import fill
@@ -114,6 +115,20 @@ def test_every_page_fits_and_can_be_read(staff_page: SignedIn, practice: Practic
             keep_picture(page, f"desk-{name}-{width}-{scheme}")
             found[width, scheme] = measures.problems(page, **LIMITS)
     assert {where: what for where, what in found.items() if what} == {}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(PAGES[name] for name in ("today", "words", "words-edit", "launch", "launch-list", "waitlist", "inbox")),
+        *("/admin/waitlist/importbatch/add/", "/admin/waitlist/outreachpolicy/add/", "/admin/openings/1/"),
+        *("/admin/waitlist/waitlistentry/1/change/", "/admin/scheduling/workitem/1/change/", PAGES["thread"]),
+    ],
+)
+def test_no_rule_of_accessibility_is_broken(staff_page: SignedIn, practice: Practice, path: str) -> None:
+    fill(practice)
+    page = staff_page(path.replace("/1/", f"/{pk_for(path)}/") if "/1/" in path else path)
+    assert violations(page) == []
 
 
 def pk_for(path: str) -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
 from scheduling.models import Location
+from tests import factories
 from tests.browser.axe import violations
 from tests.browser.conftest import SCHEMES, WIDTHS, Opener, hold_still, keep_picture
 from tests.browser.measures import problems, sizes
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import STATES, link_of
+from waitlist import consent_forms, unsubscribing
 from waitlist.links import make_request_link
 from waitlist.models import Claim, Offer
 
@@ -168,10 +171,31 @@ def test_the_longest_names_fit(scene: Scene, opened: Opener) -> None:
             keep_picture(page, f"longest-{len(path)}-{width}")
 
 
+def test_asking_for_consent_and_ending_e_mails_are_readable_at_every_width(scene: Scene, opened: Opener) -> None:
+    patient = factories.patient(consent=())
+    mail = scene.offered(1)[0].messages.get(channel="email")
+    for address in (consent_forms.make_link(patient)[1], unsubscribing.address_for(mail)):
+        path = urlsplit(address).path
+        for language in ("en", "es"):
+            page = opened(f"{path}?lang={language}", scripts=True)
+            for _ in range(2):  # once with the question, once with what the button led to: an error, or the end
+                assert violations(page) == []
+                for width in (320, *WIDTHS):
+                    page.set_viewport_size({"width": width, "height": 844})
+                    for scheme in SCHEMES:
+                        page.emulate_media(color_scheme=scheme)
+                        assert problems(page) == [], f"{path[:3]} {language} {width} {scheme}"
+                        keep_picture(page, f"{path[1]}-{language}-{width}-{scheme}")
+                buttons = page.locator("main button:visible")
+                if buttons.count():
+                    buttons.first.click()
+
+
 def test_a_dead_link_is_readable_too(scene: Scene, opened: Opener) -> None:
     for scheme in SCHEMES:
         page = opened("/o/" + "a" * 32 + "/", scheme=scheme, scripts=True)
         assert problems(page) == []
+        assert violations(page) == []
         keep_picture(page, f"dead-link-390-{scheme}")
 
 
