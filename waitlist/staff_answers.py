@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.log import record
 from audit.models import AccessRecord
-from scheduling.models import AppointmentType, ContactPoint, WorkItem
+from scheduling.models import AppointmentType, ContactPoint, Practice, WorkItem
 from scheduling.worklist import ask_staff, finish
 from waitlist import messages, senders
 from waitlist.models import Channel, Message, Reply
@@ -25,7 +25,6 @@ from waitlist.senders import Sender
 STANDS = timedelta(days=7)
 #: Later the words may be wrong: staff hear that they did not leave.
 WORTH = timedelta(hours=24)
-ADULT_AGE = 18
 #: What an answer closes; urgent words and a wrong person need more than a text.
 CLOSED_BY_IT = "reply.unclear"
 
@@ -91,7 +90,8 @@ def draft(reply: Reply, words: str, now: datetime | None = None) -> Draft:
     message = _compose(reply, sender, words, now, number=number)
     types = AppointmentType.objects.filter(active=True).values_list("name", "code")
     people = sender.patients
-    is_private = len(people) != 1 or (people[0].age_on(now.date()) or ADULT_AGE) < ADULT_AGE
+    age = people[0].age_on(now.date()) if len(people) == 1 else None
+    is_private = len(people) != 1 or (age is not None and age < Practice.current().adult_at_age)
     findings = proofread_answer(
         reply.channel,
         words,
