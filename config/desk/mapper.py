@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from config.desk.connecting import fetch_connection
-from config.desk.mapper_lines import BY_LOCATION, HOLDS, lines_of, names_of
+from config.desk.mapper_lines import BY_LOCATION, HOLDS, add_examples, lines_of, names_of
 from config.desk.rights import require
 from integrations import discovered, mapping, mapping_effects
 from integrations.meanings import Domain
@@ -36,6 +36,7 @@ def mapper_view(request: HttpRequest, pk: int) -> HttpResponse:
     row, waiting = fetch_connection(pk), discovered.unmapped(fetch_connection(pk))
     domain = _domain(request.GET.get("domain") or next((kind for kind in KINDS if waiting[kind]), Domain.TYPE))
     lines = lines_of(row, domain)
+    add_examples(lines, domain, request.user)
     context = {
         **_frame(request, row, domain),
         "kinds": [(kind, title, waiting[kind]) for kind, title in KINDS.items()],

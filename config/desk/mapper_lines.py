@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from django.contrib.auth.models import AnonymousUser, User
+
 from integrations import likeness, mapping
 from integrations.discovered import Seen, held_up, seen
 from integrations.meanings import LANGUAGES, Domain, Key, standard_target
 from integrations.models import CodeChange, CodeMapping, Connection
+from scheduling.admin.display import slot
 from scheduling.models import Appointment, AppointmentType, Location, Plan, Provider
 
 REASONS = {
@@ -50,6 +53,7 @@ class Line:
     guess: str = ""
     guess_label: str = ""
     holds: list[int] = field(default_factory=list)
+    example: str = ""
 
     @property
     def is_mapped(self) -> bool:
@@ -88,6 +92,19 @@ def lines_of(connection: Connection, domain: str) -> list[Line]:
         for number, each in enumerate(seen(connection, domain).values(), 1)
     ]
     return sorted(lines, key=lambda line: (line.is_mapped, -len(line.holds), -line.seen.count, line.seen.key.code))
+
+
+def add_examples(lines: list[Line], domain: str, user: User | AnonymousUser) -> None:
+    """Name the latest visit that carries each code, by its time, clinician and place; never by its patient."""
+    if domain not in BY_LOCATION:
+        return
+    rows = Appointment.objects.for_user(user).filter(pk__in=[line.seen.row_id for line in lines if line.seen.row_id])
+    visits = {row.pk: row for row in rows.select_related("provider", "location")}
+    for line in lines:
+        visit = visits.get(line.seen.row_id or 0)
+        if visit is not None and visit.start and visit.end:
+            time = slot(visit.start, visit.end, visit.location.zone if visit.location else None)
+            line.example = ", ".join([time, *(each.name for each in (visit.provider, visit.location) if each)])
 
 
 def _line(number: int, code: Seen, rows: list[CodeMapping], names: dict[str, str], holds: list[int]) -> Line:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from integrations.models import CodeChange, CodeMapping, InboundEvent
 from scheduling import guards
+from scheduling.admin.display import slot
 from scheduling.models import Appointment, CancellationNote, ExternalId, Opening, WorkItem
 from scheduling.worklist import ask_staff
 from tests import factories
@@ -180,6 +181,19 @@ def test_what_the_ehr_says_in_words_is_shown_to_staff_and_the_look_recorded(dana
         before = len(records("view"))
         assert "moved to another town" in text_of(dana.get(path))
         assert ("scheduling.patient", str(practice.patient.pk)) in records("view")[before:]
+
+
+def test_each_code_comes_with_an_example_that_names_no_patient(
+    maria: Client, ira: Client, practice: Practice, path: str
+) -> None:
+    visit = cancelled(practice, reason_code="x-9")
+    assert visit.start
+    assert visit.end
+    time = slot(visit.start, visit.end, practice.riverside.zone).replace("\xa0", " ")
+    words = text_of(maria.get(f"{path}?domain=reason"))
+    assert f"for example {time}, Dr. Mei Chen, Riverside" in words
+    assert "Alvarez" not in words
+    assert "for example" not in text_of(ira.get(f"{path}?domain=reason"))  # the place is none of hers
 
 
 def test_saving_nothing_says_so_and_the_page_of_statuses_says_what_no_mapping_brings_back(
