@@ -51,6 +51,10 @@ def _found(item: WorkItem) -> tuple[str, Place | None]:
         return "integrations.view_difference", Place("Decide on Differences", reverse("admin:desk_differences"))
     if item.kind in CONNECT:
         return "integrations.view_connection", _connect(item)
+    if item.kind.startswith("reply.") and item.subject_id:
+        return "waitlist.view_reply", Place(
+            "Read the thread, answer", reverse("admin:waitlist_reply_change", args=[item.subject_id])
+        )
     if item.kind.startswith("health.") or item.kind == "calendar.implausible":
         return "", Place("Look at Sync status", reverse("admin:desk_status"))
     return "", None

@@ -8,8 +8,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
+from waitlist import consent
+from waitlist.models import ConsentRecord
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,20 @@ def test_another_locations_patient_gets_none(dana: Client, practice: Practice) -
     assert dana.post(page, {"value": "212 555 0199"}).status_code == 404
     own = f"/admin/patients/{practice.patient.pk}/guardian/"
     assert dana.post(own, {"remove": practice.their_patient.contact_points.all()[0].pk}).status_code == 404
+
+
+def test_the_consent_page_tells_the_ledger_in_words_with_the_version_of_the_words(
+    dana: Client, practice: Practice
+) -> None:
+    phone = practice.patient.contact_points.get(system="phone")
+    ConsentRecord.objects.all().delete()
+    consent.grant(practice.patient, phone, source="spoken", wording_version="sms en v0 3f9a1c")
+    consent.revoke_address("sms", phone.address_index, source="reply")
+    factories.patient(phone=phone.value, email=None)
+    shown = dana.get(f"/admin/waitlist/consentrecord/add/?patient={practice.patient.pk}")
+    words = text_of(shown)
+    assert f"{phone.value} not agreed" in words
+    assert "The patient agreed to messages: spoken, to staff" in words
+    assert "Somebody at this address took consent back: by a message from there." in words
+    assert 'href="/admin/words/en/consent/sms/">sms en v0 3f9a1c</a>' in shown.content.decode()
+    assert words.count("agreed to messages") == 1, "another patient's consent is theirs"

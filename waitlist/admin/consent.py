@@ -20,7 +20,7 @@ from scheduling.admin.base import ReadOnlyAdmin
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import ContactPoint, Patient, Practice
-from waitlist import consent, consent_forms, house_words, wording
+from waitlist import consent, consent_forms, consent_history, house_words, wording
 from waitlist.events import CONSENT
 from waitlist.models import Channel, ConsentRecord
 from waitlist.subjects import Subject, describe
@@ -145,6 +145,7 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
             "subtitle": None,
             "form": form,
             "patient": patient,
+            "history": consent_history.of_patient(patient),
             "scripts": _scripts(patient),
             "numbers": consent_forms.textable(patient),
             "read_out": consent_forms.words(wording.language_of(patient.language)),
