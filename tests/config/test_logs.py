@@ -21,6 +21,7 @@ TOKEN = "n3vErInAlOgLiNe_-x"
         (f"Not Found: /o/{TOKEN}/", "Not Found: /o/…/"),
         (f"Not Found: /o/{TOKEN}/calendar.ics", "Not Found: /o/…/calendar.ics"),
         (f'GET "https://waitlist.example.org/o/{TOKEN}"', 'GET "https://waitlist.example.org/o/…"'),
+        *((f"GET /{page}/{TOKEN}/", f"GET /{page}/…/") for page in "cru"),
         ("GET /Patient?family=Doe&birthdate=1980-01-01 200", "GET /Patient?… 200"),
         ("Is Dr Chen out?", "Is Dr Chen out?"),
         ("one\nERROR forged\r", "one\\nERROR forged\\r"),

@@ -12,11 +12,13 @@ import requests
 from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
+from config.logs import masked
 from scheduling.models import Writeback
 from tests.flows.clinic import Clinic
 from tests.waitlist.pages import rows
 from waitlist import links, unsubscribing
 from waitlist.models import Claim, ConsentRecord, Message, Offer
+from waitlist.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -98,6 +100,23 @@ def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clin
     answers = {(answer.status_code, answer.content) for answer in (Client().get(f"/o/{guess}/") for guess in guesses)}
     assert len(answers) == 1
     assert next(iter(answers))[0] == 404
+
+
+def test_every_page_behind_a_token_is_kept_nowhere_told_to_nobody_and_masked_in_logs(client: Client) -> None:
+    token, paths = secrets.token_urlsafe(links.SECRET_BYTES), set()
+    for pattern in urlpatterns:
+        names = re.findall(r"<\w+:(\w+)>", str(pattern.pattern))
+        paths.add(
+            "/" + re.sub(r"<\w+:(\w+)>", lambda found: token if found[1] == "token" else "days", str(pattern.pattern))
+        )
+        assert "token" in names
+    assert {path.split("/")[1] for path in paths} == {"o", "c", "r", "u"}
+    for path in paths:
+        answer = client.get(path)
+        assert answer.status_code in (404, 429), path
+        assert (answer["Cache-Control"], answer["Referrer-Policy"]) == ("no-store", "no-referrer"), path
+        assert token not in answer.content.decode(), path
+        assert token not in masked(f"GET {path} 404"), path
 
 
 def test_who_guesses_on_is_slowed_down_and_patients_are_not(offering: Clinic) -> None:

@@ -14,6 +14,7 @@ from integrations.messaging import delivery
 from integrations.messaging.gateway import CALL_SECONDS
 from integrations.models import CarrierState
 from scheduling.models import ContactPoint
+from tests import factories
 from tests.faults.people import asked_of_staff, offer_of, phone_of, tap, text, told
 from tests.flows.clinic import Clinic
 from tests.integrations.messaging.conftest import CarrierClient, carrier, carrier_process
@@ -131,6 +132,28 @@ def test_a_winner_who_sent_stop_and_has_no_e_mail_is_called(offering: Clinic, pu
     assert Claim.objects.get().state == "confirmed"
     assert told(offering, 1) == ["offer", "stop_receipt"]
     assert asked_of_staff().count("claim.tell") == 1
+
+
+@pytest.mark.parametrize("works", ["the second number", "e-mail", "a call"])
+def test_a_number_that_takes_no_text_is_passed_over_in_the_same_wave(
+    clinic: Clinic, carrier: CarrierClient, poll_and_pump: Callable[[], None], works: str
+) -> None:
+    patient, number = clinic.patient("waiting-1"), phone_of(clinic, "waiting-1")
+    other = factories.contact(patient, "+12125550177", rank=2).value
+    carrier.fail(21211, to=number)
+    if works != "the second number":
+        carrier.fail(21614, to=other)
+    if works != "e-mail":
+        patient.contact_points.filter(system="email").delete()
+    clinic.cancel(1)
+    poll_and_pump()
+    assert carrier.messages(number) == []
+    assert len(carrier.messages(other)) == (works == "the second number")
+    assert told(clinic, 1, "email") == (["offer"] if works == "e-mail" else [])
+    assert asked_of_staff().count("offer.call") == (works == "a call")
+    first = patient.contact_points.get(system="phone", rank=1)
+    assert first.state == ContactPoint.State.INVALID
+    assert len(carrier.messages(phone_of(clinic, "waiting-2"))) == 1, "the rest of the wave is as it was"
 
 
 def test_a_yes_sent_while_we_were_down_is_fetched_and_booked(

@@ -215,7 +215,18 @@ def test_a_long_name_is_cut_in_a_text_and_whole_in_a_mail() -> None:
     assert name.strip() in mail("offer", provider=name).body
 
 
-@pytest.mark.parametrize("name", ["<script>alert('x')</script>", "{{7*7}}", "{% include 'x' %}", "A & B", "שלום"])
+HOSTILE = [
+    "<script>alert('x')</script>",
+    "{{7*7}}",
+    "{% include 'x' %}",
+    "A & B",
+    "Robert'); DROP",
+    "שלום",
+    "Zoe\u0308\u0301",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_stands_in_a_name_is_text(name: str) -> None:
     for said in (text("filled", practice=name), mail("filled", practice=name).body):
         assert name in said
