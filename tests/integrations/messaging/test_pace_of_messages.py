@@ -14,7 +14,7 @@ from django.utils import timezone
 from integrations.draining import drain
 from integrations.messaging import delivery, pace
 from integrations.models import CarrierState, SendingLimit
-from scheduling.models import ContactPoint
+from scheduling.models import ContactPoint, Patient
 from tests import factories
 from tests.integrations.messaging.conftest import CarrierClient
 from tests.integrations.messaging.test_delivery_once import message_to
@@ -135,6 +135,21 @@ def test_stop_while_its_text_waits_for_a_turn_keeps_it_from_being_sent(
     message.refresh_from_db()
     assert Reply.objects.get().outcome == Reply.Outcome.OPTED_OUT
     assert (message.status, message.error_code) == (Status.SUPPRESSED, "opted_out")
+    assert carrier.messages() == []
+
+
+def test_what_became_true_while_its_text_waited_for_a_turn_counts(carrier: CarrierClient, phone: ContactPoint) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=10)
+    message = message_to(phone, kind=Kind.FILLED)
+    CarrierState.objects.create(channel="sms", next_at=timezone.now() + timedelta(milliseconds=100))
+
+    def die() -> None:
+        Patient.objects.filter(pk=phone.patient_id).update(deceased=True)
+
+    with right_after("integrations.messaging.pace.take_turn", die):
+        delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.error_code) == (Status.SUPPRESSED, "deceased")
     assert carrier.messages() == []
 
 
