@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import timezone
 
 from audit.models import AccessRecord
 from integrations.messaging import delivery
@@ -119,3 +120,31 @@ def test_no_childs_name_and_no_kind_of_visit_stands_in_an_answer(scene: Scene) -
     assert staff_answers.draft(reply, "Your skin check is at 2:30").is_blocked
     assert staff_answers.draft(reply, "").is_blocked
     assert staff_answers.draft(reply, "x" * 401).is_blocked
+
+
+def test_who_never_agreed_is_answered_and_urgent_words_stay_on_the_list(scene: Scene) -> None:
+    person = factories.patient(consent=())
+    reply = scene.text(person, "chest pain since this morning")
+    message = staff_answers.send(reply, "We are calling you now.", by="dana", number=0)
+    assert message is not None
+    assert messages.may_send(message).action == "send"
+    assert WorkItem.objects.get(kind="reply.urgent").status == "open"
+
+
+def test_an_answer_by_email_has_a_subject_that_says_nothing_and_keeps_its_lines(scene: Scene) -> None:
+    person = factories.patient()
+    contact = person.contact_points.get(system="email")
+    reply = Reply.objects.create(
+        channel="email",
+        carrier_id="m1",
+        address=contact.value,
+        address_index=contact.address_index,
+        body="what time?",
+        outcome="staff",
+        patient=person,
+        received_at=timezone.now(),
+    )
+    made = staff_answers.draft(reply, "Thursday at 2:30.\nDoor B.")
+    assert made.message.subject == "Elm Street Clinic: an answer to your message"
+    assert "Thursday at 2:30.\nDoor B." in made.message.body
+    assert made.length is None
