@@ -39,7 +39,7 @@ def ask_about(row: CodeMapping) -> None:
     ask_staff(
         f"mapping.{row.domain}",
         f"A code of the EHR is not mapped yet: {Domain(row.domain).label}",
-        advice=f"{_CONSEQUENCES[Domain(row.domain)]} Say under Code mappings what it means; it then holds for all.",
+        advice=f"{_CONSEQUENCES[Domain(row.domain)]} Say once what it means; it then holds for all.",
         dedupe_key=dedupe_key(row),
         subject=row,
     )

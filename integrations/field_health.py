@@ -139,7 +139,7 @@ def _tell(row: FieldHealth) -> None:
     ask_staff(
         "mapping.field",
         f"A detail of patients no longer comes from the EHR: {label}",
-        advice="What we have stays as it is. Look under Field mappings where it stopped, and give the path where it "
+        advice="What we have stays as it is. Look where it stopped, and give the path where it "
         "stands now. This closes by itself once values come again.",
         dedupe_key=f"field:{row.pk}",
         subject=row,
