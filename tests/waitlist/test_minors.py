@@ -31,7 +31,7 @@ def test_by_age(db: None, born: date | None, reached: list[str]) -> None:
     person = factories.patient(phone="+12125550171", email=None)
     type(person).objects.filter(pk=person.pk).update(birth_date=born)
     person.refresh_from_db()
-    factories.contact(person, "+12125550170", guardian=True, rank=1)
+    factories.contact(person, "+12125550170", guardian=True, rank=0)
     assert [way.value for way in consent.ways(person, DAY)] == reached
 
 
