@@ -31,12 +31,12 @@ _QUESTIONS = {
     Opening.Held.TYPE: (
         "Time was freed whose kind of visit is not mapped",
         "Nobody is offered it: nobody knows which visits fit. Look in the EHR what it was, then choose "
-        "whether to offer this time. Map the type under Code mappings to decide it for good.",
+        "whether to offer this time. Mapping the type decides it for good.",
     ),
     Opening.Held.STATUS: (
         "Time was freed by a status that is not mapped",
         "Nobody is offered it: nobody knows whether the visit was cancelled. Look in the EHR, then choose whether to "
-        "offer this time. Map the status under Code mappings to decide it for good.",
+        "offer this time. Mapping the status decides it for good.",
     ),
 }
 

@@ -60,7 +60,7 @@ def test_an_unknown_type_holds_the_time_for_a_person(cancel: Callable[..., Appoi
     assert held == "Held: the kind of visit is not mapped: nobody knows what this time was for"
     item = WorkItem.objects.get(kind="opening.type")
     assert item.title == "Time was freed whose kind of visit is not mapped"
-    assert "Map the type under Code mappings" in item.advice
+    assert "Mapping the type decides it for good" in item.advice
     assert [action.slug for action in actions_for(item)] == ["offer", "close"]
     assert not WorkItem.objects.filter(kind="opening.reason").exists()
     assert WorkItem.objects.get(kind="mapping.type").times_seen >= 1
