@@ -125,7 +125,10 @@ def _with_corrections(source: Source, patient: Patient, record: PatientRecord) -
     rows = PatientWrite.objects.filter(
         patient=patient, source=source, kind=PatientWrite.Kind.UPDATE, status__in=PatientWrite.LIVE
     )
-    for row in rows.order_by("pk"):
+    standing = list(rows.order_by("pk"))
+    if not standing:
+        return record
+    for row in standing:
         record = corrections.over(record, corrections.read(row.wanted))
     rows.filter(status__in=(PatientWrite.Status.BY_HAND, PatientWrite.Status.CONFLICT)).update(due_at=timezone.now())
     return record

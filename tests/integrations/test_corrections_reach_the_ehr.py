@@ -206,11 +206,15 @@ def test_a_worker_that_died_leaves_a_row_that_is_looked_up(elm: Elm) -> None:
     assert patient_writes.keep(leased, sent=True)
     assert patient_writes.due() == []
     assert not demographics.process(row.pk), "the lease holds"
-    PatientWrite.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    lapsed = timezone.now() - timedelta(seconds=1)
+    PatientWrite.objects.update(lease_until=lapsed)
+    assert patient_writes.lease(row.pk) is not None
+    assert not patient_writes.keep(leased), "the one that died no longer has it"
+    assert not patient_writes.end(leased, PatientWrite.Status.DEAD)
+    PatientWrite.objects.update(lease_until=lapsed)
     assert demographics.process(row.pk)
     row.refresh_from_db()
     assert row.status == PatientWrite.Status.DONE
-    assert not patient_writes.end(leased, PatientWrite.Status.DEAD), "the one that died no longer has it"
 
 
 def test_an_outage_is_no_rejection_and_paused_or_in_shadow_nothing_is_sent(elm: Elm) -> None:
@@ -222,6 +226,7 @@ def test_an_outage_is_no_rejection_and_paused_or_in_shadow_nothing_is_sent(elm: 
     elm.sandbox.heal()
 
     practice.pause("Maria")
+    PatientWrite.objects.update(due_at=timezone.now())
     assert demographics.due() == []
     assert elm.work(row) == PatientWrite.Status.WAITING
     practice.resume("Maria")
