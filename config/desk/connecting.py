@@ -166,8 +166,9 @@ def _key(request: HttpRequest, row: Connection) -> None:
 
 
 def _may_subscribe(row: Connection) -> bool:
-    """A proprietary system knows no subscriptions of FHIR."""
-    return row.kind in Connection.Kind.values
+    """A proprietary system knows no subscriptions of FHIR, and of others the last check may say that they take none."""
+    refused = any(each.key == "events" and each.verdict == "no" for each in checking.found(row))
+    return row.kind in Connection.Kind.values and (not refused or row.events_by == Connection.EventsBy.PLATFORM)
 
 
 def _subscribe(request: HttpRequest, row: Connection) -> None:

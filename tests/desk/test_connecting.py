@@ -156,6 +156,16 @@ def test_a_proprietary_system_is_not_asked_to_notify_us(ira: Client, practice: P
     assert not row.subscriptions.exists()
 
 
+def test_an_ehr_that_was_found_to_take_no_subscriptions_is_not_asked_for_one(ira: Client, practice: Practice) -> None:
+    row = factories.connection(slug="oracle", kind="oracle", webhook_secrets=["shared-words"])
+    assert "Ask the EHR to notify us" in text_of(ira.get(page_of(row)))
+    none = {"key": "events", "question": "Does it send events?", "verdict": "no", "says": "It offers no subscriptions."}
+    Connection.objects.filter(pk=row.pk).update(findings=[none])
+    words = text_of(ira.get(page_of(row)))
+    assert "Ask the EHR to notify us" not in words
+    assert "This kind of EHR takes no subscriptions" in words
+
+
 @pytest.mark.parametrize("name", ["check", "load", "key", "subscribe", "start", "history", "shadow", "live", "mode"])
 def test_the_front_desk_takes_no_step(dana: Client, practice: Practice, name: str) -> None:
     answer = dana.post(f"{page_of(practice.connection)}{name}/")
