@@ -55,6 +55,7 @@ ELSEWHERE = {
     "integrations.messaging.failures.stumbled": "a try of ours that failed; whatever the message comes to is logged",
     "scheduling.appointments.note_seen": "it follows from the appointment's status, which is logged",
     "scheduling.mirror.accept": "which version we hold is no record of the practice; what it says is logged",
+    "scheduling.patient_writes.keep": "it renews a lease",
     "scheduling.writebacks._still_ours": "it renews a lease",
     "waitlist.entries.count_silence": _OFFERS,
     "waitlist.entries.heard_from": _OFFERS,

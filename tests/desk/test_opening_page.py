@@ -78,7 +78,7 @@ def test_it_tells_the_story_from_the_event_to_the_ehrs_answer(dana: Client, prac
         ("Time was freed in the EHR.", "+0.4 s", "accent"),
         ("EHR says: here it is", "+30 s", "accent"),
         ("Wave 1: 1 offer.", "+31 s", "accent"),
-        ("EHR says: outcome unknown (503)", "+1 min 0 s", "danger"),
+        ("EHR says: outcome unknown (503)", "+1 min", "danger"),
         ("EHR says: done", "+1 min 1 s", "accent"),
         ("The EHR holds the booking.", "+1 min 2 s", "ok"),
     ]
@@ -208,7 +208,7 @@ def test_runs_of_the_same_thing_are_one_line_and_what_went_wrong_is_one_of_its_o
     assert [(step.text, step.since_start, step.detail) for step in story] == [
         ("EHR says: here it is", "start", "GET Slot in 4 ms; GET Appointment in 4 ms"),
         ("EHR says: unavailable (500)", "+0.2 s", "GET Slot in 4 ms"),
-        ("EHR says: here it is", "+3 min 0 s", "GET Slot in 4 ms"),
+        ("EHR says: here it is", "+3 min", "GET Slot in 4 ms"),
         ("Text sent: offer (2 times). E-mail sent: offer.", "+3 min 20 s", ""),
     ]
 
