@@ -1,5 +1,6 @@
 """What every test shares: hypothesis' profile and the note on which tests a run leaves out."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ settings.register_profile(
     "project", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector off the modules and tests that are loaded by now: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -90,6 +90,7 @@ def _message(offer: Offer, phone: str) -> Message:
     )
 
 
+@pytest.mark.process  # a thousand callers take a minute
 def test_one_wins(opening: Opening, offers: list[tuple[Offer, str, str]]) -> None:
     def answer(client: Client, number: int) -> int:
         offer, token, phone = offers[number]

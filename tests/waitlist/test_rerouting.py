@@ -167,7 +167,7 @@ def test_nothing_left(patient: Patient, closed: str) -> None:
     elif closed == "old":
         ContactPoint.objects.filter(pk=email.pk).update(use="old")
     else:
-        ContactPoint.objects.filter(pk=email.pk).update(valid_until=timezone.now().date() - timedelta(days=1))
+        ContactPoint.objects.filter(pk=email.pk).update(valid_until=timezone.now().date() - timedelta(days=2))
     assert rerouting.send_elsewhere(news(patient)) is None
     assert Message.objects.count() == 1
 

@@ -100,6 +100,7 @@ def test_five_hundred_patients_though_the_token_ends_while_a_page_is_made(proces
     assert progress(connection).of("patient") == KindProgress("patient", PATIENTS, PATIENTS, 0, is_complete=True)
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("pages_of_a_hundred")
 def test_the_same_again_reads_everything_and_changes_nothing(
     sandbox: ehr.Sandbox, django_assert_max_num_queries: Any
