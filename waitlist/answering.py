@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from waitlist import claims, consent, entries, escalating, rerouting, telling
+from waitlist import claims, consent, entries, escalating, telling
 from waitlist.claims import Outcome
 from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WaitlistEntry
-from waitlist.reply_endings import end, say
+from waitlist.reply_endings import end, opt_out, say
 from waitlist.senders import Sender, meant
 from waitlist.understanding import Intent, Meaning
 
@@ -31,6 +31,7 @@ def answer(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
         Intent.URGENT: escalating.urgent,
         Intent.WRONG_PERSON: escalating.wrong_person,
         Intent.DIED: escalating.wrong_person,
+        Intent.WHO: escalating.who_are_you,
         Intent.OKAY: _okay,
     }
     handler = handlers.get(meaning.intent)
@@ -43,13 +44,8 @@ def answer(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
 def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     """An opt-out binds the address, whoever shares it, at once; it is confirmed a single time."""
     with transaction.atomic():
-        line, stopped = consent.revoke_address(
-            reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY, patient=sender.subject.patient
-        )
-        if line is not None:
+        if opt_out(reply, sender):
             say(reply, sender, Message.Kind.STOP_RECEIPT, now)
-        for message in stopped:
-            rerouting.tell_otherwise(message)
         end(reply, sender, _O.OPTED_OUT)
 
 

@@ -89,6 +89,7 @@ def register() -> None:
         ("claim.tell", Action("told", "Called", "Nothing is sent; the item is closed.", _told)),
         ("claim.checklist", Action("done", "Arranged", "Nothing is sent; the item is closed.", _read)),
         ("reply.unclear", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
+        ("reply.who", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("reply.urgent", Action("read", "Called", "Nothing is sent; the item is closed.", _read)),
         ("reply.wrong_person", Action("read", "Dealt with", "The number stays frozen; the item is closed.", _read)),
         ("contact.wrong_person", Action("read", "Dealt with", "The contact stays frozen; the item is closed.", _read)),

@@ -11,7 +11,7 @@ from scheduling.worklist import ask_staff
 from waitlist import consent, entries
 from waitlist import wrong_person as wrong_person_reports
 from waitlist.models import Channel, ConsentRecord, Message, Reply, WaitlistEntry
-from waitlist.reply_endings import end, say
+from waitlist.reply_endings import end, opt_out, say
 from waitlist.senders import Sender
 from waitlist.understanding import Intent, Meaning
 
@@ -20,14 +20,23 @@ WAITS = (WaitlistEntry.Status.WAITING, WaitlistEntry.Status.ASKED)
 
 
 def urgent(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
+    """Tell them to call 911, whatever else they wrote and whether texts were ended or not; have staff call."""
+    advice = "They were told that nobody watches this number and to call 911. Read the thread and call."
     with transaction.atomic():
-        say(reply, sender, Message.Kind.ANSWER, now, outcome="urgent")
+        if meaning.stops:
+            opt_out(reply, sender)
+            advice += " They also asked for no more texts: that is recorded."
+        if consent.is_revoked(reply.channel, reply.address_index):
+            # The one kind of message that still leaves for the address.
+            say(reply, sender, Message.Kind.STOP_RECEIPT, now, urgent=True)
+        else:
+            say(reply, sender, Message.Kind.ANSWER, now, outcome="urgent")
         _ask(
             reply,
             sender,
             "reply.urgent",
             "URGENT words in a patient's text: call now",
-            advice="They were told that nobody watches this number and to call 911. Read the thread and call.",
+            advice=advice,
             urgency=WorkItem.Urgency.RED,
         )
         end(reply, sender, _O.URGENT)
@@ -52,6 +61,21 @@ def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) 
             "listed: open the reply. Check the record in the EHR.",
         )
         end(reply, sender, _O.WRONG_PERSON)
+
+
+def who_are_you(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
+    """Say who we are and nothing about anybody: it may be the patient who asks, or a stranger. Nothing is frozen."""
+    with transaction.atomic():
+        say(reply, sender, Message.Kind.ANSWER, now, outcome="who")
+        _ask(
+            reply,
+            sender,
+            "reply.who",
+            "Somebody asks who texted them: the patient, or a wrong number",
+            advice="They were told the practice's name and phone, nothing about the patient. Call to be sure whom the "
+            "number reaches. If it is somebody else, press “Reached the wrong person” on the patient's page.",
+        )
+        end(reply, sender, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None)
 
 
 def _pause(sender: Sender) -> None:

@@ -222,6 +222,15 @@ EVENTS: Final[tuple[Event, ...]] = (
         by_mail=True,
     ),
     Event(
+        "stop_receipt.urgent",
+        "Answer: emergency, texts ended",
+        "The patient's words sound like an emergency, and they want no texts, or ended them before.",
+        ("practice", "phone"),
+        says=("911", "START"),
+        needs_in_mail=("practice", "phone"),
+        by_mail=True,
+    ),
+    Event(
         "help",
         "Help",
         "The patient wrote HELP. The law wants your name, your phone and STOP in it.",
@@ -251,6 +260,13 @@ EVENTS: Final[tuple[Event, ...]] = (
     _answer("stays", "Answer: stays on the list", "The patient still wants an earlier time.", about_a_time=False),
     _answer("left", "Answer: off the list", "The patient no longer wants an earlier time.", about_a_time=False),
     _answer("started", "Answer: texts again", "The patient wrote START.", about_a_time=False, says=("STOP",)),
+    _answer(
+        "who",
+        "Answer: who we are",
+        "Somebody asks who wrote. It may be a stranger, so it says nothing about a patient.",
+        about_a_time=False,
+        says=("STOP",),
+    ),
     _answer(
         "urgent", "Answer: emergency", "The patient's words sound like an emergency.", about_a_time=False, says=("911",)
     ),

@@ -84,7 +84,7 @@ def handle(reply_id: int, now: datetime | None = None) -> bool:
             if reply.attempts > MOST_ATTEMPTS:
                 escalating.hand_to_staff(reply, sender)
             else:
-                answering.answer(reply, sender, understand(reply.body, reply.media_count), now)
+                answering.answer(reply, sender, understand(reply.body, reply.media_count, sender.names), now)
         except Exception as error:
             # Another try follows when the lease ends; the others are read meanwhile.
             logger.exception("reply %s could not be handled: %s", reply_id, type(error).__name__)

@@ -8,8 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from scheduling.transitions import move
-from waitlist import messages
-from waitlist.models import Offer, Reply
+from waitlist import consent, messages, rerouting
+from waitlist.models import ConsentRecord, Offer, Reply
 from waitlist.senders import Sender
 
 
@@ -25,6 +25,16 @@ def end(reply: Reply, sender: Sender, outcome: str, offer: Offer | None = None) 
         patient=offer.patient if offer else sender.subject.patient,
         location=offer.opening.location if offer else sender.location,
     )
+
+
+def opt_out(reply: Reply, sender: Sender) -> bool:
+    """Write to the address no more; what is owed to whoever waits for news goes another way. False: known before."""
+    line, stopped = consent.revoke_address(
+        reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY, patient=sender.subject.patient
+    )
+    for message in stopped:
+        rerouting.tell_otherwise(message)
+    return line is not None
 
 
 def say(

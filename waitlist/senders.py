@@ -31,6 +31,11 @@ class Sender:
         return [offer for offer in self.offers if offer.status == Offer.Status.SENT and offer.answered_at is None]
 
     @property
+    def names(self) -> list[str]:
+        """The names of everybody reached at the address."""
+        return [f"{each.given_name} {each.preferred_name} {each.family_name}" for each in self.patients]
+
+    @property
     def subject(self) -> messages.Subject:
         """What an answer is about when it is about no offer."""
         patient = self.patients[0] if len(self.patients) == 1 else None

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from waitlist.wrong_number_words import says_wrong_person, who_are_you
 
 
 class Intent(StrEnum):
@@ -22,6 +25,7 @@ class Intent(StrEnum):
     HELP = "help"
     OKAY = "okay"
     WRONG_PERSON = "wrong_person"
+    WHO = "who"
     DIED = "died"
     URGENT = "urgent"
     EMPTY = "empty"
@@ -32,7 +36,7 @@ class Intent(StrEnum):
 class Meaning:
     """An intent and, with a yes or no, the digits that say which offer is meant.
 
-    ``stops``: what is more than an opt-out asks for one, too ("wrong number, stop").
+    ``stops``: what is more than an opt-out asks for one, too ("wrong number, stop", "chest pain, STOP").
     """
 
     intent: Intent
@@ -47,6 +51,9 @@ STOP_WORDS = frozenset(
     [
         "stop", "stopall", "quit", "end", "revoke", "optout", "opt out", "cancel", "unsubscribe", "alto", "parar",
         "pare", "basta", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar", "no more",
+        # As thumbs write it.
+        "stpo", "sotp", "tsop", "stp", "dtop", "atop", "stiop", "sstop", "s t o p", "unsubcribe", "unsuscribe",
+        "unsubsribe", "atlo", "bsata", "desuscribirme", "cancelr",
     ]
 )
 # fmt: on
@@ -118,19 +125,14 @@ _DIED_PHRASES = re.compile(
     r"|\b(is deceased|passed away)\b"
     r"|\b(murio|fallecio|ha fallecido|ha muerto|esta muert[oa]|en paz descanse)\b"
 )
-_WRONG_PERSON_PHRASES = re.compile(
-    r"\b(wrong (number|person|phone|guy)|not (my|this|his|her|the right) (number|name)|"
-    r"(this|that) is(nt| not) (him|her|me|the (right )?(person|number))|(dont|do not) know (him|her|this person|who)|"
-    r"who is this|(no one|nobody) (here )?(by|with) that name|no such person|(doesnt|does not) live here|"
-    r"no longer (my|his|her|their|a) (number|phone)|not (my|his|her|their) phone)\b"
-    r"|\b(numero (equivocado|incorrecto)|persona equivocada|se equivoco de|no es (mi|el|su|este) numero|"
-    r"no conozco a|quien es|no soy esa persona|no vive aqui)\b"
-)
 _CODE = re.compile(r"\d{1,4}")
 
 
-def understand(text: str, media_count: int = 0) -> Meaning:
-    """Return what ``text`` (as received, up to any length) asks for. A picture without words says nothing."""
+def understand(text: str, media_count: int = 0, names: Iterable[str] = ()) -> Meaning:
+    """Return what ``text`` (as received, up to any length) asks for. A picture without words says nothing.
+
+    ``names``: those of the patients who have the number, for "I'm not Maria".
+    """
     signs = _signs(text)
     plain = _plain(text)
     if not plain and not signs:
@@ -139,29 +141,44 @@ def understand(text: str, media_count: int = 0) -> Meaning:
     whole = _whole_text(plain)
     if whole is not None:
         return Meaning(whole)
+    clauses = [clause for part in _CLAUSE_ENDS.split(text) if (clause := _plain(part))]
+    stops = _asks_to_stop(clauses)
     for intent, phrases in _PHRASES:
         if phrases.search(plain):
-            return Meaning(intent, stops=intent in _MAY_STOP_TOO and _asks_to_stop(plain))
+            return Meaning(intent, stops=stops)
+    if says_wrong_person(text, clauses, [_plain(name) for name in names]):
+        return Meaning(Intent.WRONG_PERSON, stops=stops)
+    if stops or _STOP_PHRASES.search(plain):
+        return Meaning(Intent.STOP)
+    if who_are_you(clauses):
+        return Meaning(Intent.WHO)
     if media_count or len(plain) > LONGEST_ANSWER:
         return Meaning(Intent.UNCLEAR)
     return _answer(plain.split(), signs)
 
 
-_PHRASES = (
-    (Intent.URGENT, _URGENT_PHRASES),
-    (Intent.DIED, _DIED_PHRASES),
-    (Intent.WRONG_PERSON, _WRONG_PERSON_PHRASES),
-    (Intent.STOP, _STOP_PHRASES),
-)
-
-
-_MAY_STOP_TOO = (Intent.WRONG_PERSON, Intent.DIED)
+_PHRASES = ((Intent.URGENT, _URGENT_PHRASES), (Intent.DIED, _DIED_PHRASES))
 #: Said beside a command, it changes nothing.
 _BESIDE = re.compile(r"\b(please|pls|plz|thanks|thank you|thx|ty|por favor|gracias)\b")
+_CLAUSE_ENDS = re.compile(r"[.,;:!?¡¿()\n\r–—]+|\s-+\s")
+#: What does not stop, or is to be stopped, is no text: "the bleeding won't stop".
+_NO_STOP = re.compile(
+    r"\b(cant|cannot|can not|wont|will not|doesnt|does not|didnt|did not|not|never|to|it|this|bus|train|metro|next|"
+    r"last|my|your|which|a|the) stop\b"
+    r"|\bstop(?= (by|in|at|over|the (bleeding|pain|bus)|(the |my |his |her )?(bleeding|seizures?|shaking|crying)))\b"
+    r"|\b(dont|do not) send (an? |the )?(ambulance|police|help|any(one|body))\b"
+)
+#: Words that end texts wherever they stand by themselves, or at the end of what was said.
+_PLAIN_STOP = re.compile(r"^(stpo|sotp|alto|basta)$|\b(stop|stopall|unsubscribe)$")
 
 
-def _asks_to_stop(plain: str) -> bool:
-    return bool(_STOP_PHRASES.search(plain) or re.search(r"\b(stop|unsubscribe|alto|basta)\b", plain))
+def _asks_to_stop(clauses: list[str]) -> bool:
+    """Return whether one of the clauses is an opt-out, whatever the others say."""
+    for clause in clauses:
+        bare = " ".join(_BESIDE.sub(" ", _NO_STOP.sub(" ", clause)).split())
+        if _PLAIN_STOP.search(bare) or _STOP_PHRASES.search(bare):
+            return True
+    return False
 
 
 def _whole_text(plain: str) -> Intent | None:

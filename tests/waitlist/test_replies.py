@@ -325,6 +325,48 @@ def test_urgent_words_are_answered_and_top_the_list(scene: Scene, words: str) ->
     assert Claim.objects.count() == 0
 
 
+@pytest.mark.parametrize(("words", "receipt"), [("Chest pain, STOP", "START"), ("me duele el pecho. Alto", "START")])
+def test_an_opt_out_beside_urgent_words_is_recorded_and_911_is_still_said(
+    scene: Scene, words: str, receipt: str
+) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    phone = offer.patient.contact_points.get(system="phone")
+    assert (reply.outcome, WorkItem.objects.get().urgency) == ("urgent", 0)
+    assert not consent.allowed(offer.patient, phone, "sms")
+    line = ConsentRecord.objects.get(action="revoked")
+    assert (line.address_index, line.source) == (phone.address_index, "reply")
+    said = Message.objects.get(dedupe_key__startswith=f"reply:{reply.pk}:")
+    assert messages.may_send(said).action == "send"
+    assert "911" in said.body
+    assert receipt in said.body
+    again = scene.text(offer.patient, "chest pain")  # after a STOP, too
+    answer = Message.objects.get(dedupe_key__startswith=f"reply:{again.pk}:")
+    assert ("911" in answer.body, messages.may_send(answer).action) == (True, "send")
+
+
+@pytest.mark.parametrize("words", ["Who is this?", "¿Quién es?"])
+def test_who_asks_who_we_are_is_told_and_nothing_is_frozen(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1, patient_given_name="Robin", patient_family_name="Elm")
+    reply = scene.text(offer.patient, words)
+    offer.refresh_from_db()
+    item = WorkItem.objects.get()
+    assert (reply.outcome, item.kind, item.subject_id) == ("staff", "reply.who", reply.pk)
+    assert (offer.status, offer.patient.contact_points.get(system="phone").state) == ("sent", "usable")
+    assert "Elm Street Clinic" in spoken(reply)
+    assert "555-0101" in spoken(reply)
+    assert "Robin" not in spoken(reply)
+    assert not WrongPersonReport.objects.exists()
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
+@pytest.mark.parametrize("words", ["im not robin", "not me", "no soy Robin"])
+def test_who_says_they_are_somebody_else_is_written_to_no_more(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1, patient_given_name="Robin")
+    assert scene.text(offer.patient, words).outcome == "wrong_person"
+    assert offer.patient.contact_points.get(system="phone").state == ContactPoint.State.FROZEN
+
+
 # --- stored first, read once ---
 def test_the_same_text_delivered_again_is_one_row(scene: Scene) -> None:
     first = replies.receive("sms", "in-1", "+12125550188", "yes")

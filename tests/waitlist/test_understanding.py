@@ -49,6 +49,13 @@ MEANINGS: dict[str, list[str]] = {
         "ALTO",
         "no quiero recibir mensajes",
         "STOP Maria",
+        "stpo",
+        "SOTP!",
+        "unsuscribe",
+        "atlo",
+        "At work now. Stop",
+        "who is this? STOP",
+        "¿Quién es? Alto",
         "STOP 47",
         "Stop!!! Thanks",
         "no thanks stop",
@@ -87,11 +94,41 @@ MEANINGS: dict[str, list[str]] = {
         "Wrong number",
         "wrong number, stop",
         "número equivocado",
-        "who is this?",
         "This is not her number",
+        "not me",
+        "Not me, sorry",
+        "That's not me",
+        "I'm not Maria",
+        "I am not Maria Lopez.",
+        "Hi, this isn't Maria",
+        "who is this? wrong number",
+        "worng number",
+        "wrong nubmer",
+        "I don't know this person",
+        "I'm not your patient",
+        "no soy yo",
+        "No soy María",
+        "no soy esa persona",
+        "nuemro equivocado",
+        "número equibocado",
+        "se equivocó de número",
+        "equivocado",
         "Maria doesn't live here",
         "no longer his phone",
         "no vive aquí",
+    ],
+    "who": [
+        "who is this?",
+        "Who’s this",
+        "hi, who is this please",
+        "new phone who dis",
+        "who are you?",
+        "I don't know who this is",
+        "wo is this",
+        "¿Quién es?",
+        "quien es usted",
+        "¿quién me escribe?",
+        "kien es",
     ],
     "died": [
         "She died",
@@ -116,6 +153,14 @@ MEANINGS: dict[str, list[str]] = {
         "I'm dying to get in sooner",
         "I don't want to miss your messages",
         "what time was that?",
+        "who is this doctor?",
+        "quién es el doctor?",
+        "why not me?",
+        "I'm not Sure",
+        "I'm not available",
+        "I don't know who to see",
+        "se equivocaron de día, el mío es el lunes",
+        "meet me at the bus stop",
         "a qué hora era",
         "I need help",
         "this is not a good time",
@@ -163,10 +208,31 @@ def test_a_code_says_which(text: str, meaning: Meaning) -> None:
         ("número equivocado, no más mensajes", Meaning(Intent.WRONG_PERSON, stops=True)),
         ("she died, please stop", Meaning(Intent.DIED, stops=True)),
         ("wrong number", Meaning(Intent.WRONG_PERSON)),
+        ("Chest pain, STOP", Meaning(Intent.URGENT, stops=True)),
+        ("STOP. I have chest pain", Meaning(Intent.URGENT, stops=True)),
+        ("chest pain stop", Meaning(Intent.URGENT, stops=True)),
+        ("chest pains! sotp", Meaning(Intent.URGENT, stops=True)),
+        ("can't breathe, no more texts", Meaning(Intent.URGENT, stops=True)),
+        ("Me duele el pecho. Alto", Meaning(Intent.URGENT, stops=True)),
+        ("no puedo respirar, no me manden mensajes", Meaning(Intent.URGENT, stops=True)),
+        ("the bleeding won't stop", Meaning(Intent.URGENT)),
+        ("how do I stop the bleeding", Meaning(Intent.URGENT)),
+        ("stop the bleeding how", Meaning(Intent.URGENT)),
+        ("he passed out at the bus stop", Meaning(Intent.URGENT)),
+        ("don't send an ambulance", Meaning(Intent.URGENT)),
+        ("dolor de pecho muy alto", Meaning(Intent.URGENT)),
     ],
 )
-def test_who_is_not_the_patient_may_opt_out_as_well(text: str, meaning: Meaning) -> None:
+def test_an_opt_out_beside_something_else_counts_too(text: str, meaning: Meaning) -> None:
     assert understand(text) == meaning
+
+
+@pytest.mark.parametrize(
+    "text", ["im not robin", "this is not ELM", "not robin", "no soy robin", "I dont know who robin is"]
+)
+def test_who_denies_a_name_that_we_know_there_is_the_wrong_person(text: str) -> None:
+    assert understand(text, names=["Robin Elm"]).intent == Intent.WRONG_PERSON
+    assert understand(text, names=["Alex Oak"]).intent == Intent.UNCLEAR
 
 
 def test_a_picture_is_for_a_person() -> None:

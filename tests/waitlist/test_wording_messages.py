@@ -40,7 +40,7 @@ NOT_SAID_BY_ANSWER = {Outcome.WON, Outcome.ALREADY_YOURS}
 ANSWERS = [
     *(str(outcome) for outcome in Outcome if outcome not in NOT_SAID_BY_ANSWER),
     *(str(state) for state in (Claim.State.PENDING, Claim.State.CONFIRMED)),
-    *("declined", "stays", "left", "started", "no_offer", "urgent"),
+    *("declined", "stays", "left", "started", "no_offer", "urgent", "who"),
 ]
 KINDS = [(kind, "") for kind in Message.Kind] + [(Message.Kind.ANSWER, answer) for answer in ANSWERS]
 EACH_KIND = pytest.mark.parametrize(("kind", "outcome"), KINDS, ids=[f"{kind}-{answer}" for kind, answer in KINDS])
