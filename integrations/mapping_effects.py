@@ -1,20 +1,20 @@
-"""What follows when a code gets, changes or loses its meaning: for openings at once, for the mirror soon after."""
+"""What follows when a code gets, changes or loses its meaning: for openings at once.
+
+What is mirrored follows soon after: :mod:`integrations.mapping_mirror`.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Literal
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from audit.log import record_changes
 from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import CodeMapping
-from scheduling import appointments, guards, openings
-from scheduling.models import Appointment, AppointmentType, CancellationNote, ExternalId, Opening, Patient
-from scheduling.patients import ours
+from scheduling import guards, openings
+from scheduling.models import Appointment, CancellationNote, ExternalId, Opening
+from scheduling.records import Interval
 from scheduling.wake import wake
 from waitlist.attention import LENIENT
 from waitlist.models import Offer
@@ -23,8 +23,6 @@ from waitlist.withdrawal import OUT
 #: What is to become of freed time: offered, closed, or held for a person with this doubt.
 Fate = Literal["offer", "close", "reason", "type", "status"]
 DOUBTS = (Opening.Held.REASON, Opening.Held.TYPE, Opening.Held.STATUS)
-BATCH = 500
-SETBACK = timedelta(seconds=30)
 _HELD: dict[Fate, Opening.Held] = {
     "reason": Opening.Held.REASON,
     "type": Opening.Held.TYPE,
@@ -33,7 +31,7 @@ _HELD: dict[Fate, Opening.Held] = {
 
 
 def follow(row: CodeMapping, earlier: str, before: Meanings, after: Meanings) -> None:
-    """Do what must hold at once, in the transaction that changed the meaning; the mirror is left to :func:`apply`."""
+    """Do what must hold at once, in the transaction that changed the meaning; the mirror follows after it."""
     if row.domain in (Domain.PROVIDER, Domain.LOCATION):
         _rename(row)
     elif row.domain in (Domain.TYPE, Domain.REASON, Domain.STATUS):
@@ -45,17 +43,17 @@ def follow(row: CodeMapping, earlier: str, before: Meanings, after: Meanings) ->
     wake("mappings", row.pk)
 
 
-def fate_of(freed_by: Appointment, meanings: Meanings) -> Fate:
-    """Return what the EHR's codes say about the time an appointment gave up."""
+def fate_of(freed_by: Appointment, meanings: Meanings, opening: Opening | None = None) -> Fate:
+    """Return what the EHR's codes say about the time an appointment gave up; ``opening`` is that time, else its own."""
     type_target = meanings.type_target(freed_by.type_system, freed_by.type_code, freed_by.location_id)
-    if freed_by.occupies_time:  # it was moved, not cancelled
-        return "type" if type_target is None else "offer"
     status = freed_by.status
     if freed_by.status_code not in ("", "deleted"):
         status = meanings.status(freed_by.status_code, freed_by.location_id)
+    if status in Appointment.OCCUPYING and opening is not None and _moved_from(freed_by, opening):
+        return "type" if type_target is None else "offer"
     if status == Appointment.Status.UNKNOWN:
         return "status"
-    if status == Appointment.Status.BUMPED:
+    if status not in Appointment.FREEING:
         return "close"
     verdict = meanings.reason(freed_by.reason_system, freed_by.reason_code, freed_by.location_id)
     if CancellationNote.objects.filter(appointment=freed_by).exists():
@@ -68,7 +66,14 @@ def fate_of(freed_by: Appointment, meanings: Meanings) -> Fate:
     return "reason" if verdict in ("unmapped", "ask_staff") else "offer"
 
 
-def _codes_of(row: CodeMapping) -> Q:
+def _moved_from(appointment: Appointment, opening: Opening) -> bool:
+    """Return whether an appointment that stands is not in the opening's time: it was moved, not cancelled."""
+    if appointment.start is None or appointment.end is None or appointment.provider_id != opening.provider_id:
+        return True
+    return not Interval(appointment.start, appointment.end).overlaps(openings.interval_of(opening))
+
+
+def codes_of(row: CodeMapping) -> Q:
     """Return which appointments carry the row's code, at its location where it has one."""
     wanted = {
         Domain.TYPE: {"type_system": row.system, "type_code": row.code},
@@ -81,7 +86,7 @@ def _codes_of(row: CodeMapping) -> Q:
 
 def resting_on(row: CodeMapping) -> QuerySet[Opening]:
     """Return the openings ahead whose fate this code decides."""
-    freed = Appointment.objects.filter(_codes_of(row)).values("pk")
+    freed = Appointment.objects.filter(codes_of(row)).values("pk")
     alive = Q(status__in=Opening.CLAIMABLE) | Q(status=Opening.Status.CLOSED, closed_reason=Opening.Closed.REASON)
     return Opening.objects.filter(alive, freed_by__in=freed, start__gt=timezone.now())
 
@@ -103,7 +108,7 @@ def _resting_on(row: CodeMapping, waits_for: str) -> QuerySet[Opening]:
 def _judge_again(opening: Opening, before: Meanings, after: Meanings) -> None:
     if opening.freed_by is None:
         return
-    was, fate = fate_of(opening.freed_by, before), fate_of(opening.freed_by, after)
+    was, fate = fate_of(opening.freed_by, before, opening), fate_of(opening.freed_by, after, opening)
     stranded = opening.held == Opening.Held.TYPE and was != "type"
     # What a person decided stands as long as the codes say the same as before.
     if was == fate and not stranded:
@@ -166,82 +171,6 @@ def _rename(row: CodeMapping) -> None:
             name.save(update_fields=["object_id"])
 
 
-def due(now: datetime | None = None, limit: int = 50) -> list[int]:
-    """Return the mappings whose mirror is to be brought in line."""
-    rows = CodeMapping.objects.filter(apply_due_at__lte=now or timezone.now()).order_by("apply_due_at")
-    return list(rows.values_list("pk", flat=True)[:limit])
-
-
-def is_due(now: datetime) -> bool:
-    """Return whether :func:`due` would find any."""
-    return bool(due(now, 1))
-
-
-def apply(mapping_id: int) -> bool:
-    """Bring what is mirrored in line with a code's meaning; False when another worker has seen to it."""
-    row = CodeMapping.objects.select_related("connection__source").filter(pk=mapping_id).first()
-    if row is None or row.apply_due_at is None:
-        return False
-    seen = row.apply_due_at
-    taken = CodeMapping.objects.filter(pk=row.pk, apply_due_at=seen)
-    # Put off first: a worker that dies half-way leaves it due.
-    if not taken.update(apply_due_at=timezone.now() + SETBACK):
-        return False
-    row.refresh_from_db(fields=["apply_due_at"])
-    meanings = Meanings.of(row.connection)
-    if row.domain == Domain.TYPE:
-        _set_types(row, meanings)
-    elif row.domain == Domain.STATUS:
-        _set_statuses(row, meanings)
-    elif row.domain == Domain.LANGUAGE:
-        _set_language(row, meanings)
-    # Whoever changed it once more meanwhile has set a due time of their own.
-    CodeMapping.objects.filter(pk=row.pk, apply_due_at=row.apply_due_at).update(apply_due_at=None)
-    return True
-
-
-def _set_types(row: CodeMapping, meanings: Meanings) -> None:
-    """A type that lost its code stays with the visits it was known of; only what is known now is written."""
-    types = dict(AppointmentType.objects.values_list("code", "pk"))
-    last = 0
-    while batch := list(
-        Appointment.objects.filter(_codes_of(row), pk__gt=last)
-        .order_by("pk")
-        .only("pk", "location_id", "appointment_type_id")[:BATCH]
-    ):
-        last = batch[-1].pk
-        wanted: dict[int, list[Appointment]] = {}
-        for each in batch:
-            target = types.get(meanings.type_target(row.system, row.code, each.location_id) or "")
-            if target is not None and each.appointment_type_id != target:
-                wanted.setdefault(target, []).append(each)
-        with transaction.atomic():
-            for target, rows in wanted.items():
-                Appointment.objects.filter(pk__in=[each.pk for each in rows]).update(appointment_type_id=target)
-                record_changes([(each, {"appointment_type": (each.appointment_type_id, target)}) for each in rows])
-
-
-def _set_statuses(row: CodeMapping, meanings: Meanings) -> None:
-    rows = Appointment.objects.filter(_codes_of(row)).only("pk", "status", "location_id")
-    for each in rows.iterator():
-        wanted = meanings.status(row.code, each.location_id)
-        if each.status != wanted:
-            appointments.restate(each.pk, row.code, wanted)
-
-
-def _set_language(row: CodeMapping, meanings: Meanings) -> None:
-    source = row.connection.source
-    if "language" in ours(source):
-        return
-    tag = meanings.language(row.code) or ""
-    names = ExternalId.objects.filter(source=source, kind=ExternalId.Kind.PATIENT).values("object_id")
-    wrong = Patient.objects.filter(language_code=row.code, pk__in=names).exclude(language=tag)
-    while batch := list(wrong.only("pk", "language")[:BATCH]):
-        with transaction.atomic():
-            Patient.objects.filter(pk__in=[each.pk for each in batch]).update(language=tag)
-            record_changes([(each, {"language": (each.language, tag)}) for each in batch])
-
-
 def offers_at_stake(row: CodeMapping, target: str) -> int:
     """Return how many live offers would be taken back if ``row`` came to mean ``target``; empty: nothing."""
     if row.domain not in (Domain.TYPE, Domain.REASON, Domain.STATUS):
@@ -252,7 +181,8 @@ def offers_at_stake(row: CodeMapping, target: str) -> int:
     ending = {
         opening.pk
         for opening in rows
-        if opening.freed_by and fate_of(opening.freed_by, before) == "offer" != fate_of(opening.freed_by, after)
+        if opening.freed_by
+        and fate_of(opening.freed_by, before, opening) == "offer" != fate_of(opening.freed_by, after, opening)
     }
     if row.domain == Domain.TYPE and row.target and target != row.target:
         ending |= {opening.pk for opening in _unbookable_without(row, row.target)}

@@ -11,6 +11,7 @@ from integrations.field_mapping import PathKind
 from integrations.fields import FIELDS, Transform
 from integrations.mapping_changes import Entry
 from integrations.mapping_effects import fate_of, offers_at_stake, resting_on
+from integrations.mapping_mirror import times_to_open
 from integrations.mapping_state import Key as StateKey
 from integrations.meanings import LANGUAGES, Key, Meanings
 from integrations.models import CodeMapping, Connection
@@ -122,10 +123,12 @@ class _Effects:
         for opening in resting_on(row).select_related("freed_by"):
             if opening.freed_by is None:
                 continue
-            fate = fate_of(opening.freed_by, self._after)
-            if fate != fate_of(opening.freed_by, self._before):
+            fate = fate_of(opening.freed_by, self._after, opening)
+            if fate != fate_of(opening.freed_by, self._before, opening):
                 ends[_ENDS.get(fate, "held until somebody decides")] += 1
         told = [f"{_counted(count, 'opening')} {end}." for end, count in sorted(ends.items())]
+        if count := times_to_open(row, after):
+            told.append(f"{_counted(count, 'time')} opened that had been given up before, after a fresh look.")
         if stake := offers_at_stake(row, after):
             told.append(f"{_counted(stake, 'offer')} withdrawn, and whoever has one is told.")
         return " ".join(told)

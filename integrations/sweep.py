@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from integrations import alerts, demographics, heartbeat, mapping_effects, outbox
+from integrations import alerts, demographics, heartbeat, mapping_mirror, outbox
 from integrations.ehr import availability, history, inbox, load_requests, reconcile
 from integrations.messaging import delivery
 from scheduling.wake import wake
@@ -54,7 +54,7 @@ TOPICS: dict[str, Callable[[datetime], bool]] = {
     "checks": availability.is_due,
     "writebacks": _writes_are_due,
     "messages": _messages_are_due,
-    "mappings": mapping_effects.is_due,
+    "mappings": mapping_mirror.is_due,
     working.TOPIC: working.is_due,
     "reconciles": reconcile.is_due,
     "loads": _loads_are_due,

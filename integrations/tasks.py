@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit.context import correlated, service
-from integrations import alerts, demographics, health, mapping_effects, outbox
+from integrations import alerts, demographics, health, mapping_mirror, outbox
 from integrations.draining import drain
 from integrations.ehr import (
     availability,
@@ -88,7 +88,7 @@ def drain_loads() -> None:
 @service("worker: mapping")
 def apply_mappings() -> None:
     """Bring what is mirrored in line with codes whose meaning changed."""
-    drain("mappings", mapping_effects.due, mapping_effects.apply)
+    drain("mappings", mapping_mirror.due, mapping_mirror.apply)
 
 
 @shared_task(name="integrations.tasks.drain_reconciles")

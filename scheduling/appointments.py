@@ -113,7 +113,8 @@ def apply_absence(
             return Applied(appointment, "unchanged")
         appointment.status = Appointment.Status.ENTERED_IN_ERROR
         appointment.status_code = "deleted"
-        appointment.save(update_fields=["status", "status_code", "updated_at"])
+        appointment.status_seen_at = fetched_at if opens else None
+        appointment.save(update_fields=["status", "status_code", "status_seen_at", "updated_at"])
         opened = _open(appointment, before, "deleted", verdict) if opens else ()
         return Applied(appointment, "updated", opened)
 
@@ -134,7 +135,7 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
         writebacks.look_again(appointment)
         return Applied(appointment, "own")
     before = _Occupancy.of(appointment)
-    _store(appointment, source, record)
+    _store(appointment, source, record, fetched_at if opens else None)
     opened = _open(appointment, before, record.version, record.reason_verdict) if opens else ()
     return Applied(appointment, "updated", opened)
 
@@ -145,7 +146,7 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
     appointment = own or Appointment(source=source)
     is_open = own is not None and writebacks.booking_is_open(own)
     if not is_open:
-        _store(appointment, source, record)
+        _store(appointment, source, record, fetched_at if opens else None)
     mirror.name(
         source,
         ExternalId.Kind.APPOINTMENT,
@@ -165,20 +166,25 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
     return Applied(appointment, "created", opened)
 
 
-def _store(appointment: Appointment, source: Source, record: AppointmentRecord) -> None:
-    """Take the record's state over, with everything that follows from it but openings."""
+def _store(appointment: Appointment, source: Source, record: AppointmentRecord, told_at: datetime | None) -> None:
+    """Take the record's state over, with everything that follows from it but openings.
+
+    ``told_at`` is None where the calendar was read as a whole: a status found then is no change we were told of.
+    """
     seen_before = (appointment.patient_id, appointment.location_id) if appointment.pk else None
-    status_before = appointment.status
+    status_before, code_before = appointment.status, appointment.status_code
     fill(appointment, source, record)
+    if appointment.pk is None or appointment.status_code != code_before:
+        appointment.status_seen_at = told_at
     appointment.save()
     if record.reason_text:
         CancellationNote.objects.update_or_create(appointment=appointment, defaults={"text": record.reason_text})
     if seen_before != (appointment.patient_id, appointment.location_id):
         _note_location(appointment)
-    _follow_status(appointment, status_before)
+    follow_status(appointment, status_before)
 
 
-def _follow_status(appointment: Appointment, before: str) -> None:
+def follow_status(appointment: Appointment, before: str) -> None:
     """Do what an appointment's new status asks for, but for openings."""
     if appointment.patient_id and appointment.status in Appointment.SEEN:
         note_seen([appointment.patient_id])
@@ -204,22 +210,6 @@ def _propose_for_the_list(appointment: Appointment) -> None:
         patient=appointment.patient,
         location=appointment.location,
     )
-
-
-def restate(appointment_id: int, status_code: str, status: str) -> bool:
-    """Give a mirrored appointment the status that its unchanged code means by now; False when it has moved on.
-
-    Opens nothing: time given up before anybody knew what the code meant is long somebody's affair.
-    """
-    with transaction.atomic():
-        appointment = Appointment.objects.select_for_update().get(pk=appointment_id)
-        before = appointment.status
-        if appointment.status_code != status_code or writebacks.booking_is_open(appointment):
-            return False
-        appointment.status = status
-        appointment.save(update_fields=["status", "updated_at"])
-        _follow_status(appointment, before)
-    return True
 
 
 def note_seen(patient_ids: Iterable[int]) -> None:

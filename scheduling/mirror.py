@@ -47,6 +47,12 @@ def external_value(source: Source, kind: str, pk: int) -> str:
     return found
 
 
+def held_version(source_id: int, kind: str, pk: int) -> str:
+    """Return the version we hold of our row ``pk`` at the source; empty for a row it has no name for."""
+    names = ExternalId.objects.filter(source_id=source_id, kind=kind, object_id=pk)
+    return names.order_by("pk").values_list("version", flat=True).first() or ""
+
+
 def describes(external: ExternalId) -> bool:
     """Whether what stands under this name describes our row: of several names only the first one does."""
     earlier = ExternalId.objects.filter(source_id=external.source_id, kind=external.kind, object_id=external.object_id)

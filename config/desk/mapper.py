@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from config.desk.connecting import fetch_connection
 from config.desk.mapper_lines import BY_LOCATION, HOLDS, add_examples, lines_of, names_of
 from config.desk.rights import require
-from integrations import discovered, mapping, mapping_effects
+from integrations import discovered, mapping, mapping_effects, mapping_mirror
 from integrations.meanings import Domain
 from integrations.models import CodeChange, CodeMapping, Connection
 from scheduling.models import Location, Opening
@@ -66,17 +66,19 @@ def map_view(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, "Nothing was changed: choose from the list what the code means.")
         return _back(row, domain)
     named = {"connection": row, "domain": domain, "system": system, "code": code, "location": location}
-    stake = mapping_effects.offers_at_stake(CodeMapping.objects.filter(**named).first() or CodeMapping(**named), target)
+    code_row = CodeMapping.objects.filter(**named).first() or CodeMapping(**named)
+    stake = mapping_effects.offers_at_stake(code_row, target)
     if stake and "sure" not in request.POST:
         values = {"system": system, "code": code, "target": target, "location": place, "sure": "1"}
         context = {**_frame(request, row, domain), "values": values, "stake": stake, "code": code}
         return TemplateResponse(request, "admin/desk/mapper_sure.html", context)
     by = request.user.get_username()
     if target:
-        display = request.POST.get("display", "")[:200]
+        display, to_open = request.POST.get("display", "")[:200], mapping_mirror.times_to_open(code_row, target)
         mapping.map_code(row, domain, system, code, target, display=display, by=by, location=location)
         where = f" at {location.name}" if location else ""
-        messages.success(request, f"“{code}”{where} means: {names_of(domain)[target]}. You can undo it below.")
+        told = f"“{code}”{where} means: {names_of(domain)[target]}. You can undo it below."
+        messages.success(request, told + _freed_before(to_open))
     elif mapping.unmap(row, domain, system, code, by=by, location=location):
         messages.success(request, f"“{code}” means nothing any more. You can undo it below.")
     else:
@@ -105,6 +107,16 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
     else:
         messages.warning(request, "Nothing was changed: somebody changed this code meanwhile. Look at it again.")
     return _back(row, domain)
+
+
+def _freed_before(number: int) -> str:
+    """Say what becomes of time that was given up before the code meant what it means now."""
+    if not number:
+        return ""
+    times = (
+        "One time that was given up for it before is" if number == 1 else f"{number} times given up for it before are"
+    )
+    return f" {times} opened now, and offered once the EHR shows that nobody has booked there."
 
 
 def _within_reach(request: HttpRequest, opening_ids: list[int]) -> set[int]:

@@ -63,6 +63,12 @@ class Appointment(ScopedModel):
     start = models.DateTimeField(null=True, blank=True)
     end = models.DateTimeField(null=True, blank=True)
     status_code = models.CharField(max_length=60, blank=True, help_text="The status as received.")
+    status_seen_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When the EHR told us of the change to this status. Empty: it had it when its calendar was read.",
+    )
     type_system = models.CharField(max_length=255, blank=True)
     type_code = models.CharField(max_length=120, blank=True)
     type_display = models.CharField(max_length=200, blank=True)
@@ -171,7 +177,7 @@ class Opening(ScopedModel):
         BLOCKED = "blocked", "the time was blocked"
         CUT_OFF = "cut_off", "too close to its start"
         UNFILLABLE = "unfillable", "nobody on the list could take it"
-        REASON = "reason", "the cancellation reason says that it is not offered"
+        REASON = "reason", "what its codes mean says that it is not offered"
         STAFF = "staff", "closed by staff"
         MERGED = "merged", "joined with the opening beside it"
         SPLIT = "split", "replaced by what remained of it"

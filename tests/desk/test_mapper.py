@@ -26,9 +26,7 @@ def cancelled(practice: Practice, external: str = "a-1", **codes: Any) -> Appoin
         practice.riverside,
         source=practice.source,
         external=external,
-        status="cancelled",
-        status_code="cancelled",
-        **codes,
+        **{"status": "cancelled", "status_code": "cancelled", **codes},
     )
 
 
@@ -196,10 +194,21 @@ def test_each_code_comes_with_an_example_that_names_no_patient(
     assert "for example" not in text_of(ira.get(f"{path}?domain=reason"))  # the place is none of hers
 
 
-def test_saving_nothing_says_so_and_the_page_of_statuses_says_what_no_mapping_brings_back(
+def test_saving_nothing_says_so_and_the_page_of_statuses_says_what_a_mapping_opens(
     ira: Client, practice: Practice, path: str
 ) -> None:
     cancelled(practice, reason_code="x-9")
     answer = said(ira, ira.post(f"{path}map/", {"domain": "reason", "system": "", "code": "x-9", "target": ""}))
     assert answer == "Nothing was changed: choose from the list what the code means."
-    assert "is not opened afterwards: fill it by hand." in text_of(ira.get(f"{path}?domain=status"))
+    assert "is opened once the status is mapped to cancelled" in text_of(ira.get(f"{path}?domain=status"))
+
+
+def test_who_maps_a_status_hears_how_many_times_it_opens(ira: Client, practice: Practice, path: str) -> None:
+    for number in range(2):
+        visit = cancelled(practice, f"a-{number}", status="unknown", status_code="CX")
+        Appointment.objects.filter(pk=visit.pk).update(status_seen_at=visit.created_at)
+    answer = said(ira, ira.post(f"{path}map/", {"domain": "status", "code": "CX", "target": "cancelled"}))
+    assert answer == (
+        "“CX” means: cancelled. You can undo it below. 2 times given up for it before are opened now, and offered once "
+        "the EHR shows that nobody has booked there."
+    )

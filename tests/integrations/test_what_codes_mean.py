@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from integrations import mapping, mapping_effects, sweep
+from integrations import mapping, mapping_effects, mapping_mirror, sweep
 from integrations.codebook import CodeBook
 from integrations.meanings import Key, Meanings, standard_target
 from integrations.models import CodeMapping, Connection
@@ -234,7 +234,12 @@ def test_free_text_goes_to_staff_and_stays_unreadable_in_the_database(
 ) -> None:
     known(scene)
     apply_appointment(scene.source, record(scene, version="1"), timezone.now())
-    said: Any = {"status": "cancelled", "reason_verdict": "ask_staff", "reason_text": "Robin is in hospital"}
+    said: Any = {
+        "status": "cancelled",
+        "status_code": "cancelled",
+        "reason_verdict": "ask_staff",
+        "reason_text": "Robin is in hospital",
+    }
     apply_appointment(scene.source, record(scene, version="2", **said), timezone.now())
     opening = Opening.objects.get()
     assert (opening.held, CancellationNote.objects.get().text) == ("reason", "Robin is in hospital")
@@ -256,8 +261,8 @@ def test_what_is_mirrored_follows_within_one_sweep(scene: Scene, connection: Con
     mapping.map_code(connection, "status", "", "AUFNAHME", "arrived")
     mapping.map_code(connection, "language", "", "S", "es")
     assert sweep.TOPICS["mappings"](timezone.now())
-    for pk in mapping_effects.due():
-        assert mapping_effects.apply(pk)
+    for pk in mapping_mirror.due():
+        assert mapping_mirror.apply(pk)
     for row in (typed, coded, foreign, person):
         row.refresh_from_db()
     assert (typed.appointment_type, foreign.appointment_type) == (scene.type, None)

@@ -1,0 +1,123 @@
+"""Bringing what is mirrored in line with a code's meaning, soon after it changed, and as often as it takes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from audit.log import record_changes
+from integrations.mapping_effects import Fate, codes_of, fate_of
+from integrations.meanings import Domain, Key, Meanings
+from integrations.models import CodeMapping
+from scheduling.models import Appointment, AppointmentType, ExternalId, Patient
+from scheduling.patients import ours
+from scheduling.records import ReasonVerdict
+from scheduling.restating import open_given_up, restate
+
+BATCH = 500
+SETBACK = timedelta(seconds=30)
+#: How the time is opened of what was given up before the code said what it meant; nothing else is opened then.
+_VERDICTS: dict[Fate, ReasonVerdict] = {"offer": "rebookable", "reason": "ask_staff", "type": "unmapped_type"}
+
+
+def due(now: datetime | None = None, limit: int = 50) -> list[int]:
+    """Return the mappings whose mirror is to be brought in line."""
+    rows = CodeMapping.objects.filter(apply_due_at__lte=now or timezone.now()).order_by("apply_due_at")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def is_due(now: datetime) -> bool:
+    """Return whether :func:`due` would find any."""
+    return bool(due(now, 1))
+
+
+def apply(mapping_id: int) -> bool:
+    """Bring what is mirrored in line with a code's meaning; False when another worker has seen to it."""
+    row = CodeMapping.objects.select_related("connection__source").filter(pk=mapping_id).first()
+    if row is None or row.apply_due_at is None:
+        return False
+    seen = row.apply_due_at
+    taken = CodeMapping.objects.filter(pk=row.pk, apply_due_at=seen)
+    # Put off first: a worker that dies half-way leaves it due.
+    if not taken.update(apply_due_at=timezone.now() + SETBACK):
+        return False
+    row.refresh_from_db(fields=["apply_due_at"])
+    meanings = Meanings.of(row.connection)
+    if row.domain == Domain.TYPE:
+        _set_types(row, meanings)
+    elif row.domain == Domain.STATUS:
+        _set_statuses(row, meanings)
+    elif row.domain == Domain.LANGUAGE:
+        _set_language(row, meanings)
+    if row.domain in (Domain.STATUS, Domain.REASON):
+        _open_what_was_given_up(row, meanings)
+    # Whoever changed it once more meanwhile has set a due time of their own.
+    CodeMapping.objects.filter(pk=row.pk, apply_due_at=row.apply_due_at).update(apply_due_at=None)
+    return True
+
+
+def _set_types(row: CodeMapping, meanings: Meanings) -> None:
+    """A type that lost its code stays with the visits it was known of; only what is known now is written."""
+    types = dict(AppointmentType.objects.values_list("code", "pk"))
+    last = 0
+    while batch := list(
+        Appointment.objects.filter(codes_of(row), pk__gt=last)
+        .order_by("pk")
+        .only("pk", "location_id", "appointment_type_id")[:BATCH]
+    ):
+        last = batch[-1].pk
+        wanted: dict[int, list[Appointment]] = {}
+        for each in batch:
+            target = types.get(meanings.type_target(row.system, row.code, each.location_id) or "")
+            if target is not None and each.appointment_type_id != target:
+                wanted.setdefault(target, []).append(each)
+        with transaction.atomic():
+            for target, rows in wanted.items():
+                Appointment.objects.filter(pk__in=[each.pk for each in rows]).update(appointment_type_id=target)
+                record_changes([(each, {"appointment_type": (each.appointment_type_id, target)}) for each in rows])
+
+
+def _set_statuses(row: CodeMapping, meanings: Meanings) -> None:
+    rows = Appointment.objects.filter(codes_of(row)).only("pk", "status", "location_id")
+    for each in rows.iterator():
+        wanted = meanings.status(row.code, each.location_id)
+        if each.status != wanted:
+            restate(each.pk, row.code, wanted)
+
+
+def given_up(row: CodeMapping) -> QuerySet[Appointment]:
+    """Return the visits ahead with this code whose time we were told is given up and nobody opened so far."""
+    rows = Appointment.objects.filter(codes_of(row), status_seen_at__isnull=False, start__gt=timezone.now())
+    return rows.filter(openings__isnull=True, provider__isnull=False, location__isnull=False)
+
+
+def _open_what_was_given_up(row: CodeMapping, meanings: Meanings) -> None:
+    """One by one, each in a transaction of its own: what a worker that dies has opened is not found again."""
+    for each in given_up(row).filter(status__in=Appointment.FREEING).order_by("start").iterator(BATCH):
+        verdict = _VERDICTS.get(fate_of(each, meanings))
+        if verdict is not None:
+            open_given_up(each.pk, verdict)
+
+
+def _set_language(row: CodeMapping, meanings: Meanings) -> None:
+    source = row.connection.source
+    if "language" in ours(source):
+        return
+    tag = meanings.language(row.code) or ""
+    names = ExternalId.objects.filter(source=source, kind=ExternalId.Kind.PATIENT).values("object_id")
+    wrong = Patient.objects.filter(language_code=row.code, pk__in=names).exclude(language=tag)
+    while batch := list(wrong.only("pk", "language")[:BATCH]):
+        with transaction.atomic():
+            Patient.objects.filter(pk__in=[each.pk for each in batch]).update(language=tag)
+            record_changes([(each, {"language": (each.language, tag)}) for each in batch])
+
+
+def times_to_open(row: CodeMapping, target: str) -> int:
+    """Return how many times that were given up already would be opened if ``row`` came to mean ``target``."""
+    if row.domain not in (Domain.STATUS, Domain.REASON):
+        return 0
+    after = Meanings.of(row.connection).changed(Key(row.domain, row.system, row.code), row.location_id, target)
+    return sum(fate_of(each, after) in _VERDICTS for each in given_up(row))
