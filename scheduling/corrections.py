@@ -31,13 +31,15 @@ class Detail(StrEnum):
 
 #: Details of which a patient has several: a correction names the one that it replaces, or adds one.
 SEVERAL: Final = frozenset({Detail.PHONE, Detail.EMAIL})
+#: Details that a patient can be without.
+REMOVABLE: Final = SEVERAL | {Detail.ADDRESS}
 #: The parts of a postal address, as the EHR keeps them apart.
 ADDRESS_PARTS: Final = ("line", "city", "state", "postal_code")
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One detail: ``new`` instead of ``old``, an empty ``old`` adds it.
+    """One detail: ``new`` instead of ``old``, an empty ``old`` adds it, an empty ``new`` removes it.
 
     ``base`` is everything of the kind that we held when it was corrected. ``use`` is that of a phone that is added;
     ``parts`` are those of an address, by :data:`ADDRESS_PARTS`.
@@ -49,6 +51,11 @@ class Correction:
     base: tuple[str, ...] = ()
     use: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def removes(self) -> bool:
+        """Whether the detail is taken away."""
+        return not self.new
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,10 @@ def merge(
     for each in corrections:
         theirs = values(record, each.detail)
         new, old = normal(each.detail, each.new), normal(each.detail, each.old)
+        if each.removes:
+            # Only what was seen is taken away: what the EHR has instead by now is news, and stays.
+            lacks += [each] if old in theirs else []
+            continue
         if new in theirs:
             continue
         against = _against(each, theirs)
@@ -118,6 +129,9 @@ def _against(each: Correction, theirs: tuple[str, ...]) -> tuple[str, ...]:
 def over(record: PatientRecord, corrections: Iterable[Correction]) -> PatientRecord:
     """Return the record as it will be once the EHR has the corrections."""
     for each in corrections:
+        if each.removes:
+            record = _without(record, each)
+            continue
         if normal(each.detail, each.new) in values(record, each.detail):
             continue
         if each.detail in SEVERAL:
@@ -126,6 +140,18 @@ def over(record: PatientRecord, corrections: Iterable[Correction]) -> PatientRec
             changed: dict[str, Any] = {each.detail.value: each.new}
             record = replace(record, **changed)
     return record
+
+
+def _without(record: PatientRecord, each: Correction) -> PatientRecord:
+    old = normal(each.detail, each.old)
+    if each.detail not in SEVERAL:
+        return replace(record, address="") if old in values(record, each.detail) else record
+    kept = (
+        point
+        for point in record.contacts
+        if point.guardian or point.system != each.detail or normal(each.detail, point.value) != old
+    )
+    return replace(record, contacts=tuple(kept))
 
 
 def _contacts(points: tuple[ContactRecord, ...], each: Correction) -> tuple[ContactRecord, ...]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit.context import correlation_id, current_actor
 from scheduling import corrections
-from scheduling.corrections import SEVERAL, Correction, Detail
+from scheduling.corrections import REMOVABLE, SEVERAL, Correction, Detail
 from scheduling.models import ExternalId, Patient, PatientWrite, Source
 from scheduling.patient_keys import address_index, read_phone
 from scheduling.patients import enter_contact, keep_search_tokens
@@ -28,6 +28,8 @@ Status = PatientWrite.Status
 #: Longer than any one call to an EHR may take, so that a running call never loses its lease.
 LEASE = timedelta(seconds=20)
 
+CHANGED_MEANWHILE = "It changed meanwhile. Nothing was changed; look at the page again."
+
 
 class CorrectionRefused(Exception):
     """A detail cannot be kept as it was entered; the text says why, in words for whoever entered it."""
@@ -36,9 +38,9 @@ class CorrectionRefused(Exception):
 def correct(patient: Patient, wanted: Sequence[Correction]) -> list[PatientWrite]:
     """Keep corrected details and have each EHR told that owns them; return what is on its way, empty where it is ours.
 
-    Of each correction ``detail``, ``new``, ``old``, ``use`` and ``parts`` count; the rest is filled in here. Details
-    that the practice owns, and those of a patient no EHR knows, stay here. Raises :class:`CorrectionRefused`, changing
-    nothing.
+    Of each correction ``detail``, ``new``, ``old``, ``use`` and ``parts`` count; the rest is filled in here. One
+    without ``new`` takes ``old`` away. Details that the practice owns, and those of a patient no EHR knows, stay here.
+    Raises :class:`CorrectionRefused`, changing nothing.
     """
     tidy = [_tidy(each) for each in wanted]
     with transaction.atomic():
@@ -54,6 +56,8 @@ def correct(patient: Patient, wanted: Sequence[Correction]) -> list[PatientWrite
 
 def _tidy(each: Correction) -> Correction:
     new = " ".join(each.new.split())
+    if not new and each.old and each.detail in REMOVABLE:
+        return replace(each, new="")
     if each.detail == Detail.PHONE:
         new, valid, extension = read_phone(new)
         if not valid or extension:
@@ -71,17 +75,22 @@ def _based(patient: Patient, each: Correction) -> Correction:
     """Return the correction with what we hold now."""
     if each.detail not in SEVERAL:
         held = getattr(patient, each.detail.value) or ""
+        if each.removes and each.old != held:
+            raise CorrectionRefused(CHANGED_MEANWHILE)
         if held == each.new:
             raise CorrectionRefused(f"{each.detail.label}: it is on file so already. Nothing was changed.")
         return replace(each, old=held, base=(held,) if held else ())
     points = patient.contact_points.filter(system=each.detail.value)
-    if points.filter(guardian=True, address_index=address_index(each.detail.value, each.new)).exists():
+    if (
+        not each.removes
+        and points.filter(guardian=True, address_index=address_index(each.detail.value, each.new)).exists()
+    ):
         raise CorrectionRefused(f"{each.detail.label}: it is on file as a guardian’s. Nothing was changed.")
     base = tuple(row.value for row in points.filter(guardian=False).exclude(use="old"))
     if each.new in base:
         raise CorrectionRefused(f"{each.detail.label}: it is on file already. Nothing was changed.")
     if each.old and each.old not in base:
-        raise CorrectionRefused("It changed meanwhile. Nothing was changed; look at the page again.")
+        raise CorrectionRefused(CHANGED_MEANWHILE)
     return replace(each, base=base)
 
 
@@ -91,7 +100,7 @@ def _keep(patient: Patient, wanted: Iterable[Correction]) -> None:
         if each.detail in SEVERAL:
             enter_contact(patient, each)
         else:
-            setattr(patient, each.detail.value, each.new)
+            setattr(patient, each.detail.value, None if each.removes else each.new)
             columns.append(each.detail.value)
     if columns:
         patient.save(update_fields=[*columns, "updated_at"])
@@ -127,16 +136,28 @@ def _with_earlier(patient: Patient, source: Source, wanted: Sequence[Correction]
         if not drop(row, "It was corrected again."):
             continue
         for old in corrections.read(row.wanted):
-            later = next((at for at, new in enumerate(found) if _replaces(new, old)), None)
-            if later is None:
-                found.append(old)
-            else:
-                found[later] = replace(found[later], old=old.old, base=old.base)
+            found = _over_earlier(found, old)
     return found
 
 
+def _over_earlier(found: list[Correction], old: Correction) -> list[Correction]:
+    """Return what is wanted by now, given one thing more that was wanted earlier."""
+    later = next((at for at, new in enumerate(found) if _replaces(new, old)), None)
+    if later is None:
+        return [*found, old]
+    new = found[later]
+    if not new.removes:
+        return [*found[:later], replace(new, old=old.old, base=old.base), *found[later + 1 :]]
+    # Whether the EHR has the earlier value by now or still the one before: both are to go.
+    return [*found, replace(old, new="")] if old.old else found
+
+
 def _replaces(new: Correction, old: Correction) -> bool:
-    return new.detail == old.detail and (new.detail not in SEVERAL or new.old == old.new)
+    if new.detail != old.detail:
+        return False
+    if old.removes and new.detail in SEVERAL:
+        return new.new == old.old
+    return new.detail not in SEVERAL or new.old == old.new
 
 
 def due(now: datetime | None = None, limit: int = 50) -> list[int]:

@@ -275,7 +275,7 @@ def _keep_contacts(patient: Patient, record: PatientRecord) -> None:
 
 
 def enter_contact(patient: Patient, each: corrections.Correction) -> None:
-    """Keep a corrected phone or e-mail address beside what the EHR told; the one it replaces is past."""
+    """Keep a corrected phone or e-mail address beside what the EHR told; the one it replaces, or removes, is past."""
     held = {(row.system, row.value): row for row in patient.contact_points.filter(guardian=False)}
     before = held.get((each.detail.value, each.old)) if each.old else None
     told = ContactRecord("phone" if each.detail == corrections.Detail.PHONE else "email", each.new, use=each.use)
@@ -283,6 +283,8 @@ def enter_contact(patient: Patient, each: corrections.Correction) -> None:
         told = replace(told, use=before.use, rank=before.rank)
         before.use = "old"
         before.save(update_fields=["use"])
+    if each.removes:
+        return
     row = _contact(patient, told)
     if (again := held.get((row.system, row.value))) is not None:
         row.pk, row.state = again.pk, again.state

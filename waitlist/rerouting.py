@@ -31,17 +31,26 @@ MARK = ">"
 def send_elsewhere(message: Message, *, skip_channel: str = "", now: datetime | None = None) -> Message | None:
     """Queue the news of ``message`` for the next address, or return the message that carries it there already.
 
+    An offer's text goes to the next number although its e-mail is out: texts are what is answered in time.
     ``skip_channel``: its carrier is down. None: nothing is left but a call. Part of the caller's transaction.
     """
     now = now or timezone.now()
-    hopeful = _same_news(message).filter(status__in=HOPEFUL).exclude(channel=skip_channel).first()
-    if hopeful is not None:
-        return hopeful
+    hopeful = list(_same_news(message).filter(status__in=HOPEFUL).exclude(channel=skip_channel).order_by("pk"))
+    is_enough = hopeful and not _is_text_of_an_offer(message)
+    by_same_way = next((each for each in hopeful if each.channel == message.channel), None)
+    if by_same_way is not None or is_enough:
+        return by_same_way or hopeful[0]
     tried = set(_same_news(message).values_list("address_index", flat=True)) | {message.address_index}
     for contact in _next_addresses(message, now):
-        if contact.address_index not in tried and consent.channel_of(contact) != skip_channel:
+        channel = consent.channel_of(contact)
+        is_carried = any(each.channel == channel for each in hopeful)
+        if contact.address_index not in tried and channel != skip_channel and not is_carried:
             return _copy_to(message, contact, now)
-    return None
+    return next(iter(hopeful), None)
+
+
+def _is_text_of_an_offer(message: Message) -> bool:
+    return message.kind == Message.Kind.OFFER and message.channel == Channel.SMS
 
 
 def tell_otherwise(message: Message) -> None:

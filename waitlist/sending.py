@@ -80,6 +80,8 @@ def _against_the_address(message: Message) -> str:
     if contact is not None and contact.state != ContactPoint.State.USABLE:
         return contact.state
     if message.kind not in TO_WHO_WROTE:
+        if contact is not None and contact.use == "old":
+            return "gone"
         agreed = consent.consenting_at(message.channel, message.address_index)
         return "" if message.patient_id in agreed else "no_consent"
     return "opted_out" if consent.is_revoked(message.channel, message.address_index) else ""

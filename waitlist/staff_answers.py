@@ -26,7 +26,7 @@ STANDS = timedelta(days=7)
 #: Later the words may be wrong: staff hear that they did not leave.
 WORTH = timedelta(hours=24)
 #: What an answer closes; urgent words and a wrong person need more than a text.
-CLOSED_BY_IT = "reply.unclear"
+CLOSED_BY_IT = ("reply.unclear", "reply.who")
 
 _CALL = "Call them instead."
 _REFUSALS = {
@@ -146,7 +146,7 @@ def _close(reply: Reply, by: str) -> None:
         address_index=reply.address_index, location=reply.location, received_at__lte=reply.received_at
     )
     items = WorkItem.objects.filter(
-        kind=CLOSED_BY_IT,
+        kind__in=CLOSED_BY_IT,
         status=WorkItem.Status.OPEN,
         subject_kind=Reply._meta.label_lower,
         subject_id__in=list(answered.values_list("pk", flat=True)),

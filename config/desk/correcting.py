@@ -21,11 +21,13 @@ from scheduling.corrections import ADDRESS_PARTS, Correction, Detail
 from scheduling.models import ContactPoint, Patient, PatientWrite
 
 CHANGE = "scheduling.change_patient"
+#: Fields below that of removing the address.
+LAST = ("remove_address", "language", "preferred_name")
 USES = [("mobile", "mobile"), ("home", "home"), ("work", "work")]
 
 
 class CorrectionForm(forms.Form):
-    """What is on file, each in a field of its own, and room for one more number and address."""
+    """What is on file, each in a field of its own, to correct or remove, and room for one more number and address."""
 
     new_phone = forms.CharField(label="Another phone number", max_length=40, required=False)
     new_phone_use = forms.ChoiceField(label="It is", choices=USES, required=False)
@@ -42,8 +44,14 @@ class CorrectionForm(forms.Form):
         self.patient = patient
         held = patient.contact_points.filter(guardian=False).exclude(use="old")
         self.points = {f"{point.system}_{point.pk}": point for point in held}
-        first = {name: self._field_of(point) for name, point in self.points.items()}
+        first: dict[str, forms.Field] = {}
+        for name, point in self.points.items():
+            first[name] = self._field_of(point)
+            first[f"remove_{name}"] = forms.BooleanField(label=f"Remove {point.value}", required=False)
         self.fields = {**first, **self.fields}
+        if patient.address:
+            self.fields["remove_address"] = forms.BooleanField(label="Remove the address on file", required=False)
+            self.order_fields([*(name for name in self.fields if name not in LAST), "remove_address"])
         spoken = patient.language
         if spoken and spoken not in dict(LANGUAGES):
             self.fields["language"].choices = [*LANGUAGES, (spoken, spoken)]  # type: ignore[attr-defined]
@@ -52,14 +60,26 @@ class CorrectionForm(forms.Form):
     def _field_of(self, point: ContactPoint) -> forms.Field:
         what = "Phone number" if point.system == ContactPoint.System.PHONE else "E-mail address"
         label = f"{what} ({point.use})" if point.use else what
-        return forms.CharField(label=label, max_length=200, initial=point.value)
+        return forms.CharField(label=label, max_length=200, initial=point.value, required=False)
 
     def clean(self) -> dict[str, Any]:
         told: dict[str, Any] = super().clean() or {}
         parts = [told.get(name) for name in ADDRESS_PARTS]
         if any(parts) and not all(told.get(name) for name in ("line", "city", "postal_code")):
             self.add_error("line", "A new address needs street, city and ZIP code. Or leave all of it empty.")
+        if any(parts) and told.get("remove_address"):
+            self.add_error("line", "Write a new address, or remove the one on file; not both.")
+        for name, point in self.points.items():
+            self._check(name, point, told)
         return told
+
+    def _check(self, name: str, point: ContactPoint, told: dict[str, Any]) -> None:
+        written = (told.get(name) or "").strip()
+        if told.get(f"remove_{name}"):
+            if written not in ("", point.value):
+                self.add_error(name, "Correct it, or remove it; not both.")
+        elif not written:
+            self.add_error(name, "Nothing is written here. To take it away, tick “Remove”.")
 
     def corrections(self) -> list[Correction]:
         """Return what differs from what is on file."""
@@ -69,7 +89,9 @@ class CorrectionForm(forms.Form):
         told = {name: str(value or "").strip() for name, value in self.cleaned_data.items()}
         for name, point in self.points.items():
             detail = Detail.PHONE if point.system == ContactPoint.System.PHONE else Detail.EMAIL
-            if told[name] != point.value:
+            if self.cleaned_data[f"remove_{name}"]:
+                yield Correction(detail, "", point.value)
+            elif told[name] != point.value:
                 yield Correction(detail, told[name], point.value)
         if told["new_phone"]:
             yield Correction(Detail.PHONE, told["new_phone"], use=told["new_phone_use"] or "mobile")
@@ -79,6 +101,8 @@ class CorrectionForm(forms.Form):
             place = " ".join(told[name] for name in ("city", "state", "postal_code") if told[name])
             parts = {name: told[name] for name in ADDRESS_PARTS}
             yield Correction(Detail.ADDRESS, f"{told['line']}, {place}", parts=parts)
+        if self.cleaned_data.get("remove_address"):
+            yield Correction(Detail.ADDRESS, "", self.patient.address or "")
         if told["language"] and told["language"] != self.patient.language:
             yield Correction(Detail.LANGUAGE, told["language"])
         if told["preferred_name"] and told["preferred_name"] != self.patient.preferred_name:

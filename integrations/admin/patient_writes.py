@@ -25,7 +25,7 @@ OVERTAKEN = "Nothing changed: it was decided before, or it is under way."
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One corrected detail; ``theirs`` is empty where the EHR does not contradict it."""
+    """One corrected detail; ``ours`` is empty where it was removed, ``theirs`` where the EHR does not contradict it."""
 
     label: str
     was: str

@@ -34,7 +34,9 @@ MUST_BE_HEARD = frozenset(
 #: How long a message that our own code failed at is left alone.
 SETBACK = timedelta(seconds=30)
 #: Reasons that stand against this address only: another way to the patient may be open.
-ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen"})
+ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen", "gone"})
+#: Those of them that say nothing against hearing of the offer elsewhere at once.
+ABOUT_THE_ADDRESS_ONLY = frozenset({"invalid", "gone"})
 
 
 def address_unusable(message: Message, code: str) -> bool:
@@ -109,7 +111,8 @@ def stumbled(message_id: int, most_tries: int) -> bool:
 
 def not_told(message: Message, reason: str) -> None:
     """It may not be sent to this address any more: what must be heard goes another consented way, or staff call."""
-    if message.kind == Message.Kind.STAFF or (reason in ABOUT_THE_ADDRESS and message.kind != Message.Kind.OFFER):
+    reasons = ABOUT_THE_ADDRESS_ONLY if message.kind == Message.Kind.OFFER else ABOUT_THE_ADDRESS
+    if message.kind == Message.Kind.STAFF or reason in reasons:
         _go_elsewhere(message)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.test import Client
 
 from integrations.models import InboundEvent
-from scheduling.models import ExternalId, PatientWrite
+from scheduling.models import ExternalId, Patient, PatientWrite
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
@@ -36,6 +36,31 @@ def test_a_corrected_number_is_kept_and_on_its_way_and_the_patients_page_says_so
     words = text_of(dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/"))
     assert NEW in words
     assert "waiting to send Phone number for" in words
+
+
+def test_a_number_and_the_address_are_removed_by_a_tick_and_by_nothing_else(dana: Client, practice: Practice) -> None:
+    factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
+    Patient.objects.filter(pk=practice.patient.pk).update(address="2 Oak St, Troy NY 12180")
+    phone = practice.patient.contact_points.get(system="phone")
+    before = form_of(dana, practice)
+    for told, why in (
+        ({f"phone_{phone.pk}": ""}, "Nothing is written here. To take it away, tick “Remove”."),
+        ({f"phone_{phone.pk}": "(212) 555-0188", f"remove_phone_{phone.pk}": "on"}, "Correct it, or remove it"),
+        ({"line": "3 Elm", "city": "Troy", "postal_code": "12180", "remove_address": "on"}, "not both"),
+    ):
+        assert why in text_of(dana.post(page(practice), before | told))
+    assert not PatientWrite.objects.exists()
+    told = before | {f"remove_phone_{phone.pk}": "on", "remove_address": "on"}
+    assert said(dana, dana.post(page(practice), told)).startswith("Kept, and on its way to")
+    phone.refresh_from_db()
+    practice.patient.refresh_from_db()
+    assert (phone.use, practice.patient.address) == ("old", None)
+    row = PatientWrite.objects.get()
+    assert [(each["detail"], each["old"], each["new"]) for each in row.wanted] == [
+        ("phone", phone.value, ""),
+        ("address", "2 Oak St, Troy NY 12180", ""),
+    ]
+    assert "removed" in text_of(dana.get(f"/admin/scheduling/patientwrite/{row.pk}/change/"))
 
 
 def test_what_is_wrong_is_said_on_the_page_and_nothing_changes(dana: Client, practice: Practice) -> None:

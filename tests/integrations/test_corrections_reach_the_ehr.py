@@ -305,6 +305,103 @@ def test_a_later_correction_takes_the_place_of_one_that_still_waits(elm: Elm) ->
     assert elm.phones == [THEIRS]
 
 
+SECOND, MAIL, HOME = "+12125550166", "robin@example.org", "2 Oak St, Troy NY 12180"
+
+
+def with_more(sandbox: Sandbox) -> Elm:
+    """A patient who has a second number, an e-mail address and a postal address in the EHR, too."""
+    resource = ehr.patient("patient-1", 1)
+    resource["telecom"] += [
+        {"system": "phone", "value": SECOND, "extension": EXTENSION},
+        {"system": "sms", "value": SECOND},
+        {"system": "email", "value": MAIL},
+    ]
+    resource["address"] = [{"use": "home", "line": ["2 Oak St"], "city": "Troy", "state": "NY", "postalCode": "12180"}]
+    sandbox.load(resource)
+    elm = object.__new__(Elm)
+    elm.sandbox, elm.raw, elm.connection = sandbox, resource, sandbox.connect(scope=SCOPES)
+    load.load(elm.connection.pk)
+    elm.patient = Patient.objects.get()
+    return elm
+
+
+def taken_away(detail: Detail, old: str) -> Correction:
+    return Correction(detail, "", old)
+
+
+@pytest.mark.parametrize("by", ["patch", "put"])
+def test_what_is_removed_goes_from_the_ehr_with_nothing_else_touched(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(FhirGateway, "known_better", {"corrects_patients": by})
+    elm = with_more(sandbox)
+    before = elm.there
+    [row] = patient_writes.correct(
+        elm.patient,
+        [taken_away(Detail.PHONE, SECOND), taken_away(Detail.ADDRESS, HOME), Correction(Detail.PHONE, NEW, OLD)],
+    )
+    assert elm.phones == [NEW]
+    assert elm.work(row) == PatientWrite.Status.DONE
+    after = elm.there
+    assert after["telecom"] == [{**before["telecom"][0], "value": NEW}, before["telecom"][-1]]
+    assert "address" not in after
+    same = {name: before[name] for name in before if name not in ("meta", "telecom", "address")}
+    assert {name: after[name] for name in after if name not in ("meta", "telecom")} == same
+    assert [call["method"] for call in elm.writes()] == [by.upper()]
+    assert (elm.phones, Patient.objects.get().address) == ([NEW], None)
+
+
+def test_the_last_one_can_be_removed_and_nothing_brings_it_back_meanwhile(elm: Elm) -> None:
+    elm.change_there(telecom=elm.raw["telecom"][:1])
+    [row] = patient_writes.correct(elm.patient, [taken_away(Detail.PHONE, OLD)])
+    elm.change_there(birthDate="1980-02-02")
+    event_of(elm)  # the EHR still names it
+    assert elm.phones == []
+    assert elm.work(row) == PatientWrite.Status.DONE
+    assert "telecom" not in elm.there
+    event_of(elm)
+    assert elm.phones == []
+
+
+def test_what_the_ehr_has_instead_by_now_is_news_and_stays(elm: Elm, monkeypatch: pytest.MonkeyPatch) -> None:
+    [row] = patient_writes.correct(elm.patient, [taken_away(Detail.PHONE, OLD)])
+    just_before_the_write(monkeypatch, lambda: elm.change_there(telecom=elm.phone_there(THEIRS)))
+    assert elm.work(row) == PatientWrite.Status.DONE
+    assert [each["value"] for each in elm.there["telecom"]] == [THEIRS, "odd"]
+    assert [call["status"] for call in elm.writes()] == [412]
+    assert elm.phones == [THEIRS]
+    assert not WorkItem.objects.exists()
+
+
+def test_what_was_added_or_corrected_and_is_removed_before_it_was_sent_leaves_nothing(elm: Elm) -> None:
+    patient_writes.correct(elm.patient, [Correction(Detail.PHONE, SECOND)])
+    elm.correct()
+    patient_writes.correct(elm.patient, [taken_away(Detail.PHONE, SECOND)])
+    [row] = patient_writes.correct(elm.patient, [taken_away(Detail.PHONE, NEW), Correction(Detail.EMAIL, MAIL)])
+    assert PatientWrite.objects.exclude(pk=row.pk).filter(status="dropped").count() == 3
+    assert elm.phones == []
+    assert elm.work(row) == PatientWrite.Status.DONE
+    assert [each["value"] for each in elm.there["telecom"]] == ["odd", MAIL]
+
+
+def test_what_was_removed_may_be_added_again_before_it_was_sent(elm: Elm) -> None:
+    patient_writes.correct(elm.patient, [taken_away(Detail.PHONE, OLD)])
+    [row] = patient_writes.correct(elm.patient, [Correction(Detail.PHONE, OLD), Correction(Detail.PHONE, NEW)])
+    assert elm.phones == [OLD, NEW]
+    assert elm.work(row) == PatientWrite.Status.DONE
+    assert [each["value"] for each in elm.there["telecom"]] == [OLD, "odd", NEW]
+
+
+@pytest.mark.parametrize(
+    ("detail", "old"), [(Detail.PHONE, SECOND), (Detail.ADDRESS, HOME), (Detail.LANGUAGE, "en"), (Detail.PHONE, "")]
+)
+def test_what_is_not_on_file_or_must_be_there_is_not_removed(elm: Elm, detail: Detail, old: str) -> None:
+    with pytest.raises(CorrectionRefused):
+        patient_writes.correct(elm.patient, [taken_away(detail, old)])
+    assert elm.phones == [OLD]
+    assert not PatientWrite.objects.exists()
+
+
 def test_a_guardians_number_is_not_made_the_patients(elm: Elm) -> None:
     [held] = ContactPoint.objects.filter(system="phone")
     index = patients.address_index("phone", NEW)

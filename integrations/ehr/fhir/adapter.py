@@ -151,16 +151,15 @@ class FhirGateway:
 
     def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
         """Change what is corrected in the JSON as it was read; raises StaleVersion when it changed meanwhile."""
-        changed = correcting.corrected(read.raw, corrections)
         path = f"Patient/{_checked(read.record.external_id)}"
         headers = {}
         if read.version and not read.version.startswith(MADE_UP):
             headers["If-Match"] = f'W/"{read.version}"'
         if self.capabilities.corrects_patients == "patch":
             headers["Content-Type"] = "application/json-patch+json"
-            self.transport.write("PATCH", path, correcting.operations(read.raw, changed), headers)
+            self.transport.write("PATCH", path, correcting.operations(read.raw, corrections), headers)
         elif self.capabilities.corrects_patients == "put":
-            self.transport.write("PUT", path, changed, headers)
+            self.transport.write("PUT", path, correcting.corrected(read.raw, corrections), headers)
         else:
             raise Rejected("This EHR lets us change no patient.")
 

@@ -1,4 +1,8 @@
-"""A patient's corrected details written into the JSON that was read: nothing else of it is touched or lost."""
+"""A patient's corrected details written into the JSON that was read: nothing else of it is touched or lost.
+
+While corrections are written, what is taken out of a list leaves an empty place, so that the others keep theirs: a
+patch names elements by their place.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,46 @@ from scheduling.corrections import ADDRESS_PARTS, Correction, Detail, normal
 
 #: The elements of a Patient that corrections change.
 ELEMENTS: Final = ("telecom", "address", "communication", "name")
+#: Stands where an element was taken out.
+_GONE: Final = object()
 
 
 def corrected(resource: Json, corrections: Iterable[Correction]) -> Json:
     """Return the resource with the corrections in it; the one that was given stays as it is."""
+    return _without_gaps(_with_gaps(resource, corrections))
+
+
+def operations(resource: Json, corrections: Iterable[Correction]) -> list[Json]:
+    """Return the corrections as a JSON Patch: each change preceded by a test of what it changes."""
+    after = _with_gaps(resource, corrections)
+    kept = _without_gaps(after)
+    found: list[Json] = []
+    for name in ELEMENTS:
+        old, new = resource.get(name), after.get(name)
+        if old == new:
+            continue
+        if old is None:
+            found.append({"op": "add", "path": f"/{name}", "value": new})
+        elif name not in kept:
+            found += [_test(f"/{name}", old), {"op": "remove", "path": f"/{name}"}]
+        elif not isinstance(old, list) or not isinstance(new, list):
+            found += [_test(f"/{name}", old), {"op": "replace", "path": f"/{name}", "value": kept[name]}]
+        else:
+            found += _of_list(f"/{name}", old, new)
+    return found
+
+
+def _without_gaps(resource: Json) -> Json:
+    """Return the resource without the empty places; of a list with nothing else in it nothing is left."""
+    found: Json = {}
+    for name, value in resource.items():
+        kept = [each for each in value if each is not _GONE] if isinstance(value, list) else value
+        if kept == value or kept:
+            found[name] = kept
+    return found
+
+
+def _with_gaps(resource: Json, corrections: Iterable[Correction]) -> Json:
     changed = copy.deepcopy(resource)
     for name in ELEMENTS:
         if isinstance(changed.get(name), dict):  # a single object where a list belongs
@@ -30,28 +70,19 @@ def corrected(resource: Json, corrections: Iterable[Correction]) -> Json:
     }
 
 
-def operations(before: Json, after: Json) -> list[Json]:
-    """Return the JSON Patch from one to the other: each change preceded by a test of what it changes."""
-    found: list[Json] = []
-    for name in ELEMENTS:
-        old, new = before.get(name), after.get(name)
-        if old == new:
-            continue
-        if old is None:
-            found.append({"op": "add", "path": f"/{name}", "value": new})
-        elif not isinstance(old, list) or not isinstance(new, list):
-            found += [_test(f"/{name}", old), {"op": "replace", "path": f"/{name}", "value": new}]
-        else:
-            found += _of_list(f"/{name}", old, new)
-    return found
-
-
 def _of_list(path: str, old: list[Any], new: list[Any]) -> list[Json]:
     found = [_test(path, old)] if len(new) > len(old) else []
+    gone: list[Json] = []
     for place, (one, other) in enumerate(zip(old, new, strict=False)):
-        if one != other:
-            found += [_test(f"{path}/{place}", one), *_of_object(f"{path}/{place}", one, other)]
-    return found + [{"op": "add", "path": f"{path}/-", "value": each} for each in new[len(old) :]]
+        if one == other:
+            continue
+        found.append(_test(f"{path}/{place}", one))
+        if other is _GONE:
+            gone.append({"op": "remove", "path": f"{path}/{place}"})
+        else:
+            found += _of_object(f"{path}/{place}", one, other)
+    # From the last on, since those behind a removed one move up.
+    return found + gone[::-1] + [{"op": "add", "path": f"{path}/-", "value": each} for each in new[len(old) :]]
 
 
 def _of_object(path: str, old: Json, new: Json) -> list[Json]:
@@ -75,21 +106,36 @@ def _objects(resource: Json, name: str) -> list[Json]:
     return [each for each in resource.get(name) or [] if isinstance(each, dict)]
 
 
+def _places(resource: Json, name: str) -> list[tuple[int, Json]]:
+    return [(place, each) for place, each in enumerate(resource.get(name) or []) if isinstance(each, dict)]
+
+
+def _take_out(resource: Json, name: str, places: Iterable[int]) -> None:
+    for place in places:
+        resource[name][place] = _GONE
+
+
 def _add(resource: Json, name: str, element: Json) -> None:
     resource[name] = [*(resource.get(name) or []), element]
 
 
 def _contact(resource: Json, each: Correction) -> None:
     systems = ("phone", "sms") if each.detail == Detail.PHONE else ("email",)
-    old = normal(each.detail, each.old)
-    for point in _objects(resource, "telecom"):
-        value = point.get("value")
-        is_current = point.get("system") in systems and point.get("use") != "old" and isinstance(value, str)
-        if is_current and old and normal(each.detail, str(value)) == old:
-            point["value"] = each.new
-            return
-    added = {"system": systems[0], "value": each.new, "use": each.use}
-    _add(resource, "telecom", {name: value for name, value in added.items() if value})
+    held = [place for place, point in _places(resource, "telecom") if _is_held(point, each, systems)]
+    if each.removes:
+        _take_out(resource, "telecom", held)
+    elif held:
+        resource["telecom"][held[0]]["value"] = each.new
+    else:
+        added = {"system": systems[0], "value": each.new, "use": each.use}
+        _add(resource, "telecom", {name: value for name, value in added.items() if value})
+
+
+def _is_held(point: Json, each: Correction, systems: tuple[str, ...]) -> bool:
+    """Whether this is the number or e-mail address that a correction replaces or removes."""
+    value, old = point.get("value"), normal(each.detail, each.old)
+    is_current = point.get("system") in systems and point.get("use") != "old" and isinstance(value, str)
+    return is_current and bool(old) and normal(each.detail, str(value)) == old
 
 
 def _address(resource: Json, each: Correction) -> None:
@@ -102,11 +148,16 @@ def _address(resource: Json, each: Correction) -> None:
     }
     told = {name: value for name, value in told.items() if value} or {"text": each.new}
     old = normal(each.detail, each.old)
-    fits = (one for one in _objects(resource, "address") if old and normal(each.detail, people.address(one)) == old)
-    held = next(fits, None)
-    if held is None:
+    fits = [
+        place for place, one in _places(resource, "address") if old and normal(each.detail, people.address(one)) == old
+    ]
+    if each.removes:
+        _take_out(resource, "address", fits)
+        return
+    if not fits:
         _add(resource, "address", {"use": "home", **told})
         return
+    held = resource["address"][fits[0]]
     for name in ("line", "_line", "city", "district", "state", "postalCode", "text"):
         held.pop(name, None)
     held.update(told)

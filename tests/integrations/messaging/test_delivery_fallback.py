@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.utils import timezone
 
-from integrations.messaging import delivery, reports
+from integrations.messaging import delivery, failures, reports
 from integrations.messaging.gateway import DeliveryReport
-from scheduling.models import ContactPoint, Patient, WorkItem
+from scheduling.models import ContactPoint, Opening, Patient, WorkItem
+from scheduling.openings import record_check
+from scheduling.records import Freshness, Interval, SlotRecord
 from scheduling.worklist import actions_for, run_action
 from tests import factories
 from tests.integrations.messaging.conftest import CarrierClient
 from tests.integrations.messaging.test_delivery_once import message_to
-from waitlist import consent
+from waitlist import consent, offers
 from waitlist.models import Channel, Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +101,69 @@ def test_an_offer_that_reaches_nobody_is_made_on_the_phone(carrier: CarrierClien
     said = run_action(item, "yes", get_user_model().objects.create_user("clerk"))
     assert said.startswith("Received: the booking is on its way to the EHR.")
     assert Claim.objects.get().patient == patient
+
+
+def offered(person: Patient) -> Offer:
+    """A time offered by a wave, to be texted and mailed at once."""
+    provider, location, kind = factories.provider(), factories.location(), factories.appointment_type()
+    factories.bookable(provider, location, kind)
+    factories.practice()
+    factories.policy(quiet_from=time(0, 0), quiet_until=time(0, 0))
+    factories.entry(person, kind)
+    opening = factories.opening(provider, location, start=timezone.now() + timedelta(hours=30))
+    Opening.objects.update(created_at=timezone.now() - timedelta(minutes=2))
+    opening.refresh_from_db()
+    whole = Interval(opening.start, opening.end)
+    slot = SlotRecord("s-1", opening.start, opening.end, free=True)
+    with transaction.atomic():
+        assert record_check(opening, Freshness(timezone.now(), (whole,), (slot,)))
+        assert offers.send_wave(opening, timezone.now()) == 1
+    return opening.offers.get()
+
+
+def test_a_text_of_a_wave_falls_to_the_second_number_although_its_e_mail_is_out(
+    carrier: CarrierClient, patient: Patient
+) -> None:
+    carrier.fail(21211, to=FIRST)
+    offer = offered(patient)
+    send_all()
+    assert sorted(told(patient)) == [
+        ("email", "robin@example.org", Status.SENT),
+        ("sms", FIRST, Status.FAILED),
+        ("sms", SECOND, Status.SENT),
+    ]
+    first, second = Message.objects.filter(channel="sms").order_by("pk")
+    assert (second.offer, second.body, second.expires_at) == (offer, first.body, first.expires_at)
+    assert [each["to"] for each in carrier.messages()] == [SECOND]
+    assert WorkItem.objects.count() == 0
+
+
+def test_when_every_number_and_the_e_mail_fail_staff_call_in_the_same_wave(
+    carrier: CarrierClient, patient: Patient
+) -> None:
+    carrier.fail(21211, to=FIRST)
+    carrier.fail(21614, to=SECOND)
+    offer = offered(patient)
+    send_all()
+    assert WorkItem.objects.count() == 0, "the e-mail is out"
+    mail = Message.objects.get(channel="email")
+    assert failures.address_unusable(mail, "bounced")
+    item = WorkItem.objects.get()
+    assert (item.kind, item.subject_id, item.due_at) == ("offer.call", offer.pk, offer.expires_at)
+    assert Message.objects.count() == 3
+    offer.refresh_from_db()
+    assert (offer.status, offer.wave) == ("sent", 1)
+
+
+@pytest.mark.parametrize("fields", [{"state": "invalid"}, {"use": "old"}])
+def test_a_number_that_went_dead_between_match_and_send_falls_to_the_next(
+    carrier: CarrierClient, patient: Patient, fields: dict[str, str]
+) -> None:
+    offered(patient)
+    ContactPoint.objects.filter(pk=first_phone(patient).pk).update(**fields)
+    send_all()
+    assert [each["to"] for each in carrier.messages()] == [SECOND]
+    assert ("sms", FIRST, Status.SUPPRESSED) in told(patient)
 
 
 def test_an_offer_that_is_over_is_not_made_on_the_phone(carrier: CarrierClient) -> None:
