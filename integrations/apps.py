@@ -26,6 +26,7 @@ class IntegrationsConfig(AppConfig):
                 "poll_lease_until",
                 "last_poll_at",
                 "calendar_as_of",
+                "listens_since",
                 "rereads",
                 "last_event_at",
                 "last_success_at",

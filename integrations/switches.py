@@ -32,6 +32,7 @@ def resume(connection: Connection, now: datetime | None = None) -> bool:
             (Connection.State.PAUSED, Connection.State.STOPPED),
             Connection.State.ACTIVE,
             poll_due_at=now,
+            listens_since=now,
             failing_since=None,
             quiet_until=None,
             last_error="",

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from integrations.ehr import checking
+from integrations.ehr import checking, event_stream
 from integrations.ehr.fhir.connecting import ClientIdentity
 from integrations.ehr.gateway import Refused
 from integrations.models import Connection
@@ -205,6 +205,10 @@ class ConnectionAdmin(ScopedAdmin):
     @admin.display(description="Failing since", ordering="failing_since")
     def failing(self, row: Connection) -> str:
         return when(row.failing_since)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        event_stream.follow(obj, form.changed_data)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:desk_connecting", args=[obj.pk]))

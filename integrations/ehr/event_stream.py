@@ -6,6 +6,7 @@ staff hear of it only when that does not work.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from integrations.ehr import listening
 from integrations.ehr.fhir import subscriptions
 from integrations.ehr.fhir.events import StreamStatus
 from integrations.ehr.gateway import GatewayError, NotFound
@@ -21,6 +23,11 @@ from scheduling.wake import wake
 from scheduling.worklist import ask_staff, finish_for
 
 Status = EventSubscription.Status
+#: Settings by which an EHR finds us and we know it; those of the admin's form that stand for hidden ones among them.
+HOW_IT_TELLS = frozenset(
+    {"base_url", "kind", "practice_number", "events_by", "event_topic", "webhook_proof", "webhook_senders"}
+    | {"new_webhook_secret", "only_newest_webhook_secret"}
+)
 #: How often a subscription that is well is looked at.
 CHECKED_EVERY = timedelta(minutes=15)
 #: A heartbeat may be late by so many of its periods before the stream counts as broken.
@@ -47,6 +54,7 @@ def start(connection: Connection, base_url: str = "", now: datetime | None = Non
         },
     )
     connection.subscriptions.exclude(pk=row.pk).delete()
+    listening.begin(connection, now)
     finish_for(_key(connection.pk), "The EHR notifies us again.")
     return row
 
@@ -64,6 +72,7 @@ def note(connection: Connection, said: StreamStatus, now: datetime | None = None
     rows.filter(Q(last_heard_at__isnull=True) | Q(last_heard_at__lt=now)).update(last_heard_at=now)
     if said.status and said.status != row.status:
         rows.update(status=_status(said.status))
+        _listen_if_active(row, said.status, now)
     if said.total is None:
         return False
     rows.filter(Q(events_seen__isnull=True) | Q(events_seen__lt=said.total)).update(events_seen=said.total)
@@ -100,7 +109,7 @@ def keep(subscription_id: int, now: datetime | None = None) -> bool:
         return False
     missed = has_missed_heartbeat(row, now)
     try:
-        was_ended = _bring_back(row)
+        was_ended = _bring_back(row, now)
     except GatewayError as error:
         _poll_now(row.connection_id, now)
         _ask(row.connection, f"the EHR did not take it again: {error.code}")
@@ -113,18 +122,42 @@ def keep(subscription_id: int, now: datetime | None = None) -> bool:
     return True
 
 
-def _bring_back(row: EventSubscription) -> bool:
+def _bring_back(row: EventSubscription, now: datetime) -> bool:
     """Return whether the subscription had ended; it is active or asked for again when this returns."""
     try:
         found = subscriptions.read(row.connection, row.external_id)
     except NotFound:
-        start(row.connection)
+        start(row.connection, now=now)
+        return True
+    if not subscriptions.is_ours(row.connection, found):  # another server counts its subscriptions too
+        start(row.connection, now=now)
         return True
     ended = found.status not in (Status.ACTIVE, Status.REQUESTED)
     if ended:
         found = subscriptions.reactivate(row.connection, found)
     EventSubscription.objects.filter(pk=row.pk).update(status=_status(found.status))
+    if ended:
+        row.status = Status.OFF
+    _listen_if_active(row, found.status, now)
     return ended
+
+
+def _listen_if_active(row: EventSubscription, status: str, now: datetime) -> None:
+    """A subscription that was not active and is now tells of what changes from now on."""
+    if status == Status.ACTIVE and row.status != Status.ACTIVE:
+        listening.begin(row.connection, now)
+
+
+def follow(connection: Connection, changed: Collection[str], now: datetime | None = None) -> None:
+    """These settings of a connection were changed: how it is told of changes may have changed with them.
+
+    A subscription at the address before is none at the new one, so it is looked at by the next round.
+    """
+    if HOW_IT_TELLS.isdisjoint(changed):
+        return
+    listening.begin(connection, now)
+    connection.subscriptions.update(checked_at=F("checked_at") - CHECKED_EVERY)
+    wake("polls")
 
 
 def _ask(connection: Connection, why: str) -> None:

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.context import correlation_id, new_correlation_id
-from integrations.ehr import batching
+from integrations.ehr import batching, listening
 from integrations.ehr.fhir import events
 from integrations.ehr.gateway import Quarantined
 from integrations.models import Connection, InboundEvent
@@ -76,6 +76,8 @@ def receive(
         correlation_id=correlation_id() or new_correlation_id(),
     )
     is_new = _insert(row)
+    if not is_new and via == InboundEvent.Via.WEBHOOK:
+        listening.heard_late(connection.pk, dedupe, now)
     if not is_new and dedupe.startswith("sha256:"):
         # Without an id or a version the same bytes may be news again: booked, cancelled, booked.
         is_new = bool(_hear_again(connection.pk, [dedupe], now, row.due_at))
@@ -111,15 +113,24 @@ def _hear_again(connection_id: int, keys: Iterable[str], now: datetime, due_at: 
 
 
 def receive_changes(
-    connection: Connection, bodies: Mapping[str, bytes], versions: Mapping[str, str], asked_at: datetime
+    connection: Connection,
+    bodies: Mapping[str, bytes],
+    versions: Mapping[str, str],
+    asked_at: datetime,
+    changed_after: Mapping[str, datetime],
 ) -> int:
-    """Store the appointments (by id) that a poll begun at ``asked_at`` found changed; return how many are news."""
+    """Store the appointments (by id) that a poll begun at ``asked_at`` found changed; return how many are news.
+
+    ``changed_after`` says of those of which that is certain since when they were changed.
+    """
     if not versions:
         return 0
     rows = [
         _change(connection.pk, external_id, bodies[external_id], version, asked_at)
         for external_id, version in versions.items()
     ]
+    for row, external_id in zip(rows, versions, strict=True):
+        row.changed_after = changed_after.get(external_id)
     keys = [row.dedupe_key for row in rows]
     known = _keyed(connection.pk, keys).count()
     InboundEvent.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)

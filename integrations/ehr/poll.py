@@ -81,9 +81,10 @@ def read_changes(connection: Connection, lease: ReadingLease) -> Poll:
     since = connection.cursor - overlap if connection.cursor else None
     found, began_at, present = Poll(), None, set[str]()
     as_of = timezone.now()
+    by_time = since is not None and gateway.capabilities.search_last_updated
     for page in gateway.changed_since(since):
         began_at = began_at or page.server_time or page.asked_at
-        _take_page(connection, page, found)
+        _take_page(connection, page, found, by_time)
         present.update(page.versions)
         lease.keep()
     if not gateway.capabilities.search_last_updated:
@@ -92,18 +93,27 @@ def read_changes(connection: Connection, lease: ReadingLease) -> Poll:
     return found
 
 
-def _take_page(connection: Connection, page: Page, found: Poll) -> None:
+def _take_page(connection: Connection, page: Page, found: Poll, by_time: bool) -> None:
     held = held_versions(connection.source, ExternalId.Kind.APPOINTMENT, page.versions)
     changed = {
         external_id: version
         for external_id, version in page.versions.items()
         if not version or held.get(external_id) != version
     }
-    intake.receive_changes(connection, page.bodies, changed, page.asked_at or timezone.now())
+    # What a search by days shows for the first time may be an old visit on a day that has only now come near.
+    since = _shown_by_then(connection)
+    after = {each: since for each in changed if since and (by_time or each in held)}
+    intake.receive_changes(connection, page.bodies, changed, page.asked_at or timezone.now(), after)
     intake.set_aside(connection, InboundEvent.Via.POLL, page.quarantined)
     found.seen += len(page.versions)
     found.changed += len(changed)
     found.quarantined += len(page.quarantined)
+
+
+def _shown_by_then(connection: Connection) -> datetime | None:
+    """Return up to when what the EHR changed was surely shown by the complete read before this one."""
+    overlap = timedelta(minutes=connection.poll_overlap_minutes)
+    return connection.calendar_as_of - overlap if connection.calendar_as_of else None
 
 
 def _advance(connection: Connection, began_at: datetime, as_of: datetime) -> None:

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from cryptography import x509
 
 from integrations import performance
-from integrations.ehr import freshness
-from integrations.models import Connection, EventSubscription, InboundEvent
+from integrations.ehr import freshness, listening
+from integrations.models import Connection
 from integrations.trouble import Trouble
 from scheduling import office_hours
 from scheduling.models import Practice, Writeback
@@ -20,9 +20,6 @@ OUTAGE_SHOWS_AFTER = timedelta(minutes=5)
 #: The share of good answers below which staff are told, over the last hour, and how many calls that takes.
 LEAST_PERCENT = 95
 LEAST_CALLS = 20
-#: So many changes that only a poll found are no accident, and a notification may be late by so much.
-UNHEARD = 3
-ON_ITS_WAY = timedelta(minutes=10)
 #: How long before a login ends staff are reminded.
 REMINDED_BEFORE = timedelta(days=21)
 
@@ -40,7 +37,7 @@ def troubles(now: datetime) -> Iterator[Trouble]:
             yield _behind(connection, behind)
         elif (percent := _low_success(connection, now)) is not None:
             yield _often_failing(connection, percent)
-        if (changes := unheard_changes(connection, now)) >= UNHEARD:
+        if (changes := listening.unheard_changes(connection, now)) >= listening.UNHEARD:
             yield _deaf(connection, changes)
         ends = login_ends(connection)
         if ends is not None and ends - REMINDED_BEFORE <= _today(now):
@@ -127,21 +124,6 @@ def _deaf(connection: Connection, changes: int) -> Trouble:
         f"{connection.poll_minutes} minutes late. On the page Connect ask the EHR to notify us again; if that changes "
         "nothing, have the vendor look at what its subscription sends, and whether our address answers it.",
     )
-
-
-def unheard_changes(connection: Connection, now: datetime) -> int:
-    """Return how many changes the polls of the last day found since a notification told of any, where some should.
-
-    The last minutes do not count: a notification may be on its way.
-    """
-    is_told = connection.events_by == Connection.EventsBy.PLATFORM and bool(connection.webhook_secrets)
-    if not is_told and not connection.subscriptions.filter(status=EventSubscription.Status.ACTIVE).exists():
-        return 0
-    events = InboundEvent.objects.filter(connection=connection, received_at__gt=now - timedelta(days=1))
-    told = events.filter(via=InboundEvent.Via.WEBHOOK).exclude(status=InboundEvent.Status.IGNORED)
-    last = told.order_by("-received_at").values_list("received_at", flat=True).first()
-    found = events.filter(via=InboundEvent.Via.POLL, received_at__lt=now - ON_ITS_WAY, outcome__startswith="mirror")
-    return found.filter(received_at__gt=last).count() if last else found.count()
 
 
 def _low_success(connection: Connection, now: datetime) -> int | None:

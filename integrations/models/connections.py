@@ -203,6 +203,9 @@ class Connection(models.Model):
     poll_due_at = models.DateTimeField(null=True, blank=True)
     poll_lease_until = models.DateTimeField(null=True, blank=True)
     last_poll_at = models.DateTimeField(null=True, blank=True)
+    listens_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when the EHR is to tell us of each change."
+    )
     calendar_as_of = models.DateTimeField(
         null=True, blank=True, help_text="When the last complete read of the calendar began, by our clock."
     )

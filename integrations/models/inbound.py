@@ -43,6 +43,9 @@ class InboundEvent(models.Model):
     error = models.CharField(max_length=300, blank=True)
     correlation_id = models.CharField(max_length=32, blank=True)
     received_at = models.DateTimeField()
+    changed_after = models.DateTimeField(
+        null=True, blank=True, help_text="Found by a poll: the read that was complete up to then did not show it yet."
+    )
     done_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -74,10 +74,20 @@ def reactivate(connection: Connection, found: Found) -> Found:
     return _found(answer.resource()) if answer.body.strip() else read(connection, found.external_id)
 
 
+def is_ours(connection: Connection, found: Found) -> bool:
+    """Return whether it notifies us, as far as it says whom: ids such as ``1`` mean another one at another server."""
+    endpoint = _endpoint(found.resource)
+    return not endpoint or endpoint.endswith(_path(connection))
+
+
+def _path(connection: Connection) -> str:
+    return f"/webhooks/ehr/{connection.slug}/"
+
+
 def _ours(transport: Transport) -> list[Found]:
     bundle = transport.read("Subscription", [("_count", "200")]).resource()
     resources = [each.get("resource") for each in items(bundle, "entry")]
-    mine = f"/webhooks/ehr/{transport.connection.slug}/"
+    mine = _path(transport.connection)
     return [
         _found(each)
         for each in resources

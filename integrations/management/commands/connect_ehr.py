@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
 
-from integrations.ehr import checking, signing_keys
+from integrations.ehr import checking, event_stream, signing_keys
 from integrations.ehr.gateway import Finding
 from integrations.models import Connection, connection_kinds
 from scheduling.models import Source
@@ -59,15 +59,17 @@ class Command(BaseCommand):
             if not options["address"]:
                 raise CommandError(f"There is no connection {options['slug']} yet. Name its --address to add it.")
             connection = Connection(slug=options["slug"], state=Connection.State.PAUSED)
-        for field, option in _FIELDS.items():
-            if options[option] is not None:
-                setattr(connection, field, options[option])
+        given = {field: options[option] for field, option in _FIELDS.items() if options[option] is not None}
+        changed = [field for field, value in given.items() if getattr(connection, field) != value]
+        for field, value in given.items():
+            setattr(connection, field, value)
         problem = checking.address_problem(connection.base_url)
         if problem:
             raise CommandError(f"{problem} Nothing was stored.")
         if connection.login_method in (Login.SECRET_BASIC, Login.SECRET_POST):
             connection.client_secret = self._secret(connection)
         self._store(connection, options["name"])
+        event_stream.follow(connection, changed)
         return connection
 
     def _secret(self, connection: Connection) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integrations import health, switches
+from integrations import switches
 from integrations.ehr import batching, intake, load, poll, reread
 from integrations.models import Connection, InboundEvent
-from scheduling.models import Opening, Patient, WorkItem
+from scheduling.models import Opening, Patient
 from tests.fixtures import sandbox as ehr
 
 pytestmark = pytest.mark.django_db
@@ -155,46 +155,6 @@ def test_where_nobody_can_ask_by_time_of_change_all_are_read_once_a_day(
     assert reread.read_again(loaded.pk)
     assert reread.due(timezone.now() + timedelta(hours=23)) == []
     assert reread.due(timezone.now() + timedelta(hours=24)) == [loaded.pk]
-
-
-def polled(loaded: Connection, number: int) -> None:
-    """A change that a poll found half an hour ago."""
-    at = timezone.now() - timedelta(minutes=30)
-    InboundEvent.objects.create(
-        connection=loaded,
-        via="poll",
-        dedupe_key=f"Appointment/p-{number}/2",
-        subject_key=f"Appointment/p-{number}",
-        body=b"{}",
-        status="done",
-        outcome="mirror brought up to date; no opening",
-        due_at=at,
-        received_at=at,
-    )
-
-
-def test_staff_hear_once_of_an_ehr_that_tells_us_nothing_while_polls_find_changes(loaded: Connection) -> None:
-    loaded.subscriptions.create(external_id="s-1", by="criteria", status="active", checked_at=timezone.now())
-    polled(loaded, 0)
-    polled(loaded, 1)
-    assert health.watch() == []
-    polled(loaded, 2)
-    tell(loaded, {"resourceType": "Subscription", "id": "s-1", "status": "active"})
-    InboundEvent.objects.filter(via="webhook").update(status="ignored")
-    health.watch()
-    health.watch()
-    item = WorkItem.objects.get(kind="health.deaf")
-    assert "the poll found 3 changes since the last notification" in item.advice
-    tell(loaded, {"resourceType": "Appointment", "id": "b-0"})
-    assert health.watch() == []
-    item.refresh_from_db()
-    assert item.status == "done"
-
-
-def test_an_ehr_that_is_only_polled_is_expected_to_tell_us_nothing(loaded: Connection) -> None:
-    for number in range(5):
-        polled(loaded, number)
-    assert health.watch() == []
 
 
 def test_a_complete_poll_says_how_old_the_calendar_is_and_a_broken_one_does_not(
