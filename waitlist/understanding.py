@@ -85,6 +85,9 @@ REGRET = frozenset(
     ]
 )
 # fmt: on
+#: Beside a plain no these contradict it ("no, I want it"), unless the text says not.
+_WANTING = frozenset(("want", "take", "like", "works", "accept", "confirm", "perfect", "great"))
+_NOT = frozenset(("not", "dont", "cant", "cannot"))
 _STOP_PHRASES = re.compile(
     r"\b(stop|quit) ([a-z]+ ){0,3}(text|texts|texting|message|messages|messaging|contacting|writing|sending|sms)\b"
     r"|\b(dont|do not|never) (ever )?(text|message|contact|write|send)\b"
@@ -206,6 +209,8 @@ def _answer(words: list[str], signs: set[Intent]) -> Meaning:
     if not said:
         return _neither(spoken, code)
     (intent,) = said
+    if intent == Intent.NO and not _WANTING.isdisjoint(spoken) and _NOT.isdisjoint(spoken):
+        return Meaning(Intent.UNCLEAR)
     allowed = YES | POLITE | OKAY if intent == Intent.YES else NO | POLITE | REGRET | OKAY
     return Meaning(intent, code) if allowed.issuperset(spoken) else Meaning(Intent.UNCLEAR)
 
