@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from integrations import outcomes
 from integrations.ehr.gateway import Gateway, connect
-from scheduling import mirror, registrations, writebacks
+from scheduling import families, mirror, registrations, writebacks
 from scheduling.models import ExternalId, Writeback
 from scheduling.story import tell
 
@@ -74,3 +74,12 @@ class Attempt:
         if kind == ExternalId.Kind.PATIENT:
             return registrations.name_at(self.row.source, pk)
         return mirror.external_value(self.row.source, kind, pk)
+
+    def names_of_retired_records(self) -> list[str]:
+        """Return what the EHR calls the records that the patient's has replaced; mostly none."""
+        patient_id = self.row.appointment.patient_id
+        if patient_id is None:
+            return []
+        retired = families.records_of_one(patient_id) - {patient_id}
+        names = ExternalId.objects.filter(source=self.row.source, kind=ExternalId.Kind.PATIENT, object_id__in=retired)
+        return list(names.order_by("pk").values_list("value", flat=True)) if retired else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from django.utils import timezone
@@ -180,6 +181,9 @@ def _own_appointment(attempt: Attempt, asked: Booking) -> AppointmentRecord | No
         found = attempt.gateway.appointments_of(asked.patient_id, asked.start, asked.end)
     except Rejected:
         return None  # an EHR that cannot search by patient has its provider's time to go by
+    for name in attempt.names_of_retired_records():
+        with suppress(Rejected):  # an EHR may answer for a record that was merged away, or not
+            found = [*found, *attempt.gateway.appointments_of(name, asked.start, asked.end)]
     given_up = _name_of_the_later_one(attempt) if found else ""
     standing = [record for record in found if record.external_id != given_up]
     return max(standing, key=lambda record: _likeness(asked, record), default=None)

@@ -1,6 +1,7 @@
 """Two records that became one: by the EHR's word or a person's, never by the machine; and the way back.
 
-Only the pointer is set here, with a line that says who said so. What the retired record's offers and waitlist entries
+Only the pointer is set here, with a line that says who said so, and *restricted*, the practice's own word about the
+person, which then stands on the record in use. What the retired record's offers and waitlist entries
 make of it is the waitlist's, which is told by ``Patient.attention_due_at``.
 """
 
@@ -46,9 +47,10 @@ def note_link(patient: Patient, *, has_link: bool) -> None:
     if patient.replaced_by_id is None:
         return
     if held is None:
-        PatientMerge.objects.create(
+        row = PatientMerge.objects.create(
             retired=patient, kept_id=patient.replaced_by_id, told_by=ToldBy.LINK, at=timezone.now(), by=_who()
         )
+        _carry_restriction(row, patient)
     elif has_link and held.told_by != ToldBy.LINK:
         held.told_by = ToldBy.LINK
         held.save(update_fields=["told_by"])
@@ -69,6 +71,7 @@ def merge(retired: Patient, kept: Patient, *, told_by: str) -> PatientMerge:
             row = PatientMerge.objects.create(retired=old, kept=new, told_by=told_by, at=timezone.now(), by=_who())
             old.replaced_by, old.attention_due_at = new, timezone.now()
             old.save(update_fields=["replaced_by", "attention_due_at", "updated_at"])
+            _carry_restriction(row, old)
     except IntegrityError:
         raise MergeRefused("Somebody else merged this record at the same moment.") from None
     return row
@@ -94,6 +97,35 @@ def _end(merge: PatientMerge, by: str) -> bool:
         return False
     record_change(merge, {"undone_at": (None, now), "undone_by": ("", by)})
     merge.undone_at, merge.undone_by = now, by
+    _lift_restriction(merge)
+    return True
+
+
+def _carry_restriction(merge: PatientMerge, retired: Patient) -> None:
+    """Nobody is written to under another record what was forbidden under this one."""
+    in_use = successor(retired)
+    if retired.restricted and in_use.pk != retired.pk and _restrict(in_use.pk, True):
+        merge.moved = [*merge.moved, {"restricted": in_use.pk}]
+        merge.save(update_fields=["moved"])
+
+
+def _lift_restriction(merge: PatientMerge) -> None:
+    carried = [each["restricted"] for each in merge.moved if "restricted" in each]
+    if not carried:
+        return
+    for pk in carried:
+        _restrict(pk, False)
+    merge.moved = [each for each in merge.moved if "restricted" not in each]
+    merge.save(update_fields=["moved"])
+
+
+def _restrict(patient_id: int, restricted: bool) -> bool:
+    """Set *restricted*; False when it was so. The waitlist looks at what is out to the patient."""
+    patient = Patient.objects.select_for_update().get(pk=patient_id)
+    if patient.restricted == restricted:
+        return False
+    patient.restricted, patient.attention_due_at = restricted, timezone.now()
+    patient.save(update_fields=["restricted", "attention_due_at", "updated_at"])
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from scheduling import families
 from scheduling.models import Appointment, ContactPoint, Opening, Practice
 from scheduling.records import Interval
 from waitlist import candidate_rows
+from waitlist.consent import bound_by_other_records
 from waitlist.facts import Booking, Candidate, Contact, Fit, MoveUp, Need, OpeningFacts, Window
 from waitlist.ledger import Line, consenting_patients
 from waitlist.models import Channel, Offer, WaitlistEntry
@@ -70,14 +72,15 @@ def _slot(stored: dict[str, str]) -> Interval:
 def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
     """Return the candidates of these entries in the order given; entries that are gone are left out.
 
-    Eight statements, however many entries there are.
+    Nine statements, however many entries there are, and one more for each link of a chain of merged records.
     """
     rows = candidate_rows.entries(list(entry_ids))
     patient_ids = list({row["patient"] for row in rows.values()})
     wishes = _wishes(list(rows))
-    contacts = _contacts(patient_ids, facts)
-    bookings = _bookings(patient_ids, facts.now)
-    histories = _histories(patient_ids, facts)
+    people = families.records_of(patient_ids)
+    contacts = _contacts(people, facts)
+    bookings = _bookings(people, facts.now)
+    histories = _histories(people, facts)
     return [
         _candidate(
             rows[pk],
@@ -85,6 +88,7 @@ def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
             contacts.get(rows[pk]["patient"], ()),
             tuple(bookings.get(rows[pk]["patient"], ())),
             histories.get(rows[pk]["patient"], History()),
+            records=people[rows[pk]["patient"]],
         )
         for pk in entry_ids
         if pk in rows
@@ -112,7 +116,13 @@ class History:
 
 
 def _candidate(
-    row: dict[str, Any], wishes: Wishes, contacts: Iterable[Contact], bookings: tuple[Booking, ...], history: History
+    row: dict[str, Any],
+    wishes: Wishes,
+    contacts: Iterable[Contact],
+    bookings: tuple[Booking, ...],
+    history: History,
+    *,
+    records: frozenset[int],
 ) -> Candidate:
     pk = row["id"]
     move_up = None
@@ -156,6 +166,7 @@ def _candidate(
         offer_here=history.offer_here,
         declined_this_time=history.declined_this_time,
         only_written_to=row["origin"] == WaitlistEntry.Origin.BOOKING,
+        records=records,
     )
 
 
@@ -174,14 +185,19 @@ def _wishes(entry_ids: list[int]) -> Wishes:
     return wishes
 
 
-def _contacts(patient_ids: list[int], facts: OpeningFacts) -> dict[int, list[Contact]]:
-    """Return each patient's usable contact points, the preferred one first, texts before e-mail at equal rank."""
-    usable = list(candidate_rows.contacts(patient_ids, facts.now.astimezone(facts.zone).date()))
+def _contacts(people: Mapping[int, frozenset[int]], facts: OpeningFacts) -> dict[int, list[Contact]]:
+    """Return each patient's usable contact points, the preferred one first, texts before e-mail at equal rank.
+
+    They are those of the record in use; an opt-out of one that it replaced binds it.
+    """
+    usable = list(candidate_rows.contacts(list(people), facts.now.astimezone(facts.zone).date()))
     agreed = _agreed({index for _, _, _, index, _, _ in usable})
+    merged = {pk for pk, records in people.items() if len(records) > 1}
+    bound = bound_by_other_records(merged) if merged else {}
     contacts: dict[int, list[Contact]] = defaultdict(list)
     for patient_id, pk, system, index, can_text, guardian in usable:
         channel = _channel(system, can_text)
-        consented = patient_id in agreed.get((channel, index), ())
+        consented = patient_id in agreed.get((channel, index), ()) and patient_id not in bound.get(channel, ())
         contacts[patient_id].append(Contact(pk, channel, index, consented, guardian))
     return contacts
 
@@ -199,19 +215,32 @@ def _agreed(address_indexes: set[str]) -> dict[tuple[str, str], set[int]]:
     return {address: consenting_patients(told) for address, told in lines.items()}
 
 
-def _bookings(patient_ids: list[int], now: datetime) -> dict[int, list[Booking]]:
+def _bookings(people: Mapping[int, frozenset[int]], now: datetime) -> dict[int, list[Booking]]:
+    """Return what each patient has, under whichever of their records."""
+    whose = _whose(people)
     bookings: dict[int, list[Booking]] = defaultdict(list)
-    for pk, patient_id, start, end, type_id in candidate_rows.appointments(patient_ids, now):
-        if start and end:
+    for pk, record, start, end, type_id in candidate_rows.appointments(list(whose), now):
+        for patient_id in whose[record] if start and end else ():
             bookings[patient_id].append(Booking(pk, Interval(start, end), type_id))
     return bookings
 
 
-def _histories(patient_ids: list[int], facts: OpeningFacts) -> dict[int, History]:
+def _histories(people: Mapping[int, frozenset[int]], facts: OpeningFacts) -> dict[int, History]:
+    whose = _whose(people)
     histories: dict[int, History] = defaultdict(History)
-    for patient_id, *offer in candidate_rows.offers(patient_ids, facts.now - WEEK, facts):
-        _remember(histories[patient_id], offer, facts)
+    for record, *offer in candidate_rows.offers(list(whose), facts.now - WEEK, facts):
+        for patient_id in whose[record]:
+            _remember(histories[patient_id], offer, facts)
     return histories
+
+
+def _whose(people: Mapping[int, frozenset[int]]) -> dict[int, list[int]]:
+    """Return by record the patients it is one of."""
+    whose: dict[int, list[int]] = defaultdict(list)
+    for patient_id, records in people.items():
+        for record in records:
+            whose[record].append(patient_id)
+    return whose
 
 
 def _remember(history: History, offer: list[Any], facts: OpeningFacts) -> None:
@@ -220,7 +249,9 @@ def _remember(history: History, offer: list[Any], facts: OpeningFacts) -> None:
         history.last_day += created_at > facts.now - DAY
         history.last_week += created_at > facts.now - WEEK
     if opening_id == facts.opening_id:
-        history.offer_here = status
+        # Of several records' offers the one that forbids another counts.
+        if history.offer_here in ("", Offer.Status.TOO_LATE, Offer.Status.WITHDRAWN):
+            history.offer_here = status
         return
     history.has_live_offer |= status == Offer.Status.SENT
     overlaps = start < facts.end and end > facts.start

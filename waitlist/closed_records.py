@@ -45,11 +45,33 @@ def _take_up(patient_id: int, seen: datetime, now: datetime) -> bool:
     try:
         look_at(Patient.objects.select_related("replaced_by").get(pk=patient_id), now)
     except Exception as error:
+        # A fault of ours at one patient: staff know, it is tried again, and the others go on.
         logger.exception("patient %s could not be looked at: %s", patient_id, type(error).__name__)
         rows.update(attention_due_at=now + SETBACK)
+        _tell_staff(patient_id)
         return False
+    finish_for(_stuck_key(patient_id), "It works again.")
     # Last, and by itself: a claim locks the patient's row before the offer's, the work above the other way round.
     return bool(rows.update(attention_due_at=None))
+
+
+def _tell_staff(patient_id: int) -> None:
+    patient = Patient.objects.get(pk=patient_id)
+    ask_staff(
+        "patient.stuck",
+        "The machine fails at one patient's record",
+        advice="The record was closed, merged or opened again, and what that means for their offers was not seen to. "
+        "It is tried again every 30 seconds. Look at the patient's offers, and tell whoever runs the system.",
+        dedupe_key=_stuck_key(patient_id),
+        urgency=WorkItem.Urgency.RED,
+        subject=patient,
+        patient=patient,
+        location=patient.locations.order_by("pk").first(),
+    )
+
+
+def _stuck_key(patient_id: int) -> str:
+    return f"patient.stuck:{patient_id}"
 
 
 def look_at(patient: Patient, now: datetime) -> None:
@@ -156,7 +178,7 @@ def take_over(merge: PatientMerge) -> tuple[int, list[str]]:
             openings.request_attention(opening_id)
     if not left:
         finish_for(work_key(merge), "Taken over.", by=current_actor().name)
-    return len(moved), left
+    return sum("entry" in each for each in moved), left
 
 
 def why_it_cannot_be_undone(merge: PatientMerge) -> list[str]:
@@ -204,7 +226,7 @@ def _moved_entries(merge: PatientMerge) -> list[WaitlistEntry]:
 def _give_back(merge: PatientMerge) -> None:
     """Give the retired record back what was taken over. What cannot be is shown to staff, where the EHR undid it."""
     finish_for(work_key(merge), "The merge was undone.")
-    if not merge.moved:
+    if not _moved_entries(merge):
         return
     kept_back: list[str] = []
     retired = Patient.objects.get(pk=merge.retired_id)

@@ -236,13 +236,13 @@ def _consenting_by_channel(address_indexes: Iterable[str]) -> dict[tuple[str, st
     for channel, index, patient_id, action in rows.values_list("channel", "address_index", "patient_id", "action"):
         lines[channel, index].append((patient_id, action))
     agreed = {key: consenting_patients(each) for key, each in lines.items()}
-    bound = _bound_by_other_records(set().union(*agreed.values()))
+    bound = bound_by_other_records(set().union(*agreed.values()))
     return (
         {(channel, index): people - bound[channel] for (channel, index), people in agreed.items()} if bound else agreed
     )
 
 
-def _bound_by_other_records(patient_ids: set[int]) -> dict[str, set[int]]:
+def bound_by_other_records(patient_ids: set[int]) -> dict[str, set[int]]:
     """Return by channel whose opt-out stands at the address of a record that theirs has replaced.
 
     Who said STOP said it for themselves, not for one of their two records. A yes is not passed on.

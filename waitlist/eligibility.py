@@ -126,7 +126,7 @@ def _about_the_person(candidate: Candidate) -> Iterator[Reason]:
 def _about_the_line(facts: OpeningFacts, candidate: Candidate) -> Iterator[Reason]:
     if candidate.status != "waiting":
         yield {"paused": Reason.PAUSED, "asked": Reason.ASKED}.get(candidate.status, Reason.NOT_WAITING)
-    if candidate.patient_id == facts.freed_by_patient_id:
+    if facts.freed_by_patient_id in {candidate.patient_id, *candidate.records}:
         yield Reason.FREED_IT
     if candidate.offer_here == "no" or candidate.declined_this_time:
         yield Reason.DECLINED

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from scheduling import families
 from scheduling.exceptions import SchedulingError
 from scheduling.models import Appointment, AppointmentType, Location, Patient, Provider
 from waitlist import match_keys
@@ -89,7 +90,7 @@ def _check(row: WaitlistEntry, windows: tuple[EntryWindow, ...]) -> None:
 
 
 def _check_move_up(row: WaitlistEntry, appointment: Appointment) -> None:
-    if appointment.patient_id != row.patient_id:
+    if appointment.patient_id not in families.records_of_one(row.patient_id):
         raise EntryRefused(
             "The appointment to move up is another patient's. Nothing was changed. Choose one of this patient's."
         )

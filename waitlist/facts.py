@@ -115,7 +115,8 @@ class Candidate:
     """Everything about a waiting patient that decides whether an opening suits. Empty tuples mean any.
 
     ``status`` is a WaitlistEntry.Status. ``offer_here`` is the status of the offer of this very opening, "" for none;
-    ``only_written_to``: they did not ask to wait, so nobody calls them.
+    ``only_written_to``: they did not ask to wait, so nobody calls them. ``records`` are all of theirs, those that were
+    merged into this one included; what they have and were offered is counted over all of them.
     ``declined_this_time`` is True when the patient said no to the same provider's time under another opening.
     """
 
@@ -156,6 +157,7 @@ class Candidate:
     offer_here: str = ""
     declined_this_time: bool = False
     only_written_to: bool = False
+    records: frozenset[int] = frozenset()
 
     def age_on(self, day: date) -> int | None:
         """Return full years of age on ``day``, or None when the birth date is not known."""

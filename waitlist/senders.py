@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from scheduling import families
+from scheduling.matching import successor
 from scheduling.models import ContactPoint, Location, Patient
 from waitlist import messages
 from waitlist.models import Message, Offer, Reply
@@ -19,7 +21,10 @@ DOUBT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who may have written: everybody reached at the address, and the offers sent there lately, newest first."""
+    """Who may have written: everybody reached at the address, and the offers sent there lately, newest first.
+
+    Of merged records, ``patients`` has the one in use.
+    """
 
     address: messages.Address
     patients: list[Patient]
@@ -52,7 +57,9 @@ def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
     """Return who may have sent ``reply``."""
     system = ContactPoint.System.EMAIL if reply.channel == "email" else ContactPoint.System.PHONE
     contacts = list(
-        ContactPoint.objects.filter(system=system, address_index=reply.address_index).select_related("patient")
+        ContactPoint.objects.filter(system=system, address_index=reply.address_index).select_related(
+            "patient__replaced_by"
+        )
     )
     # A number the EHR has given up for one patient may be another one's by now.
     contacts = [contact for contact in contacts if contact.use != "old"] or contacts
@@ -62,15 +69,17 @@ def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
         kind=Message.Kind.OFFER, channel=reply.channel, address_index=reply.address_index, created_at__gte=since
     )
     rows = Offer.objects.filter(pk__in=sent.values("offer_id")).order_by("-created_at", "-pk")
-    rows = rows.select_related("opening__location", "opening__provider", "patient", "entry", "appointment_type")
+    rows = rows.select_related(
+        "opening__location", "opening__provider", "patient__replaced_by", "entry", "appointment_type"
+    )
     address = messages.Address(reply.channel, reply.address, reply.address_index, contact)
-    return Sender(address, [each.patient for each in contacts], list(rows))
+    return Sender(address, families.in_use(each.patient for each in contacts), list(rows))
 
 
 def meant(sender: Sender, code: str, now: datetime) -> list[Offer]:
     """Return the offers a yes or no may be about: one when it can only mean one thing, never a guess.
 
-    With a code those of that code, a live one before all others. Without, the live ones, and those of other patients
+    With a code those of that code, a live one before all others. Without, the live ones, and those of other people
     at the number that ended so lately that they could be meant; where nothing is live, the latest.
     """
     if code:
@@ -78,13 +87,13 @@ def meant(sender: Sender, code: str, now: datetime) -> list[Offer]:
         return [offer for offer in named if offer in sender.live] or named[:1]
     live = sender.live
     if not live:
-        people = {offer.patient_id for offer in sender.offers}
+        people = {successor(offer.patient).pk for offer in sender.offers}
         return sender.offers[:1] if len(people) == 1 else sender.offers
-    known = {offer.patient_id for offer in live}
+    known = {successor(offer.patient).pk for offer in live}
     lately = [
         offer
         for offer in sender.offers
-        if offer.patient_id not in known
+        if successor(offer.patient).pk not in known
         and offer.status in (Offer.Status.EXPIRED, Offer.Status.WITHDRAWN)
         and offer.created_at >= now - DOUBT
     ]

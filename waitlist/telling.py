@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from scheduling import office_hours
+from scheduling import families, office_hours
 from scheduling.models import Appointment, WorkItem
 from scheduling.worklist import ask_staff
 from waitlist import consent, messages
@@ -56,7 +56,9 @@ def answered_at(claim: Claim, moment: datetime) -> datetime:
 def moved_up(claim: Claim) -> Appointment | None:
     """Return the later appointment that this claim replaces, if it still stands."""
     old = claim.offer.move_up if claim.offer else claim.entry.move_up if claim.entry else None
-    if old is None or old.patient_id != claim.patient_id or old.status != Appointment.Status.BOOKED:
+    if old is None or old.status != Appointment.Status.BOOKED:
+        return None
+    if old.patient_id not in families.records_of_one(claim.patient_id):
         return None
     new_start = claim.appointment.start
     return old if old.start is not None and new_start is not None and old.start > new_start else None

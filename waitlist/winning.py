@@ -10,7 +10,7 @@ from django.db import OperationalError, models, transaction
 from django.db.models import F, Q
 
 from audit.context import current_actor
-from scheduling import openings, shadow, writebacks
+from scheduling import families, openings, shadow, writebacks
 from scheduling.models import Appointment, AppointmentType, Opening, Patient, Provider
 from scheduling.records import Interval
 from scheduling.story import tell
@@ -189,7 +189,7 @@ def _lock_and_compare(wish: Wish, opening: Opening) -> None:
     if occupying.filter(provider_id=opening.provider_id).exists():
         raise Lost(Outcome.FILLED, look_again=True)
     moved = wish.offer.move_up_id if wish.offer else wish.entry.move_up_id if wish.entry else None
-    if occupying.filter(patient=wish.patient).exclude(pk=moved or 0).exists():
+    if occupying.filter(patient__in=families.records_of_one(wish.patient.pk)).exclude(pk=moved or 0).exists():
         raise Lost(Outcome.OVERLAPS)
 
 

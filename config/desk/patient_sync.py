@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max
 
 from integrations.models import InboundEvent
-from scheduling import corrections
+from scheduling import corrections, families
 from scheduling.models import Appointment, ExternalId, Patient, PatientWrite, Writeback
 
 _WAITS = (InboundEvent.Status.RECEIVED, InboundEvent.Status.PROCESSING)
@@ -50,7 +50,8 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
     """Return how far the patient is in step with the EHR."""
     names = ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=patient.pk)
     read = names.values("source__name").annotate(at=Max("seen_at")).order_by("source__name")
-    appointments = Appointment.objects.filter(patient=patient)
+    records = families.records_of_one(patient.pk)
+    appointments = Appointment.objects.filter(patient__in=records)
     visits = ExternalId.objects.filter(kind=ExternalId.Kind.APPOINTMENT, object_id__in=appointments.values("pk"))
     subjects = [(source, f"Patient/{value}") for source, value in names.values_list("source_id", "value")]
     subjects += [(source, f"Appointment/{value}") for source, value in visits.values_list("source_id", "value")]
@@ -61,7 +62,7 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
     )
     states = list(events.values_list("status", flat=True))
     details = PatientWrite.objects.filter(patient=patient)
-    writes = Writeback.objects.for_user(user).filter(appointment__patient=patient)
+    writes = Writeback.objects.for_user(user).filter(appointment__patient__in=records)
     return PatientSync(
         [(row["source__name"], row["at"]) for row in read],
         sum(status in _WAITS for status in states),

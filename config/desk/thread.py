@@ -1,4 +1,7 @@
-"""A patient's thread: what was written to them and what they wrote, in order, as far as the person may see it."""
+"""A patient's thread: what was written to them and what they wrote, in order, as far as the person may see it.
+
+Merged records are one person with one thread.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_safe
 
 from config.desk.rights import require
+from scheduling import families
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import Patient, WorkItem
+from scheduling.models import ContactPoint, Patient, WorkItem
 from waitlist.admin.answers import shown_on_reply
 from waitlist.admin.replies import TONES, text_of_reply
 from waitlist.models import Message, Reply
@@ -47,7 +51,7 @@ def thread_view(request: HttpRequest, pk: int) -> HttpResponse:
         require(request, right)
     patient: Patient = fetch_or_404(Patient.objects.all(), request.user, pk)
     page = Paginator(_keys(request.user, patient), PER_PAGE).get_page(request.GET.get("page"))
-    viewing.record_view([patient], reason="messages")
+    viewing.record_view(Patient.objects.filter(pk__in=families.all_records(patient)), reason="messages")
     context = {
         **admin.site.each_context(request),
         "title": "Thread",
@@ -57,7 +61,7 @@ def thread_view(request: HttpRequest, pk: int) -> HttpResponse:
         "lines": _lines(page),
         **_answer(request, page),
         "work": WorkItem.objects.for_user(request.user).filter(
-            patient=patient, status=WorkItem.Status.OPEN, kind__startswith="reply."
+            patient__in=families.all_records(patient), status=WorkItem.Status.OPEN, kind__startswith="reply."
         ),
     }
     return TemplateResponse(request, "admin/desk/thread.html", context)
@@ -71,12 +75,13 @@ def _answer(request: HttpRequest, page: Page[Any]) -> dict[str, Any]:
 
 def _keys(user: AbstractBaseUser | AnonymousUser, patient: Patient) -> list[tuple[datetime, str, int]]:
     """Return time, kind and id of everything in the thread, the newest first; no words are read for it."""
-    numbers = patient.contact_points.order_by().values("address_index")
+    records = families.all_records(patient)
+    numbers = ContactPoint.objects.filter(patient__in=records).order_by().values("address_index")
     to_all_at_the_number = Q(patient__isnull=True, test_by="", address_index__in=numbers)
-    ours = Message.objects.for_user(user).filter(Q(patient=patient) | to_all_at_the_number)
+    ours = Message.objects.for_user(user).filter(Q(patient__in=records) | to_all_at_the_number)
     ours = ours.annotate(at=Coalesce("sent_at", "created_at"))
     theirs = Reply.objects.for_user(user).filter(
-        Q(patient=patient) | Q(patient__isnull=True, address_index__in=numbers)
+        Q(patient__in=records) | Q(patient__isnull=True, address_index__in=numbers)
     )
     keys = [(at, "message", pk) for at, pk in ours.order_by().values_list("at", "pk")]
     keys += [(at, "reply", pk) for at, pk in theirs.order_by().values_list("received_at", "pk")]

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from django.test import Client
 from django.utils import timezone
 
+from scheduling import merging
 from scheduling.models import Location
+from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
 from waitlist.models import Message, Reply
@@ -78,3 +80,20 @@ def test_a_long_thread_comes_in_pages_the_newest_first(dana: Client, practice: P
     assert "words-00." not in newest
     assert "words-00." in oldest
     assert "words-01." not in oldest
+
+
+def test_merged_records_have_one_thread_until_an_undo(maria: Client, practice: Practice) -> None:
+    now = timezone.now()
+    kept = factories.patient(locations=[practice.riverside])
+    write(practice, "We wrote this to the record before.", now - timedelta(hours=2))
+    answer(practice, "And so they answered.", now - timedelta(hours=1), is_known=False)
+    path = f"/admin/patients/{kept.pk}/thread/"
+    assert "they answered" not in text_of(maria.get(path))
+    merge = merging.merge(practice.patient, kept, told_by=merging.ToldBy.STAFF)
+    both = [text_of(maria.get(path)), text_of(maria.get(f"/admin/patients/{practice.patient.pk}/thread/"))]
+    for words in both:
+        assert "We wrote this to the record before." in words
+        assert "And so they answered." in words
+    assert {str(kept.pk), str(practice.patient.pk)} <= {pk for _, pk in records("view")}
+    merging.undo(merge)
+    assert "they answered" not in text_of(maria.get(path))

@@ -9,6 +9,7 @@ import pytest
 
 from integrations.ehr.gateway import OutcomeUnknown, Rejected, Unavailable
 from integrations.models import InboundEvent
+from scheduling import merging
 from scheduling.models import Appointment, ExternalId, Opening, Writeback
 from scheduling.records import AppointmentRecord
 from tests import factories
@@ -119,3 +120,20 @@ def test_an_ehr_that_cannot_search_by_patient_is_booked_as_before(booking: Booki
     booking.clinic.ehr.fail("appointments_of", Rejected(status=400))
     booking.process()
     assert booking.state == Claim.State.CONFIRMED
+
+
+def test_one_that_stands_under_a_record_merged_into_the_patients_is_not_doubled(booking: Booking) -> None:
+    retired = factories.patient()
+    factories.external_id(booking.clinic.connection.source, ExternalId.Kind.PATIENT, retired, "pat-before")
+    merging.merge(retired, booking.patient, told_by=merging.ToldBy.LINK)
+    start = booking.opening.start - timedelta(minutes=15)
+    booking.clinic.ehr.put(
+        patient_id="pat-before",
+        provider_id="prov-9",
+        location_id="loc-9",
+        start=start,
+        end=start + timedelta(minutes=30),
+    )
+    booking.process()
+    assert booking.clinic.ehr.calls.count("create") == 0
+    assert_not_booked(booking)

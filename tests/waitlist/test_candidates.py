@@ -224,9 +224,9 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_entries(scene, d
     waiting = [make.entry(make.patient(), scene.kind, windows=[make.window(1)]).pk for _ in range(12)]
     facts = candidates.facts_for(scene.opening)
 
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         assert len(candidates.load(waiting[:1], facts)) == 1
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         loaded = candidates.load(waiting, facts)
 
     assert [each.entry_id for each in loaded] == waiting

@@ -100,6 +100,23 @@ def case() -> Case:
     return Case(ehr, opening, old, new, entry, offer)
 
 
+def test_a_fault_of_ours_at_one_record_is_shown_to_staff_until_it_is_over(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any) -> None:
+        raise RuntimeError("made to fail")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(closed_records, "freeze", fails)
+        case.ehr.says("old", replaced_by="new")
+        case.drain()
+    stuck = WorkItem.objects.filter(kind="patient.stuck", status="open")
+    assert (case.offer.status, stuck.get().patient) == ("sent", case.old)
+    closed_records.drain(timezone.now() + closed_records.SETBACK)
+    case.offer.refresh_from_db()
+    assert (case.offer.withdrawn_reason, stuck.count()) == ("frozen", 0)
+
+
 def user() -> User:
     return User.objects.create_user("dana")
 

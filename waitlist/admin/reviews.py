@@ -211,7 +211,7 @@ class PatientMergeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Entries taken over")
     def taken_over(self, row: PatientMerge) -> str:
-        count = len(row.moved)
+        count = sum("entry" in each for each in row.moved)
         return (
             f"{count} {'entry' if count == 1 else 'entries'}, {when(row.taken_over_at)}"
             if row.taken_over_at

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from scheduling import families
 from scheduling.models import Appointment, Writeback
 from waitlist.models import Claim, Offer
 from waitlist.telling import BUSY_PATIENT
@@ -109,13 +110,14 @@ def _lost(offer: Offer, now: datetime) -> PageState | None:
 
 def _conflict(offer: Offer) -> PageState | None:
     """Return what stands in the way in the calendar: an appointment of the provider's or of the patient's own."""
+    records = families.records_of_one(offer.patient_id)
     occupying = Appointment.objects.filter(
-        Q(provider_id=offer.opening.provider_id) | Q(patient_id=offer.patient_id) & ~Q(pk=offer.move_up_id),
+        Q(provider_id=offer.opening.provider_id) | Q(patient_id__in=records) & ~Q(pk=offer.move_up_id),
         status__in=Appointment.OCCUPYING,
         start__lt=offer.end,
         end__gt=offer.start,
     )
     patients = set(occupying.values_list("patient_id", flat=True))
-    if patients - {offer.patient_id}:
+    if patients - records:
         return PageState.FIRST
     return PageState.OVERLAPS if patients else None
