@@ -6,10 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.conf import settings
+from django.db import DatabaseError
 
+from integrations.outcomes import SomebodyElseHasIt
+from scheduling.exceptions import IllegalTransition
 from scheduling.wake import wake
+from scheduling.worklist import ask_staff
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +64,21 @@ def _drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], objec
 def _work_on(topic: str, row_id: int, work: Callable[[int], object]) -> bool:
     try:
         return bool(work(row_id))
+    except (SomebodyElseHasIt, IllegalTransition) as error:
+        logger.info("%s: row %s is another worker's by now: %s", topic, row_id, type(error).__name__)
     except Exception as error:
-        # The row's own lease and its counted tries bring it to rest; the rest goes on.
+        # A fault of ours: the row's own lease and its counted tries bring it to rest, staff know, the rest goes on.
         logger.exception("%s: row %s failed: %s", topic, row_id, type(error).__name__)
-        return False
+        with suppress(DatabaseError):  # where the database is what fails, nothing can be told by it
+            _tell_staff(topic)
+    return False
+
+
+def _tell_staff(topic: str) -> None:
+    ask_staff(
+        f"worker.{topic}",
+        "The machine failed at some of its work in the background",
+        advice="It is tried again, and everything else goes on. Tell whoever runs the system: the log says "
+        f"“{topic}: row … failed” and by which error. Mark this as done once that is mended; else it comes back.",
+        dedupe_key=f"worker.failed:{topic}",
+    )

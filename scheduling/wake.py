@@ -71,6 +71,7 @@ class _Publisher:
         try:
             current_app.send_task(settings.WAKE_TASKS[topic], ignore_result=True, retry=False)
         except Exception as error:
+            # Whatever a broker's client raises: the sweep finds the row within a second or two.
             logger.warning("wake-up of %s not published: %s", topic, type(error).__name__)
 
 

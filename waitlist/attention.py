@@ -75,6 +75,7 @@ def take_up(opening_id: int, now: datetime | None = None) -> bool:
             with correlated(opening.correlation_id or None):
                 look_at(opening, now)
     except Exception as error:
+        # A fault of ours at one opening: staff know, it is tried again, and the others go on.
         logger.exception("opening %s could not be taken up: %s", opening_id, type(error).__name__)
         _set_back(opening_id, now)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
@@ -15,6 +16,8 @@ from integrations.field_mapping import own_mappings
 from integrations.fields import FIELDS
 from integrations.models import Connection, FieldMapping
 from scheduling.records import ContactRecord, EmergencyContact, PatientRecord
+
+logger = logging.getLogger(__name__)
 
 LONGEST = 300
 
@@ -55,7 +58,9 @@ def follow(field: str, path: str, transform: str, resource: Json, record: Patien
     """Return the record with one field read by a FHIRPath; raises Unfit, which quotes nothing."""
     try:
         found = paths.compiled(path)(resource)
-    except Exception as error:  # whatever a resource does to an expression, the page goes on
+    except Exception as error:
+        # Whatever a resource does to an expression, the page goes on; staff are told when it keeps failing.
+        logger.info("the path of %s could not be followed: %s", field, type(error).__name__)
         raise Unfit("the path cannot be followed in what came") from error
     return taken(field, [each for each in found if each not in (None, "")], transform, record)
 

@@ -39,6 +39,7 @@ def recorded(channel: str, method: str, resource: str) -> Iterator[None]:
         _note_trouble(channel, error)
         raise
     except Exception as error:
+        # A fault of ours is in the record of calls as well, and goes on to whoever deals with it.
         result = type(error).__name__
         raise
     else:

@@ -8,15 +8,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from integrations import draining, heartbeat, outbox, sweep, tasks
 from integrations.messaging import delivery
 from integrations.models import Heartbeat
+from integrations.outcomes import SomebodyElseHasIt
 from scheduling import openings, wake
+from scheduling.exceptions import IllegalTransition
 from scheduling.models import Writeback
 from tests import factories
-from tests.integrations.conftest import Booking, Clinic, say_yes
+from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
 from tests.integrations.messaging.test_delivery_once import message_to
 from tests.integrations.test_outbox_books_once import assert_booked_once
 from waitlist.models import Claim, Message
@@ -84,6 +87,37 @@ def test_a_poison_row_does_not_stop_the_others(clinic: Clinic, monkeypatch: pyte
     assert seen == [first.writeback.pk, second.writeback.pk], "the poison row is tried once per drain"
     assert_booked_once(second)
     assert first.state == Claim.State.PENDING
+    assert open_items() == ["worker.writebacks"]
+
+
+@pytest.mark.parametrize("error", [SomebodyElseHasIt(), IllegalTransition("Writeback", "status", "done", "waiting")])
+def test_a_row_that_another_worker_took_meanwhile_is_nobodys_trouble(error: Exception) -> None:
+    def work(_: int) -> bool:
+        raise error
+
+    assert draining.drain("writebacks", lambda: [1], work) == 0
+    assert open_items() == []
+
+
+def test_a_database_that_fails_is_logged_and_the_next_row_is_tried(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(*args: Any, **values: Any) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(draining, "ask_staff", gone)
+    seen: list[int] = []
+
+    def work(row_id: int) -> bool:
+        seen.append(row_id)
+        raise OperationalError
+
+    assert draining.drain("writebacks", lambda: [1, 2], work) == 0
+    assert seen == [1, 2]
+    assert [record.getMessage() for record in caplog.records if record.name == draining.__name__] == [
+        "writebacks: row 1 failed: OperationalError",
+        "writebacks: row 2 failed: OperationalError",
+    ]
 
 
 def test_more_than_one_row_calls_another_worker(

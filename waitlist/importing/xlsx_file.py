@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time
@@ -22,6 +23,8 @@ from waitlist.importing.limits import (
     too_many_columns,
     too_many_rows,
 )
+
+logger = logging.getLogger(__name__)
 
 #: Rows above the headings that do not count as the list's.
 SPARE = 30
@@ -46,7 +49,9 @@ def read(content: bytes) -> tuple[str, list[SheetRow]]:
                 return sheet.title, rows
     except Unreadable:
         raise
-    except Exception:  # whatever openpyxl makes of a broken file
+    except Exception as error:
+        # Whatever openpyxl makes of a broken file; who uploaded it is told, and a fault of ours is found in the log.
+        logger.warning("a workbook could not be read: %s", type(error).__name__)
         raise Unreadable(_BROKEN) from None
     return "", []
 

@@ -25,7 +25,8 @@ def guesses_too_often(address: str | None) -> bool:
     """
     try:
         return _count(f"patient-pages:wrong-links:{_network(address)}", WRONG_LINKS_FOR) > WRONG_LINKS
-    except Exception as error:  # whatever the cache's client raises
+    except Exception as error:
+        # Whatever the cache's client raises; what is behind a wrong link is nothing, counted or not.
         logger.warning("wrong links are not counted: the cache does not answer (%s)", type(error).__name__)
         return False
 
@@ -38,6 +39,7 @@ def may_try_birth_year(patient_id: int) -> bool:
     try:
         return _count(_birth_year_key(patient_id), BIRTH_YEARS_FOR) <= BIRTH_YEARS
     except Exception as error:
+        # The same; the page says to call the practice.
         logger.warning("birth years are not taken: the cache does not answer (%s)", type(error).__name__)
         return False
 
@@ -46,7 +48,9 @@ def birth_year_is_closed(patient_id: int) -> bool:
     """Return whether no more tries are taken for a patient."""
     try:
         return int(cache.get(_birth_year_key(patient_id), 0)) >= BIRTH_YEARS
-    except Exception:  # a try will say so
+    except Exception as error:
+        # A try will say so to the patient.
+        logger.warning("tries are not known: the cache does not answer (%s)", type(error).__name__)
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,8 @@ from fhirpathpy.parser import (  # type: ignore[attr-defined]
     FHIRPathParser,
     InputStream,
 )
+
+logger = logging.getLogger(__name__)
 
 LONGEST = 400
 #: Functions that leave the resource, write output, or take time without bound.
@@ -51,6 +54,8 @@ def check(path: str) -> None:
     except BadPath:
         raise
     except Exception as error:
+        # The evaluator raises whatever an expression runs into; the person who wrote it is told.
+        logger.info("a path was refused: %s", type(error).__name__)
         raise BadPath("It is spelt well, but uses something that is not known here.") from error
 
 

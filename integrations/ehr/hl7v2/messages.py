@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import hl7
 from django.utils import timezone
 
 from integrations.ehr.fhir.elements import Unreadable
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "x-application/hl7-v2+er7"
 #: Type codes of an identifier (CX.5) that say it is the medical record number.
@@ -103,7 +106,9 @@ def read(body: bytes) -> News:
     head = head_of(body)
     try:
         segments = hl7.parse(normalised(body))
-    except Exception:  # the parser raises whatever its state runs into
+    except Exception as error:
+        # The parser raises whatever its state runs into. Staff see the message; its text may quote a patient.
+        logger.info("an HL7 v2 message could not be parsed: %s", type(error).__name__)
         raise Unreadable("it is no HL7 v2 message that can be read") from None
     numbers: list[str] = []
     merged: list[tuple[str, str]] = []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import smtplib
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from anymail.exceptions import AnymailAPIError, AnymailError, AnymailRecipientsRefused
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 
 from integrations.calls import refuse_inside_transaction
 from integrations.messaging.gateway import (
@@ -25,6 +26,8 @@ from integrations.messaging.gateway import (
     MessagingError,
     Outgoing,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class EmailCarrier:
@@ -48,9 +51,7 @@ class EmailCarrier:
         except (OSError, smtplib.SMTPException, AnymailError) as error:
             raise _at_handover(error) from None
         finally:
-            # The message is with the server by now; a goodbye that fails changes nothing about it.
-            with suppress(Exception):
-                backend.close()
+            _say_goodbye(backend)
         if not sent:
             raise MessageRejected("not_accepted")
         given = getattr(getattr(email, "anymail_status", None), "message_id", None)
@@ -63,6 +64,14 @@ class EmailCarrier:
     def incoming_since(self, since: datetime) -> Iterator[Incoming]:
         """Yield nothing: patients answer an e-mail by its link."""
         return iter(())
+
+
+def _say_goodbye(backend: BaseEmailBackend) -> None:
+    try:
+        backend.close()
+    except Exception as error:
+        # The message is with the server by now; a goodbye that fails, however it does, changes nothing about it.
+        logger.info("a mail server could not be left properly: %s", type(error).__name__)
 
 
 def build(message: Outgoing) -> EmailMessage:
