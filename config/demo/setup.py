@@ -8,19 +8,34 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from audit.context import service
 from config.demo import plan
 from config.demo.waiting import fill_waitlist
+from config.desk.groups import FRONT_DESK, INTEGRATION_ADMIN
 from integrations.ehr import event_stream, load
 from integrations.models import CodeMapping, Connection
 from scheduling import bulk
-from scheduling.models import AppointmentType, Bookable, ExternalId, Practice, Source
+from scheduling.models import (
+    AppointmentType,
+    Bookable,
+    ExternalId,
+    Location,
+    LocationAccess,
+    Practice,
+    Source,
+)
 from waitlist.models import OutreachPolicy
 
 SLUG = "sandbox"
-STAFF = "frontdesk"
+#: The demo's logins, the group each is in ("" sees everything), the person's name, and what one sees with it.
+LOGINS = (
+    ("frontdesk", FRONT_DESK, "Dana", "what the front desk sees"),
+    ("integrations", INTEGRATION_ADMIN, "Ira", "what those who connect and watch the EHR see"),
+    ("admin", "", "Maria", "everything"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +92,17 @@ def connect(base_url: str, public_url: str) -> Connection:
 
 
 def staff_password() -> str:
-    """Give the demo's staff login a new password and return it."""
-    user, _ = get_user_model().objects.get_or_create(
-        username=STAFF, defaults={"is_staff": True, "is_superuser": True, "first_name": "Dana"}
-    )
+    """Make the demo's logins, give them a new password in common and return it."""
     password = secrets.token_urlsafe(9)
-    user.set_password(password)
-    user.save()
+    for username, group, name, _ in LOGINS:
+        user, _ = get_user_model().objects.get_or_create(username=username)
+        user.first_name, user.is_staff, user.is_superuser = name, True, not group
+        user.set_password(password)
+        user.save()
+        user.groups.set(Group.objects.filter(name=group))
+        if group == FRONT_DESK:
+            for location in Location.objects.all():
+                LocationAccess.objects.get_or_create(user=user, location=location)
     return password
 
 

@@ -26,6 +26,7 @@ class Place:
 def frame(request: HttpRequest, installation: str) -> dict[str, Any]:
     """Return the context of the header. Before anybody is signed in it tells the practice's name and nothing more."""
     practice = Practice.objects.filter(pk=1).first() or Practice()
+    is_demo = bool(getattr(settings, "SANDBOX_CONTROL_URL", ""))
     signed_in = request.user.is_active and getattr(request.user, "is_staff", False)
     return {
         "practice": practice,
@@ -33,7 +34,8 @@ def frame(request: HttpRequest, installation: str) -> dict[str, Any]:
         "places": _places(request) if signed_in else (),
         "may_pause": signed_in and may_pause(request),
         "in_shadow": shadow.names() if signed_in else (),
-        "shows_sandbox": signed_in and bool(getattr(settings, "SANDBOX_CONTROL_URL", "")),
+        "shows_sandbox": signed_in and is_demo,
+        "is_demo": is_demo,
     }
 
 

@@ -80,7 +80,8 @@ class Command(BaseCommand):
         password = setup.staff_password()
         self.stdout.write(
             self.style.SUCCESS(f"\n  Open      {site.url}/admin/sandbox/\n")
-            + f"  Log in as {setup.STAFF}, password {password}\n\n"
+            + "".join(f"  Log in as {name:13} to see {sees}\n" for name, _, _, sees in setup.LOGINS)
+            + f"  Password  {password} for each\n\n"
             "  Everybody in it is made up, and no message leaves this machine. Ctrl-C stops it.\n"
         )
 

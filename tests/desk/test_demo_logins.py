@@ -1,0 +1,44 @@
+"""The demo's logins: each sees what its role sees, and the login page names them where there is a demo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
+
+from config.demo import setup
+from config.desk.groups import keep_groups
+from scheduling.models import Opening
+from tests.desk.conftest import Practice
+from tests.desk.pages import text_of
+
+
+def test_each_login_has_its_role_and_the_password_that_is_printed(practice: Practice) -> None:
+    keep_groups()
+    User.objects.create_superuser("frontdesk", password="of an older demo")
+    password = setup.staff_password()
+    request = RequestFactory().get("/admin/login/")
+    people = {name: authenticate(request, username=name, password=password) for name, *_ in setup.LOGINS}
+    rights = {
+        name: (user.is_superuser, [*user.groups.values_list("name", flat=True)])  # type: ignore[union-attr]
+        for name, user in people.items()
+    }
+    assert rights == {
+        "frontdesk": (False, ["Front desk"]),
+        "integrations": (False, ["Integration admin"]),
+        "admin": (True, []),
+    }
+    practice.opening()
+    practice.opening(practice.lakeview)
+    assert Opening.objects.for_user(people["frontdesk"]).count() == 2
+
+
+def test_the_login_page_names_them_in_the_demo_and_nowhere_else(practice: Practice, settings: Any) -> None:
+    hint = "Log in as frontdesk , integrations or admin ; the password of all three"
+    assert "This is the demo." not in text_of(Client().get("/admin/login/"))
+    settings.SANDBOX_CONTROL_URL = "http://127.0.0.1:1/fhir"
+    words = text_of(Client().get("/admin/login/"))
+    assert hint in words
+    assert all(name in words for name, *_ in setup.LOGINS)
