@@ -17,6 +17,7 @@ from integrations.models import CarrierState, InboundEvent
 from integrations.sweep import EVERY_SECONDS
 from integrations.trouble import Trouble
 from scheduling import practice
+from scheduling.counting import counted
 from scheduling.models import Opening, WorkItem, Writeback
 from scheduling.worklist import ask_staff, finish_for
 from waitlist.models import Message
@@ -121,7 +122,7 @@ def _ask(trouble: Trouble) -> None:
 
 def _spoken(gap: timedelta) -> str:
     seconds = int(gap.total_seconds())
-    return f"{seconds // 60} minutes" if seconds >= 120 else f"{seconds} seconds"
+    return counted(seconds // 60, "minute") if seconds >= 120 else counted(seconds, "second")
 
 
 def _close_what_is_over(keys: set[str]) -> None:

@@ -15,6 +15,7 @@ from integrations import mapping_state
 from integrations.ehr import load_requests
 from integrations.mapping_state import Impossible, Key, State
 from integrations.models import Connection, FieldHealth, MappingChange
+from scheduling.counting import counted
 from scheduling.models import ExternalId
 
 How = MappingChange.How
@@ -44,7 +45,7 @@ class Overtaken(Exception):
     """What is to be undone was changed again since; nothing was changed. ``keys`` says what."""
 
     def __init__(self, keys: list[Key]) -> None:
-        super().__init__(f"{len(keys)} values were changed again since")
+        super().__init__(f"changed again since: {counted(len(keys), 'value')}")
         self.keys = keys
 
 

@@ -10,6 +10,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from scheduling import openings
+from scheduling.counting import counted
 from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
@@ -228,7 +229,7 @@ def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]
     openings.hold(wave.opening, Opening.Held.ASK_FIRST)
     ask_staff(
         "opening.ask_first",
-        f"A freed time waits for your go-ahead: {len(proposed)} patients would be offered it first",
+        f"A freed time waits for your go-ahead: {counted(len(proposed), 'patient')} would be offered it first",
         advice="Nobody was told yet. Send: they are offered it, and later waves follow by themselves. "
         "Don't: the time is not offered.",
         dedupe_key=ask_first_key(wave.opening.pk),
@@ -236,7 +237,12 @@ def _propose(wave: offering.Wave, plans: Sequence[Plan], size: int) -> list[int]
         opening=wave.opening,
         due_at=wave.facts.start,
     )
-    tell(wave.opening, "wave.proposed", f"{len(proposed)} offers proposed; a person decides.", offers=len(proposed))
+    tell(
+        wave.opening,
+        "wave.proposed",
+        f"{counted(len(proposed), 'offer')} proposed; a person decides.",
+        offers=len(proposed),
+    )
     return proposed
 
 
@@ -250,7 +256,9 @@ def _see_to_the_next(wave: offering.Wave, pace: pacing.Wave, policy: pacing.Poli
         _count(opening, wave.number)
         _tell_of(wave, pace)
     elif not pace.size:
-        _tell_once(opening, "wave.full", f"{policy.most_waiting} offers wait for an answer; more go out as they end.")
+        _tell_once(
+            opening, "wave.full", f"Out at once: {counted(policy.most_waiting, 'offer')}; more go out as they end."
+        )
     else:
         _tell_once(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
     openings.request_check(opening.pk, at)
@@ -268,13 +276,13 @@ def _after_the_night(
 
 def _tell_of(wave: offering.Wave, pace: pacing.Wave) -> None:
     made = wave.sent + wave.calls
-    told = f"Wave {wave.number}: {made} {'offer' if made == 1 else 'offers'}"
+    told = f"Wave {wave.number}: {counted(made, 'offer')}"
     if wave.calls:
         told += f", {wave.calls} by phone"
     if pace.acceptance is not None:
         minutes = round(pace.gap / timedelta(minutes=1))
         likely = pacing.chance(made, pace.acceptance)
-        told += f". At {pace.acceptance:.0%} acceptance each, {likely:.0%} within {minutes} minutes"
+        told += f". At {pace.acceptance:.0%} acceptance each, {likely:.0%} within {counted(minutes, 'minute')}"
     tell(wave.opening, "wave.sent", f"{told}.", wave=wave.number, offers=made)
 
 

@@ -208,10 +208,10 @@ def _state(health: FieldHealth | None, field: Field, *, is_loaded: bool) -> tupl
         tone = "danger" if is_failing(health) else "wait"
         return (f"{health.failures} failed in a row", tone, f"Last: {health.last_problem}.")
     if is_failing(health):
-        return ("stopped coming", "danger", f"The last {health.empty} patients had nothing there.")
+        return ("stopped coming", "danger", f"{_the_last(health.empty)} had nothing there.")
     if health.last_good_at is None:
         return ("none so far", "stop", "No patient read so far had it.")
-    return ("comes", "ok", f"The last {health.empty} patients had none." if health.empty else "")
+    return ("comes", "ok", f"{_the_last(health.empty)} had none." if health.empty else "")
 
 
 def _initial(state: mapping_state.State, field: Field) -> dict[str, str]:
@@ -229,3 +229,7 @@ def _shown(request: HttpRequest, row: Connection, template: str, context: dict[s
 
 def _connection(pk: int) -> Connection:
     return get_object_or_404(Connection.objects.select_related("source"), pk=pk)
+
+
+def _the_last(number: int) -> str:
+    return "The last patient" if number == 1 else f"The last {number} patients"

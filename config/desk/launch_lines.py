@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from config.desk.words_shown import cells
 from integrations.models import Connection
+from scheduling.counting import counted
 from scheduling.models import Bookable, Practice
 from waitlist import launch
 from waitlist.launch import Answer, Topic
@@ -77,7 +78,11 @@ def _installation() -> LaunchLine:
     if settings.INSTALLATION == "live":
         return LaunchLine("Installation", "ok", "live", "Messages reach patients.")
     allowed = len(settings.TEST_RECIPIENTS)
-    who = f"the {allowed} addresses of staff on its list" if allowed else "nobody: its list of staff is empty"
+    who = (
+        f"{counted(allowed, 'address', 'addresses')} of staff on its list"
+        if allowed
+        else "nobody: its list of staff is empty"
+    )
     return LaunchLine(
         "Installation",
         "pause",
@@ -90,7 +95,7 @@ def _installation() -> LaunchLine:
 def _ehr() -> LaunchLine:
     active = Connection.objects.filter(state=Connection.State.ACTIVE, loaded_at__isnull=False).count()
     if active:
-        return LaunchLine("EHR", "ok", "connected", f"{_count(active, 'connection')} at work.")
+        return LaunchLine("EHR", "ok", "connected", f"{counted(active, 'connection')} at work.")
     return LaunchLine("EHR", "danger", "missing", "No EHR is connected and loaded.", "See Sync status.", "desk_status")
 
 
@@ -127,7 +132,7 @@ def _words() -> LaunchLine:
     where = ("desk_words", "waitlist.view_messagetemplate")
     if not unsure:
         return LaunchLine("Words", "ok", "checked", "Every message passes its check.", "Read them once.", *where)
-    return LaunchLine("Words", "wait", "look", f"{_count(unsure, 'message')} to look at.", "Open the words.", *where)
+    return LaunchLine("Words", "wait", "look", f"{counted(unsure, 'message')} to look at.", "Open the words.", *where)
 
 
 def _sender() -> LaunchLine:
@@ -194,8 +199,8 @@ def _numbers() -> LaunchLine:
     )
     says = (
         f"Texts leave {hours}, at most "
-        f"{policy.offers_per_day} offers a day and {policy.offers_per_week} a week to a patient. Waves by the "
-        f"time left: {waves}."
+        f"{counted(policy.offers_per_day, 'offer')} a day and {policy.offers_per_week} a week to a patient. Waves by "
+        f"the time left: {waves}."
     )
     return LaunchLine("Hours and waves", "ok", "set", says, "Look at the numbers.", *_of("waitlist", "outreachpolicy"))
 
@@ -215,7 +220,3 @@ def _clinicians() -> LaunchLine:
 def _of(app: str, model: str) -> tuple[str, str]:
     """Return a list's page and the right to see it."""
     return f"{app}_{model}_changelist", f"{app}.view_{model}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -19,6 +19,7 @@ from config.desk.rights import require
 from scheduling import openings, shadow
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
+from scheduling.counting import counted
 from scheduling.models import Opening, Practice
 from waitlist.models import Claim, Offer
 
@@ -160,7 +161,7 @@ def _mine(asked: Asked) -> str:
 
 def _mine_for() -> str:
     minutes = Practice.current().mine_minutes
-    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return counted(minutes, "minute")
 
 
 def _give_back(asked: Asked) -> str:

@@ -11,6 +11,8 @@ import requests
 from django.conf import settings
 from django.utils import timezone
 
+from scheduling.counting import counted
+
 TIMEOUT_SECONDS = 5
 #: The demo offers a time until an hour before its start; what is cancelled by hand should be offered for a while.
 OFFERED_AHEAD = timedelta(minutes=90)
@@ -151,7 +153,7 @@ def book(wish: dict[str, Any]) -> str:
 def out_today(provider_id: str, day: str) -> str:
     """Send a provider home: their day is cancelled one by one and blocked."""
     done = _ask("POST", f"providers/{provider_id}/out-today", json={"date": day} if day else {})
-    return f"The EHR has cancelled {len(done.get('cancelled', ()))} appointments of that day."
+    return f"The EHR has cancelled {counted(len(done.get('cancelled', ())), 'appointment')} of that day."
 
 
 def faults() -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from integrations.ehr.history import progress_of
 from integrations.models import CodeMapping, Connection, InboundEvent
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
+from scheduling.counting import counted
 from scheduling.models import WorkItem
 from waitlist.models import PastCancellation, WaitlistEntry
 
@@ -168,17 +169,13 @@ def sentence(lines: Sequence[Line]) -> str:
     refilled = sum(line.became == "refilled" for line in lines)
     wasted = [line for line in lines if line.became == "wasted"]
     saved = [line for line in wasted if line.verdict == PastCancellation.Verdict.OFFERED]
-    told = [f"{_several(len(lines), 'freed time')}: {refilled} booked again by hand, {len(wasted)} went to waste."]
+    told = [f"{counted(len(lines), 'freed time')}: {refilled} booked again by hand, {len(wasted)} went to waste."]
     if saved:
         each = sum(line.offered for line in saved) / len(saved)
         told.append(f"{len(saved)} of those {len(wasted)} would have been offered, on average to {each:.1f} patients.")
     elif wasted:
         told.append("None of those would have been offered to anybody.")
     return " ".join(told)
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _report(request: HttpRequest, row: Connection) -> Report:

@@ -30,6 +30,7 @@ from integrations.models import (
     RefusedCall,
 )
 from integrations.performance import Performance
+from scheduling.counting import counted
 from scheduling.models import Writeback
 from waitlist.models import Message
 
@@ -113,10 +114,11 @@ def _row(row: Connection, now: datetime) -> ConnectionRow:
 
 def _paces(row: Connection) -> list[tuple[str, str]]:
     """Return how each kind of change is dealt with, in few words."""
+    batch = counted(row.batch_minutes, "minute")
     words = {
         Connection.Pace.REAL_TIME: "as it arrives",
-        Connection.Pace.BATCH: f"every {row.batch_minutes} minutes",
-        Connection.Pace.HYBRID: f"urgent as it arrives, the rest every {row.batch_minutes} minutes",
+        Connection.Pace.BATCH: f"every {batch}",
+        Connection.Pace.HYBRID: f"urgent as it arrives, the rest every {batch}",
     }
     kinds = (
         ("News of appointments", row.appointment_pace),

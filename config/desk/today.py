@@ -173,30 +173,32 @@ def figures(user: User) -> list[Figure]:
     """Return the counts on Today, each with the list that holds exactly what it counts."""
     dead = {"status": "dead"}
     wanted: list[tuple[str, str, Any, dict[str, Any], str]] = [
-        ("openings live", "scheduling.view_opening", Opening, {"status__in": Opening.LIVE}, "accent"),
-        ("waiting", "waitlist.view_waitlistentry", WaitlistEntry, {"status": "waiting"}, "accent"),
-        ("need you", "scheduling.view_workitem", WorkItem, {"status": "open"}, "wait"),
-        ("patients to compare", "scheduling.view_patientreview", PatientReview, {"state": "open"}, "wait"),
-        ("bookings not written", "scheduling.view_writeback", Writeback, dead, "danger"),
-        ("messages not sent", "waitlist.view_message", Message, dead, "danger"),
-        ("events not read", "integrations.view_inboundevent", InboundEvent, {"status__in": _UNREAD}, "danger"),
+        ("opening live", "openings live", Opening, {"status__in": Opening.LIVE}, "accent"),
+        ("waiting", "waiting", WaitlistEntry, {"status": "waiting"}, "accent"),
+        ("needs you", "need you", WorkItem, {"status": "open"}, "wait"),
+        ("patient pair to compare", "patient pairs to compare", PatientReview, {"state": "open"}, "wait"),
+        ("booking not written", "bookings not written", Writeback, dead, "danger"),
+        ("message not sent", "messages not sent", Message, dead, "danger"),
+        ("event not read", "events not read", InboundEvent, {"status__in": _UNREAD}, "danger"),
     ]
     found = []
-    for label, permission, model, filters, tone in wanted:
-        if not user.has_perm(permission):  # type: ignore[union-attr]
+    for one, several, model, filters, tone in wanted:
+        if not user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):  # type: ignore[union-attr]
             continue
         rows = model.objects.all()
         number = (rows.for_user(user) if hasattr(rows, "for_user") else rows).filter(**filters).count()
-        found.append(Figure(label, number, _list_of(model, filters), tone))
+        found.append(Figure(one if number == 1 else several, number, _list_of(model, filters), tone))
     if user.has_perm("integrations.view_difference"):  # type: ignore[union-attr]
         waiting = Difference.objects.for_user(user).filter(state__in=Difference.WAITING).count()
-        found.append(Figure("differ from the EHR", waiting, reverse("admin:desk_differences"), "wait"))
+        label = "differs from the EHR" if waiting == 1 else "differ from the EHR"
+        found.append(Figure(label, waiting, reverse("admin:desk_differences"), "wait"))
     if user.has_perm("waitlist.view_reply"):  # type: ignore[union-attr]
         rows = waiting_replies(Reply.objects.for_user(user))
         outcomes = list(rows.values_list("outcome", flat=True))
         tone = "danger" if Reply.Outcome.URGENT in outcomes else "wait"
         address = f"{reverse('admin:waitlist_reply_changelist')}?waits=yes"
-        found.insert(min(4, len(found)), Figure("replies for staff", len(outcomes), address, tone))
+        label = "reply for staff" if len(outcomes) == 1 else "replies for staff"
+        found.insert(min(4, len(found)), Figure(label, len(outcomes), address, tone))
     return found
 
 

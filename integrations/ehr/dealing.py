@@ -25,6 +25,7 @@ from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 from scheduling import mirror, openings
 from scheduling.appointments import Applied, apply_absence
+from scheduling.counting import counted
 from scheduling.models import ExternalId, Opening, WorkItem
 from scheduling.records import AppointmentRecord, PatientRecord
 from scheduling.worklist import ask_staff, finish_for
@@ -130,7 +131,7 @@ def _divide(event: InboundEvent, notices: list[events.Notice]) -> tuple[str, str
     """A bundle of several things becomes an event for each, so that one of them cannot hold up the others."""
     for number, notice in enumerate(notices):
         intake.remember(event.connection, event.via, notice, key=f"{event.pk}#{number}")
-    return Status.DONE, f"divided into {len(notices)} events"
+    return Status.DONE, f"divided into {counted(len(notices), 'event')}"
 
 
 def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:

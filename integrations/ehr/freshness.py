@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from integrations.models import Connection
+from scheduling.counting import counted
 from scheduling.models import Opening, Writeback
 from scheduling.wake import wake
 
@@ -63,8 +64,8 @@ def _too_old(connection: Connection, limit: int | None, now: datetime, what: str
 def _spoken(age: timedelta) -> str:
     minutes = int(age.total_seconds()) // 60
     if minutes < 120:
-        return f"{minutes} minutes"
-    return f"{minutes // 60} hours" if minutes < 2880 else f"{minutes // 1440} days"
+        return counted(minutes, "minute")
+    return counted(minutes // 60, "hour") if minutes < 2880 else counted(minutes // 1440, "day")
 
 
 def read_soon(connection: Connection, now: datetime) -> None:

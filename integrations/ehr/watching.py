@@ -13,6 +13,7 @@ from integrations.ehr import freshness, listening
 from integrations.models import Connection
 from integrations.trouble import Trouble
 from scheduling import office_hours
+from scheduling.counting import counted
 from scheduling.models import Practice, Writeback
 
 #: Staff are told of an EHR that does not answer after this long.
@@ -100,7 +101,7 @@ def _silent(connection: Connection) -> Trouble:
     return Trouble(
         f"health.silent:{connection.pk}",
         "health.silent",
-        f"Nothing has come from the EHR {connection.slug} for {connection.silence_minutes // 60} hours",
+        f"Nothing has come from the EHR {connection.slug} for {_spoken(connection.silence_minutes)}",
         "Cancellations may be going unnoticed. Check in the EHR that its notifications are on, then sync it here.",
     )
 
@@ -120,9 +121,10 @@ def _deaf(connection: Connection, changes: int) -> Trouble:
         f"health.deaf:{connection.pk}",
         "health.deaf",
         f"The EHR {connection.slug} does not tell us of changes",
-        f"Nothing is lost: the poll found {changes} changes since the last notification, but each up to "
-        f"{connection.poll_minutes} minutes late. On the page Connect ask the EHR to notify us again; if that changes "
-        "nothing, have the vendor look at what its subscription sends, and whether our address answers it.",
+        f"Nothing is lost: the poll found {counted(changes, 'change')} since the last notification, but each up to "
+        f"{counted(connection.poll_minutes, 'minute')} late. On the page Connect ask the EHR to notify us again; if "
+        "that changes nothing, have the vendor look at what its subscription sends, and whether our address answers "
+        "it.",
     )
 
 
@@ -153,3 +155,7 @@ def _login_ends(connection: Connection, ends: date) -> Trouble:
 
 def _today(now: datetime) -> date:
     return now.astimezone(ZoneInfo(Practice.current().time_zone)).date()
+
+
+def _spoken(minutes: int) -> str:
+    return counted(minutes, "minute") if minutes < 120 else counted(minutes // 60, "hour")

@@ -61,12 +61,14 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     ``everyones`` says why all staff with the permission may see all rows, for models that belong to no location.
     ``patients_in`` lists the attributes that lead from a row to the patients its page names ("patient",
     "offer.patient"); "" is the row itself. With ``finds_patients``, the way to a patient's key, the list is searched
-    by patient. ``records_row``: opening a row's page is recorded about the row too.
+    by patient. ``records_row``: opening a row's page is recorded about the row too. ``names_row``: the page's heading
+    is the row's name, for rows that are about no patient: headings end up in histories and bookmarks.
     """
 
     everyones: ClassVar[str] = ""
     patients_in: ClassVar[tuple[str, ...]] = ()
     records_row: ClassVar[bool] = False
+    names_row: ClassVar[bool] = False
     empty_list_says: ClassVar[str] = ""
     list_title: ClassVar[str] = ""
     finds_patients: ClassVar[str] = ""
@@ -89,9 +91,8 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     ) -> HttpResponse:
         row = self._row_or_404(request, object_id)
         self._refuse_foreign_choices(request)
-        # No name: titles end up in histories and bookmarks.
         title = {
-            "title": f"{str(self.opts.verbose_name).capitalize()} {row.pk}",
+            "title": self.title_of(row),
             "subtitle": None,
             "list_name": self._list_name,
         }
@@ -102,6 +103,10 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
             if self.records_row:
                 record(AccessRecord.Action.VIEW, subject=row)
         return response
+
+    def title_of(self, row: Any) -> str:
+        """Return the heading of a row's page."""
+        return str(row) if self.names_row else f"{str(self.opts.verbose_name).capitalize()} {row.pk}"
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -16,6 +16,7 @@ from scheduling.models import AppointmentType, Bookable, Location, Plan, Practic
 @admin.register(Practice)
 class PracticeAdmin(ScopedAdmin):
     everyones = "There is one practice."
+    names_row = True
     fields = (
         "name",
         "phone",
@@ -50,6 +51,7 @@ class PracticeAdmin(ScopedAdmin):
 
 @admin.register(Location)
 class LocationAdmin(ScopedAdmin):
+    names_row = True
     list_display = ("name", "phone", "time_zone", "names_providers", "active")
     list_filter = ("active",)
     search_fields = ("name",)
@@ -76,6 +78,7 @@ class BookableInline(admin.TabularInline[Bookable, Provider]):
 @admin.register(Provider)
 class ProviderAdmin(ScopedAdmin):
     everyones = "Clinicians work at several locations, and their names are no secret within the practice."
+    names_row = True
     list_display = ("name", "npi", "active")
     list_filter = ("active",)
     search_fields = ("name", "npi")
@@ -89,6 +92,7 @@ class ProviderAdmin(ScopedAdmin):
 @admin.register(Plan)
 class PlanAdmin(ScopedAdmin):
     everyones = "Insurance plans belong to the whole practice."
+    names_row = True
     empty_list_says = "No plans yet. Press “Add insurance plan”; only kinds of visit that need insurance ask for them."
     list_display = ("name", "code", "active")
     list_filter = ("active",)
@@ -98,6 +102,7 @@ class PlanAdmin(ScopedAdmin):
 @admin.register(AppointmentType)
 class AppointmentTypeAdmin(ScopedAdmin):
     everyones = "Kinds of visit belong to the whole practice."
+    names_row = True
     list_display = (
         "name",
         "code",
@@ -131,8 +136,10 @@ class BookableAdmin(ScopedAdmin):
 @admin.register(Source)
 class SourceAdmin(ScopedAdmin):
     everyones = "Sources are systems, not places."
+    names_row = True
     list_display = ("name", "key", "writable", "registers_patients")
-    readonly_fields = ("key",)
+    # What becomes of new patients decides which rights are asked for, so it is chosen with the connection.
+    readonly_fields = ("key", "registers_patients")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -211,7 +211,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
     @admin.action(description="Take: these are mine now", permissions=["take"])
     def take_selected(self, request: HttpRequest, queryset: QuerySet[WorkItem]) -> None:
         taken = sum(worklist.take(item, cast(AbstractBaseUser, request.user)) for item in queryset)
-        self.message_user(request, f"{taken} of {queryset.count()} are yours now.")
+        are = "is" if taken == 1 else "are"
+        self.message_user(request, f"{taken} of {queryset.count()} {are} yours now.")
 
     def has_take_permission(self, request: HttpRequest) -> bool:
         """Whether the person works on items at all."""

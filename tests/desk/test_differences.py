@@ -122,7 +122,7 @@ def test_the_counts_of_last_night_stand_on_today_and_sync_status_each_with_its_l
     assert "1204 compared , 3 differ , 1 to decide" in text_of(status)
     assert 'href="/admin/differences/"' in status.content.decode()
     today = dana.get("/admin/")
-    assert "1 differ from the EHR" in text_of(today)
+    assert "1 differs from the EHR" in text_of(today)
     assert 'href="/admin/differences/"' in today.content.decode()
     assert "1204 compared, 3 differ, 2 of them without any event that told us" in text_of(dana.get(PAGE))
 

@@ -63,7 +63,7 @@ def test_today_counts_them_and_the_worklist_has_one_item_for_all(
     other = factories.patient(locations=[practice.riverside])
     assert reviews.note_pair(practice.patient, other, [Reason.NUMBER])
     page = dana.get("/admin/").content.decode()
-    assert "patients to compare" in page
+    assert "patient pairs to compare" in page
     assert WorkItem.objects.filter(kind="patient.reviews", status="open").count() == 1
 
 

@@ -22,7 +22,7 @@ def test_an_empty_day_says_what_to_do_next(dana: Client) -> None:
     assert "No open time right now. As soon as an appointment is cancelled in the EHR, its time appears here" in words
     assert "Nothing needs you. What the machine cannot decide comes here, the most urgent first." in words
     assert (
-        "0 openings live 0 waiting 0 need you 0 patients to compare 0 replies for staff 0 bookings not written"
+        "0 openings live 0 waiting 0 need you 0 patient pairs to compare 0 replies for staff 0 bookings not written"
         " 0 messages not sent" in words
     )
 
@@ -58,12 +58,12 @@ def test_each_number_leads_to_exactly_what_it_counts(maria: Client, practice: Pr
     response = maria.get("/admin/")
     figures = {figure.label: figure for figure in response.context["figures"]}
     assert {label: figure.number for label, figure in figures.items()} == {
-        "openings live": 1,
+        "opening live": 1,
         "waiting": 1,
-        "need you": 1,
-        "patients to compare": 0,
+        "needs you": 1,
+        "patient pairs to compare": 0,
         "replies for staff": 0,
-        "bookings not written": 1,
+        "booking not written": 1,
         "messages not sent": 0,
         "events not read": 0,
         "differ from the EHR": 0,

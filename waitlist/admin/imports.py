@@ -17,6 +17,7 @@ from audit.models import AccessRecord
 from scheduling.admin import viewing
 from scheduling.admin.base import ScopedAdmin
 from scheduling.admin.display import state, when
+from scheduling.counting import counted
 from waitlist.admin import import_rows
 from waitlist.admin.import_forms import ColumnsForm, UploadForm
 from waitlist.importing import adding, batches, error_file, working
@@ -192,7 +193,9 @@ def _correct(request: HttpRequest, batch: ImportBatch) -> None:
         return
     wrong = batch.rows.filter(number__in=told, verdict=_V.ERROR).count()
     if wrong:
-        messages.warning(request, f"{done - wrong} of {done} corrected rows are right now. Look at the others.")
+        messages.warning(
+            request, f"{counted(wrong, 'corrected row')} of {done} still to be mended; the others are right now."
+        )
     else:
         messages.success(request, f"{done} corrected row{'' if done == 1 else 's'} checked: no error is left in them.")
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from scheduling.counting import counted
 from scheduling.models import AppointmentType, Location, Patient
 from scheduling.transitions import move
 from waitlist.importing import checking, columns, reading, working
@@ -149,7 +150,7 @@ def start_adding(batch: ImportBatch, by: str, expected: int) -> str:
     if not ready or batch.status not in EDITABLE:
         return "No row is ready to be added. Nothing was changed."
     if ready != expected:
-        return f"{ready} rows are ready now, not {expected}. Nothing was added. Look at them, then press again."
+        return f"Ready now: {counted(ready, 'row')}, not {expected}. Nothing was added. Look at them, then press again."
     now = timezone.now()
     if not move(batch, _S.ADDING, added_by=by[:150], due_at=now, lease_until=None, attempts=0, note=""):
         return "Somebody else pressed it in the same moment. Nothing is added twice."

@@ -26,6 +26,7 @@ from integrations.ehr.fhir.outcomes import error_of
 from integrations.ehr.gateway import GatewayError, LoginRefused, Refused, Throttled, Unavailable
 from integrations.models import AccessToken, Connection
 from scheduling import shadow
+from scheduling.counting import counted
 from scheduling.models import Writeback
 
 FHIR_JSON = "application/fhir+json"
@@ -255,7 +256,7 @@ class Transport:
         is_record = request.method == "GET" and self._resource(request.url) not in _MAY_BE_CACHED
         if not is_record or answer.age_seconds <= OLDEST_ANSWER_SECONDS:
             return None
-        return Unavailable(f"The answer came from a cache and is {answer.age_seconds} seconds old.")
+        return Unavailable(f"The answer came from a cache and is {counted(answer.age_seconds, 'second')} old.")
 
     def _resource(self, url: str) -> str:
         path = urlsplit(url).path

@@ -34,7 +34,9 @@ class Command(BaseCommand):
         self.stdout.write("")
         for kind, count in report.loaded.items():
             held = report.unchanged[kind]
-            self.stdout.write(f"{count:7} {kind}s" + (f", {held} of them here already" if held else ""))
+            self.stdout.write(
+                f"{count:7} {kind}{'' if count == 1 else 's'}" + (f", {held} of them here already" if held else "")
+            )
         if report.quarantined or report.unresolved:
             self.stdout.write(
                 f"{report.quarantined} could not be read and {report.unresolved} refer to somebody the EHR does not "

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from integrations.ehr import event_stream
 from integrations.ehr.gateway import GatewayError
 from integrations.models import Connection
+from scheduling.counting import counted
 
 
 class Command(BaseCommand):
@@ -28,6 +29,6 @@ class Command(BaseCommand):
         except GatewayError as error:
             raise CommandError(
                 f"The EHR did not take the subscription: {error.detail or error.code}. Nothing is lost: changes are "
-                f"polled every {connection.poll_minutes} minutes."
+                f"polled every {counted(connection.poll_minutes, 'minute')}."
             ) from None
         self.stdout.write(f"Subscription/{row.external_id} is {row.get_status_display()}.")
