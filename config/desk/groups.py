@@ -90,6 +90,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         ),
         "integrations": (
             "view_connection",
+            "add_connection",
             "change_connection",
             "operate_connection",
             "view_difference",

@@ -44,6 +44,8 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
     name = row.source.name
     if row.state == Connection.State.STOPPED:
         return SystemLine(name, "danger", "stopped", "The EHR refused our login. Nothing is read or written.")
+    if row.state == Connection.State.PAUSED and heard is None:
+        return SystemLine(name, "pause", "not started", "It is being connected: no change is read, nothing written.")
     if row.state == Connection.State.PAUSED:
         return SystemLine(name, "pause", "paused", f"A person paused it; {heard_text}.")
     if row.failing_since:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -19,6 +19,9 @@ from scheduling.worklist import ask_staff, finish_for
 #: What an EHR can do is compared with what we need once a day.
 EVERY = timedelta(days=1)
 RESOLVE_SECONDS = 3.0
+NO_WEB_ADDRESS = (
+    "It is not a web address. It begins with https:// and names the FHIR base, e.g. https://ehr.example/fhir."
+)
 #: The order of trouble, the worst last.
 _WORSE = ("yes", "partly", "no")
 
@@ -29,15 +32,22 @@ def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
     Makes calls: no transaction may be open.
     """
     now = now or timezone.now()
+    before = {each.key: each for each in found(connection)}
     with correlated():
         address = address_finding(connection.base_url)
-        found = [address]
+        answers = [address]
         if address.verdict != "no":
-            found += connect(connection).findings()
+            answers += connect(connection).findings()
             _note_how_it_books(connection)
-    connection.checked_at, connection.findings = now, [asdict(each) for each in found]
+    answers = [replace(each, since=_since(each, before.get(each.key), now)) for each in answers]
+    connection.checked_at, connection.findings = now, [asdict(each) for each in answers]
     Connection.objects.filter(pk=connection.pk).update(checked_at=now, findings=connection.findings)
-    return found
+    return answers
+
+
+def _since(finding: Finding, before: Finding | None, now: datetime) -> str:
+    same = before is not None and before.verdict == finding.verdict
+    return before.since if before is not None and same and before.since else now.isoformat()
 
 
 def _note_how_it_books(connection: Connection) -> None:
@@ -69,9 +79,7 @@ def address_problem(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not host:
-        return (
-            "It is not a web address. It begins with https:// and names the FHIR base, e.g. https://ehr.example/fhir."
-        )
+        return NO_WEB_ADDRESS
     if parts.username or parts.password:
         return "It holds a user name or password. Put those into the login's own fields."
     if parts.query or parts.fragment:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scheduling.models import Writeback
 
 Kind = Literal["patient", "provider", "location", "appointment"]
+Learned = Literal["tried", "declared", "known"]
 Record = PatientRecord | ProviderRecord | LocationRecord | AppointmentRecord
 
 #: One folder per kind of EHR, each with an ``adapter`` module that offers ``open_gateway``. An installation adds
@@ -71,6 +72,8 @@ class Finding:
     """One thing a check of a connection found out, in words for whoever connects the EHR.
 
     ``key`` is stable; ``costs`` says what the practice does without, or what to do, empty where all is well.
+    ``learned``: the check tried it, the EHR declares it, or its adapter knows it of every EHR of this kind.
+    ``since`` is when a check first gave this verdict, in ISO form; empty where it was never kept.
     """
 
     key: str
@@ -78,6 +81,8 @@ class Finding:
     verdict: Literal["yes", "partly", "no", "not_tried"]
     says: str
     costs: str = ""
+    learned: Learned = "tried"
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)

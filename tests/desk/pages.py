@@ -27,7 +27,7 @@ def said(client: Any, response: Any) -> str:
     """Follow the redirect after a POST and return the last thing the page there says on top."""
     assert response.status_code == 302, (response.status_code, response.content[:300])
     page = client.get(response.url).content.decode()
-    found = re.search(r'<ul class="messagelist">(.*?)</ul>', page, re.DOTALL)
+    found = re.search(r'<ul class="messagelist"[^>]*>(.*?)</ul>', page, re.DOTALL)
     return plain(found[1].split("<li")[-1].partition(">")[2]) if found else ""
 
 

@@ -32,10 +32,12 @@ def step(client: Client, connection: Connection, name: str, **data: Any) -> str:
     return said(client, client.post(f"{page_of(connection)}{name}/", data))
 
 
-def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
+def form(sandbox: ehr.Sandbox, **fields: str) -> dict[str, str]:
     return {
+        "name": "Elm EHR",
         "slug": "elm",
-        "source": str(source.pk),
+        "writable": "on",
+        "registers_patients": "staff",
         "kind": "fhir",
         "base_url": sandbox.url,
         "login_method": "secret_basic",
@@ -62,11 +64,13 @@ def form(sandbox: ehr.Sandbox, source: Source, **fields: str) -> dict[str, str]:
 
 def test_from_an_address_to_a_live_clinician(maria: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
     sandbox.small_clinic()
-    added = maria.post("/admin/integrations/connection/add/", form(sandbox, factories.source("elm")))
+    added = maria.post("/admin/integrations/connection/add/", form(sandbox))
     connection = Connection.objects.get(slug="elm")
     assert added.url == page_of(connection)
 
-    assert step(maria, connection, "check") == "The EHR lets us do all we need."
+    assert (connection.state, connection.source.name, connection.source.key) == ("paused", "Elm EHR", "elm")
+
+    assert step(maria, connection, "check") == "Elm EHR lets us do all we need."
     words = text_of(maria.get(page_of(connection)))
     assert "Does it take new appointments? yes It takes bookings." in words
     assert "not loaded yet" in words
@@ -86,6 +90,134 @@ def test_from_an_address_to_a_live_clinician(maria: Client, practice: Practice, 
     assert Bookable.objects.get(provider=ana).mode == "automatic"
 
 
+def test_those_who_run_the_connections_add_one_with_its_name_and_nothing_is_read_before_a_person_says_so(
+    ira: Client, practice: Practice, sandbox: ehr.Sandbox
+) -> None:
+    sandbox.small_clinic()
+    added = ira.post("/admin/integrations/connection/add/", form(sandbox, name="Elm Family", slug=""))
+    connection = Connection.objects.get(slug="elm-family")
+    assert added.url == page_of(connection)  # type: ignore[attr-defined]
+    source = connection.source
+    assert (source.key, source.name, source.writable, source.registers_patients) == (
+        "elm-family",
+        "Elm Family",
+        True,
+        "staff",
+    )
+    assert connection.state == "paused"
+    words = text_of(ira.get(page_of(connection)))
+    assert (
+        "not started It is being connected: no change is read, nothing written. Next: check what it lets us do" in words
+    )
+    assert "Start reading and writing" not in words
+    assert sandbox.calls() == []
+
+
+def test_the_front_desk_adds_no_connection(dana: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
+    assert dana.post("/admin/integrations/connection/add/", form(sandbox)).status_code == 403
+    assert not Source.objects.filter(key="elm").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"slug": "sandbox"}, "Another EHR or list has this short name. Choose another."),
+        ({"name": "", "slug": ""}, "This field is required."),
+        ({"name": "…", "slug": ""}, "Give it a short name of letters and digits"),
+        ({"base_url": "the server in the cellar"}, "It is not a web address. It begins with https://"),
+        ({"client_id": ""}, "This login needs the client’s id, as the vendor registered it."),
+        ({"new_client_secret": ""}, "This login needs the client secret that the vendor gave you."),
+    ],
+)
+def test_what_is_wrong_in_the_form_is_said_where_it_is_entered(
+    ira: Client, practice: Practice, sandbox: ehr.Sandbox, fields: dict[str, str], says: str
+) -> None:
+    assert says in text_of(ira.post("/admin/integrations/connection/add/", form(sandbox, **fields)))
+    assert Connection.objects.count() == Source.objects.count() == 1
+
+
+def test_who_registers_new_patients_is_asked_and_brings_the_right_it_needs(
+    ira: Client, practice: Practice, sandbox: ehr.Sandbox
+) -> None:
+    sandbox.small_clinic()
+    ira.post("/admin/integrations/connection/add/", form(sandbox))
+    connection = Connection.objects.get(slug="elm")
+    assert connection.scope == "system/*.read system/Appointment.write"
+    assert "New patients registered by staff, in the EHR" in text_of(ira.get(page_of(connection)))
+    assert "May we register new patients?" not in [each["question"] for each in connection.findings]
+
+    change = reverse("admin:integrations_connection_change", args=[connection.pk])
+    by_machine = form(sandbox, registers_patients="machine", _save="Save")
+    ira.post(change, by_machine)
+    connection.refresh_from_db()
+    assert connection.scope == "system/*.read system/Appointment.write system/Patient.write"
+    assert Source.objects.get(key="elm").registers_patients == "machine"
+    step(ira, connection, "check")
+    assert "May we register new patients? yes It takes new patients." in text_of(ira.get(page_of(connection)))
+
+    kept = form(sandbox, scope=connection.scope, _save="Save")
+    answer = ira.post(change, kept)
+    assert said(ira, answer).startswith("The rights we ask for still let us write patients.")
+    assert Source.objects.get(key="elm").registers_patients == "staff"
+
+
+def test_whoever_may_not_change_what_the_ehr_is_to_us_leaves_it_as_it_is(
+    practice: Practice, ira: Client, people: dict[str, Any], sandbox: ehr.Sandbox
+) -> None:
+    group = people["ira"].groups.get()
+    group.permissions.remove(group.permissions.get(codename="change_source"))
+    change = reverse("admin:integrations_connection_change", args=[practice.connection.pk])
+    ira.post(change, form(sandbox, name="Mine now", registers_patients="machine", poll_minutes="7", _save="Save"))
+    practice.connection.refresh_from_db()
+    source = Source.objects.get(pk=practice.source.pk)
+    assert practice.connection.poll_minutes == 7
+    assert (source.name, source.registers_patients) == (practice.source.name, "staff")
+
+
+def test_what_the_ehr_can_do_is_a_table_and_never_raw_json(
+    ira: Client, practice: Practice, sandbox: ehr.Sandbox
+) -> None:
+    sandbox.small_clinic()
+    ira.post("/admin/integrations/connection/add/", form(sandbox))
+    connection = Connection.objects.get(slug="elm")
+    change = reverse("admin:integrations_connection_change", args=[connection.pk])
+    assert "Nothing is known yet. Check the connection first." in text_of(ira.get(change))
+    step(ira, connection, "check")
+    page = ira.get(change)
+    words = text_of(page)
+    assert re.search(r"Read appointments yes tried by the check just now", words), words
+    assert re.search(r"Recognise a repeated booking yes declared by the EHR just now", words)
+    assert "Write to patients about bookings by itself no known of this kind of EHR –" in words
+    markup = page.content.decode()
+    assert "token_endpoint" not in markup
+    assert "{&" not in markup
+
+
+def test_what_came_of_a_step_is_said_beside_its_button(ira: Client, practice: Practice) -> None:
+    answer = ira.post(f"{page_of(practice.connection)}history/")
+    assert answer.url == f"{page_of(practice.connection)}?at=shadow#shadow"  # type: ignore[attr-defined]
+    page = ira.get(answer.url).content.decode()  # type: ignore[attr-defined]
+    assert page.index("The last 90 days are being read.") > page.index('id="shadow-title"')
+
+
+def test_a_shadow_run_of_a_connection_that_was_not_started_begins_to_read_it(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(state="paused")
+    step(ira, practice.connection, "shadow")
+    assert Connection.objects.get().state == "active"
+
+
+def test_a_shadow_run_does_not_start_a_connection_whose_login_was_refused(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(state="stopped")
+    assert "the EHR refused our login" in step(ira, practice.connection, "shadow")
+    assert Connection.objects.get().state == "stopped"
+
+
+def test_a_right_to_subscribe_that_is_missing_is_named(ira: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect()
+    sandbox.fault("403", path="Subscription", method="POST")
+    assert "Ask the vendor for system/Subscription.write" in step(ira, connection, "subscribe")
+
+
 def test_what_is_missing_is_told_with_what_it_costs(ira: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
     connection = sandbox.connect(client_secret="another")
     assert step(ira, connection, "check") == "1 of 15 answers needs your attention. Nothing was changed."
@@ -99,7 +231,7 @@ def test_an_address_that_must_not_be_called_is_refused_in_the_form(
     maria: Client, practice: Practice, sandbox: ehr.Sandbox, settings: Any
 ) -> None:
     settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
-    data = form(sandbox, factories.source("elm"), base_url="https://169.254.169.254/fhir")
+    data = form(sandbox, base_url="https://169.254.169.254/fhir")
     words = text_of(maria.post("/admin/integrations/connection/add/", data))
     assert "It leads into a private network" in words
     assert not Connection.objects.filter(slug="elm").exists()
@@ -108,7 +240,7 @@ def test_an_address_that_must_not_be_called_is_refused_in_the_form(
 def test_a_certificate_without_its_key_is_refused_in_the_form(
     maria: Client, practice: Practice, sandbox: ehr.Sandbox
 ) -> None:
-    data = form(sandbox, factories.source("elm"), client_certificate="-----BEGIN CERTIFICATE-----")
+    data = form(sandbox, client_certificate="-----BEGIN CERTIFICATE-----")
     words = text_of(maria.post("/admin/integrations/connection/add/", data))
     assert "The client certificate and its key are not a pair, or not PEM." in words
     assert not Connection.objects.filter(slug="elm").exists()
@@ -223,10 +355,10 @@ def test_the_last_ninety_days_are_asked_for_once_and_their_progress_is_shown(ira
 
 
 def test_a_changed_address_leads_back_to_the_next_step(maria: Client, practice: Practice, sandbox: ehr.Sandbox) -> None:
-    maria.post("/admin/integrations/connection/add/", form(sandbox, factories.source("elm")))
+    maria.post("/admin/integrations/connection/add/", form(sandbox))
     connection = Connection.objects.get(slug="elm")
     change = reverse("admin:integrations_connection_change", args=[connection.pk])
-    answer = maria.post(change, {**form(sandbox, connection.source), "practice_number": "195900", "_save": "Save"})
+    answer = maria.post(change, {**form(sandbox), "practice_number": "195900", "_save": "Save"})
     assert answer.url == page_of(connection)  # type: ignore[attr-defined]
     assert said(maria, answer).startswith("Saved. Check the connection below")
     connection.refresh_from_db()
@@ -236,5 +368,5 @@ def test_a_changed_address_leads_back_to_the_next_step(maria: Client, practice: 
 def test_the_form_asks_in_the_words_that_the_guide_uses(ira: Client, practice: Practice) -> None:
     change = reverse("admin:integrations_connection_change", args=[practice.connection.pk])
     words = text_of(ira.get(change))
-    for label in ("Short name:", "EHR:", "Address:", "Token address:", "MRN system:"):
+    for label in ("Name:", "Short name:", "Address:", "Token address:", "MRN system:"):
         assert label in words

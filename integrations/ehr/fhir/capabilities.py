@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,14 +16,32 @@ from integrations.models import Connection
 
 READ_AGAIN_AFTER = timedelta(days=1)
 _KEY = "declared"
+#: What a CapabilityStatement says; of the rest an adapter knows how it is.
+STATED = frozenset(
+    {
+        "events",
+        "search_last_updated",
+        "conditional_create",
+        "patch",
+        "version_check",
+        "writes_appointments",
+        "slots",
+        "book_mode",
+        "retry_safety",
+        "people_last_updated",
+        "reads_many",
+        "creates_patients",
+        "conditional_patient_create",
+        "corrects_patients",
+    }
+)
 #: Makers whose servers book exactly one open slot and refuse a taken one.
 _SLOT_BOOKERS = ("cerner", "oracle", "millennium")
 
 
 def of_connection(connection: Connection, transport: Transport) -> Capabilities:
     """Return what the EHR can do, asked once a day; an older answer serves while it cannot be asked."""
-    known = connection.capabilities.get(_KEY)
-    known = known if isinstance(known, dict) and known.get("of") == connection.base_url else None
+    known = kept(connection)
     if known and _age(known) < READ_AGAIN_AFTER:
         return _restored(known)
     try:
@@ -36,17 +55,31 @@ def of_connection(connection: Connection, transport: Transport) -> Capabilities:
     return declared
 
 
-def _age(known: dict[str, Any]) -> timedelta:
+def _age(known: Mapping[str, Any]) -> timedelta:
     return timezone.now() - datetime.fromisoformat(known["at"])
 
 
-def _restored(known: dict[str, Any]) -> Capabilities:
+def _restored(known: Mapping[str, Any]) -> Capabilities:
     return Capabilities(**{**known["what"], "missing": tuple(known["what"]["missing"])})
 
 
+def kept(connection: Connection) -> Mapping[str, Any]:
+    """Return what the EHR at this address declared last: ``what`` by capability, ``since`` when it says so, ``at``
+    when it was read; empty when it was not read yet. No call is made."""
+    known = connection.capabilities.get(_KEY)
+    return known if isinstance(known, dict) and known.get("of") == connection.base_url else {}
+
+
 def keep(connection: Connection, declared: Capabilities) -> None:
-    """Remember what the EHR declared for :data:`READ_AGAIN_AFTER`."""
-    row = {"of": connection.base_url, "at": timezone.now().isoformat(), "what": asdict(declared)}
+    """Remember what the EHR declared for :data:`READ_AGAIN_AFTER`, and since when it has said so."""
+    now, what, before = timezone.now().isoformat(), asdict(declared), kept(connection)
+    told, since = before.get("what", {}), before.get("since", {})
+    row = {
+        "of": connection.base_url,
+        "at": now,
+        "what": what,
+        "since": {name: since.get(name, now) if told.get(name) == said else now for name, said in what.items()},
+    }
     connection.capabilities = {**connection.capabilities, _KEY: row}
     Connection.objects.filter(pk=connection.pk).update(capabilities=connection.capabilities)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,9 +14,12 @@ from integrations.ehr.checking import said
 from integrations.ehr.fhir import auth, capabilities
 from integrations.ehr.fhir.build import utc
 from integrations.ehr.fhir.elements import Json
+from integrations.ehr.fhir.scopes import allow
 from integrations.ehr.fhir.transport import Transport
-from integrations.ehr.gateway import Capabilities, Finding, GatewayError, LoginRefused
+from integrations.ehr.gateway import Capabilities, Finding, GatewayError, Learned, LoginRefused
 from integrations.models import AccessToken, Connection
+from scheduling.counting import counted
+from scheduling.models import Source
 
 #: A person waits for the answers, so each call gets less time than in daily work.
 SECONDS = 6.0
@@ -43,9 +46,13 @@ READS = (
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Something an EHR declares or its adapter knows: the question, both answers, and what a no costs."""
+    """Something an EHR declares or its adapter knows: the question, both answers, and what a no costs.
+
+    ``capability`` is the field of :class:`Capabilities` that answers it.
+    """
 
     key: str
+    capability: str
     question: str
     is_so: Callable[[Connection, Capabilities], bool]
     yes: str
@@ -60,6 +67,7 @@ def _tells_of_events(connection: Connection, declared: Capabilities) -> bool:
 DECLARED = (
     Declared(
         "retries",
+        "retry_safety",
         "Can a lost answer be recovered?",
         lambda connection, declared: declared.retry_safety != "none",
         "It recognises a repeated booking.",
@@ -68,6 +76,7 @@ DECLARED = (
     ),
     Declared(
         "versions",
+        "version_check",
         "Does it check versions?",
         lambda connection, declared: declared.version_check,
         "A change made by two at once is noticed.",
@@ -75,6 +84,7 @@ DECLARED = (
         "Each appointment is read again before it is changed.",
     ),
     Declared(
+        "cancels",
         "cancels",
         "Can an appointment be cancelled?",
         lambda connection, declared: declared.cancels,
@@ -84,6 +94,7 @@ DECLARED = (
     ),
     Declared(
         "silence",
+        "confirms_itself",
         "Does it leave the talking to us?",
         lambda connection, declared: not declared.confirms_itself,
         "It sends no confirmations of its own.",
@@ -92,14 +103,16 @@ DECLARED = (
     ),
     Declared(
         "events",
+        "events",
         "Does it send events?",
         _tells_of_events,
         "It can notify us of each change.",
         "It offers no subscriptions.",
-        "It is polled every {minutes} minutes.",
+        "It is polled every {every}.",
     ),
     Declared(
         "changes",
+        "search_last_updated",
         "Can it be asked what changed?",
         lambda connection, declared: declared.search_last_updated,
         "Changes are read since the last time.",
@@ -128,7 +141,7 @@ def findings(connection: Connection, known_better: Mapping[str, Any]) -> Iterato
     if statement is not None:
         declared = capabilities.declared_by(statement)
         capabilities.keep(connection, declared)
-        yield from declared_findings(connection, replace(declared, **known_better), granted)
+        yield from declared_findings(connection, replace(declared, **known_better), granted, known_better)
 
 
 def _statement(transport: Transport) -> tuple[Json | None, Finding]:
@@ -174,27 +187,8 @@ def login_finding(connection: Connection, transport: Transport) -> Finding:
 
 def _missing_scopes(connection: Connection) -> list[str]:
     """Return the asked scopes that were not granted; an EHR that does not say what it granted is taken at its word."""
-    granted = AccessToken.objects.get(connection_id=connection.pk).scope.split()
-    return [scope for scope in connection.scope.split() if granted and not any(covers(one, scope) for one in granted)]
-
-
-def covers(granted: str, wanted: str) -> bool:
-    """Return whether one scope contains another, in either notation of SMART: ``.read`` or ``.rs``, ``*`` for all."""
-    if granted == wanted:
-        return True
-    have, want = _SCOPE.fullmatch(granted.partition("?")[0]), _SCOPE.fullmatch(wanted)
-    if have is None or want is None or have["context"] != want["context"]:
-        return False
-    is_all = have["type"] == "*" or have["type"] == want["type"]
-    return is_all and _rights(want["rights"]) <= _rights(have["rights"])
-
-
-_SCOPE = re.compile(r"(?P<context>\w+)/(?P<type>\*|\w+)\.(?P<rights>\*|read|write|c?r?u?d?s?)")
-_LONG = {"read": "rs", "write": "cud", "*": "cruds"}
-
-
-def _rights(written: str) -> set[str]:
-    return set(_LONG.get(written, written))
+    granted = AccessToken.objects.get(connection_id=connection.pk).scope
+    return [scope for scope in connection.scope.split() if granted and not allow(granted, scope)]
 
 
 def untried(tried: Try) -> Finding:
@@ -219,21 +213,51 @@ def _read(transport: Transport, tried: Try) -> Finding:
     return Finding(tried.key, tried.question, "yes", f"{tried.resource_type} was read.")
 
 
-def declared_findings(connection: Connection, declared: Capabilities, granted: str) -> Iterator[Finding]:
-    """Yield what the EHR says of itself; a refused write is never tried out."""
+def declared_findings(
+    connection: Connection, declared: Capabilities, granted: str, known: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Yield what the EHR says of itself; a refused write is never tried out.
+
+    ``granted`` are the scopes that came with the token, ``known`` the capabilities its adapter knows by itself.
+    """
     question = "Does it take new appointments?"
-    if declared.writes_appointments and _may_write(granted):
-        yield Finding("writes", question, "yes", "It takes bookings.")
+    learned: Learned = _learned("writes_appointments", known)
+    if declared.writes_appointments and _may(granted, "system/Appointment.c"):
+        yield Finding("writes", question, "yes", "It takes bookings.", learned=learned)
     else:
         says = "It does not take bookings from us." if declared.writes_appointments else "It offers no booking."
-        yield Finding("writes", question, "no", says, "Each booking becomes a task for staff, who enter it by hand.")
+        costs = "Each booking becomes a task for staff, who enter it by hand."
+        if declared.writes_appointments:
+            costs, learned = f"{costs} Ask the vendor for system/Appointment.write.", "tried"
+        yield Finding("writes", question, "no", says, costs, learned)
+    if connection.source.registers_patients == Source.Registers.MACHINE:
+        yield _registers(declared, granted, known)
     for each in DECLARED:
+        learned = _learned(each.capability, known)
         if each.is_so(connection, declared):
-            yield Finding(each.key, each.question, "yes", each.yes)
+            yield Finding(each.key, each.question, "yes", each.yes, learned=learned)
         else:
-            costs = each.costs.format(minutes=connection.poll_minutes)
-            yield Finding(each.key, each.question, "no", each.no, costs)
+            costs = each.costs.format(every=counted(connection.poll_minutes, "minute"))
+            yield Finding(each.key, each.question, "no", each.no, costs, learned)
 
 
-def _may_write(granted: str) -> bool:
-    return not granted or any(covers(scope, "system/Appointment.c") for scope in granted.split())
+def _registers(declared: Capabilities, granted: str, known: Collection[str]) -> Finding:
+    """Asked only where the practice chose that we register patients."""
+    question, learned = "May we register new patients?", _learned("creates_patients", known)
+    costs = "Each becomes a task for staff, who register them in the EHR; a booking waits until they have."
+    if not declared.creates_patients:
+        return Finding("registers", question, "no", "It takes no new patients from us.", costs, learned)
+    if not _may(granted, "system/Patient.c"):
+        says = "We have no right to write patients."
+        return Finding("registers", question, "no", says, f"{costs} Ask the vendor for system/Patient.write.")
+    return Finding("registers", question, "yes", "It takes new patients.", learned=learned)
+
+
+def _learned(capability: str, known: Collection[str]) -> Learned:
+    """A CapabilityStatement says some of it; of the rest the adapter of its kind knows how it usually is."""
+    return "declared" if capability in capabilities.STATED and capability not in known else "known"
+
+
+def _may(granted: str, scope: str) -> bool:
+    """An EHR that does not say what it granted is taken at its word."""
+    return not granted or allow(granted, scope)

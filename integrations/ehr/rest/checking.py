@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from datetime import timedelta
 
 from django.utils import timezone
@@ -12,7 +13,7 @@ from integrations.ehr.checking import said
 from integrations.ehr.fhir import auth
 from integrations.ehr.fhir.checking import READS, SECONDS, Try, declared_findings, login_finding, untried
 from integrations.ehr.fhir.transport import Transport
-from integrations.ehr.gateway import Finding, GatewayError, Kind, Malformed, NotFound
+from integrations.ehr.gateway import Capabilities, Finding, GatewayError, Kind, Malformed, NotFound
 from integrations.ehr.rest.declaration import Declaration, Read, Wanted
 from integrations.models import Connection
 
@@ -35,7 +36,8 @@ def findings(connection: Connection, declaration: Declaration, read: Read) -> It
     for each in READS:
         if each.key in KINDS:
             yield _read(transport, read, each) if login.verdict != "no" else untried(each)
-    yield from declared_findings(connection, declaration.capabilities, "")
+    all_of_it = [each.name for each in fields(Capabilities)]
+    yield from declared_findings(connection, declaration.capabilities, "", known=all_of_it)
 
 
 def _read(transport: Transport, read: Read, tried: Try) -> Finding:

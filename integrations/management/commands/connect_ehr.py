@@ -14,6 +14,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from integrations.ehr import checking, event_stream, signing_keys
+from integrations.ehr.fhir.scopes import with_right_to_register
 from integrations.ehr.gateway import Finding
 from integrations.models import Connection, connection_kinds
 from scheduling.models import Source
@@ -38,6 +39,11 @@ class Command(BaseCommand):
         parser.add_argument("--login", choices=Login.values, help="how we log in")
         parser.add_argument("--token-url", help="only where the EHR does not publish it")
         parser.add_argument("--scope", help="the rights to ask for")
+        parser.add_argument(
+            "--registers",
+            choices=Source.Registers.values,
+            help="who registers patients the EHR does not know; machine asks for the right to write patients",
+        )
         parser.add_argument("--mrn-system", help="the identifier system of its medical record numbers")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -63,12 +69,14 @@ class Command(BaseCommand):
         changed = [field for field, value in given.items() if getattr(connection, field) != value]
         for field, value in given.items():
             setattr(connection, field, value)
+        if options["registers"] == Source.Registers.MACHINE:
+            connection.scope = with_right_to_register(connection.scope)
         problem = checking.address_problem(connection.base_url)
         if problem:
             raise CommandError(f"{problem} Nothing was stored.")
         if connection.login_method in (Login.SECRET_BASIC, Login.SECRET_POST):
             connection.client_secret = self._secret(connection)
-        self._store(connection, options["name"])
+        self._store(connection, options["name"], options["registers"])
         event_stream.follow(connection, changed)
         return connection
 
@@ -81,12 +89,15 @@ class Command(BaseCommand):
             raise CommandError(f"This login needs a client secret. Put it into {SECRET_VARIABLE}. Nothing was stored.")
         return secret
 
-    def _store(self, connection: Connection, name: str | None) -> None:
+    def _store(self, connection: Connection, name: str | None, registers: str | None) -> None:
         try:
             with transaction.atomic():
                 if connection._state.adding:
                     key = connection.slug[:60]
                     connection.source, _ = Source.objects.get_or_create(key=key, defaults={"name": name or key})
+                if registers and connection.source.registers_patients != registers:
+                    connection.source.registers_patients = registers
+                    connection.source.save(update_fields=["registers_patients"])
                 connection.full_clean()
                 connection.save()
         except ValidationError as error:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_httpserver import HTTPServer
 
 from integrations.ehr import checking
-from integrations.ehr.fhir.checking import covers
+from integrations.ehr.fhir.scopes import covers, with_right_to_register
 from integrations.models import Connection, SigningKey
 from scheduling.models import Source, WorkItem
 from tests import factories
@@ -101,6 +101,71 @@ def test_fewer_rights_than_asked_for_are_named(httpserver: HTTPServer, settings:
     assert found["login"].verdict == "partly"
     assert found["login"].costs == "Ask the vendor to grant: system/Appointment.write."
     assert (found["writes"].verdict, found["writes"].says) == ("no", "It does not take bookings from us.")
+
+
+SCOPES = "system/*.read system/Appointment.write"
+
+
+def a_server(httpserver: HTTPServer, granted: str, **patient: Any) -> Connection:
+    """An EHR that grants these scopes and declares this of Patient; we are to register new patients there."""
+    token = {"access_token": "t" * 20, "scope": granted, "expires_in": 300}
+    httpserver.expect_request("/token").respond_with_json(token)
+    resources = [{"type": "Appointment", "interaction": [{"code": "create"}]}, {"type": "Patient", **patient}]
+    rest = [{"mode": "server", "resource": resources}]
+    statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": rest}
+    httpserver.expect_request("/fhir/metadata").respond_with_json(statement)
+    source = factories.source("elm", registers_patients="machine")
+    urls = {"base_url": httpserver.url_for("/fhir"), "token_url": httpserver.url_for("/token")}
+    return factories.connection("elm", source=source, scope=f"{SCOPES} system/Patient.write", **urls)
+
+
+@pytest.mark.parametrize(
+    ("granted", "codes", "verdict", "says", "learned"),
+    [
+        (SCOPES, ["create"], "no", "We have no right to write patients.", "tried"),
+        (f"{SCOPES} system/Patient.write", ["create"], "yes", "It takes new patients.", "declared"),
+        ("system/*.rs system/Patient.cu", ["create"], "yes", "It takes new patients.", "declared"),
+        ("", ["create"], "yes", "It takes new patients.", "declared"),
+        (f"{SCOPES} system/Patient.write", ["read"], "no", "It takes no new patients from us.", "declared"),
+    ],
+)
+def test_whether_new_patients_may_be_registered_is_asked_where_that_was_chosen(
+    httpserver: HTTPServer, settings: Any, granted: str, codes: list[str], verdict: str, says: str, learned: str
+) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = True
+    connection = a_server(httpserver, granted, interaction=[{"code": code} for code in codes])
+    found = {each.key: each for each in checking.check(connection)}["registers"]
+    assert (found.verdict, found.says, found.learned) == (verdict, says, learned)
+    told = "Each becomes a task for staff, who register them in the EHR; a booking waits until they have."
+    asks = " Ask the vendor for system/Patient.write."
+    assert found.costs == ("" if verdict == "yes" else told + asks if learned == "tried" else told)
+
+
+def test_an_answer_keeps_the_time_it_was_first_found(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    connection = sandbox.connect()
+    begun = timezone.now()
+    checking.check(connection, begun)
+    sandbox.fault("403", path="Patient", method="GET")
+    checking.check(connection, begun + timedelta(days=1))
+    connection.refresh_from_db()
+    since = {each.key: each.since for each in checking.found(connection)}
+    assert since["location"] == begun.isoformat()
+    assert since["patient"] == (begun + timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("scopes", "wanted"),
+    [
+        (SCOPES, f"{SCOPES} system/Patient.write"),
+        ("system/*.rs system/Appointment.cu", "system/*.rs system/Appointment.cu system/Patient.cu"),
+        (f"{SCOPES} system/Patient.cud", f"{SCOPES} system/Patient.cud"),
+        ("system/*.*", "system/*.*"),
+        ("", ""),
+    ],
+)
+def test_the_right_to_register_is_asked_for_in_the_notation_of_the_others(scopes: str, wanted: str) -> None:
+    assert with_right_to_register(scopes) == wanted
 
 
 @pytest.mark.parametrize(
@@ -194,6 +259,18 @@ def test_connecting_from_the_command_line(sandbox: ehr.Sandbox, monkeypatch: pyt
     row = Connection.objects.get(slug="elm")
     assert (row.client_secret, row.source.name, row.state) == (ehr.CLIENT_SECRET, "Elm EHR", "paused")
     assert ehr.CLIENT_SECRET not in said
+
+
+def test_who_registers_new_patients_is_said_on_the_command_line(
+    sandbox: ehr.Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EHR_CLIENT_SECRET", ehr.CLIENT_SECRET)
+    asked = ("elm", "--address", sandbox.url, "--client-id", ehr.CLIENT_ID, "--registers", "machine")
+    assert "yes       May we register new patients?" in connect_ehr(*asked)
+    row = Connection.objects.get(slug="elm")
+    assert (row.scope, row.source.registers_patients) == (f"{SCOPES} system/Patient.write", "machine")
+    connect_ehr("elm")
+    assert Source.objects.get().registers_patients == "machine"
 
 
 def test_what_is_wrong_is_named_and_can_be_mended_by_the_same_command(
