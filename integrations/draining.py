@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 #: a process that runs one task at a time never gets near it.
 AT_THE_EHR = threading.BoundedSemaphore(4)
 EHR_TOPICS = frozenset({"inbox", "checks", "writebacks", "polls"})
-#: A task ends after this long, so that a worker can be stopped; whatever is left is found by the next one.
-LONGEST_SECONDS = 25.0
+#: A task ends after this long, so that other work has its turn and a worker can be stopped; what is left goes to the
+#: back of the line. A patient's YES passes several tasks and must not wait for a thousand offers at each.
+LONGEST_SECONDS = 2.0
 
 
 def drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], object]) -> int:
@@ -47,11 +48,14 @@ def _drain(topic: str, due: Callable[[], list[int]], work: Callable[[int], objec
     stop_at = time.monotonic() + LONGEST_SECONDS
     tried: set[int] = set()
     done = 0
+    has_called = False
     while time.monotonic() < stop_at:
         ids = [each for each in due() if each not in tried]
         if not ids:
             break
-        if len(ids) > 1 and topic in settings.WAKE_TASKS:
+        if len(ids) > 1 and not has_called and topic in settings.WAKE_TASKS:
+            # Once: were every worker to call at every look, others' work would stand in line behind the calls.
+            has_called = True
             wake(topic)
         for row_id in ids:
             done += _work_on(topic, row_id, work)

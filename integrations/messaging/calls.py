@@ -66,10 +66,11 @@ def state_of(channel: str) -> CarrierState:
 
 
 def _note_success(channel: str) -> None:
-    now = timezone.now()
-    stale = Q(last_success_at__isnull=True) | Q(last_success_at__lt=now - NOTED_EVERY) | Q(failing_since__isnull=False)
-    state_of(channel)
-    CarrierState.objects.filter(stale, channel=channel).update(last_success_at=now, failing_since=None, last_error="")
+    now, state = timezone.now(), state_of(channel)
+    is_fresh = state.last_success_at is not None and state.last_success_at >= now - NOTED_EVERY
+    if is_fresh and state.failing_since is None:
+        return
+    CarrierState.objects.filter(pk=state.pk).update(last_success_at=now, failing_since=None, last_error="")
 
 
 def _note_trouble(channel: str, error: MessagingError) -> None:

@@ -96,8 +96,12 @@ def _limit_of(channel: str) -> SendingLimit:
 
 
 def _locked(channel: str) -> CarrierState:
-    CarrierState.objects.get_or_create(channel=channel)
-    return CarrierState.objects.select_for_update().get(channel=channel)
+    rows = CarrierState.objects.select_for_update()
+    state = rows.filter(channel=channel).first()
+    if state is None:
+        CarrierState.objects.get_or_create(channel=channel)
+        state = rows.get(channel=channel)
+    return state
 
 
 def _interval(per_second: int) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -134,6 +135,15 @@ def test_more_than_one_row_calls_another_worker(
     assert woken == ["writebacks"]
 
 
+def test_a_drain_that_looks_many_times_calls_another_worker_once(
+    woken: list[str], django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    left = list(range(9))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert draining.drain("messages", lambda: left[:3], lambda row_id: left.remove(row_id) or True) == 9
+    assert woken == ["messages"]
+
+
 def test_a_single_row_calls_nobody(woken: list[str], django_capture_on_commit_callbacks: Callable[..., Any]) -> None:
     left = [1]
     with django_capture_on_commit_callbacks(execute=True):
@@ -160,6 +170,13 @@ def test_an_ehr_that_hangs_leaves_room_for_the_rest(monkeypatch: pytest.MonkeyPa
 def test_a_drain_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draining, "LONGEST_SECONDS", 0.0)
     assert draining.drain("writebacks", lambda: [1], lambda _: True) == 0
+
+
+def test_rows_that_keep_coming_do_not_keep_a_worker_from_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A YES needs a worker for its reading, its claim and its booking while thousands of offers are on their way."""
+    clock, numbers = itertools.count(step=0.5), itertools.count()
+    monkeypatch.setattr(draining.time, "monotonic", lambda: next(clock))
+    assert draining.drain("writebacks", lambda: [next(numbers)], lambda _: True) <= 4
 
 
 def test_workers_act_under_a_name_and_the_openings_correlation(booking: Booking) -> None:
