@@ -60,6 +60,10 @@ def _not_reached(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The patient was not reached."
 
 
+def _mended(item: WorkItem, user: AbstractBaseUser) -> str:
+    return "The carrier's account was mended."
+
+
 def _kept(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The booking stays, and the patient was told."
 
@@ -90,12 +94,14 @@ def register() -> None:
     close = Action("close", "Close this opening", "Nobody is offered the time.", _close)
     kept = Action("kept", "Kept, patient told", "Nothing is sent; the appointment stays in the EHR.", _kept)
     undone = Action("undone", "Cancelled in the EHR", "Nothing is sent; the EHR's news of it opens the time.", _undone)
+    mended = Action("mended", "It is mended", "Nothing is sent; you are told again if it goes on.", _mended)
     for kind, actions in {
         "writeback.dead": (give_up,),
         "writeback.stray": (kept, undone),
         "writeback.by_hand": (entered, give_up),
         "message.dead": (called, not_reached, again),
         "message.call": (called, not_reached),
+        "message.sender": (mended,),
         "opening.cannot_check": (look, close),
     }.items():
         for action in actions:

@@ -124,7 +124,26 @@ def take_report(message: Message, report: DeliveryReport) -> bool:
         return address_unusable(message, report.code)
     if report.trouble == "opted_out":
         return opted_out(message, report.code)
+    if report.trouble == "sender":
+        return sender_refused(message, report.code)
     return give_up(message, report.code)
+
+
+def sender_refused(message: Message, code: str) -> bool:
+    """Phone companies do not take what comes from us, which shows only after a carrier took it: another way, and IT."""
+    with transaction.atomic():
+        if not _fail(message, code):
+            return False
+        ask_staff(
+            "message.sender",
+            "Texts of ours are taken, then refused on their way to patients",
+            advice="Our account or number is not registered or verified, or was suspended. Offers go by e-mail and by "
+            f"call meanwhile. Have an administrator look at the carrier's account: {code.replace('_', ' ')}.",
+            dedupe_key=f"message.sender:{message.channel}",
+            urgency=WorkItem.Urgency.RED,
+        )
+        _go_elsewhere(message, skip_channel=message.channel)
+    return True
 
 
 def _revoke(message: Message, code: str) -> bool:

@@ -21,8 +21,8 @@ CALL_SECONDS = 15.0
 #: Longer than a hand-over may take, so that a running one never loses its lease.
 LEASE = timedelta(seconds=20)
 
-#: Why a message did not arrive: its address, an opt-out the carrier knows of, or anything else.
-Trouble = Literal["", "address", "opted_out", "other"]
+#: Why a message did not arrive: its address, an opt-out the carrier knows of, our own account or number, anything else.
+Trouble = Literal["", "address", "opted_out", "sender", "other"]
 
 
 @dataclass(frozen=True, slots=True)

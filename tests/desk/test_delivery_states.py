@@ -13,7 +13,8 @@ from waitlist import why_not_sent
 
 SAID = {
     "twilio_21211": "this number takes no texts (Twilio 21211)",
-    "twilio_30003": "the carrier could not deliver it (Twilio 30003)",
+    "twilio_30003": "the phone was off or out of reach (Twilio 30003)",
+    "twilio_30008": "the carrier could not deliver it (Twilio 30008)",
     "twilio_429": "the carrier is busy: it goes later (Twilio 429)",
     "twilio_503": "the carrier is down (Twilio 503)",
     "undelivered": "the carrier could not deliver it, and does not say why",

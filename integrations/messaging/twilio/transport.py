@@ -40,7 +40,6 @@ PAGE_SIZE = 50
 MOST_PAGES = 20
 #: Their clock may differ from ours by this much.
 CLOCK_SLACK = timedelta(seconds=60)
-FAILED_STATES = frozenset({"failed", "undelivered", "canceled"})
 
 
 class TwilioCarrier:
@@ -183,7 +182,7 @@ def _judge(response: requests.Response, body: bytes, lost: type[MessagingError])
         raise OptedOut(code)
     if number in codes.ADDRESS_UNUSABLE:
         raise AddressUnusable(code)
-    if response.status_code in {401, 403} or number in codes.REFUSES_US:
+    if response.status_code in {401, 403, 404} or number in codes.REFUSES_US:
         raise CarrierRefusesUs(code)
     raise MessageRejected(code)
 

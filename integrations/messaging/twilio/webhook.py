@@ -46,9 +46,9 @@ def read_reports(request: HttpRequest) -> list[DeliveryReport] | None:
 
 
 def _report(reference: str, carrier_id: str, state: str, given: str) -> DeliveryReport:
-    if state == "delivered":
+    if state in codes.DELIVERED_STATES:
         return DeliveryReport(reference, carrier_id, "delivered")
-    if state not in {"failed", "undelivered"}:
+    if state not in codes.FAILED_STATES:
         return DeliveryReport(reference, carrier_id, "under_way")
     number = int(given) if given.isdecimal() else 0
     return DeliveryReport(reference, carrier_id, "failed", _trouble(number), f"twilio_{number}" if number else state)
@@ -57,4 +57,6 @@ def _report(reference: str, carrier_id: str, state: str, given: str) -> Delivery
 def _trouble(number: int) -> Trouble:
     if number in codes.OPTED_OUT:
         return "opted_out"
+    if number in codes.REFUSES_US:
+        return "sender"
     return "address" if number in codes.ADDRESS_UNUSABLE else "other"
