@@ -51,7 +51,7 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
     if wait_until is not None:
         openings.request_check(opening.pk, wait_until)
         return 0
-    pace = _pace(opening, facts, policy)
+    pace = _pace(opening, facts, policy, cut_off_at - now)
     wave = offering.Wave(opening, facts, opening.waves_sent + 1, house)
     if opening.source.in_shadow:
         at = shadow.note_wave(wave, pace)
@@ -63,7 +63,7 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
     return wave.sent + wave.calls
 
 
-def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy) -> pacing.Wave:
+def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy, left: timedelta) -> pacing.Wave:
     lead = facts.start - facts.now
     rate = rates.acceptance_for({fit.type_id for fit in facts.fits if fit.is_on}, lead)
     if opening.source.in_shadow:
@@ -71,7 +71,7 @@ def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy) -> pacin
         waiting = opening.shadow_offers.filter(created_at__gt=facts.now - policy.offer_open).count()
     else:
         waiting = opening.offers.filter(status=Offer.Status.SENT).count() if opening.waves_sent else 0
-    return pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting)
+    return pacing.next_wave(lead, policy, left=left, acceptance=rate, waiting_answers=waiting)
 
 
 def _policy(facts: OpeningFacts) -> pacing.Policy:
@@ -280,10 +280,21 @@ def _tell_of(wave: offering.Wave, pace: pacing.Wave) -> None:
     if wave.calls:
         told += f", {wave.calls} by phone"
     if pace.acceptance is not None:
-        minutes = round(pace.gap / timedelta(minutes=1))
         likely = pacing.chance(made, pace.acceptance)
-        told += f". At {pace.acceptance:.0%} acceptance each, {likely:.0%} within {counted(minutes, 'minute')}"
+        told += f". At {_percent(pace.acceptance)} acceptance each, {_percent(likely)} within {_minutes(pace.gap)}"
     tell(wave.opening, "wave.sent", f"{told}.", wave=wave.number, offers=made)
+
+
+def _percent(share: float) -> str:
+    """Say a share; what is neither none nor all is never said to be."""
+    if 0 < share < 0.01:
+        return "under 1%"
+    return "over 99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def _minutes(span: timedelta) -> str:
+    minutes = round(span / timedelta(minutes=1), 1)
+    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
 
 
 def _tell_once(opening: Opening, kind: str, summary: str) -> None:

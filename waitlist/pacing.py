@@ -20,6 +20,10 @@ PRIOR = 0.10
 PRIOR_WEIGHT = 30
 #: The starting figures hold until so many offers were decided, of whatever type and lead time.
 ANSWERS_NEEDED = 40
+#: No practice sends so many offers for one opening; a rate next to none asks for no more.
+MOST_NEEDED = 10_000
+#: Differences smaller than this come from counting in binary fractions.
+ROUNDING = 1e-9
 #: Lead times are told apart below so many hours; the last band has no end.
 LEAD_BANDS = (2, 24, 72)
 
@@ -45,6 +49,9 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.decided + other.decided, self.accepted + other.accepted)
+
+    def __sub__(self, part: Tally) -> Tally:
+        return Tally(self.decided - part.decided, self.accepted - part.accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +108,48 @@ def wave_rules(stored: Iterable[dict[str, Any]]) -> tuple[WaveRule, ...]:
     return rules or DEFAULT_WAVES
 
 
-def next_wave(lead: timedelta, policy: Policy, *, acceptance: float | None = None, waiting_answers: int = 0) -> Wave:
+def next_wave(
+    lead: timedelta,
+    policy: Policy,
+    *,
+    left: timedelta | None = None,
+    acceptance: float | None = None,
+    waiting_answers: int = 0,
+) -> Wave:
     """Return the wave for an opening that starts in ``lead``; ``waiting_answers`` offers are out already.
 
     ``acceptance`` is what :func:`acceptance` made of the practice's own answers, 0 to 1. The size then aims at the
-    policy's chance to fill the opening before its cut-off; the gap stays the rule's. Nobody is offered anything
-    (size 0) while as many offers wait for an answer as the policy allows.
+    policy's chance to fill the opening before its cut-off, which is ``left`` away (by the policy's own, where it is not
+    said); the gap stays the rule's. Nobody is offered anything (size 0) while as many offers wait for an answer as the
+    policy allows.
     """
     rule = _rule(lead, policy.waves)
     gap = timedelta(minutes=rule.gap_minutes)
     room = max(0, policy.most_waiting - waiting_answers)
     if acceptance is None or not 0 < acceptance < 1:
         return Wave(min(rule.size, room), gap)
-    needed = math.ceil(math.log(1 - policy.fill_target) / math.log(1 - acceptance)) - waiting_answers
-    waves_left = max(1, math.floor((lead - policy.cut_off) / gap) + 1)
-    size = min(policy.largest_wave, max(1, math.ceil(needed / waves_left)))
+    missing = offers_needed(policy.fill_target, acceptance) - waiting_answers
+    waves = waves_left(lead, lead - policy.cut_off if left is None else left, policy.waves)
+    size = min(policy.largest_wave, max(1, math.ceil(missing / waves)))
     return Wave(min(size, room), gap, acceptance)
+
+
+def offers_needed(fill_target: float, acceptance: float) -> int:
+    """Return the fewest offers of which one at least is accepted with that chance; both lie between 0 and 1."""
+    exactly = math.log1p(-fill_target) / math.log1p(-acceptance)
+    return math.ceil(min(exactly, MOST_NEEDED) - ROUNDING)
+
+
+def waves_left(lead: timedelta, left: timedelta, rules: tuple[WaveRule, ...]) -> int:
+    """Return how many waves there will be, the next one included, until the cut-off that is ``left`` away.
+
+    They follow each other at each lead time's own gap, so the closer the start, the more of them fit into an hour.
+    """
+    count, ends = ROUNDING, [timedelta(hours=rule.lead_hours or 0) for rule in rules[:-1]]
+    for rule, begin, end in zip(rules, [timedelta.min, *ends], [*ends, timedelta.max], strict=True):
+        within = min(lead, end) - max(lead - max(left, timedelta()), begin)
+        count += max(within, timedelta()) / timedelta(minutes=rule.gap_minutes)
+    return math.floor(count) + 1
 
 
 def lead_band(lead: timedelta) -> int:
@@ -127,13 +160,14 @@ def lead_band(lead: timedelta) -> int:
 def acceptance(own: Tally, band: Tally, everything: Tally) -> float | None:
     """Return the share of patients who are expected to accept, None while the practice has seen too few answers.
 
-    ``own`` counts the type at this lead time, ``band`` every type at this lead time, ``everything`` all there is.
-    Each is drawn towards the wider one, the widest towards :data:`PRIOR`, the more so the fewer answers it has.
+    ``own`` counts the type at this lead time, ``band`` every type at this lead time, ``everything`` all there is: each
+    is part of the next. Each is drawn towards what the wider one shows beyond it, the widest towards :data:`PRIOR`, the
+    more so the fewer answers it has; so no answer counts twice.
     """
     if everything.decided < ANSWERS_NEEDED:
         return None
     rate = PRIOR
-    for tally in (everything, band, own):
+    for tally in (everything - band, band - own, own):
         rate = (tally.accepted + PRIOR_WEIGHT * rate) / (tally.decided + PRIOR_WEIGHT)
     return rate
 

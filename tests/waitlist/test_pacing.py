@@ -215,7 +215,7 @@ def test_few_answers_of_a_type_are_drawn_towards_what_all_types_show() -> None:
 
     nothing_seen = pacing.acceptance(Tally(), band, everything)
     three_yeses = pacing.acceptance(Tally(3, 3), band, everything)
-    much_seen = pacing.acceptance(Tally(1000, 50), band, everything)
+    much_seen = pacing.acceptance(Tally(1000, 50), Tally(1500, 150), Tally(3000, 450))
 
     assert nothing_seen == pytest.approx(0.2, abs=0.005)
     assert three_yeses is not None
@@ -223,15 +223,142 @@ def test_few_answers_of_a_type_are_drawn_towards_what_all_types_show() -> None:
     assert much_seen == pytest.approx(0.05, abs=0.01)
 
 
-@given(decided=st.integers(0, 5000), share=st.floats(0, 1))
-def test_what_is_expected_is_never_none_or_all(decided, share) -> None:
-    own = Tally(decided, int(decided * share))
-    rate = pacing.acceptance(own, own + Tally(100, 50), own + Tally(500, 20))
+@st.composite
+def tallies(draw) -> tuple[Tally, Tally, Tally]:
+    """A type at a lead time, every type at it, and everything: each with what the one before has."""
+    rest = []
+    for _ in range(3):
+        decided = draw(st.integers(0, 5000))
+        rest.append(Tally(decided, draw(st.integers(0, decided))))
+    own, others, elsewhere = rest
+    return own, own + others, own + others + elsewhere
 
-    assert rate is not None
+
+@given(tallies())
+def test_what_is_expected_lies_between_what_was_seen_and_what_is_usual(seen) -> None:
+    own, band, everything = seen
+    rate = pacing.acceptance(own, band, everything)
+
+    if everything.decided < pacing.ANSWERS_NEEDED:
+        assert rate is None
+        return
+    parts = [each for each in (own, band - own, everything - band) if each.decided]
+    rates = [pacing.PRIOR, *(each.accepted / each.decided for each in parts)]
+    assert min(rates) - 1e-9 <= rate <= max(rates) + 1e-9
     assert 0 < rate < 1
+
+
+@given(tallies())
+def test_one_more_yes_never_lowers_what_is_expected(seen) -> None:
+    own, band, everything = (each + Tally(40, 0) for each in seen)
+    yes = Tally(0, 1)
+
+    assert pacing.acceptance(own + yes, band + yes, everything + yes) > pacing.acceptance(own, band, everything)
+
+
+def test_a_new_practice_that_had_no_luck_is_not_taken_to_be_hopeless() -> None:
+    """Forty noes count once, although they are all there is of their type, of their lead time and of everything."""
+    noes = Tally(40, 0)
+
+    assert pacing.acceptance(noes, noes, noes) == pytest.approx(3 / 70)
 
 
 def test_the_chance_that_somebody_accepts() -> None:
     assert pacing.chance(5, 0.1) == pytest.approx(0.40951)
     assert pacing.chance(0, 0.1) == 0
+
+
+SHARES = st.floats(0, 1, exclude_min=True, exclude_max=True)
+LEADS = st.timedeltas(timedelta(), timedelta(days=90))
+RULES = st.lists(
+    st.tuples(st.floats(0.5, 200), st.integers(1, 40), st.floats(0.5, 120)),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda t: t[0],
+).map(lambda rows: pacing.wave_rules([{"lead_hours": h, "size": n, "gap_minutes": gap} for h, n, gap in rows]))
+POLICIES = st.builds(
+    Policy,
+    waves=st.just(pacing.DEFAULT_WAVES) | RULES,
+    fill_target=st.floats(0.01, 0.99),
+    largest_wave=st.integers(1, 60),
+    most_waiting=st.integers(1, 100),
+    cut_off=st.timedeltas(timedelta(), timedelta(hours=48)),
+)
+
+
+@given(POLICIES, LEADS, st.none() | st.floats(), st.integers(0, 200))
+def test_no_wave_goes_beyond_what_the_practice_allows(policy, lead, rate, waiting) -> None:
+    """Whatever is measured, also nonsense: not a number, below none, above all."""
+    wave = pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting)
+
+    largest = (
+        max(policy.largest_wave, *(rule.size for rule in policy.waves))
+        if wave.acceptance is None
+        else (policy.largest_wave)
+    )
+    assert isinstance(wave.size, int)
+    assert 0 <= wave.size <= largest
+    assert wave.size + waiting <= max(policy.most_waiting, waiting)
+    assert wave.size > 0 or waiting >= policy.most_waiting
+    assert wave.gap > timedelta()
+
+
+@given(POLICIES, LEADS, LEADS, SHARES, st.integers(0, 60))
+def test_the_more_time_is_left_the_smaller_the_wave(policy, one, other, rate, waiting) -> None:
+    sooner, later = sorted((one, other))
+    sizes = [pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting).size for lead in (sooner, later)]
+
+    assert sizes[0] >= sizes[1]
+
+
+@given(POLICIES, LEADS, SHARES, SHARES, st.integers(0, 60))
+def test_the_more_patients_accept_the_smaller_the_wave(policy, lead, one, other, waiting) -> None:
+    fewer, more = sorted((one, other))
+    sizes = [pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting).size for rate in (fewer, more)]
+
+    assert sizes[0] >= sizes[1]
+
+
+@given(POLICIES, LEADS, SHARES, st.integers(0, 60), st.integers(0, 60))
+def test_the_more_wait_for_an_answer_the_smaller_the_wave(policy, lead, rate, one, other) -> None:
+    fewer, more = sorted((one, other))
+    sizes = [pacing.next_wave(lead, policy, acceptance=rate, waiting_answers=waiting).size for waiting in (fewer, more)]
+
+    assert sizes[0] >= sizes[1]
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.001, 0.99))
+def test_so_many_offers_reach_the_target_and_one_fewer_does_not(target, rate) -> None:
+    needed = pacing.offers_needed(target, rate)
+
+    assert pacing.chance(needed, rate) >= target - 1e-6
+    assert pacing.chance(needed - 1, rate) < target
+
+
+def test_a_hair_more_than_none_accept() -> None:
+    assert pacing.offers_needed(0.95, 5e-324) == pacing.MOST_NEEDED
+    assert pacing.offers_needed(0.75, 0.5) == 2
+
+
+@pytest.mark.parametrize(
+    ("lead", "left", "waves"),
+    [
+        (minutes(61), minutes(1), 1),
+        (minutes(63), minutes(3), 2),
+        # From 3 hours on: 12 waves of 5 minutes, then 20 of 3.
+        (timedelta(hours=3), timedelta(hours=2), 33),
+        (timedelta(hours=80), timedelta(hours=8), 17),
+        # A visit that needs a day's notice: 2 hours are left of 26.
+        (timedelta(hours=26), timedelta(hours=2), 13),
+        (minutes(30), minutes(-30), 1),
+    ],
+)
+def test_waves_that_are_left_are_counted_at_each_lead_times_own_gap(lead, left, waves) -> None:
+    assert pacing.waves_left(lead, left, pacing.DEFAULT_WAVES) == waves
+
+
+def test_a_visit_that_needs_notice_has_less_time_left() -> None:
+    left = timedelta(hours=2)
+
+    assert pacing.next_wave(timedelta(hours=26), POLICY, acceptance=0.1).size == 1
+    assert pacing.next_wave(timedelta(hours=26), POLICY, acceptance=0.1, left=left).size == 3
