@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from config.embedded_secrets import SECRET_NAMES, embedded_secrets
 from config.environment_reader import Reader
 from integrations.messaging.carriers import CARRIERS
+from integrations.messaging.email.providers import NO_MORE, PROVIDERS
 
 EMBEDDED = "embedded"
 PRODUCTION = "production"
@@ -27,11 +28,6 @@ MINIMUM_SECRET_KEY_LENGTH = 50
 MINIMUM_BLIND_INDEX_KEY_LENGTH = 32
 MINIMUM_DIFFERENT_CHARACTERS = 8
 
-#: Providers of e-mail that django-anymail speaks to and that tell us what became of each message.
-EMAIL_PROVIDERS = (
-    *("brevo", "mailersend", "mailgun", "mailjet", "mailtrap", "mandrill"),
-    *("postal", "postmark", "resend", "sendgrid", "sparkpost", "unisender_go"),
-)
 LEAST_WEBHOOK_SECRET = 24
 
 #: A kind of EHR as it stands on a connection, and a module's dotted name.
@@ -262,18 +258,23 @@ def _messaging(reader: Reader, app_env: str) -> dict[str, Any]:
 
 def _email_provider(reader: Reader) -> dict[str, Any]:
     """Return the provider that stands for a mail server, if any, and what its calls to us are known by."""
-    name = reader.choice("EMAIL_PROVIDER", ("", *EMAIL_PROVIDERS), "")
+    asked_for = reader.text("EMAIL_PROVIDER")
+    if asked_for in NO_MORE:
+        reader.problem("EMAIL_PROVIDER", "names a provider that is not supported", NO_MORE[asked_for])
+    name = "" if asked_for in NO_MORE else reader.choice("EMAIL_PROVIDER", ("", *PROVIDERS), "")
     pairs = [word.partition("=") for word in reader.words("EMAIL_PROVIDER_SETTINGS")]
+    given = {key.strip(): value.strip() for key, _, value in pairs}
     secret = reader.text("EMAIL_WEBHOOK_SECRET")
-    if name and not (pairs and all(key.strip() and value.strip() for key, _, value in pairs)):
-        mend = "write NAME=value, as django-anymail names them, e.g. POSTMARK_SERVER_TOKEN=..."
-        reader.problem("EMAIL_PROVIDER_SETTINGS", "cannot be read", mend)
+    lacking = [setting for setting in PROVIDERS.get(name, ()) if not given.get(setting)]
+    if lacking:
+        mend = f"write {','.join(f'{setting}=...' for setting in lacking)}, from your account at {name}"
+        reader.problem("EMAIL_PROVIDER_SETTINGS", f"lacks {' and '.join(lacking)}", mend)
     if name and (len(secret) < LEAST_WEBHOOK_SECRET or ":" not in secret):
         mend = f"write user:password, {LEAST_WEBHOOK_SECRET} random characters or more, and give it to the provider"
         reader.problem("EMAIL_WEBHOOK_SECRET", "is missing or too short", mend)
     return {
         "email_provider": name,
-        "email_provider_settings": {key.strip(): value.strip() for key, _, value in pairs},
+        "email_provider_settings": given,
         "email_webhook_secret": secret,
         "email_bounces_to": reader.text("EMAIL_BOUNCES_TO"),
     }

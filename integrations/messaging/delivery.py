@@ -22,6 +22,7 @@ from integrations.messaging import calls, failures, pace, recipients
 from integrations.messaging.gateway import (
     CALL_SECONDS,
     LEASE,
+    AddressBusy,
     AddressUnusable,
     Carrier,
     CarrierBusy,
@@ -242,9 +243,9 @@ def _take_error(message: Message, error: MessagingError) -> None:
         _unknown(message, code)
     elif isinstance(error, CarrierBusy):
         _later(message, error.retry_at or timezone.now() + calls.BUSY_WAIT, code, counts=False)
-    elif isinstance(error, CarrierDown | CarrierRefusesUs):
+    elif isinstance(error, AddressBusy | CarrierDown | CarrierRefusesUs):
         if message.attempts >= _most_tries():
-            failures.give_up(message, code, carrier_down=True)
+            failures.give_up(message, code, carrier_down=not isinstance(error, AddressBusy))
         else:
             _later(message, _next_try(message), code)
     elif isinstance(error, AddressUnusable):

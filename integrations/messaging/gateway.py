@@ -86,6 +86,10 @@ class MessageRejected(MessagingError):
     """The carrier will not take this message however often it is offered; nothing is wrong with the address."""
 
 
+class AddressBusy(MessagingError):
+    """This address takes nothing just now: a full mailbox, a server that wants strangers to come again later."""
+
+
 class CarrierBusy(MessagingError):
     """The carrier asks for patience, until ``retry_at`` when it said so. Nothing was sent."""
 

@@ -178,3 +178,27 @@ def test_a_unix_socket_is_a_directory_as_the_host(tmp_path: Path) -> None:
 def test_a_silent_broker_holds_a_caller_up_for_a_second_at_most() -> None:
     options = broker_options("redis://broker.example.org:6379/0")
     assert (options["socket_connect_timeout"], options["socket_timeout"], options["max_retries"]) == (0.2, 1.0, 0)
+
+
+POSTMARK = {
+    "EMAIL_PROVIDER": "postmark",
+    "EMAIL_PROVIDER_SETTINGS": "POSTMARK_SERVER_TOKEN=t",
+    "EMAIL_WEBHOOK_SECRET": "postmark:0123456789abcdefghij",
+}
+
+
+def test_a_provider_of_e_mail_stands_for_a_mail_server(tmp_path: Path) -> None:
+    settings = read({**PRODUCTION, **POSTMARK, "EMAIL_URL": ""}, tmp_path)
+    assert (settings.email_provider, settings.email_provider_settings) == ("postmark", {"POSTMARK_SERVER_TOKEN": "t"})
+
+
+def test_a_provider_that_lacks_a_setting_is_told_which(tmp_path: Path) -> None:
+    lacking = {**PRODUCTION, **POSTMARK, "EMAIL_PROVIDER": "mandrill", "EMAIL_PROVIDER_SETTINGS": "MANDRILL_API_KEY=k"}
+    [problem] = problems(lacking, tmp_path)
+    assert problem.startswith("EMAIL_PROVIDER_SETTINGS lacks MANDRILL_WEBHOOK_KEY: write MANDRILL_WEBHOOK_KEY=..., ")
+
+
+def test_sendgrid_is_led_to_its_mail_server(tmp_path: Path) -> None:
+    [problem] = problems({**PRODUCTION, **POSTMARK, "EMAIL_PROVIDER": "sendgrid"}, tmp_path)
+    assert problem.startswith("EMAIL_PROVIDER names a provider that is not supported: django-anymail does not test it")
+    assert "EMAIL_URL=smtp+tls://apikey:" in problem

@@ -16,6 +16,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from integrations.calls import refuse_inside_transaction
 from integrations.messaging.gateway import (
+    AddressBusy,
     AddressUnusable,
     CarrierBusy,
     CarrierDown,
@@ -28,6 +29,9 @@ from integrations.messaging.gateway import (
 )
 
 logger = logging.getLogger(__name__)
+
+#: The one reply code that speaks of the server as a whole, at whatever step it comes (RFC 5321).
+SERVER_CLOSES = 421
 
 
 class EmailCarrier:
@@ -120,7 +124,7 @@ def _at_handover(error: Exception) -> MessagingError:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return _by_reply_code(max((code for code, _ in error.recipients.values()), default=550), AddressUnusable)
     if isinstance(error, smtplib.SMTPSenderRefused):
-        return _by_reply_code(error.smtp_code, CarrierRefusesUs)
+        return _by_reply_code(error.smtp_code, CarrierRefusesUs, for_now=CarrierBusy)
     if isinstance(error, smtplib.SMTPResponseException):
         return _by_reply_code(error.smtp_code, MessageRejected)
     return HandoverUnknown("mail_answer_lost")
@@ -134,10 +138,12 @@ def _by_provider(error: AnymailError) -> MessagingError:
     return MessageRejected("mail_cannot_be_built")
 
 
-def _by_reply_code(code: int, permanent: type[MessagingError]) -> MessagingError:
-    if 400 <= code < 500:
+def _by_reply_code(
+    code: int, permanent: type[MessagingError], for_now: type[MessagingError] = AddressBusy
+) -> MessagingError:
+    if code == SERVER_CLOSES:
         return CarrierBusy(f"smtp_{code}")
-    return permanent(f"smtp_{code}")
+    return for_now(f"smtp_{code}") if 400 <= code < 500 else permanent(f"smtp_{code}")
 
 
 def _by_status(status: int | None) -> MessagingError:

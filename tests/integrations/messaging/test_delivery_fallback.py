@@ -11,7 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from integrations.messaging import delivery, failures, reports
-from integrations.messaging.gateway import DeliveryReport
+from integrations.messaging.email.transport import EmailCarrier
+from integrations.messaging.gateway import AddressBusy, DeliveryReport, Outgoing
 from scheduling.models import ContactPoint, Opening, Patient, WorkItem
 from scheduling.openings import record_check
 from scheduling.records import Freshness, Interval, SlotRecord
@@ -251,3 +252,26 @@ def test_other_news_is_not_worth_a_call(carrier: CarrierClient) -> None:
     send_all()
     assert told(patient) == [("sms", FIRST, Status.FAILED)]
     assert WorkItem.objects.count() == 0
+
+
+def test_a_mailbox_that_stays_full_is_tried_as_often_as_set_and_keeps_nobody_waiting(
+    patient: Patient, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_CHANNEL, settings.INSTALLATION, settings.MESSAGE_RETRY_SECONDS = "email", "live", [5, 300]
+
+    def full(self: EmailCarrier, message: Outgoing) -> str:
+        raise AddressBusy("smtp_452")
+
+    monkeypatch.setattr(EmailCarrier, "send", full)
+    message = message_to(patient.contact_points.get(system="email"))
+    other = message_to(factories.patient(phone=None).contact_points.get())
+    for attempt, wait in ((1, 5), (2, 300)):
+        delivery.send(message.pk)
+        message.refresh_from_db()
+        assert (message.status, message.attempts, message.error_code) == (Status.WAITING, attempt, "smtp_452")
+        assert timedelta(seconds=wait - 2) < message.due_at - timezone.now() <= timedelta(seconds=wait)
+        assert delivery.due() == [other.pk], "the mail server is well"
+        Message.objects.filter(pk=message.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    delivery.send(message.pk)
+    assert told(patient) == [("email", "robin@example.org", Status.FAILED), ("sms", FIRST, Status.WAITING)]
+    assert patient.contact_points.get(system="email").state == ContactPoint.State.USABLE

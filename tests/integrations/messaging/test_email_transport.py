@@ -13,6 +13,7 @@ from pytest_httpserver import HTTPServer
 
 from integrations.messaging.email.transport import EmailCarrier, message_id
 from integrations.messaging.gateway import (
+    AddressBusy,
     AddressUnusable,
     CarrierBusy,
     CarrierDown,
@@ -113,9 +114,12 @@ def test_the_message_id_is_the_same_each_time_and_says_nothing() -> None:
     ("stage", "answer", "error"),
     [
         ("rcpt", "550 No such user", AddressUnusable),
-        ("rcpt", "450 Mailbox busy", CarrierBusy),
+        ("rcpt", "450 Greylisted, come again", AddressBusy),
+        ("rcpt", "452 Mailbox full", AddressBusy),
+        ("rcpt", "421 Closing", CarrierBusy),
         ("data", "554 Looks like spam", MessageRejected),
-        ("data", "451 Try later", CarrierBusy),
+        ("data", "451 Try later", AddressBusy),
+        ("data", "421 Closing", CarrierBusy),
     ],
 )
 def test_each_refusal_has_a_name(mailbox: Mailbox, stage: str, answer: str, error: type[Exception]) -> None:
