@@ -97,7 +97,7 @@ def test_a_changed_address_and_a_pause_are_no_deafness(
 ) -> None:
     """Nobody can be told while a connection is set up anew; what was changed by then is found by its first polls."""
     change = reverse("admin:integrations_connection_change", args=[told.pk])
-    moved = form(sandbox, told.source, base_url=sandbox.url.replace("127.0.0.1", "localhost"), slug=told.slug)
+    moved = form(sandbox, base_url=sandbox.url.replace("127.0.0.1", "localhost"), slug=told.slug)
     assert admin_client.post(change, {**moved, "_save": "Save"}).status_code == 302
     told.refresh_from_db()
     assert "localhost" in told.base_url
@@ -148,7 +148,7 @@ def test_what_changes_how_we_are_told_begins_anew_and_nothing_else(
     deaf: Connection, sandbox: ehr.Sandbox, admin_client: Client, fields: dict[str, str], anew: bool
 ) -> None:
     change = reverse("admin:integrations_connection_change", args=[deaf.pk])
-    data = {**form(sandbox, deaf.source, slug=deaf.slug, practice_number="195900"), **fields, "_save": "Save"}
+    data = {**form(sandbox, slug=deaf.slug, practice_number="195900"), **fields, "_save": "Save"}
     assert admin_client.post(change, data).status_code == 302
     assert is_deaf(deaf) is not anew
 
