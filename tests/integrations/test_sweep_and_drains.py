@@ -13,10 +13,11 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from integrations import draining, heartbeat, outbox, sweep, tasks
-from integrations.messaging import delivery
+from integrations.ehr import availability, event_leases
+from integrations.messaging import delivery, gateway
 from integrations.models import Heartbeat
 from integrations.outcomes import SomebodyElseHasIt
-from scheduling import openings, wake
+from scheduling import openings, patient_writes, wake, writebacks
 from scheduling.exceptions import IllegalTransition
 from scheduling.models import Writeback
 from tests import factories
@@ -165,6 +166,13 @@ def test_an_ehr_that_hangs_leaves_room_for_the_rest(monkeypatch: pytest.MonkeyPa
     assert draining.drain("writebacks", lambda: [1], while_one_waits) == 1
     assert done == ["writebacks", "messages"]
     assert room.acquire(blocking=False), "the room is given back"
+
+
+def test_what_a_killed_worker_had_waits_for_its_lease_a_sweep_and_a_turn_which_is_less_than_30_seconds() -> None:
+    """Where every worker is busy, a burst keeps each for one turn; an EHR that hangs leaves room for others."""
+    longest_lease = max(module.LEASE for module in (event_leases, availability, gateway, patient_writes, writebacks))
+    in_line = timedelta(seconds=sweep.EVERY_SECONDS + 2 * draining.LONGEST_SECONDS)
+    assert longest_lease + in_line < timedelta(seconds=30)
 
 
 def test_a_drain_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
