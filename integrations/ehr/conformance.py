@@ -20,6 +20,7 @@ from integrations.ehr.gateway import (
     Gateway,
     GatewayError,
     Kind,
+    NotFound,
     Record,
     StaleVersion,
     Stored,
@@ -30,6 +31,8 @@ from scheduling.records import AppointmentRecord, Freshness, Interval
 
 #: Pages of each kind that are looked at: enough to see how the EHR answers.
 MOST_PAGES = 3
+#: So many of a kind are asked for by one call.
+MOST_TOGETHER = 3
 #: Who has booked this, for whoever meets it in the EHR's calendar.
 COMMENT = "Conformance test of the waitlist; cancelled again at once."
 
@@ -68,6 +71,7 @@ def read_only(gateway: Gateway) -> Iterator[Result]:
         ("A booked time is not shown as free", reading.taken_is_taken),
         ("What changed lately can be asked", reading.changes),
         ("An id that does not exist is said not to exist", reading.nobody),
+        ("Several can be read by one call", reading.several),
     )
 
 
@@ -158,12 +162,36 @@ class _Reading:
 
     def nobody(self) -> str:
         try:
-            self._gateway.fetch("appointment", f"none-{uuid.uuid4().hex[:12]}")
+            self._gateway.fetch("appointment", _nobody())
         except GatewayError as error:
             if error.code == "not_found":
                 return ""
             raise
         raise Failed("an appointment came back")
+
+    def several(self) -> str:
+        way = self._gateway.capabilities.reads_many
+        if not way:
+            raise NotOffered("each change costs a call of its own")
+        kinds: tuple[Kind, ...] = ("appointment", "patient")
+        read = sum(self._read_together(kind, self._found.get(kind, [])[:MOST_TOGETHER]) for kind in kinds)
+        if not read:
+            raise NotOffered("there is nothing to try it with")
+        return f"{read} by {'a batch' if way == 'batch' else 'a search for their ids'}"
+
+    def _read_together(self, kind: Kind, listed: list[Record]) -> int:
+        if not listed:
+            return 0
+        nobody = _nobody()
+        found = self._gateway.fetch_many(kind, [*(each.external_id for each in listed), nobody])
+        left_out = [each for each in listed if each.external_id not in found]
+        if left_out:
+            raise Failed(f"{len(left_out)} of {len(listed)} were left out, and each takes a call of its own after all")
+        if any(found[each.external_id] != each for each in listed):
+            raise Failed("one differs from what a list says of it")
+        if not isinstance(found.get(nobody, NotFound()), NotFound):
+            raise Failed("an id that does not exist came back")
+        return len(listed)
 
     def _some_appointment(self, *, ahead: bool = False) -> AppointmentRecord:
         now = timezone.now()
@@ -298,6 +326,11 @@ class _Writing:
         self._gateway.cancel(stored.external_id, self._read(stored.external_id).version)
         if self._read(stored.external_id).status not in Appointment.FREEING:
             raise Failed(f"{stored.external_id} is still booked")
+
+
+def _nobody() -> str:
+    """Return an id that nothing has."""
+    return f"none-{uuid.uuid4().hex[:12]}"
 
 
 def _overlaps(look: Freshness, start: datetime, end: datetime) -> bool:

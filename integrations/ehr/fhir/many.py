@@ -2,11 +2,12 @@
 
 What is not beyond doubt is left out of the answer, so that whoever asked fetches it by itself: an entry about another
 resource than the one asked for, one that stands there twice, one that failed, and, in a search, one that is missing.
+A search that finds others too was not made by the ids: its further pages would be the whole calendar, and are not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from integrations.ehr.fhir import search
@@ -48,8 +49,15 @@ def parsed(entries: Mapping[str, Entry], parse: Callable[[Json, str], Record]) -
 def _searched(transport: Transport, resource_type: str, wanted: Sequence[str]) -> Iterator[tuple[str, Entry]]:
     parameters = [("_id", ",".join(wanted)), ("_count", str(len(wanted)))]
     for page in search.bundles(transport, resource_type, parameters):
+        refuse_others(page.resources, wanted)
         for resource in page.resources:
             yield text(resource.get("id")), (resource, "")
+
+
+def refuse_others(found: Sequence[Json], wanted: Collection[str]) -> None:
+    """Raise Malformed when a search by ids found what was not asked for."""
+    if any((name := text(resource.get("id"))) and name not in wanted for resource in found):
+        raise Malformed("The EHR does not search by ids: it found others too.")
 
 
 def _batch(transport: Transport, resource_type: str, wanted: Sequence[str]) -> Iterator[tuple[str, Entry]]:

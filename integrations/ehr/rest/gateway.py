@@ -113,7 +113,10 @@ class RestGateway:
             return {}
         wanted = [each for each in external_ids if ID.fullmatch(each)]
         pages = self._adapter.many(self.transport, kind, wanted)
-        found = [each for page in self._paged(kind, pages) for each in page.resources]
+        found: list[Json] = []
+        for page in self._paged(kind, pages):
+            many.refuse_others(page.resources, wanted)
+            found += page.resources
         times = Counter(each["id"] for each in found if isinstance(each["id"], str))
         certain = {each["id"]: (each, "") for each in found if each["id"] in wanted and times[each["id"]] == 1}
         return many.parsed(certain, lambda resource, _: self.read(kind, resource))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from integrations.ehr import conformance, load
-from integrations.ehr.gateway import Booking, Gateway, connect
+from integrations.ehr.fhir.adapter import FhirGateway
+from integrations.ehr.gateway import Booking, Gateway, GatewayError, Kind, Record, connect
 from integrations.ehr.sandbox.server import SandboxServer
 from integrations.ehr.sandbox.settings import SandboxSettings
+from scheduling.records import PatientRecord
 from tests.fixtures import sandbox as ehr
 
 pytestmark = pytest.mark.django_db
@@ -82,14 +85,18 @@ def not_offered(results: list[conformance.Result]) -> set[str]:
     return {result.question for result in results if result.verdict == "not offered"}
 
 
-def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.Sandbox) -> None:
+def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.Sandbox, kind: str) -> None:
     before = len(playing.calls())
     results = list(conformance.read_only(gateway))
     assert failed(results) == []
     assert not_offered(results) == set()
-    assert len(results) == 10
-    methods = {call["method"] for call in playing.calls()[before:] if "/oauth/" not in call["path"]}
-    assert methods == {"GET"}
+    assert len(results) == 11
+    asked = {(call["method"], call["path"]) for call in playing.calls()[before:] if "/oauth/" not in call["path"]}
+    changing = {(method, path) for method, path in asked if method != "GET"}
+    by_batch = gateway.capabilities.reads_many == "batch"
+    assert changing == ({("POST", "/fhir")} if by_batch else set()), "a batch of reads is sent, and changes nothing"
+    assert results[-1].detail == ("4 by a batch" if by_batch else "4 by a search for their ids")
+    assert by_batch is (kind == "fhir")
 
 
 def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
@@ -115,6 +122,60 @@ def test_an_ehr_that_writes_to_patients_itself_is_told_not_to(gateway: Gateway, 
     assert failed(list(conformance.writing(gateway, trial()))) == []
     assert len(playing.appointments(status="cancelled")) == 1
     assert playing.control.get("messages")["messages"] == []
+
+
+Told = dict[str, Record | GatewayError]
+
+
+def less_one(told: Told, asked: list[str]) -> Told:
+    return {each: said for each, said in told.items() if each != asked[0]}
+
+
+def another_version(told: Told, asked: list[str]) -> Told:
+    """What a cache still holds."""
+    old = {each: replace(said, version="old") for each, said in told.items() if isinstance(said, PatientRecord)}
+    return {**told, **old}
+
+
+def somebody(told: Told, asked: list[str]) -> Told:
+    return {**told, asked[-1]: told[asked[0]]}
+
+
+@pytest.mark.parametrize("kind", ["fhir", "oracle"], indirect=True)
+@pytest.mark.parametrize(
+    ("wrongly", "says"),
+    [
+        (less_one, "1 of 1 were left out, and each takes a call of its own after all"),
+        (another_version, "one differs from what a list says of it"),
+        (somebody, "an id that does not exist came back"),
+    ],
+)
+def test_an_ehr_that_does_not_read_several_as_it_declares_is_found_out(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, wrongly: Callable[[Told, list[str]], Told], says: str
+) -> None:
+    plain = FhirGateway.fetch_many
+
+    def fetch_many(self: FhirGateway, kind: Kind, ids: list[str]) -> Told:
+        return wrongly(dict(plain(self, kind, ids)), ids)
+
+    monkeypatch.setattr(FhirGateway, "fetch_many", fetch_many)
+    assert [(each.question, each.detail) for each in failed(list(conformance.read_only(gateway)))] == [
+        ("Several can be read by one call", says)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["fhir"], indirect=True)
+def test_where_a_batch_is_not_answered_it_is_said(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    playing.fault("html-200", method="POST", count=None)
+    (trouble,) = failed(list(conformance.read_only(gateway)))
+    assert trouble.question == "Several can be read by one call"
+    assert trouble.detail.startswith("malformed: ")
+
+
+@pytest.mark.parametrize("kind", ["fhir"], indirect=True)
+def test_where_each_takes_a_call_of_its_own_nothing_is_asked(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FhirGateway.known_better, "reads_many", "")
+    assert not_offered(list(conformance.read_only(gateway))) == {"Several can be read by one call"}
 
 
 def test_a_time_that_is_taken_is_not_tried(gateway: Gateway, playing: ehr.Sandbox) -> None:
@@ -157,7 +218,7 @@ def test_where_nothing_can_be_cancelled_nothing_is_booked_unless_a_person_insist
 @pytest.mark.parametrize("kind", ["fhir", "oracle", "athena"], indirect=True)
 def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing: ehr.Sandbox) -> None:
     slug = gateway._connection.slug  # type: ignore[attr-defined]
-    assert run(slug).endswith("10 questions, 0 failed\n")
+    assert run(slug).endswith("11 questions, 0 failed\n")
     assert len(playing.appointments()) == 1
     said = run(
         slug,
@@ -173,7 +234,7 @@ def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing:
         "--type",
         f"{ehr.TYPE_SYSTEM}|FOLLOWUP",
     )
-    assert said.endswith("18 questions, 0 failed\n")
+    assert said.endswith("19 questions, 0 failed\n")
     assert len(playing.appointments(status="cancelled")) == 1
 
 

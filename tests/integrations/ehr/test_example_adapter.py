@@ -106,6 +106,7 @@ def test_it_reads_as_it_declares_and_changes_nothing(gateway: Gateway, desk: Elm
         "A booked time is not shown as free": "passed",
         "What changed lately can be asked": "passed 1, by time of change",
         "An id that does not exist is said not to exist": "passed",
+        "Several can be read by one call": "passed 4 by a search for their ids",
     }
     assert {method for method, _ in desk.calls[before:]} == {"GET"}
     assert desk.accepts == {"application/json"}
@@ -361,6 +362,47 @@ def test_several_changes_cost_one_read_and_what_it_leaves_out_is_asked_for_alone
         "its start is not a date with a time",
         "the EHR no longer has it, and we never had it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ({"many": lambda *_: iter(())}, "failed 1 of 1 were left out, and each takes a call of its own after all"),
+        ({"many": None}, "not offered each change costs a call of its own"),
+    ],
+)
+def test_a_function_for_several_that_finds_nothing_is_found_out(
+    connection: Connection, declared: dict[str, Any], says: str
+) -> None:
+    capabilities = replace(adapter.DECLARATION.capabilities, reads_many="ids" if declared["many"] else "")
+    declaration = replace(adapter.DECLARATION, capabilities=capabilities)
+    open_gateway = opener(declaration, read=adapter.read, free=adapter.free, write=adapter.write, **declared)
+    told = verdicts(list(conformance.read_only(open_gateway(connection))))
+    assert told["Several can be read by one call"] == says
+
+
+def test_a_system_that_ignores_the_ids_is_asked_no_further_and_each_is_read_alone(
+    connection: Connection, desk: ElmDesk, monkeypatch: pytest.MonkeyPatch, work_inbox: Callable[[], int]
+) -> None:
+    for number in range(502, 508):
+        book(desk, number, patient=2, slot=number - 500)
+    Connection.objects.update(calls_per_minute=600)
+    connection.refresh_from_db()
+    plain = desk.handle
+
+    def without_ids(method: str, path: str, asked: dict[str, str], body: Any) -> tuple[int, Any]:
+        return plain(method, path, {key: value for key, value in asked.items() if key != "numbers"}, body)
+
+    monkeypatch.setattr(desk, "handle", without_ids)
+    told = verdicts(list(conformance.read_only(connect(connection))))
+    assert told["Several can be read by one call"] == (
+        "failed malformed: The EHR does not search by ids: it found others too."
+    )
+    for number in (506, 507):
+        intake.remember(connection, "webhook", Notice("appointment", str(number)))
+    before = len(desk.calls)
+    work_inbox()
+    assert desk.calls[before:] == [("GET", "/bookings"), ("GET", "/bookings/506"), ("GET", "/bookings/507")]
 
 
 def test_reading_many_is_declared_with_the_function_for_it_or_not_at_all() -> None:

@@ -248,6 +248,20 @@ def test_where_no_batches_are_taken_a_search_by_ids_proves_no_absence(
     assert outcomes()[-1] == "the EHR no longer has it, and we never had it"
 
 
+@pytest.mark.parametrize("sandbox", ["oracle"], indirect=True)
+def test_a_search_that_ignores_the_ids_is_read_no_further(
+    sandbox: ehr.Sandbox, limited: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pages would be the whole calendar, again for every few changes."""
+    connection = limited(6, kind="oracle")
+    usual, before = Transport.read, len(sandbox.calls())
+    days = [("patient", "patient-1"), ("date", f"ge{ehr.day():%Y-%m-%d}"), ("_count", "2")]
+    monkeypatch.setattr(Transport, "read", lambda self, path, _: usual(self, path, days))
+    with pytest.raises(Malformed, match="found others too"):
+        many.ask(Transport(connection), "ids", "Appointment", ["b-4", "b-5"])
+    assert len(calls_since(sandbox, before)) == 1
+
+
 def answered(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
     answer = Answer(200, {}, json.dumps(bundle).encode(), timezone.now())
     monkeypatch.setattr(Transport, "ask", lambda *_: answer)
