@@ -20,6 +20,7 @@ class WaitlistConfig(AppConfig):
             models.OutreachPolicy,
             models.ConsentLink,
             models.ConsentRecord,
+            models.ContactChange,
             models.Message,
             models.Reply,
             models.MessageTemplate,

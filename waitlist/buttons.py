@@ -104,6 +104,8 @@ def register() -> None:
         ("patient.frozen", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("appointment.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
         ("entry.still_on_ehr_list", Action("done", "Taken off there", "Nothing is sent; the item is closed.", _read)),
+        ("contact.check", Action("done", "Called", "Nothing is sent; the item is closed.", _read)),
+        ("contact.changed", Action("done", "Called", "Nothing is sent; the item is closed.", _read)),
         ("consent.check", Action("done", "Called", "Nothing is sent; the item is closed.", _read)),
         ("moveup.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
     ):

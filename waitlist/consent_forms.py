@@ -36,11 +36,11 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]{20,64}")
 _SALT = "waitlist.spoken-consent"
 
 
-def words(language: str) -> str:
+def words(language: str, channel: str = Channel.SMS) -> str:
     """Return what is agreed to, in the practice's own words where it has some. It names no place and nobody."""
     house = Practice.current()
-    current = house_words.current(language, CONSENT, Channel.SMS)
-    return wording.fill_in(current, Channel.SMS, language, {"practice": house.name, "phone": house.phone}).body
+    current = house_words.current(language, CONSENT, channel)
+    return wording.fill_in(current, channel, language, {"practice": house.name, "phone": house.phone}).body.strip()
 
 
 def version(language: str) -> str:

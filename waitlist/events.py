@@ -49,7 +49,8 @@ _VISIT = ("practice", "time", "provider", "phone", "reference", "keep")
 class Event:
     """A message. ``uses``: the names its words may hold; ``needs``: those a text, ``needs_in_mail``: those an e-mail
     must hold outside of brackets. ``says``: words a text must have in every language, ``*YES*`` being the language's
-    yes in front of the code. ``is_sent``: false for words that are read out or printed.
+    yes in front of the code. ``is_sent``: false for words that are read out or printed. ``segments``: in how many a
+    text arrives at most, with every value as long as it gets.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Event:
     by_mail: bool = False
     by_voice: bool = False
     is_sent: bool = True
+    segments: int = 1
 
     @property
     def has_subject(self) -> bool:
@@ -103,6 +105,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         needs_in_mail=("time", "link", "signature"),
         says=("*YES*", "STOP"),
         by_mail=True,
+        segments=2,
     ),
     Event(
         "received",
@@ -112,6 +115,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         needs=("practice", "time"),
         needs_in_mail=("time", "signature"),
         by_mail=True,
+        segments=2,
     ),
     Event(
         "confirmed",
@@ -121,6 +125,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         needs=("practice", "time"),
         needs_in_mail=("time", "signature"),
         by_mail=True,
+        segments=2,
     ),
     Event(
         "filled",
@@ -139,6 +144,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         needs=("practice", "time"),
         needs_in_mail=("time", "signature"),
         by_mail=True,
+        segments=2,
     ),
     Event(
         "refused.busy",
@@ -202,6 +208,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         says=("STOP",),
         needs_in_mail=("link", "signature"),
         by_mail=True,
+        segments=2,
     ),
     Event(
         "question",
@@ -211,6 +218,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         needs=("practice", "choices"),
         needs_in_mail=("choices", "signature"),
         by_mail=True,
+        segments=2,
     ),
     Event(
         "stop_receipt",
@@ -271,6 +279,24 @@ EVENTS: Final[tuple[Event, ...]] = (
         "urgent", "Answer: emergency", "The patient's words sound like an emergency.", about_a_time=False, says=("911",)
     ),
     Event(
+        "contact_code",
+        "Code for a new contact",
+        "A patient wrote this number or address on their page. Nobody has agreed to messages there yet.",
+        ("practice", "code", "phone"),
+        needs=("practice", "code"),
+        needs_in_mail=("code", "signature"),
+        says=("STOP",),
+        by_mail=True,
+    ),
+    Event(
+        "contact_changed",
+        "Contact details changed",
+        "A patient changed on their page how they are reached. It goes where they were reached before.",
+        ("practice", "phone"),
+        needs_in_mail=("signature",),
+        by_mail=True,
+    ),
+    Event(
         "staff",
         "Answer by staff",
         "A person answers what a patient wrote. The frame of their own words.",
@@ -278,6 +304,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         needs=("practice", "words"),
         needs_in_mail=("words", "signature"),
         by_mail=True,
+        segments=4,
     ),
     Event(
         SIGNATURE,

@@ -24,7 +24,7 @@ OPEN = (_S.WAITING, _S.ASKED, _S.PAUSED)
 @patient_page("GET", "HEAD", "POST")
 def request_page(request: HttpRequest, token: str, step: str = "", *, by_offer: bool = False) -> HttpResponse:
     """Show a request or one question about it, or take the answer and come back to what is true now."""
-    found = _found(token, by_offer=by_offer)
+    found = find(token, by_offer=by_offer)
     if found is None:
         return dead_link(request, is_guess=True)
     entry = found.entry
@@ -38,7 +38,8 @@ def request_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
     return _summary_instead(request, step)
 
 
-def _found(token: str, *, by_offer: bool) -> links.FoundRequest | None:
+def find(token: str, *, by_offer: bool) -> links.FoundRequest | None:
+    """Return the request behind a link of its own, or of an offer while that tells anything."""
     now = timezone.now()
     if not by_offer:
         return links.find_request(token, now)

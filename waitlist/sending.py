@@ -14,8 +14,14 @@ from waitlist import consent
 from waitlist.models import Message, Offer
 from waitlist.subjects import Subject, due_time
 
-#: Kinds that answer a message from the very address: they need no opt-in, only no opt-out.
-TO_WHO_WROTE = (Message.Kind.HELP, Message.Kind.QUESTION, Message.Kind.ANSWER, Message.Kind.STAFF)
+#: Kinds that answer a message from the very address, or say nothing but a code: they need no opt-in, only no opt-out.
+TO_WHO_WROTE = (
+    Message.Kind.HELP,
+    Message.Kind.QUESTION,
+    Message.Kind.ANSWER,
+    Message.Kind.STAFF,
+    Message.Kind.CONTACT_CODE,
+)
 #: A held or paused message is looked at again after so long.
 LOOK_AGAIN = timedelta(seconds=60)
 
@@ -80,7 +86,7 @@ def _against_the_address(message: Message) -> str:
     if contact is not None and contact.state != ContactPoint.State.USABLE:
         return contact.state
     if message.kind not in TO_WHO_WROTE:
-        if contact is not None and contact.use == "old":
+        if contact is not None and contact.use == "old" and message.kind != Message.Kind.CONTACT_CHANGED:
             return "gone"
         agreed = consent.consenting_at(message.channel, message.address_index)
         return "" if message.patient_id in agreed else "no_consent"

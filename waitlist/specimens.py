@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from waitlist.events import Event
 
+CONTACT_CODE = "contact_code"
 _ZONE = ZoneInfo("America/New_York")
 #: As long as a real link to a patient's page: 22 characters behind the address.
 _TOKEN = "eXaMpLe-0nLy-n0-pAt1eN"  # noqa: S105 - an example, of nobody
@@ -22,7 +23,7 @@ def usual(event: Event, practice: str, phone: str, site: str) -> dict[str, Any]:
         "practice": practice,
         "phone": phone,
         "start": _START,
-        "code": "47",
+        "code": "473812" if event.key == CONTACT_CODE else "47",
         "patient": "Robin Example",
         "words": "It was Tuesday at 2:30. You are welcome to come ten minutes early.",
         "until": datetime(2026, 11, 24, 13, 30, tzinfo=_ZONE),
@@ -41,7 +42,7 @@ def longest(event: Event, practice: str, phone: str, site: str, *, names_provide
         **usual(event, practice, phone, site),
         "start": _LONG_START,
         "zone": "EST",
-        "code": "4738",
+        **({} if event.key == CONTACT_CODE else {"code": "4738"}),
         "keep": _LATER,
         "replaces": _LATER,
         "provider": "Dr. Maximiliana Wolfeschlegelstein-Montgomery" if names_providers else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduling.transitions import register
-from waitlist.models import Claim, Message, Offer, Reply
+from waitlist.models import Claim, ContactChange, Message, Offer, Reply
 
 _O = Offer.Status
 register(
@@ -46,3 +46,6 @@ register(
     "outcome",
     {_R.NEW: {outcome for outcome in _R if outcome != _R.NEW}, _R.STAFF: {_R.CLAIMED, _R.DECLINED}},
 )
+
+_N = ContactChange.State
+register(ContactChange, "state", {_N.WAITING: {_N.CONFIRMED, _N.DROPPED, _N.STAFF}})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from scheduling.models import Location
 from tests import factories
@@ -17,9 +18,11 @@ from tests.browser.measures import problems, sizes
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import STATES, link_of
-from waitlist import consent_forms, unsubscribing
+from waitlist import consent_forms, contact_codes, unsubscribing
+from waitlist.contact_codes import Written
 from waitlist.links import make_request_link
-from waitlist.models import Claim, Offer
+from waitlist.models import Claim, Message, Offer
+from waitlist.own_contacts import Change
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 RECEIVED = "We have your answer. It is not confirmed yet."
@@ -129,6 +132,73 @@ def test_ones_own_request_is_readable_at_every_width(scene: Scene, opened: Opene
                 page.emulate_media(color_scheme=scheme)
                 assert problems(page) == [], f"{language} {width} {scheme}"
                 keep_picture(page, f"request-{step.strip('/')}-{channel}-{language}-{width}-{scheme}")
+
+
+def press(page: Page, selector: str) -> None:
+    """Click, and wait for the page that it leads to."""
+    with page.expect_navigation():
+        page.locator(selector).click()
+
+
+@pytest.mark.parametrize(
+    ("channel", "step"),
+    [
+        *(("sms", step) for step in ("", "point", "phone", "email", "address", "language", "code", "saved", "call")),
+        *(("email", step) for step in ("", "point")),
+    ],
+)
+def test_changing_how_one_is_reached_is_readable_at_every_width(
+    scene: Scene, opened: Opener, channel: str, step: str
+) -> None:
+    entry = scene.waiting(1)[0]
+    tokens, number = make_request_link(entry, timezone.now()), entry.patient.contact_points.get(system="phone")
+    change = Change(entry.patient, None, timezone.now())
+    contact_codes.ask(change, Written("phone", "+12125550188", number, "en"))
+    path = f"p{number.pk}/" if step == "point" else f"{step}/" if step else ""
+    token = tokens.email if channel == "email" else tokens.text
+    for language in ("en", "es"):
+        page = opened(f"/r/{token}/contact/{path}?lang={language}", scripts=True)
+        asks = page.locator("#birth_year")
+        for wanted in ("as it is opened", "after the year", "with an error"):
+            if wanted == "after the year" and asks.count():
+                asks.fill("1980")
+                press(page, "main .yes")
+            elif wanted == "with an error" and page.locator("main .yes").count():
+                press(page, "main .yes")
+            elif wanted != "as it is opened":
+                continue
+            assert violations(page) == []
+            for width in (320, *WIDTHS):
+                page.set_viewport_size({"width": width, "height": 844})
+                for scheme in SCHEMES:
+                    page.emulate_media(color_scheme=scheme)
+                    assert problems(page) == [], f"{language} {width} {scheme} {wanted}"
+                    keep_picture(page, f"contact-{step}-{channel}-{wanted[:5]}-{language}-{width}-{scheme}")
+
+
+def test_a_number_is_changed_on_a_phone_without_scripts(scene: Scene, opened: Opener) -> None:
+    entry = scene.waiting(1)[0]
+    held = entry.patient.contact_points.get(system="phone")
+    page = opened(f"/r/{make_request_link(entry, timezone.now()).email}/")
+    page.get_by_role("link", name="See or change how we reach you").click()
+    page.get_by_label("What year was the patient born?").fill("1980")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("main")).to_contain_text(f"ends with {held.value[-2:]}")
+    assert held.value not in page.content()
+    page.get_by_role("button", name="Change Mobile number").click()
+    page.get_by_label("New phone number").fill("(212) 555-0188")
+    page.get_by_label("Yes, you may text me there").check()
+    page.get_by_role("button", name="Send the code").click()
+    page.get_by_label("What year was the patient born?").fill("1980")
+    page.get_by_role("button", name="Go on").click()
+    code = re.search(r"\d{6}", Message.objects.get(kind="contact_code").body)
+    assert code
+    page.get_by_label("Code").fill(code[0])
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("Your change is saved")
+    held.refresh_from_db()
+    assert held.use == "old"
+    assert entry.patient.contact_points.filter(value__isnull=False, system="phone").exclude(use="old").count() == 1
 
 
 @pytest.mark.parametrize("channel", ["sms", "email"])

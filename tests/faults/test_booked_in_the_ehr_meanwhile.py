@@ -140,7 +140,7 @@ def test_booked_with_another_provider_at_that_time_is_not_booked_twice(
     assert len(offering.bookings_at(0, "ben")) == 1
     assert told(offering, 1) == ["offer", "received", "refused"]
     assert "You already have an appointment at this time" in look(offer_of(offering, 1))
-    assert "you already have an appointment at that time" in Message.objects.get(kind="refused", channel="sms").body
+    assert "you have an appointment at that time" in Message.objects.get(kind="refused", channel="sms").body
     mine = Appointment.objects.get(patient=offering.patient("waiting-1"), status="booked")
     assert mine.provider == offering.appointment(offering.bookings_at(0, "ben")[0]["id"]).provider
 

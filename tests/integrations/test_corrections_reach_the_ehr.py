@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,10 @@ from scheduling.patient_writes import CorrectionRefused
 from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.fixtures.sandbox import Sandbox
+from waitlist import contact_codes
+from waitlist.contact_codes import Answer, Written
+from waitlist.models import Message
+from waitlist.own_contacts import Change
 
 pytestmark = pytest.mark.django_db
 
@@ -400,6 +405,20 @@ def test_what_is_not_on_file_or_must_be_there_is_not_removed(elm: Elm, detail: D
         patient_writes.correct(elm.patient, [taken_away(detail, old)])
     assert elm.phones == [OLD]
     assert not PatientWrite.objects.exists()
+
+
+def test_what_a_patient_changes_on_their_own_page_travels_the_same_way(elm: Elm) -> None:
+    change = Change(elm.patient, None, timezone.now())
+    held = ContactPoint.objects.get(system="phone")
+    assert contact_codes.ask(change, Written("phone", NEW, held, "en"))
+    assert not PatientWrite.objects.exists()
+    code = re.search(r"\d{6}", Message.objects.get(kind="contact_code").body)
+    asked = contact_codes.waiting(change)
+    assert code
+    assert asked
+    assert contact_codes.confirm(change, asked, code[0]) == Answer.TAKEN
+    assert elm.work(PatientWrite.objects.get()) == PatientWrite.Status.DONE
+    assert [each["value"] for each in elm.there["telecom"]] == [NEW, "odd"]
 
 
 def test_a_guardians_number_is_not_made_the_patients(elm: Elm) -> None:

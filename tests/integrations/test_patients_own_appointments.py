@@ -44,7 +44,7 @@ def test_an_overlapping_one_with_another_provider_is_not_doubled(booking: Bookin
     assert booking.clinic.ehr.appointments[theirs.external_id] == theirs
     said = {message.body for message in Message.objects.filter(kind="refused", channel="sms")}
     assert len(said) == 1
-    assert "you already have an appointment at that time, so we did not book" in said.pop()
+    assert "you have an appointment at that time, so we did not book" in said.pop()
 
 
 def test_what_we_did_not_know_is_taken_over_soon(booking: Booking) -> None:

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from scheduling.models import Location, Patient
 from tests.waitlist.conftest import Scene
-from waitlist import gsm7, links, wording
+from waitlist import events, gsm7, links, proofreading, specimens, wording
 from waitlist.claims import Outcome
 from waitlist.models import Claim, Message
 
@@ -61,6 +61,22 @@ def test_every_text_is_one_segment(kind: str, outcome: str, language: str) -> No
     said = text(kind, language, outcome=outcome)
     assert (gsm7.foreign(said), gsm7.segments(said)) == ("", 1), f"{gsm7.units(said)}: {said}"
     assert said.startswith(("Elm Street Clinic: ", "Elm Street Clinic has "))
+
+
+@EACH_LANGUAGE
+@pytest.mark.parametrize(
+    "event", [each for each in events.EVENTS if each.by_text and each.is_sent], ids=lambda e: e.key
+)
+def test_no_text_takes_more_segments_than_its_event_says_however_long_names_and_times_are(
+    event: events.Event, language: str
+) -> None:
+    name = "Springfield Family Medicine and Pediatrics Associates"  # cut at 40 letters
+    longest = specimens.longest(event, name, "+12125550100", "https://visits.example.org", names_providers=True)
+    if event.key == "staff":
+        longest["words"] = "w" * proofreading.LONGEST_ANSWER
+    said = wording.fill_in(wording.shipped(language, event.key, "sms"), "sms", language, longest).body
+    assert (gsm7.foreign(said), "{" in said) == ("", False)
+    assert gsm7.segments(said) <= event.segments, f"{gsm7.units(said)}: {said}"
 
 
 def test_a_link_is_as_long_as_these_texts_allow_for() -> None:
@@ -140,13 +156,11 @@ def test_the_end_of_a_move_up_is_one_segment(kind: str, name: str, language: str
 
 @EACH_LANGUAGE
 def test_a_patient_who_is_busy_at_that_time_hears_why(language: str) -> None:
-    because = {"en": "you already have an appointment at that time", "es": "usted ya tiene una cita a esa hora"}[
-        language
-    ]
+    because = {"en": "you have an appointment at that time", "es": "ya tiene una cita a esa hora"}[language]
     said = text("refused", language, busy=True)
     assert because in said
     assert gsm7.segments(said) == 1
-    assert because.removeprefix("usted ") in mail("refused", language, busy=True).body.replace("You", "you")
+    assert because.removeprefix("you have ") in mail("refused", language, busy=True).body
 
 
 def test_received_is_never_confirmed() -> None:

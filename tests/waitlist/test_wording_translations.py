@@ -13,7 +13,7 @@ CATALOG = Path(settings.BASE_DIR, "locale", "es", "LC_MESSAGES")
 ENTRY = re.compile(r'(#, fuzzy\n)?^msgid "(.+)"\nmsgstr "(.*)"$', re.MULTILINE)
 PLURAL = re.compile(r'^msgid "(.+)"\nmsgid_plural "(.+)"\nmsgstr\[0\] "(.*)"\nmsgstr\[1\] "(.*)"$', re.MULTILINE)
 #: Modules whose sentences patients read.
-PAGES = ("shell", "states", "content", "request")
+PAGES = ("shell", "states", "content", "request", "contact")
 MODULES = (
     *(f"pages/{name}.py" for name in PAGES),
     "own_request.py",

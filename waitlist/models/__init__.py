@@ -1,6 +1,7 @@
 """The waitlist as rows."""
 
 from waitlist.models.consent_links import ConsentLink
+from waitlist.models.contact_changes import ContactChange
 from waitlist.models.entries import EntryWindow, MatchKey, RequestLink, WaitlistEntry
 from waitlist.models.imports import ImportBatch, ImportRow
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
@@ -16,6 +17,7 @@ __all__ = [
     "Claim",
     "ConsentLink",
     "ConsentRecord",
+    "ContactChange",
     "EntryWindow",
     "ImportBatch",
     "ImportRow",

@@ -189,6 +189,8 @@ class Message(ScopedModel):
         CANCELLING = "cancelling", "cancellation received"
         CANCELLED = "cancelled", "cancelled"
         NOT_CANCELLED = "not_cancelled", "could not be cancelled"
+        CONTACT_CODE = "contact_code", "code for a new contact"
+        CONTACT_CHANGED = "contact_changed", "contact details changed"
 
     class Status(models.TextChoices):
         WAITING = "waiting", "waiting to send"

@@ -1,0 +1,418 @@
+"""Patients change how they are reached: masked, by a code from the new contact, and never behind their back."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, WorkItem
+from tests import factories
+from tests.waitlist import pages
+from tests.waitlist.conftest import Scene
+from tests.waitlist.pages import heading, nobody_has_guessed, text  # noqa: F401 - a fixture
+from waitlist import consent, consent_forms, house_words, links, messages, replies, wrong_person
+from waitlist.models import ConsentRecord, ContactChange, Message, WaitlistEntry
+
+pytestmark = pytest.mark.django_db
+OLD, NEW, MAIL = "+12125550111", "+12125550188", "robin@example.org"
+SAID = {"do": "save", "value": "(212) 555-0188", "agrees": "yes"}
+
+
+@pytest.fixture
+def entry(scene: Scene) -> WaitlistEntry:
+    entry = scene.waiting(
+        1, patient_phone=OLD, patient_email=MAIL, patient_given_name="Robin", patient_birth_date=date(1980, 1, 1)
+    )[0]
+    factories.external_id(scene.source, ExternalId.Kind.PATIENT, entry.patient, "p-1")
+    return entry
+
+
+@pytest.fixture
+def tokens(entry: WaitlistEntry) -> links.Tokens:
+    return links.make_request_link(entry, timezone.now())
+
+
+@pytest.fixture
+def path(tokens: links.Tokens) -> str:
+    return f"/r/{tokens.text}/contact/"
+
+
+def post(path: str, **fields: Any) -> Any:
+    """Press a button, in a browser without cookies that checks forgery protection."""
+    return Client(enforce_csrf_checks=True).post(path, fields)
+
+
+def contact(patient: Patient, value: str = OLD) -> ContactPoint:
+    return next(each for each in patient.contact_points.all() if each.value == value)
+
+
+def own(path: str, patient: Patient, value: str = OLD) -> str:
+    """The page of one of the patient's contacts."""
+    return f"{path}p{contact(patient, value).pk}/"
+
+
+def code_sent() -> str:
+    found = re.search(r"\b\d{6}\b", Message.objects.filter(kind="contact_code").latest("pk").body)
+    assert found
+    return found[0]
+
+
+def another(code: str) -> str:
+    return f"{(int(code) + 1) % 10**6:06d}"
+
+
+def in_use(patient: Patient) -> list[str]:
+    return [each.value for each in patient.contact_points.exclude(use="old").order_by("system", "pk")]
+
+
+def test_a_new_number_counts_once_its_code_came_back(entry: WaitlistEntry, path: str, client: Client) -> None:
+    person = entry.patient
+    assert "See or change how we reach you" in text(client.get(path.removesuffix("contact/")))
+    before = in_use(person)
+    answer = post(own(path, person), **SAID)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{path}code/")
+    code = Message.objects.get(kind="contact_code")
+    assert (code.address, code.channel, code.contact_point, code.initiated) == (NEW, "sms", None, False)
+    assert "Robin" not in code.body
+    assert messages.may_send(code).action == "send"
+    # Nothing is changed, and nothing else may go there, before the code is back.
+    assert in_use(person) == before
+    assert not PatientWrite.objects.exists()
+    assert not ContactPoint.objects.filter(address_index=code.address_index).exists()
+    assert not ConsentRecord.objects.filter(address_index=code.address_index).exists()
+    assert code_sent() not in str(pages.rows()["waitlist.ContactChange"])
+
+    assert "ends with 88" in text(client.get(f"{path}code/"))
+    answer = post(f"{path}code/", do="save", code=f" {code_sent()[:3]} {code_sent()[3:]}")
+    assert answer.headers["Location"] == f"{path}saved/"
+    assert heading(client.get(f"{path}saved/")) == "Your change is saved"
+    assert in_use(person) == [MAIL, NEW]
+    assert contact(person).use == "old"
+    row = PatientWrite.objects.get()
+    assert [(each["detail"], each["old"], each["new"]) for each in row.wanted] == [("phone", OLD, NEW)]
+    assert row.requested_by == f"patient {person.pk}"
+    line = ConsentRecord.objects.get(address_index=code.address_index)
+    assert (line.action, line.source, line.patient) == ("granted", "form", person)
+    assert line.wording_version == house_words.version_name("en", "consent", "sms")
+    assert consent.allowed(person, contact(person, NEW), "sms")
+
+
+def test_those_known_before_hear_that_something_changed_and_not_what(entry: WaitlistEntry, path: str) -> None:
+    post(own(path, entry.patient), **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    told = Message.objects.filter(kind="contact_changed").order_by("channel")
+    assert [(each.address, each.initiated) for each in told] == [(MAIL, False), (OLD, False)]
+    for each in told:
+        assert messages.may_send(each).action == "send"
+        assert not re.search(r"0188|88\b|Robin", each.body + each.subject)
+        assert "(212) 555-0100" in each.body
+    assert not WorkItem.objects.exists()
+
+
+def test_of_what_is_on_record_hardly_anything_is_shown(entry: WaitlistEntry, path: str, client: Client) -> None:
+    Patient.objects.update(address="2 Oak St, Troy NY 12180")
+    factories.contact(entry.patient, "+12125550133", rank=3, guardian=True)
+    for step in ("", own("", entry.patient), own("", entry.patient, MAIL), "phone/", "email/", "address/", "language/"):
+        for language in ("en", "es"):
+            page = client.get(f"{path}{step}?lang={language}").content.decode()
+            assert not re.search(r"5550111|555-0111|robin|Oak|Troy|12180|0133", page, re.IGNORECASE), step
+    shown = text(client.get(path))
+    assert "ends with 11" in shown
+    assert "begins with r" in shown
+    assert "ends with 33" not in shown
+    assert "We have one" in shown
+
+
+def test_without_agreement_there_are_no_messages_and_no_line(entry: WaitlistEntry, path: str) -> None:
+    post(f"{path}phone/", do="save", value="212 555 0188")
+    post(f"{path}code/", do="save", code=code_sent())
+    assert in_use(entry.patient) == [MAIL, OLD, NEW]
+    row = contact(entry.patient, NEW)
+    assert (row.use, row.can_text) == ("mobile", True)
+    assert not consent.allowed(entry.patient, row, "sms")
+    assert not ConsentRecord.objects.filter(address_index=row.address_index).exists()
+
+
+def test_an_e_mail_address_is_added_by_a_code_from_there_in_the_words_of_the_page(
+    entry: WaitlistEntry, path: str
+) -> None:
+    post(f"{path}email/?lang=es", do="save", value="Ana@Example.org", agrees="yes")
+    assert Message.objects.get(kind="contact_code").address == "ana@example.org"
+    post(f"{path}code/?lang=es", do="save", code=code_sent())
+    line = ConsentRecord.objects.get(address_index=contact(entry.patient, "ana@example.org").address_index)
+    assert (line.channel, line.wording_version) == ("email", house_words.version_name("es", "consent", "email"))
+
+
+@pytest.mark.parametrize(
+    ("step", "value"),
+    [("phone", "555"), ("phone", ""), ("phone", "212 555 0188 x3"), ("email", "ana"), ("email", "a@b"), ("email", "")],
+)
+def test_what_is_no_number_and_no_address_is_said_and_nothing_changes(
+    entry: WaitlistEntry, path: str, step: str, value: str
+) -> None:
+    before = pages.rows()
+    page = post(f"{path}{step}/", do="save", value=value)
+    assert (page.status_code, "There is a problem" in page.content.decode()) == (200, True)
+    assert pages.rows() == before
+
+
+def test_a_code_is_guessed_at_five_times(entry: WaitlistEntry, path: str, client: Client) -> None:
+    post(own(path, entry.patient), **SAID)
+    code = code_sent()
+    for _ in range(5):
+        page = post(f"{path}code/", do="save", code=another(code))
+    assert "This code does not work any more." in text(page)
+    assert "This code does not work any more." in text(post(f"{path}code/", do="save", code=code))
+    assert in_use(entry.patient) == [MAIL, OLD]
+    assert ContactChange.objects.get().tries == 5
+
+
+def test_a_code_works_for_an_hour_and_the_newest_only(scene: Scene, entry: WaitlistEntry, path: str) -> None:
+    post(own(path, entry.patient), **SAID)
+    first = code_sent()
+    post(own(path, entry.patient), **SAID | {"value": "212 555 0189"})
+    second = code_sent()
+    if first != second:
+        assert "This is not the code we sent." in text(post(f"{path}code/", do="save", code=first))
+    scene.pass_time(minutes=61)
+    assert post(f"{path}code/", do="save", code=second).headers["Location"] == path
+    assert in_use(entry.patient) == [MAIL, OLD]
+
+
+def test_new_contacts_are_asked_for_five_times_a_day_and_no_address_is_plagued(
+    scene: Scene, entry: WaitlistEntry, path: str
+) -> None:
+    for _ in range(5):
+        assert post(f"{path}phone/", **SAID).status_code == 303
+    assert "We can send no more codes today." in text(post(f"{path}phone/", **SAID))
+    other = scene.waiting(1)[0]
+    theirs = f"/r/{links.make_request_link(other, timezone.now()).text}/contact/"
+    assert post(f"{theirs}phone/", **SAID).headers["Location"] == f"{theirs}code/"
+    assert Message.objects.filter(kind="contact_code").count() == 5
+
+
+def frozen(person: Patient) -> None:
+    """It reached somebody else, and was given up."""
+    ContactPoint.objects.filter(pk=factories.contact(person, NEW).pk).update(state="frozen", use="old")
+
+
+def guardians(person: Patient) -> None:
+    factories.contact(person, NEW, guardian=True)
+
+
+def stopped(person: Patient) -> None:
+    """Whoever has it ended our texts."""
+    factories.consents(factories.contact(factories.patient(), NEW), "revoked")
+
+
+@pytest.mark.parametrize("make", [frozen, guardians, stopped])
+def test_what_cannot_be_taken_looks_the_same_and_is_for_staff(
+    entry: WaitlistEntry, path: str, client: Client, make: Any
+) -> None:
+    make(entry.patient)
+    before = in_use(entry.patient)
+    answer = post(f"{path}phone/", **SAID)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{path}code/")
+    assert "ends with 88" in text(client.get(f"{path}code/"))
+    assert "This is not the code we sent." in text(post(f"{path}code/", do="save", code="123456"))
+    assert not Message.objects.filter(kind="contact_code").exists()
+    assert WorkItem.objects.get().kind == "contact.check"
+    assert in_use(entry.patient) == before
+
+
+@pytest.mark.parametrize("answer", ["STOP", "wrong number"])
+def test_who_has_the_number_and_wants_no_messages_keeps_it_from_being_taken(
+    entry: WaitlistEntry, path: str, answer: str
+) -> None:
+    post(own(path, entry.patient), **SAID)
+    reply = replies.receive("sms", "in-9", NEW, answer)
+    replies.handle(reply.pk)
+    WorkItem.objects.all().delete()
+    done = post(f"{path}code/", do="save", code=code_sent())
+    assert done.headers["Location"] == f"{path}call/"
+    assert (in_use(entry.patient), ContactChange.objects.get().state) == ([MAIL, OLD], "staff")
+    assert WorkItem.objects.get().kind == "contact.check"
+    assert not PatientWrite.objects.exists()
+
+
+def test_a_number_on_file_gets_consent_and_nothing_else(entry: WaitlistEntry, path: str) -> None:
+    factories.contact(entry.patient, NEW, consent=False)
+    assert post(f"{path}phone/", **SAID).headers["Location"] == f"{path}code/"
+    post(f"{path}code/", do="save", code=code_sent())
+    assert consent.allowed(entry.patient, contact(entry.patient, NEW), "sms")
+    assert not PatientWrite.objects.exists()
+    assert not Message.objects.filter(kind="contact_changed").exists()
+
+
+def test_one_is_removed_here_and_in_the_ehr_and_the_last_one_is_kept(entry: WaitlistEntry, path: str) -> None:
+    person = entry.patient
+    assert post(own(path, person), do="remove").headers["Location"] == f"{path}saved/"
+    assert in_use(person) == [MAIL]
+    assert [(each["old"], each["new"]) for each in PatientWrite.objects.get().wanted] == [(OLD, "")]
+    told = Message.objects.filter(kind="contact_changed").order_by("channel")
+    assert [each.address for each in told] == [MAIL, OLD]
+    assert all(messages.may_send(each).action == "send" for each in told)
+    page = post(own(path, person, MAIL), do="remove")
+    assert "This is the only way we have to reach you" in text(page)
+    assert in_use(person) == [MAIL]
+    ContactPoint.objects.filter(pk=factories.contact(person, "+12125550122").pk).update(state="invalid")
+    assert "This is the only way" in text(post(own(path, person, MAIL), do="remove"))
+
+
+def test_address_and_language(entry: WaitlistEntry, path: str, client: Client) -> None:
+    assert "Write street, city and ZIP code." in text(post(f"{path}address/", do="save", line="2 Oak St"))
+    parts = {"line": "2 Oak St", "city": "Troy", "state": "NY", "postal_code": "12180"}
+    assert post(f"{path}address/", do="save", **parts).headers["Location"] == f"{path}saved/"
+    assert "We have this address already." in text(post(f"{path}address/", do="save", **parts))
+    assert Message.objects.filter(kind="contact_changed").count() == 2
+    assert "Choose one of the answers." in text(post(f"{path}language/", do="save", language="xx"))
+    assert post(f"{path}language/", do="save", language="es").headers["Location"] == path
+    entry.patient.refresh_from_db()
+    assert (entry.patient.address, entry.patient.language) == ("2 Oak St, Troy NY 12180", "es")
+    wanted = {each["detail"]: each["new"] for each in PatientWrite.objects.latest("pk").wanted}
+    assert wanted == {"address": "2 Oak St, Troy NY 12180", "language": "es"}
+    assert heading(client.get(path)) == "Cómo nos comunicamos con usted"
+
+
+def test_from_an_e_mail_nothing_is_shown_or_done_before_the_birth_year(
+    entry: WaitlistEntry, tokens: links.Tokens, client: Client
+) -> None:
+    path = f"/r/{tokens.email}/contact/"
+    before = pages.rows()
+    for step in ("", own("", entry.patient), "phone/", "address/"):
+        page = client.get(f"{path}{step}")
+        assert heading(page) == "First a question"
+        assert "ends with" not in page.content.decode()
+        assert heading(post(f"{path}{step}", **SAID)) == "First a question"
+        assert heading(post(own(path, entry.patient), do="remove")) == "First a question"
+    assert "This is not the year of birth that we know." in text(post(path, birth_year="1981"))
+    assert pages.rows() == before
+    page = post(path, birth_year="1980")
+    assert "ends with 11" in text(page)
+    assert 'name="birth_year" value="1980"' in page.content.decode()
+    assert post(own(path, entry.patient), birth_year="1980", **SAID).status_code == 303
+    assert post(f"{path}code/", do="save", code=code_sent()).status_code == 200
+    assert in_use(entry.patient) == [MAIL, OLD]
+    post(f"{path}code/", do="save", code=code_sent(), birth_year="1980")
+    assert in_use(entry.patient) == [MAIL, NEW]
+
+
+def test_birth_years_are_guessed_at_five_times(entry: WaitlistEntry, tokens: links.Tokens, client: Client) -> None:
+    path = f"/r/{tokens.email}/contact/"
+    for year in range(1950, 1955):
+        post(path, birth_year=str(year))
+    for page in (client.get(path), post(path, birth_year="1980")):
+        assert heading(page) == "Please call us about this"
+
+
+def test_who_shares_a_number_says_the_birth_year_too(entry: WaitlistEntry, path: str, client: Client) -> None:
+    factories.patient(phone=OLD)
+    assert heading(client.get(path)) == "First a question"
+    post(own(path, entry.patient), do="remove")
+    assert in_use(entry.patient) == [MAIL, OLD]
+    assert heading(post(path, birth_year="1980")) == "How we reach you"
+
+
+def minor(entry: WaitlistEntry) -> None:
+    Patient.objects.filter(pk=entry.patient_id).update(birth_date=date(2012, 1, 1))
+
+
+def restricted(entry: WaitlistEntry) -> None:
+    Patient.objects.filter(pk=entry.patient_id).update(restricted=True)
+
+
+def reached_somebody_else(entry: WaitlistEntry) -> None:
+    wrong_person.freeze("phone", contact(entry.patient).address_index)
+
+
+def reached_somebody_else_before(entry: WaitlistEntry) -> None:
+    """Staff put another number there since; the link may still be in the wrong hands."""
+    reached_somebody_else(entry)
+    ContactPoint.objects.filter(pk=contact(entry.patient).pk).update(use="old")
+
+
+@pytest.mark.parametrize("make", [minor, restricted, reached_somebody_else, reached_somebody_else_before])
+def test_what_only_a_person_may_change_is_not_shown_and_not_changed(
+    entry: WaitlistEntry, path: str, client: Client, make: Any
+) -> None:
+    make(entry)
+    before = pages.rows()
+    for page in (client.get(path), client.get(own(path, entry.patient, MAIL))):
+        assert (heading(page), "begins with" in text(page)) == ("Please call us about this", False)
+    for step, fields in (
+        ("phone/", SAID),
+        (own("", entry.patient, MAIL), {"do": "remove"}),
+        ("address/", {"do": "save", "line": "2 Oak St", "city": "Troy", "postal_code": "12180"}),
+        ("language/", {"do": "save", "language": "es"}),
+    ):
+        assert heading(post(f"{path}{step}", **fields)) == "Please call us about this"
+    assert pages.rows() == before
+
+
+def test_a_report_that_closes_the_page_while_a_code_is_out_holds_for_the_code(entry: WaitlistEntry, path: str) -> None:
+    post(own(path, entry.patient), **SAID)
+    reached_somebody_else(entry)
+    post(f"{path}code/", do="save", code=code_sent())
+    assert in_use(entry.patient) == [MAIL, OLD]
+
+
+def test_nobody_changes_anothers(scene: Scene, entry: WaitlistEntry, path: str, client: Client) -> None:
+    other = scene.waiting(1)[0].patient
+    theirs = other.contact_points.get(system="phone")
+    for step in (f"p{theirs.pk}/", "p0/", "p" + "9" * 30 + "/", "px/", "who/"):
+        assert client.get(f"{path}{step}").headers["Location"] == path
+    post(f"{path}p{theirs.pk}/", do="remove")
+    theirs.refresh_from_db()
+    assert theirs.use != "old"
+    assert client.get(f"/r/{'a' * 22}/contact/").status_code == 404
+
+
+def test_looking_changes_nothing_and_a_closed_request_shows_none_of_it(
+    entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    post(own(path, entry.patient), **SAID)
+    before = pages.rows()
+    for step in ("", own("", entry.patient), "phone/", "email/", "address/", "language/", "code/", "saved/", "call/"):
+        assert client.get(f"{path}{step}").status_code == 200
+        assert client.head(f"{path}{step}").status_code == 200
+    assert pages.rows() == before
+    WaitlistEntry.objects.update(status="left")
+    assert client.get(path).headers["Location"] == path.removesuffix("contact/")
+    post(f"{path}code/", do="save", code=code_sent())
+    assert in_use(entry.patient) == [MAIL, OLD]
+
+
+def test_it_is_reached_from_an_offer_too(scene: Scene, entry: WaitlistEntry, client: Client) -> None:
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    offer = opening.offers.get()
+    path = f"{pages.link_of(offer)}request/contact/"
+    assert "ends with 11" in text(client.get(path))
+    assert heading(client.get(f"{pages.link_of(offer, 'email')}request/contact/")) == "First a question"
+
+
+def test_where_nobody_can_be_told_staff_call(entry: WaitlistEntry, path: str) -> None:
+    ConsentRecord.objects.all().delete()
+    post(own(path, entry.patient), **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    assert in_use(entry.patient) == [MAIL, NEW]
+    assert WorkItem.objects.get().kind == "contact.changed"
+
+
+def test_the_words_agreed_to_stand_on_the_page(entry: WaitlistEntry, path: str, client: Client) -> None:
+    for step, channel in (("phone/", "sms"), ("email/", "email")):
+        for language in ("en", "es"):
+            assert consent_forms.words(language, channel) in text(client.get(f"{path}{step}?lang={language}"))
+    assert "checked" not in client.get(f"{path}phone/").content.decode()
+
+
+def test_a_change_of_an_hour_ago_is_no_longer_waiting(scene: Scene, entry: WaitlistEntry, path: str) -> None:
+    post(own(path, entry.patient), **SAID)
+    assert "Something new waits for its code." in text(Client().get(path))
+    scene.pass_time(minutes=61)
+    assert "Something new waits for its code." not in text(Client().get(path))

@@ -1,0 +1,142 @@
+"""How a patient is reached, changed by the patient: what may be changed on their page, and what follows.
+
+A new number or e-mail address is not theirs because somebody with the link says so: nothing on record changes before
+its code came back (:mod:`waitlist.contact_codes`). What counts goes to the EHRs as what staff correct does, and the
+contacts known before hear that something changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from scheduling import patient_writes
+from scheduling.corrections import Correction, Detail
+from scheduling.models import ContactPoint, Location, Patient, Practice
+from scheduling.patient_writes import CorrectionRefused
+from scheduling.worklist import ask_staff
+from waitlist import consent, messages
+from waitlist.links import REQUEST_LINK_LASTS
+from waitlist.models import Message, WrongPersonReport
+
+DETAILS = {ContactPoint.System.PHONE: Detail.PHONE, ContactPoint.System.EMAIL: Detail.EMAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who changes something, at which of our places, and when."""
+
+    patient: Patient
+    location: Location | None
+    now: datetime
+
+
+def is_for_staff(patient: Patient, now: datetime) -> bool:
+    """Return whether only a person may change how this patient is reached.
+
+    So it is for minors, whose guardians decide; for records that are closed, restricted or replaced; and where a link
+    may be in the hands of somebody whom a wrong number reached.
+    """
+    age = patient.age_on(consent.day_at(None, now))
+    if not patient.may_be_offered or (age is not None and age < Practice.current().adult_at_age):
+        return True
+    frozen = patient.contact_points.filter(state=ContactPoint.State.FROZEN).exclude(use="old")
+    lately = WrongPersonReport.objects.filter(
+        patient=patient, undone_at__isnull=True, reported_at__gt=now - REQUEST_LINK_LASTS
+    )
+    return frozen.exists() or lately.exists()
+
+
+def is_shared(patient: Patient) -> bool:
+    """Return whether somebody else of ours is reached where this patient is: then a link does not say who holds it."""
+    own = patient.contact_points.exclude(use="old").values("address_index")
+    others = ContactPoint.objects.filter(address_index__in=own).exclude(patient=patient).exclude(use="old")
+    return others.filter(patient__replaced_by__isnull=True).exists()
+
+
+def points(patient: Patient) -> list[ContactPoint]:
+    """Return the patient's own numbers and e-mail addresses, best first; not a guardian's, and none that is past."""
+    return list(patient.contact_points.filter(guardian=False).exclude(use="old").order_by("rank", "pk"))
+
+
+def point(patient: Patient, pk: int) -> ContactPoint | None:
+    """Return one of :func:`points`."""
+    return next((each for each in points(patient) if each.pk == pk), None)
+
+
+def can_be_removed(contact: ContactPoint, now: datetime) -> bool:
+    """Return whether the patient can still be reached without it: by a text, an e-mail or a call."""
+    day = consent.day_at(None, now)
+    return any(each.usable_on(day) for each in points(contact.patient) if each.pk != contact.pk)
+
+
+def remove(change: Change, contact: ContactPoint) -> bool:
+    """Use a number or e-mail address no more; False, changing nothing, where no other way would be left."""
+    with transaction.atomic():
+        # Whoever removes two at once must not end with none.
+        Patient.objects.select_for_update().get(pk=change.patient.pk)
+        if not can_be_removed(contact, change.now):
+            return False
+        return _correct(change, Correction(DETAILS[ContactPoint.System(contact.system)], "", contact.value), [contact])
+
+
+def change_address(change: Change, parts: dict[str, str]) -> bool:
+    """Keep a new postal address, by its parts; False where it is on file already."""
+    place = " ".join(parts[name] for name in ("city", "state", "postal_code") if parts[name])
+    return _correct(change, Correction(Detail.ADDRESS, f"{parts['line']}, {place}", parts=parts))
+
+
+def choose_language(change: Change, language: str) -> None:
+    """Write to the patient in this language from now on. That harms nobody, so nobody is told."""
+    if language != change.patient.language:
+        patient_writes.correct(change.patient, [Correction(Detail.LANGUAGE, language)])
+
+
+def _correct(change: Change, wanted: Correction, also_told: Iterable[ContactPoint] = ()) -> bool:
+    known = known_ways(change, also_told)
+    try:
+        with transaction.atomic():
+            patient_writes.correct(change.patient, [wanted])
+            tell(change, known)
+    except CorrectionRefused:
+        return False
+    return True
+
+
+def known_ways(change: Change, also: Iterable[ContactPoint] = ()) -> list[ContactPoint]:
+    """Return where the patient may be written to before something changes, with those of ``also`` they agreed to."""
+    found = {each.pk: each for each in consent.ways(change.patient, consent.day_at(change.location, change.now))}
+    for each in also:
+        is_usable = each.state == ContactPoint.State.USABLE and not each.guardian
+        if is_usable and consent.allowed(change.patient, each, consent.channel_of(each)):
+            found.setdefault(each.pk, each)
+    return list(found.values())
+
+
+def tell(change: Change, known: Sequence[ContactPoint]) -> None:
+    """Say at the contacts known before that something changed, and not what; where nobody can be told, staff call."""
+    subject = messages.Subject(change.patient, change.location)
+    for contact in known:
+        messages.queue(
+            Message.Kind.CONTACT_CHANGED,
+            messages.Address.of(contact),
+            subject,
+            {},
+            dedupe_key=f"contact_changed:{contact.pk}:{change.now.timestamp():.6f}",
+            initiated=False,
+            now=change.now,
+        )
+    if not known:
+        ask_staff(
+            "contact.changed",
+            "A patient changed how they are reached on their page, and could not be told of it",
+            advice="Call them at a number that was on record before, to be sure that it was them. Who changed what is "
+            "in the history of their contact points.",
+            dedupe_key=f"contact.changed:{change.patient.pk}",
+            subject=change.patient,
+            patient=change.patient,
+            location=change.location,
+        )
