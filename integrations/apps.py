@@ -35,6 +35,7 @@ class IntegrationsConfig(AppConfig):
                 "capabilities",
                 "checked_at",
                 "load_due_at",
+                "patients_stale",
                 "history_due_at",
                 "history_progress",
                 "reconcile_due_at",

@@ -16,7 +16,6 @@ from integrations.ehr import load_requests
 from integrations.mapping_state import Impossible, Key, State
 from integrations.models import Connection, FieldHealth, MappingChange
 from scheduling.counting import counted
-from scheduling.models import ExternalId
 
 How = MappingChange.How
 
@@ -122,14 +121,16 @@ def _write(
 
 
 def _read_again(connection: Connection, fields: Iterable[str]) -> None:
-    """Patients whose version we hold are skipped by a load: after another path they are read again all the same."""
+    """Patients whose version we hold are skipped by a load: after another path they are read again all the same.
+
+    A load that runs at this moment may have read the mapping before: the one asked for here begins after it.
+    """
     changed = {*fields}
     if not changed:
         return
     FieldHealth.objects.filter(connection=connection, field__in=changed).update(failures=0, failing_since=None, empty=0)
-    if connection.loaded_at is not None:
-        names = ExternalId.objects.filter(source_id=connection.source_id, kind=ExternalId.Kind.PATIENT)
-        names.exclude(version="").update(version="")
+    if connection.loaded_at is not None or connection.load_progress:
+        Connection.objects.filter(pk=connection.pk).update(patients_stale=True)
         transaction.on_commit(partial(load_requests.ask, connection))
 
 

@@ -28,7 +28,8 @@ from scheduling.models import (
     Provider,
     Source,
 )
-from scheduling.patients import contact_points, describe, identifier_index, name_tokens
+from scheduling.patient_contacts import contact_points
+from scheduling.patients import describe, identifier_index, name_tokens
 from scheduling.records import LocationRecord, PatientRecord, ProviderRecord
 
 Described = TypeVar("Described", PatientRecord, ProviderRecord, LocationRecord)

@@ -6,7 +6,8 @@ from django.db import transaction
 
 from audit.context import current_actor
 from scheduling.models import ContactPoint, Patient
-from scheduling.patients import contact_points, request_attention
+from scheduling.patient_contacts import contact_points
+from scheduling.patients import request_attention
 from scheduling.records import ContactRecord
 
 

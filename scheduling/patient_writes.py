@@ -18,8 +18,9 @@ from audit.context import correlation_id, current_actor
 from scheduling import corrections
 from scheduling.corrections import REMOVABLE, SEVERAL, Correction, Detail
 from scheduling.models import ExternalId, Patient, PatientWrite, Source
+from scheduling.patient_contacts import enter_contact
 from scheduling.patient_keys import address_index, read_phone
-from scheduling.patients import enter_contact, keep_search_tokens
+from scheduling.patients import keep_search_tokens
 from scheduling.transitions import move
 from scheduling.wake import wake
 from scheduling.worklist import finish_for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +11,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from audit.encryption import blind_index, prefix_tokens, search_tokens
+from audit.encryption import prefix_tokens, search_tokens
 from scheduling import corrections, merging, mirror, registrations, reviews
 from scheduling.matching import PersonDescription, Reason
 from scheduling.models import (
-    ContactPoint,
     ExternalId,
     Patient,
     PatientIdentifier,
@@ -23,22 +22,21 @@ from scheduling.models import (
     PatientWrite,
     Source,
 )
+from scheduling.patient_contacts import contacts_told
 from scheduling.patient_keys import (
     address_index,
     birth_date_index,
     family_index,
     identifier_index,
     normalise_phone,
-    read_phone,
 )
-from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
+from scheduling.records import IdentifierRecord, PatientRecord
 from scheduling.worklist import ask_staff
 
 __all__ = [
     "address_index",
     "apply_patient",
     "birth_date_index",
-    "contact_points",
     "describe",
     "family_index",
     "find_patients",
@@ -78,7 +76,7 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         patient = Patient.objects.get(pk=external.object_id)
         if not is_news:
             return patient
-        columns = DESCRIBED - ours(source) - _unread(record)
+        columns = DESCRIBED - ours(source) - unread_columns(record)
         record = _with_corrections(source, patient, record)
     before = (patient.may_be_offered, patient.replaced_by_id)
     describe(patient, record, columns)
@@ -168,7 +166,7 @@ def ours(source: Source) -> frozenset[str]:
     return MAY_BE_OURS & {*owned}
 
 
-def _unread(record: PatientRecord) -> set[str]:
+def unread_columns(record: PatientRecord) -> set[str]:
     """Return the columns that are left as they are, an index with what it is made of."""
     indexes = {"family_name": "family_index", "birth_date": "birth_date_index", "language": "language_code"}
     return {*record.unread, *(indexes[field] for field in record.unread & indexes.keys())}
@@ -253,72 +251,8 @@ def _keep_identifiers(source: Source, patient: Patient, records: tuple[Identifie
 
 
 def _keep_contacts(patient: Patient, record: PatientRecord) -> None:
-    records = record.contacts
-    unread = {system for field, system in (("phones", "phone"), ("emails", "email")) if field in record.unread}
-    held = {(row.system, row.address_index): row for row in patient.contact_points.exclude(system__in=unread)}
-    told: set[tuple[str, str]] = set()
-    for row in contact_points(patient, tuple(each for each in records if each.system not in unread)):
-        key = (row.system, row.address_index)
-        told.add(key)
-        if key in held:
-            row.pk = held[key].pk
-            # What we learned about an address outlives the EHR's next word on it.
-            row.state = held[key].state
-            if held[key].entered_by:
-                # Whose it is, staff know from the guardian.
-                row.guardian, row.entered_by = held[key].guardian, held[key].entered_by
+    for row in contacts_told(patient, record, patient.contact_points.all()):
         row.save()
-    for gone in (row for key, row in held.items() if key not in told):
-        if gone.use != "old" and not gone.entered_by:
-            gone.use = "old"
-            gone.save(update_fields=["use"])
-
-
-def enter_contact(patient: Patient, each: corrections.Correction) -> None:
-    """Keep a corrected phone or e-mail address beside what the EHR told; the one it replaces, or removes, is past."""
-    held = {(row.system, row.value): row for row in patient.contact_points.filter(guardian=False)}
-    before = held.get((each.detail.value, each.old)) if each.old else None
-    told = ContactRecord("phone" if each.detail == corrections.Detail.PHONE else "email", each.new, use=each.use)
-    if before is not None:
-        told = replace(told, use=before.use, rank=before.rank)
-        before.use = "old"
-        before.save(update_fields=["use"])
-    if each.removes:
-        return
-    row = _contact(patient, told)
-    if (again := held.get((row.system, row.value))) is not None:
-        row.pk, row.state = again.pk, again.state
-    row.save()
-
-
-def contact_points(patient: Patient, records: tuple[ContactRecord, ...]) -> list[ContactPoint]:
-    """Return the records as unsaved rows of the patient. Of the same number told twice the better rank stands."""
-    rows: dict[tuple[str, str], ContactPoint] = {}
-    for record in sorted(records, key=lambda each: each.rank):
-        row = _contact(patient, record)
-        rows.setdefault((row.system, row.address_index), row)
-    return list(rows.values())
-
-
-def _contact(patient: Patient, record: ContactRecord) -> ContactPoint:
-    if record.system == "phone":
-        value, valid, extension = read_phone(record.value)
-        can_text = valid and record.use in ("mobile", "home", "") and not extension
-    else:
-        value, valid, can_text = record.value.strip().lower(), "@" in record.value, False
-    return ContactPoint(
-        patient=patient,
-        system=record.system,
-        value=value,
-        address_index=blind_index(value, f"contact {record.system}"),
-        use=record.use,
-        rank=record.rank,
-        can_text=can_text,
-        valid_from=record.valid_from,
-        valid_until=record.valid_until,
-        guardian=record.guardian,
-        state=ContactPoint.State.USABLE if valid else ContactPoint.State.INVALID,
-    )
 
 
 def request_attention(patient: Patient) -> None:

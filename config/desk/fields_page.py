@@ -143,7 +143,10 @@ def _save(request: HttpRequest, row: Connection, form: FieldForm) -> HttpRespons
     if done is None:
         messages.info(request, "Nothing was changed: it is so already.")
     elif row.loaded_at:
-        messages.success(request, "Changed. All patients are read again; it can be undone under “As a file”.")
+        messages.success(
+            request,
+            "Changed. All patients are read again, Connect shows how far; it can be undone under “As a file”.",
+        )
     else:
         messages.success(request, "Changed. It holds from the first load on; it can be undone under “As a file”.")
     return HttpResponseRedirect(reverse("admin:desk_fields", args=[row.pk]))

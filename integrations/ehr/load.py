@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit.context import correlated, service
@@ -23,6 +24,7 @@ from integrations.ehr.reading_lease import AlreadyRunning, ReadingLease
 from integrations.models import Connection, InboundEvent
 from scheduling import bulk_people
 from scheduling.bulk import AppointmentLoad
+from scheduling.models import ExternalId
 from scheduling.records import AppointmentRecord
 
 __all__ = ["AlreadyRunning", "Report", "load"]
@@ -52,6 +54,7 @@ def load(connection_id: int, progress: Progress | None = None) -> Report:
     lease = ReadingLease.take(connection_id)
     if lease is None:
         raise AlreadyRunning("Another worker loads or polls this connection; wait for it to finish.")
+    _forget_versions(connection_id)
     connection = Connection.objects.select_related("source").get(pk=connection_id)
     loading = _Loading(connection, lease, progress)
     try:
@@ -65,6 +68,18 @@ def load(connection_id: int, progress: Progress | None = None) -> Report:
         raise
     finally:
         lease.release(load_progress=loading.reached.stored(), **loading.columns)
+
+
+def _forget_versions(connection_id: int) -> None:
+    """Have every patient read where a field stands elsewhere now or is another's: once, before any mapping is read.
+
+    A load that breaks off leaves the rest without a version, so that the next one goes on with them.
+    """
+    with transaction.atomic():
+        if Connection.objects.filter(pk=connection_id, patients_stale=True).update(patients_stale=False):
+            source_id = Connection.objects.values_list("source_id", flat=True).get(pk=connection_id)
+            names = ExternalId.objects.filter(source_id=source_id, kind=ExternalId.Kind.PATIENT)
+            names.exclude(version="").update(version="")
 
 
 class _Loading:

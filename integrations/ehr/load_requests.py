@@ -37,6 +37,7 @@ def take_up(connection_id: int) -> bool:
 
     A refused login waits for the person who asked: trying it over and over gets a client locked out.
     """
+    asked_at = Connection.objects.values_list("load_due_at", flat=True).get(pk=connection_id)
     try:
         load.load(connection_id)
     except load.AlreadyRunning:
@@ -48,7 +49,8 @@ def take_up(connection_id: int) -> bool:
         logger.warning("the load of connection %s ended early: %s", connection.slug, error.code)
         Connection.objects.filter(pk=connection_id).update(load_due_at=outage.ask_again_at(connection, error))
         return True
-    Connection.objects.filter(pk=connection_id).update(load_due_at=None)
+    # Whoever asked while it ran, since something had changed, asked for another one.
+    Connection.objects.filter(pk=connection_id, load_due_at=asked_at).update(load_due_at=None)
     return True
 
 

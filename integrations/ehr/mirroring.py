@@ -11,6 +11,7 @@ from integrations import late_news
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record
 from scheduling.appointments import Applied, apply_appointment
 from scheduling.bulk_people import load_locations, load_patients, load_providers
+from scheduling.bulk_renewal import renew_patients
 from scheduling.directory import apply_location, apply_provider
 from scheduling.exceptions import UnknownReference
 from scheduling.models import Location, Patient, Provider, Source
@@ -88,10 +89,15 @@ def apply_in_bulk(source: Source, records: Iterable[Record], fetched_at: datetim
     """Mirror a page of patients, clinicians or places; return those that :func:`apply_singly` must take."""
     records = list(records)
     return [
-        *load_patients(source, (each for each in records if isinstance(each, PatientRecord)), fetched_at),
+        *_patients(source, [each for each in records if isinstance(each, PatientRecord)], fetched_at),
         *load_providers(source, (each for each in records if isinstance(each, ProviderRecord)), fetched_at),
         *load_locations(source, (each for each in records if isinstance(each, LocationRecord)), fetched_at),
     ]
+
+
+def _patients(source: Source, records: list[PatientRecord], fetched_at: datetime) -> list[PatientRecord]:
+    """The new ones are inserted in bulk, and those whose description changed are taken over in bulk."""
+    return renew_patients(source, load_patients(source, records, fetched_at), fetched_at)
 
 
 def apply_singly(

@@ -182,6 +182,11 @@ class Connection(models.Model):
     findings = models.JSONField(default=list, blank=True)
     loaded_at = models.DateTimeField(null=True, blank=True, help_text="When the initial load was complete.")
     load_due_at = models.DateTimeField(null=True, blank=True, help_text="When a load that somebody asked for begins.")
+    patients_stale = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Where a detail stands, or whose it is, changed: the next load reads every patient.",
+    )
     load_progress = models.JSONField(
         default=dict, blank=True, editable=False, help_text="How far the last load has come, by kind."
     )

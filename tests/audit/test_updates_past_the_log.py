@@ -30,7 +30,7 @@ HEALTH = frozenset(
     | {"history_due_at", "history_progress"}
     | {"last_error", "last_event_at", "rereads"}
     | {"last_heard_at", "last_poll_at", "last_success_at", "listens_since", "load_due_at", "loaded_at", "poll_due_at"}
-    | {"poll_lease_until", "reconcile_due_at"}
+    | {"patients_stale", "poll_lease_until", "reconcile_due_at"}
     | {"quiet_until"}
 )
 _EVENT = "an event's row is itself the record of what came in and what became of it"
