@@ -71,6 +71,8 @@ def test_nothing_goes_wrong(clinic: Clinic, stack: Stack) -> None:
     clinic.subscribe(stack.url)
     clinic.cancel(1)
     finish(clinic)
+    assert Writeback.objects.get().attempts == 1
+    assert not Message.objects.filter(attempts__gt=1).exists()
 
 
 #: Hops that call nobody, so that nothing holds the worker there: the kill falls just behind them.

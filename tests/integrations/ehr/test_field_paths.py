@@ -71,9 +71,23 @@ def test_a_real_message_with_line_feeds() -> None:
     assert (value_at(message, "PID-5.1.5"), value_at(message, "PID-15.1")) == ("Aniston", "ara")
 
 
+#: A patient of whom the EHR says everything that is read by default.
+COMPLETE = {
+    "resourceType": "Patient",
+    "name": [{"use": "official", "given": ["Roberta"], "family": "Sample"}, {"use": "usual", "given": ["Bo"]}],
+    "birthDate": "1980-01-02",
+    "communication": [{"preferred": True, "language": {"coding": [{"code": "es"}]}}],
+    "telecom": [{"system": "phone", "value": "+12125550101"}, {"system": "email", "value": "bo@example.org"}],
+    "address": [{"line": ["12 Elm St"], "city": "Troy"}],
+    "contact": [{"relationship": [{"coding": [{"code": "C"}]}], "name": {"text": "Ana Ruiz"}}],
+}
+
+
 @pytest.mark.parametrize("path", [field.fhirpath for field in FIELDS.values() if field.fhirpath])
-def test_the_paths_that_are_declared_are_paths(path: str) -> None:
+def test_the_paths_that_are_declared_find_what_stands_there_and_nothing_in_an_empty_record(path: str) -> None:
     paths.check(path)
+    assert paths.compiled(path)(COMPLETE) != []
+    assert paths.compiled(path)({"resourceType": "Patient"}) == []
 
 
 @pytest.mark.parametrize(

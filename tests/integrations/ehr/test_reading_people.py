@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -251,8 +250,11 @@ def test_nothing_that_is_json_breaks_the_reader(fields: dict[str, Any]) -> None:
         ("Practitioner", people.provider_record),
         ("Location", people.location_record),
     ):
-        with suppress(Unreadable):
-            search.guarded(parse, {"resourceType": kind, "id": "x", **fields})
+        try:
+            told = search.guarded(parse, {"resourceType": kind, "id": "x", **fields}).external_id
+        except Unreadable as problem:
+            told = problem.detail and "unreadable"
+        assert told in ("x", "unreadable")
 
 
 def test_where_the_patient_lives_and_whom_to_call_in_an_emergency() -> None:

@@ -78,9 +78,23 @@ def test_a_token_does_not_stand_in_for_a_signature() -> None:
     assert RefusedCall.objects.get().reason == "missing_signature"
 
 
-@pytest.mark.parametrize("written", ["192.0.2.0/24", "192.0.2.7\n2001:db8::/32", ""])
-def test_networks_that_can_be_named(written: str) -> None:
+@pytest.mark.parametrize(
+    ("written", "address", "status"),
+    [
+        ("192.0.2.0/24", "192.0.2.200", 200),
+        ("192.0.2.7\n2001:db8::/32", "192.0.2.7", 200),
+        ("192.0.2.7\n2001:db8::/32", "2001:db8::5", 200),
+        ("192.0.2.7\n2001:db8::/32", "192.0.2.8", 401),
+        ("", "192.0.2.7", 401),
+    ],
+)
+def test_whoever_is_in_a_network_that_was_named_is_let_in(
+    connection: Connection, written: str, address: str, status: int
+) -> None:
     validate_networks(written)
+    connection.webhook_senders = written
+    connection.save()
+    assert call(connection, address=address).status_code == status
 
 
 @pytest.mark.parametrize("written", ["192.0.2.0/24 ehr.example.org", "192.0.2.7/24", "300.1.1.1"])
