@@ -51,7 +51,7 @@ def _make_due(connection: Connection, now: datetime) -> None:
     # What is known of open time is as old as the pause. A held one waits for a person.
     live = Opening.objects.filter(source_id=connection.source_id, status__in=Opening.CLAIMABLE, held=Opening.Held.NO)
     live.filter(check_due_at__gt=now).update(check_due_at=now)
-    for topic in ("inbox", "checks", "writebacks"):
+    for topic in ("inbox", "checks", "writebacks", "polls"):
         wake(topic)
 
 
@@ -61,6 +61,7 @@ def sync_now(connection: Connection, now: datetime | None = None) -> bool:
     if not rows.update(poll_due_at=now or timezone.now(), rereads=_due_at_once(connection)):
         return False
     batching.deal_now(connection)
+    wake("polls")
     return True
 
 

@@ -64,7 +64,11 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
     unmapped = discovered.unmapped(row)
     findings = checking.found(row)
     clinicians = going_live.readiness(row.source)
+    signs = row.login_method == Connection.LoginMethod.SIGNED
+    keys = list(signing_keys.published(row, now))
     comes_next, next_says = next_step(row, findings, unmapped.total(), any(each.count for each in clinicians))
+    if signs and not keys:
+        comes_next, next_says = "login", "make a key, and give its address to the vendor"
     context = {
         **admin.site.each_context(request),
         "title": f"Connect {row.source.name}",
@@ -76,8 +80,9 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "row": row,
         "line": connection_line(row, now),
         "findings": [Row(each, *VERDICTS[each.verdict]) for each in findings],
-        "signs": row.login_method == Connection.LoginMethod.SIGNED,
-        "keys": signing_keys.published(row, now),
+        "signs": signs,
+        "keys": keys,
+        "signing": next((key for key in keys if key.signs_from <= now), None),
         "now": now,
         "key_set_address": settings.PUBLIC_BASE_URL + reverse("ehr-key-set", args=[row.slug]),
         "webhook_address": settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[row.slug]),

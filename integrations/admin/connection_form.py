@@ -19,6 +19,13 @@ from scheduling.models import Source
 _OF_SOURCE: Final = ("name", "writable", "registers_patients")
 
 
+class SecretText(forms.Textarea):
+    """Several lines that are not shown again, not even when something else in the form is wrong."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
 class ConnectionForm(forms.ModelForm[Connection]):
     """A connection and what its source says of the EHR: one form, since a practice knows them as one thing."""
 
@@ -66,7 +73,7 @@ class ConnectionForm(forms.ModelForm[Connection]):
     new_certificate_key = forms.CharField(
         required=False,
         label="Its private key",
-        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        widget=SecretText(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
         help_text="PEM. Stored encrypted and never shown again; leave it empty to keep the one that is stored.",
     )
     writable = forms.BooleanField(

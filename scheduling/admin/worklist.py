@@ -114,7 +114,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
             "phones": obj.patient_id is None,
             "opening_shown": obj.opening_id is None,
             "words": _note_of(obj) is None,
-            "subject_shown": not _is_about_something_else(obj),
+            "subject_shown": not _is_about_something_else(obj) or not _may_look(request, obj),
             "location": obj.location_id is None,
             **dict.fromkeys(("done", "done_by", "resolution"), obj.status == WorkItem.Status.OPEN),
         }
@@ -291,6 +291,11 @@ def _note_of(item: WorkItem) -> CancellationNote | None:
         return None
     notes = CancellationNote.objects.select_related("appointment__patient")
     return notes.filter(appointment_id=item.opening.freed_by_id).first()
+
+
+def _may_look(request: HttpRequest, item: WorkItem) -> bool:
+    app, _, model = item.subject_kind.partition(".")
+    return request.user.has_perm(f"{app}.view_{model}")
 
 
 def _is_about_something_else(item: WorkItem) -> bool:

@@ -240,15 +240,17 @@ def test_an_address_that_must_not_be_called_is_refused_in_the_form(
 def test_a_certificate_without_its_key_is_refused_in_the_form(
     maria: Client, practice: Practice, sandbox: ehr.Sandbox
 ) -> None:
-    data = form(sandbox, client_certificate="-----BEGIN CERTIFICATE-----")
+    data = form(sandbox, client_certificate="-----BEGIN CERTIFICATE-----", new_certificate_key="a key of somebody")
     words = text_of(maria.post("/admin/integrations/connection/add/", data))
     assert "The client certificate and its key are not a pair, or not PEM." in words
+    assert "a key of somebody" not in words
     assert not Connection.objects.filter(slug="elm").exists()
 
 
 def test_keys_are_made_and_changed_and_their_address_is_shown(maria: Client, practice: Practice) -> None:
     connection = practice.connection
     Connection.objects.filter(pk=connection.pk).update(login_method="signed")
+    assert "Next: make a key, and give its address to the vendor" in text_of(maria.get(page_of(connection)))
     assert step(maria, connection, "key", algorithm="RS384").endswith("is published. Give its address to the vendor.")
     first = signing_keys.current(connection)
     assert first.algorithm == "RS384"
@@ -256,7 +258,7 @@ def test_keys_are_made_and_changed_and_their_address_is_shown(maria: Client, pra
     assert signing_keys.current(connection) == first
     words = text_of(maria.get(page_of(connection)))
     assert f"http://testserver/ehr/{connection.slug}/jwks.json" in words
-    assert first.kid in words
+    assert re.search(rf"RS384, signs in 24 h .*?, published already Key {first.kid} RS384, signs until then", words)
     assert "PRIVATE" not in words
 
 

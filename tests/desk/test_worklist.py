@@ -173,3 +173,12 @@ def test_no_item_leads_to_a_page_that_the_person_may_not_see(dana: Client, pract
     words = text_of(dana.get(page(item)))
     assert "Say what the code means" not in words
     assert "leave this to those who run the connection to the EHR." in words
+
+
+def test_what_an_item_is_about_is_named_to_those_who_may_open_it(dana: Client, ira: Client, practice: Practice) -> None:
+    row = CodeMapping.objects.create(connection=practice.connection, domain="reason", code="x-9")
+    item = worklist.ask_staff("mapping.reason", "Look", dedupe_key="m", subject=row)
+    address = f"/admin/integrations/codemapping/{row.pk}/change/"
+    assert address in ira.get(page(item)).content.decode()
+    assert address not in dana.get(page(item)).content.decode()
+    assert "About:" not in text_of(dana.get(page(item)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -77,3 +78,15 @@ def test_resuming_what_was_not_paused_changes_nothing(booking: Booking) -> None:
     Writeback.objects.update(due_at=later)
     assert not switches.resume(booking.clinic.connection)
     assert Writeback.objects.get().due_at == later
+
+
+@pytest.mark.parametrize("switch", [switches.sync_now, switches.resume])
+def test_the_reader_is_called_and_not_left_for_its_next_round(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, switch: Callable[[Connection], bool]
+) -> None:
+    if switch is switches.resume:
+        switches.pause(clinic.connection)
+    called: list[str] = []
+    monkeypatch.setattr(switches, "wake", called.append)
+    assert switch(clinic.connection)
+    assert "polls" in called

@@ -130,7 +130,7 @@ def findings(connection: Connection, known_better: Mapping[str, Any]) -> Iterato
     ``known_better`` are capabilities that the dialect knows and the CapabilityStatement does not say.
     """
     transport = Transport(connection, seconds=SECONDS, asks_anyway=True)
-    statement, about_server = _statement(transport)
+    statement, about_server = _statement(connection, transport)
     yield about_server
     auth.forget_token(connection.pk)  # what counts is whether we are let in now
     login = login_finding(connection, transport)
@@ -144,12 +144,14 @@ def findings(connection: Connection, known_better: Mapping[str, Any]) -> Iterato
         yield from declared_findings(connection, replace(declared, **known_better), granted, known_better)
 
 
-def _statement(transport: Transport) -> tuple[Json | None, Finding]:
+def _statement(connection: Connection, transport: Transport) -> tuple[Json | None, Finding]:
     question = "Does a FHIR R4 server answer there?"
     try:
         statement = transport.read_publicly("metadata").resource()
     except GatewayError as error:
         costs = "Compare the address with what the vendor gave you; it often ends in /r4 or /fhir."
+        if connection.client_certificate:
+            costs += " It may not know our client certificate: is it the one that the vendor registered?"
         return None, Finding("server", question, "no", said(error), costs)
     version = str(statement.get("fhirVersion", ""))
     software = statement.get("software")
