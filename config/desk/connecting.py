@@ -106,9 +106,11 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
 def next_step(row: Connection, findings: list[Finding], unmapped: int, is_any_taken: bool) -> tuple[str, str]:
     """Return the section of the step that a person takes next, and the step in words; both empty at work."""
     refused = {each.key for each in findings if each.verdict == "no"}
+    if "server" in refused:
+        return "login", "compare the address, or ask the vendor why it does not answer"
     if refused & {"address", "login"}:
         return "login", "mend the address or the login"
-    if not findings or "server" in refused:
+    if not findings:
         return "check", "check what it lets us do"
     if row.loaded_at is None:
         return "load", "load the calendar"

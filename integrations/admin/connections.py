@@ -125,7 +125,7 @@ class ConnectionAdmin(ScopedAdmin):
             )
         return HttpResponseRedirect(reverse("admin:desk_connecting", args=[obj.pk]))
 
-    @admin.display(description="")
+    @admin.display(description="Go to")
     def page(self, row: Connection) -> str:
         return format_html(
             "{} · {}", link("connect", "desk_connecting", row.pk), link("pause, resume, sync", "desk_status")
