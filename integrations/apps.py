@@ -47,6 +47,6 @@ class IntegrationsConfig(AppConfig):
         register_model(models.AlertContact)
         register_model(models.SendingLimit)
         register_model(models.EventSubscription, exclude=("events_seen", "last_heard_at", "checked_at"))
-        register_model(models.CodeMapping, exclude=("times_seen", "last_seen_at", "apply_due_at"))
+        register_model(models.CodeMapping, exclude=("last_seen_at", "apply_due_at"))
         # Their health is counted, and a change of mappings is a record in itself.
         register_model(models.FieldMapping)

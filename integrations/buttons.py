@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
-from integrations import by_hand, late_news, outcomes
-from integrations.models import Connection
+from integrations import by_hand, discovered, late_news, outcomes
+from integrations.meanings import Key
+from integrations.models import CodeMapping, Connection
 from scheduling import openings
 from scheduling.models import Opening, WorkItem, Writeback
-from scheduling.worklist import Action, register_action
+from scheduling.worklist import Action, register_action, register_counter
 from waitlist.models import Message
 from waitlist.resending import send_again
 
@@ -106,3 +110,20 @@ def register() -> None:
     }.items():
         for action in actions:
             register_action(kind, action)
+    for domain in CodeMapping.Domain.values:
+        register_counter(f"mapping.{domain}", _carriers)
+
+
+def _carriers(items: Sequence[WorkItem]) -> dict[int, int]:
+    """Return by item how many carry the code it asks about."""
+    rows = CodeMapping.objects.select_related("connection").in_bulk([item.subject_id for item in items])
+    known: dict[tuple[int, str], Counter[Key]] = {}
+    found: dict[int, int] = {}
+    for item in items:
+        row = rows.get(item.subject_id or 0)
+        if row is not None:
+            kind = (row.connection_id, row.domain)
+            if kind not in known:
+                known[kind] = discovered.counts(row.connection, row.domain)
+            found[item.pk] = known[kind][Key(row.domain, row.system, row.code)]
+    return found

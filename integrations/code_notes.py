@@ -1,8 +1,7 @@
-"""Codes that nobody mapped: counted, and asked about once."""
+"""Codes that nobody mapped: noted, and asked about once."""
 
 from __future__ import annotations
 
-from django.db.models import F
 from django.utils import timezone
 
 from integrations.meanings import Domain, Key
@@ -18,18 +17,18 @@ _CONSEQUENCES = {
 }
 
 
-def note(connection: Connection, key: Key, display: str, times: int) -> None:
-    """Count a code that nobody mapped, and ask staff when it is new."""
+def note(connection: Connection, key: Key, display: str) -> None:
+    """Note that a code came which nobody mapped, and ask staff when it is new."""
     row, created = CodeMapping.objects.get_or_create(
         connection=connection,
         domain=key.domain,
         system=key.system,
         code=key.code,
         location=None,
-        defaults={"display": display, "times_seen": times, "last_seen_at": timezone.now()},
+        defaults={"display": display, "last_seen_at": timezone.now()},
     )
     if not created:
-        CodeMapping.objects.filter(pk=row.pk).update(times_seen=F("times_seen") + times, last_seen_at=timezone.now())
+        CodeMapping.objects.filter(pk=row.pk).update(last_seen_at=timezone.now())
     if row.state == CodeMapping.State.UNMAPPED:
         ask_about(row)
 

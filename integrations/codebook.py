@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 
@@ -17,16 +16,15 @@ from scheduling.records import PatientRecord, ReasonVerdict
 class CodeBook:
     """The meanings of one connection's codes, read once and asked many times.
 
-    ``location`` is the visit's location by its id at the EHR. Unmapped codes are counted in memory; :meth:`flush`
-    stores the counts and tells staff of codes that are new.
+    ``location`` is the visit's location by its id at the EHR. Unmapped codes are kept in memory; :meth:`flush`
+    notes them and tells staff of those that are new.
     """
 
     def __init__(self, connection: Connection, meanings: Meanings | None = None) -> None:
         self._connection = connection
         if meanings is not None:
             self.meanings = meanings
-        self._seen: Counter[Key] = Counter()
-        self._displays: dict[Key, str] = {}
+        self._missed: dict[Key, str] = {}
         self._places: dict[str, int | None] = {}
 
     @cached_property
@@ -76,14 +74,13 @@ class CodeBook:
         return found or ""
 
     def flush(self) -> None:
-        """Store what was seen since the last time: counts of unmapped codes, and new codes as work for staff."""
-        seen, self._seen = self._seen, Counter()
-        for key, times in seen.items():
-            note(self._connection, key, self._displays.get(key, ""), times)
+        """Note the unmapped codes that came since the last time; new ones become work for staff."""
+        missed, self._missed = self._missed, {}
+        for key, display in missed.items():
+            note(self._connection, key, display)
 
     def _miss(self, key: Key, display: str) -> None:
-        self._seen[key] += 1
-        self._displays.setdefault(key, display)
+        self._missed.setdefault(key, display)
 
     @cached_property
     def _differ_by_location(self) -> bool:

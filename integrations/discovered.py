@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet
 
 from integrations.ehr.fhir.elements import FREE_TEXT
 from integrations.meanings import Domain, Key
 from integrations.models import CodeMapping, Connection, InboundEvent
-from scheduling.models import Appointment, ExternalId, Location, Opening, Patient, Provider
+from scheduling.models import Appointment, Coverage, ExternalId, Location, Opening, Patient, Provider
 
 _SPELLED = {
     Domain.TYPE: ("type_system", "type_code", "type_display"),
@@ -26,7 +26,8 @@ _HELD = {Domain.TYPE: Opening.Held.TYPE, Domain.REASON: Opening.Held.REASON, Dom
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A code as the EHR sends it. ``count`` is of what carries it in the mirror; ``row_id`` is the latest of these.
+    """A code as the EHR sends it. ``count`` is that of :func:`counts`; ``row_id`` is the latest that carries it: a
+    visit, a patient, or the clinician or location itself.
 
     ``event_id`` is the latest stored event about that one, None when none is stored.
     """
@@ -40,17 +41,32 @@ class Seen:
 
 
 def seen(connection: Connection, domain: str) -> dict[Key, Seen]:
-    """Return every code of a kind that the EHR has sent, by code."""
+    """Return every code of a kind that the EHR has sent, by code, with the latest stored event about each."""
     kind = Domain(domain)
+    found = _carried(connection, kind)
     if kind in _SPELLED:
-        found = _of_appointments(connection, kind)
-    elif kind == Domain.LANGUAGE:
-        found = _of_patients(connection)
-    elif kind in (Domain.PROVIDER, Domain.LOCATION):
-        found = _of_names(connection, kind)
-    else:
-        found = {}
+        found = _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found)
+    elif kind in (Domain.LANGUAGE, Domain.PLAN):
+        found = _with_events(connection, ExternalId.Kind.PATIENT, "Patient", found)
     return {**_noted(connection, kind, found), **found}
+
+
+def counts(connection: Connection, domain: str) -> Counter[Key]:
+    """Return how many carry each code of a kind: the one number that every page shows.
+
+    It is how many visits that are mirrored now have it, of languages and insurance plans how many patients, and of
+    clinicians and locations how many of their visits. A code that nothing carries any more has none.
+    """
+    return Counter({key: each.count for key, each in _carried(connection, Domain(domain)).items()})
+
+
+def _carried(connection: Connection, kind: Domain) -> dict[Key, Seen]:
+    """Return the codes of a kind that something in the mirror carries."""
+    if kind in _SPELLED:
+        return _of_appointments(connection, kind)
+    if kind == Domain.LANGUAGE:
+        return _of_patients(connection)
+    return _of_coverages(connection) if kind == Domain.PLAN else _of_names(connection, kind)
 
 
 def _of_appointments(connection: Connection, kind: Domain) -> dict[Key, Seen]:
@@ -64,7 +80,7 @@ def _of_appointments(connection: Connection, kind: Domain) -> dict[Key, Seen]:
     for row in groups:
         key = Key(kind, row[system] if system else "", row[code])
         found[key] = Seen(key, row.get("said", ""), row["count"], row["last"], row["latest"])
-    return _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found)
+    return found
 
 
 def _of_patients(connection: Connection) -> dict[Key, Seen]:
@@ -74,7 +90,19 @@ def _of_patients(connection: Connection) -> dict[Key, Seen]:
     for row in rows.values("language_code").annotate(count=Count("pk"), last=Max("updated_at"), latest=Max("pk")):
         key = Key(Domain.LANGUAGE, "", row["language_code"])
         found[key] = Seen(key, "", row["count"], row["last"], row["latest"])
-    return _with_events(connection, ExternalId.Kind.PATIENT, "Patient", found)
+    return found
+
+
+def _of_coverages(connection: Connection) -> dict[Key, Seen]:
+    rows = Coverage.objects.filter(source_id=connection.source_id).exclude(code="")
+    groups = rows.values("system", "code").annotate(
+        said=Max("display"), count=Count("patient", distinct=True), last=Max("updated_at"), latest=Max("patient")
+    )
+    found = {}
+    for row in groups:
+        key = Key(Domain.PLAN, row["system"], row["code"])
+        found[key] = Seen(key, row["said"], row["count"], row["last"], row["latest"])
+    return found
 
 
 def _of_names(connection: Connection, kind: Domain) -> dict[Key, Seen]:
@@ -109,7 +137,7 @@ def _noted(connection: Connection, kind: Domain, found: Iterable[Key]) -> dict[K
     rows = CodeMapping.objects.filter(connection=connection, domain=kind, location__isnull=True)
     known = set(found)
     return {
-        key: Seen(key, row.display, row.times_seen, row.last_seen_at)
+        key: Seen(key, row.display, 0, row.last_seen_at)
         for row in rows
         if (key := Key(row.domain, row.system, row.code)) not in known and row.code not in _NOT_CODES
     }
@@ -131,8 +159,12 @@ def held_up(connection: Connection, domain: str) -> dict[Key, list[int]]:
     return held
 
 
+def waiting(connection: Connection) -> QuerySet[CodeMapping]:
+    """Return the codes that wait for a meaning."""
+    rows = CodeMapping.objects.filter(connection=connection, state=CodeMapping.State.UNMAPPED, location__isnull=True)
+    return rows.exclude(code=FREE_TEXT).exclude(domain__in=(Domain.PROVIDER, Domain.LOCATION))
+
+
 def unmapped(connection: Connection) -> Counter[str]:
     """Return how many codes of each kind wait for a meaning."""
-    rows = CodeMapping.objects.filter(connection=connection, state=CodeMapping.State.UNMAPPED)
-    rows = rows.filter(location__isnull=True).exclude(code=FREE_TEXT).exclude(domain__in=("provider", "location"))
-    return Counter(rows.values_list("domain", flat=True))
+    return Counter(waiting(connection).values_list("domain", flat=True))

@@ -13,9 +13,10 @@ from django.utils import timezone
 from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import CodeMapping
 from scheduling import guards, openings
-from scheduling.models import Appointment, CancellationNote, ExternalId, Opening
+from scheduling.models import Appointment, CancellationNote, Coverage, ExternalId, Opening, Plan
 from scheduling.records import Interval
 from scheduling.wake import wake
+from waitlist import insurance
 from waitlist.attention import LENIENT
 from waitlist.models import Offer
 from waitlist.withdrawal import OUT
@@ -173,6 +174,10 @@ def _rename(row: CodeMapping) -> None:
 
 def offers_at_stake(row: CodeMapping, target: str) -> int:
     """Return how many live offers would be taken back if ``row`` came to mean ``target``; empty: nothing."""
+    if row.domain == Domain.PLAN:
+        held = Coverage.objects.filter(source_id=row.connection.source_id, system=row.system, code=row.code)
+        plan_id = Plan.objects.filter(code=target).values_list("pk", flat=True).first()
+        return insurance.offers_at_stake(set(held.values_list("pk", flat=True)), plan_id)
     if row.domain not in (Domain.TYPE, Domain.REASON, Domain.STATUS):
         return 0
     before = Meanings.of(row.connection)

@@ -12,6 +12,7 @@ from audit.log import record_changes
 from integrations.mapping_effects import Fate, codes_of, fate_of
 from integrations.meanings import Domain, Key, Meanings
 from integrations.models import CodeMapping
+from scheduling import coverages
 from scheduling.models import Appointment, AppointmentType, ExternalId, Patient
 from scheduling.patients import ours
 from scheduling.records import ReasonVerdict
@@ -52,6 +53,8 @@ def apply(mapping_id: int) -> bool:
         _set_statuses(row, meanings)
     elif row.domain == Domain.LANGUAGE:
         _set_language(row, meanings)
+    elif row.domain == Domain.PLAN:
+        coverages.set_plan(row.connection.source, row.system, row.code, row.target)
     if row.domain in (Domain.STATUS, Domain.REASON):
         _open_what_was_given_up(row, meanings)
     # Whoever changed it once more meanwhile has set a due time of their own.

@@ -10,6 +10,7 @@ from integrations.draining import drain
 from integrations.ehr import (
     availability,
     checking,
+    coverage,
     event_stream,
     history,
     inbox,
@@ -71,6 +72,7 @@ def poll_connections() -> None:
         catch_up.fetch_missed()
     drain("polls", poll.poll_due, poll.poll)
     drain("polls", reread.due, reread.read_again)
+    drain("polls", coverage.due, coverage.read)
     drain("polls", event_stream.due, event_stream.keep)
     drain("polls", checking.due, checking.recheck)
     drain("polls", reconcile.unplanned, reconcile.plan)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
+
 from integrations.codebook import CodeBook
 from integrations.ehr import zones
 from integrations.ehr.fhir import people
@@ -16,8 +18,20 @@ from integrations.ehr.fhir.elements import FREE_TEXT, Unreadable
 from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import InboundEvent
 from integrations.safe_json import NotJson, read_json
-from scheduling.models import Appointment, AppointmentType, CancellationNote, ExternalId, Location, Patient, Provider
+from scheduling.models import (
+    Appointment,
+    AppointmentType,
+    CancellationNote,
+    Coverage,
+    ExternalId,
+    Location,
+    Patient,
+    Plan,
+    Provider,
+)
 from scheduling.records import AppointmentRecord, ReasonVerdict
+from waitlist.facts import Cover
+from waitlist.plans import plan_on
 
 _VERDICTS: dict[ReasonVerdict, str] = {
     "rebookable": "offered, after a fresh look at the EHR",
@@ -88,6 +102,9 @@ def try_event(event: InboundEvent, change: Change | None) -> Trial:
     except Unreadable as problem:
         return Trial((), f"It cannot be read: {problem.detail}.")
     kind, _, value = event.subject_key.partition("/")
+    if kind == "Patient" and (found := _try_insurance(event, value, now, then)):
+        note = "The event only names the patient. Their insurance is shown as we last read it."
+        return Trial(found, note, Patient.objects.get(pk=_row(event, ExternalId.Kind.PATIENT, value) or 0))
     held = _mirrored(event, value) if kind == "Appointment" else None
     if held is None:
         return Trial((), "This event holds nothing that codes speak of, and we hold nothing by the name it gives.")
@@ -216,4 +233,29 @@ def _try_patient(event: InboundEvent, payload: dict[str, Any], now: Meanings, th
     words = ["not mapped: English" if each is None else each or "none: English" for each in both]
     pk = _row(event, ExternalId.Kind.PATIENT, record.external_id)
     patient = Patient.objects.filter(pk=pk).first() if pk else None
-    return Trial((Field("Language", record.language, *words),), "", patient)
+    insurance = _try_insurance(event, record.external_id, now, then)
+    return Trial((Field("Language", record.language, *words), *insurance), "", patient)
+
+
+def _try_insurance(event: InboundEvent, external_id: str, now: Meanings, then: Meanings) -> tuple[Field, ...]:
+    """Return what pays for the patient's visits today, as it was last read; an event does not tell that itself."""
+    pk = _row(event, ExternalId.Kind.PATIENT, external_id)
+    rows = list(
+        Coverage.objects.filter(patient_id=pk or 0, source_id=event.connection.source_id).order_by("position", "pk")
+    )
+    if not rows:
+        return ()
+    ours = {plan.code: plan for plan in Plan.objects.all()}
+    names = {plan.pk: plan.name for plan in ours.values()}
+    today = timezone.localdate()
+
+    def means(meanings: Meanings) -> str:
+        targets = [meanings.target(Key(Domain.PLAN, row.system, row.code)) if row.code else None for row in rows]
+        covers = tuple(
+            Cover(ours[target].pk if target in ours else None, row.position, row.valid_from, row.valid_until)
+            for row, target in zip(rows, targets, strict=True)
+        )
+        return names.get(plan_on(None, covers, today) or 0, "not known: a person decides")
+
+    says = "; ".join(row.display or row.code or "no plan named" for row in rows)
+    return (Field("Insurance plan", says, means(now), means(then)),)

@@ -25,6 +25,7 @@ class SchedulingConfig(AppConfig):
             models.PatientReview,
             models.PatientWrite,
             models.ContactPoint,
+            models.Coverage,
             models.Appointment,
             models.Block,
             models.CancellationNote,

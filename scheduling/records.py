@@ -104,6 +104,26 @@ class PatientRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverageRecord:
+    """What pays for a patient's visits at the source, of what is in force or to come.
+
+    ``system`` and ``code`` say which plan it is as received: whose it is, and what it is called there. ``plan_target``
+    is the code of one of our plans, empty where nobody mapped it. ``position``: lower applies before others, None where
+    the source does not say. ``valid_until`` is the last day on which it holds.
+    """
+
+    external_id: str
+    patient_id: str
+    system: str = ""
+    code: str = ""
+    display: str = ""
+    position: int | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    plan_target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderRecord:
     """A clinician at the source."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ class Script:
 
 _ACTIONS: dict[str, list[Action]] = {}
 _SCRIPTS: dict[str, Callable[[WorkItem], list[Script]]] = {}
+_COUNTERS: dict[str, Callable[[Sequence[WorkItem]], Mapping[int, int]]] = {}
 
 
 def register_action(kind: str, action: Action) -> None:
@@ -65,6 +66,23 @@ def scripts_for(item: WorkItem) -> list[Script]:
     """Return what to say in the call that a work item asks for; nothing where nobody has written it."""
     write = _SCRIPTS.get(item.kind)
     return write(item) if write else []
+
+
+def register_counter(kind: str, count: Callable[[Sequence[WorkItem]], Mapping[int, int]]) -> None:
+    """Have ``count`` say by item how often what items of ``kind`` are about is there, instead of how often we asked."""
+    _COUNTERS[kind] = count
+
+
+def with_times(items: Iterable[WorkItem]) -> list[WorkItem]:
+    """Return the items with ``times_seen`` as it is shown to staff."""
+    rows = list(items)
+    for count in dict.fromkeys(_COUNTERS.get(row.kind) for row in rows):
+        if count is not None:
+            mine = [row for row in rows if _COUNTERS.get(row.kind) is count]
+            times = count(mine)
+            for row in mine:
+                row.times_seen = times.get(row.pk, row.times_seen)
+    return rows
 
 
 def ask_staff(

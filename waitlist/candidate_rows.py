@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from scheduling.models import Appointment, AppointmentType, Bookable, ContactPoint, Opening, Patient, Provider
+from scheduling.models import (
+    Appointment,
+    AppointmentType,
+    Bookable,
+    ContactPoint,
+    Coverage,
+    Opening,
+    Patient,
+    Provider,
+)
 from waitlist.facts import OpeningFacts
 from waitlist.models import ConsentRecord, EntryWindow, Offer, WaitlistEntry
 from waitlist.statements import Select, column
@@ -89,6 +98,10 @@ _LEDGER = Select(
     [column("r", ConsentRecord, name) for name in ("channel", "address_index", "patient", "action")],
     f"FROM {_table(ConsentRecord)} r WHERE r.address_index {{any}} ORDER BY r.id",
 )
+_COVERS = Select(
+    [column("v", Coverage, name) for name in ("patient", "plan", "position", "valid_from", "valid_until", "id")],
+    f"FROM {_table(Coverage)} v WHERE v.patient_id {{any}} ORDER BY v.id",
+)
 _APPOINTMENTS = Select(
     [column("a", Appointment, name) for name in ("id", "patient", "start", "end", "appointment_type")],
     f'FROM {_table(Appointment)} a WHERE a.patient_id {{any}} AND a."end" > %s AND a.status {{any}}',
@@ -159,6 +172,11 @@ def contacts(patient_ids: list[int], day: date) -> Iterator[list[Any]]:
 def ledger(address_indexes: list[str]) -> Iterator[list[Any]]:
     """Yield (channel, address index, patient, action), the oldest line first."""
     return _LEDGER.rows(address_indexes)
+
+
+def covers(patient_ids: list[int]) -> Iterator[list[Any]]:
+    """Yield (patient, plan, position, valid from, valid until, id) of what the EHR says pays for their visits."""
+    return _COVERS.rows(patient_ids)
 
 
 def appointments(patient_ids: list[int], after: datetime) -> Iterator[list[Any]]:

@@ -16,7 +16,7 @@ from scheduling.models import Appointment, ContactPoint, Opening, Practice
 from scheduling.records import Interval
 from waitlist import candidate_rows
 from waitlist.consent import bound_by_other_records
-from waitlist.facts import Booking, Candidate, Contact, Fit, MoveUp, Need, OpeningFacts, Window
+from waitlist.facts import Booking, Candidate, Contact, Cover, Fit, MoveUp, Need, OpeningFacts, Window
 from waitlist.ledger import Line, consenting_patients
 from waitlist.models import Channel, Offer, WaitlistEntry
 from waitlist.policies import policies_for
@@ -72,7 +72,8 @@ def _slot(stored: dict[str, str]) -> Interval:
 def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
     """Return the candidates of these entries in the order given; entries that are gone are left out.
 
-    Nine statements, however many entries there are, and one more for each link of a chain of merged records.
+    Nine statements, however many entries there are, one more for each link of a chain of merged records, and one more
+    where a visit needs insurance.
     """
     rows = candidate_rows.entries(list(entry_ids))
     patient_ids = list({row["patient"] for row in rows.values()})
@@ -81,6 +82,7 @@ def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
     contacts = _contacts(people, facts)
     bookings = _bookings(people, facts.now)
     histories = _histories(people, facts)
+    covers = _covers(patient_ids) if any(fit.needs_insurance for fit in facts.fits) else {}
     return [
         _candidate(
             rows[pk],
@@ -89,6 +91,7 @@ def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
             tuple(bookings.get(rows[pk]["patient"], ())),
             histories.get(rows[pk]["patient"], History()),
             records=people[rows[pk]["patient"]],
+            covers=tuple(covers.get(rows[pk]["patient"], ())),
         )
         for pk in entry_ids
         if pk in rows
@@ -123,6 +126,7 @@ def _candidate(
     history: History,
     *,
     records: frozenset[int],
+    covers: tuple[Cover, ...],
 ) -> Candidate:
     pk = row["id"]
     move_up = None
@@ -148,6 +152,7 @@ def _candidate(
         authorization_required=row["authorization_required"],
         authorization_valid_until=row["authorization_valid_until"],
         plan_id=row["plan"],
+        covers=covers,
         move_up=move_up,
         silences=row["silences"],
         birth_date=row["patient__birth_date"],
@@ -213,6 +218,14 @@ def _agreed(address_indexes: set[str]) -> dict[tuple[str, str], set[int]]:
     for channel, index, patient_id, action in candidate_rows.ledger(list(address_indexes)):
         lines[channel, index].append((patient_id, action))
     return {address: consenting_patients(told) for address, told in lines.items()}
+
+
+def _covers(patient_ids: list[int]) -> dict[int, list[Cover]]:
+    """Return what pays for their visits, by the record in use: what one merged into it had is the EHR's past."""
+    covers: dict[int, list[Cover]] = defaultdict(list)
+    for patient_id, *cover in candidate_rows.covers(patient_ids):
+        covers[patient_id].append(Cover(*cover))
+    return covers
 
 
 def _bookings(people: Mapping[int, frozenset[int]], now: datetime) -> dict[int, list[Booking]]:

@@ -1,5 +1,7 @@
 """What becomes of offers and waitlist entries when a patient's record is closed, replaced, or may be used again.
 
+A change of what pays for their visits comes this way too (:mod:`waitlist.insurance`).
+
 Drains ``Patient.attention_due_at``. Each step can be done twice: a worker that dies leaves the patient due.
 """
 
@@ -17,7 +19,7 @@ from scheduling import merging, openings
 from scheduling.models import Opening, Patient, PatientMerge, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff, finish_for
-from waitlist import entries, messages
+from waitlist import entries, insurance, messages
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.withdrawal import FROZEN, withdraw
 
@@ -80,6 +82,7 @@ def look_at(patient: Patient, now: datetime) -> None:
         _give_back(ended)
     if patient.may_be_offered:
         _unfreeze(patient, now)
+        insurance.look_again(patient, now)
         return
     freeze(patient, now)
     merge = merging.holding(patient)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scheduling.records import Interval
+from waitlist import plans
 from waitlist.facts import Booking, Candidate, Contact, Fit, Need, OpeningFacts
 from waitlist.hours import within_windows
 from waitlist.pacing import cut_off, within_caps
@@ -67,8 +68,7 @@ def judge(facts: OpeningFacts, candidate: Candidate) -> Verdict:
         place, misfit = _place(facts, fit, candidate)
         failed.extend(misfit)
         failed.extend(_about_the_plan(facts, candidate, place or Interval(facts.start, facts.end)))
-        if fit.needs_insurance and candidate.plan_id and facts.plans and candidate.plan_id not in facts.plans:
-            failed.append(Reason.INSURANCE)
+        failed.extend(_about_insurance(facts, fit, candidate, place))
         if not within_caps(candidate.offers_last_day, candidate.offers_last_week, fit.policy):
             failed.append(Reason.CAPS)
         if candidate.silences >= fit.policy.silences_before_asking:
@@ -186,6 +186,13 @@ def _unready(needs: tuple[Need, ...], lead: timedelta) -> bool:
     return any(lead < need.notice for need in needs)
 
 
+def _about_insurance(facts: OpeningFacts, fit: Fit, candidate: Candidate, place: Interval | None) -> Iterator[Reason]:
+    if fit.needs_insurance:
+        day = (place.start if place else facts.start).astimezone(facts.zone).date()
+        if plans.objection(facts, fit, candidate, day) is Reason.INSURANCE:
+            yield Reason.INSURANCE
+
+
 def _about_the_plan(facts: OpeningFacts, candidate: Candidate, place: Interval) -> Iterator[Reason]:
     day = place.start.astimezone(facts.zone).date()
     move_up = candidate.move_up
@@ -234,7 +241,8 @@ def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact,
 
 
 def _cautions(facts: OpeningFacts, fit: Fit, candidate: Candidate, place: Interval) -> Iterator[Reason]:
-    age = candidate.age_on(place.start.astimezone(facts.zone).date())
+    day = place.start.astimezone(facts.zone).date()
+    age = candidate.age_on(day)
     if fit.automation == "staff_confirm":
         yield Reason.STAFF_TYPE
     if not candidate.established:
@@ -245,7 +253,7 @@ def _cautions(facts: OpeningFacts, fit: Fit, candidate: Candidate, place: Interv
         yield Reason.TEENAGER if age >= facts.guardian_until_age else Reason.MINOR
     if candidate.referral_required or candidate.authorization_required:
         yield Reason.PAPERS
-    if fit.needs_insurance and not (candidate.plan_id and facts.plans):
+    if plans.objection(facts, fit, candidate, day) is Reason.INSURANCE_UNKNOWN:
         yield Reason.INSURANCE_UNKNOWN
     if any(need.need.lower() in PREPARATIONS for need in candidate.needs):
         yield Reason.PREPARATION

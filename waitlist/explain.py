@@ -58,8 +58,8 @@ SENTENCES: dict[Reason, str] = {
     _R.TEENAGER: "Suits, but the patient is a teenager: staff decide whom to talk to.",
     _R.AGE_UNKNOWN: "Suits, but the birth date is not known, so the patient may be a minor.",
     _R.PAPERS: "Suits, but a referral or authorization has to be used for it.",
-    _R.INSURANCE_UNKNOWN: "Suits, but the visit needs insurance, and the patient's plan or those the provider takes "
-    "are not entered: ask, then enter them.",
+    _R.INSURANCE_UNKNOWN: "Suits, but the visit needs insurance, and the patient's plan on that day or those the "
+    "provider takes are not known: ask, then enter them.",
     _R.PREPARATION: "Suits, but the patient has to prepare for the visit.",
     _R.SEVERAL: "Suits, but the patient has several appointments of this type: staff decide which one moves.",
     _R.CALL: "Suits, and the patient is reached by a phone call only.",

@@ -111,12 +111,32 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """An insurance of the patient, as the EHR tells it. ``position``: lower applies before others.
+
+    ``plan_id`` is None where nobody mapped its code.
+    """
+
+    plan_id: int | None
+    position: int | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    pk: int = 0
+
+    def holds_on(self, day: date) -> bool:
+        """Return whether it is in force on this day, the last one included."""
+        begun = self.valid_from is None or self.valid_from <= day
+        return begun and (self.valid_until is None or day <= self.valid_until)
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """Everything about a waiting patient that decides whether an opening suits. Empty tuples mean any.
 
     ``status`` is a WaitlistEntry.Status. ``offer_here`` is the status of the offer of this very opening, "" for none;
     ``only_written_to``: they did not ask to wait, so nobody calls them. ``records`` are all of theirs, those that were
-    merged into this one included; what they have and were offered is counted over all of them.
+    merged into this one included; what they have and were offered is counted over all of them. ``plan_id`` is what
+    staff entered, ``covers`` what the EHR says.
     ``declined_this_time`` is True when the patient said no to the same provider's time under another opening.
     """
 
@@ -139,6 +159,7 @@ class Candidate:
     authorization_required: bool = False
     authorization_valid_until: date | None = None
     plan_id: int | None = None
+    covers: tuple[Cover, ...] = ()
     move_up: MoveUp | None = None
     silences: int = 0
     birth_date: date | None = None

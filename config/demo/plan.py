@@ -15,6 +15,21 @@ TYPES = (
     ("PROCEDURE", "procedure", "Minor procedure", 60, "staff_confirm"),
 )
 
+#: Visits that need insurance, and our plans: code, name, who takes it.
+INSURED = ("physical",)
+PLANS = (
+    ("harbor-ppo", "Harbor Mutual PPO", ("chen", "ortega", "okafor", "lindqvist")),
+    ("harbor-hmo", "Harbor Mutual HMO", ("chen", "okafor")),
+    ("bluewater-gold", "Bluewater Gold", ("chen", "ortega", "okafor")),
+    ("tidewell", "Tidewell Choice PPO", ("ortega", "lindqvist")),
+    ("state", "State Health Program", ("okafor", "lindqvist")),
+)
+#: What the EHR calls some of them, by payor and number; the others stay unmapped, as in a practice that begins.
+PLAN_CODES = (
+    ("Organization/harbor-mutual", "HM-100", "harbor-ppo"),
+    ("Organization/state-program", "PUBLICPOL", "state"),
+)
+
 #: Provider and location as the EHR calls them, and our codes of what they take there.
 BOOKABLE = (
     ("chen", "riverside", ("follow-up", "new-patient", "physical")),

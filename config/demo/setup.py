@@ -24,6 +24,7 @@ from scheduling.models import (
     ExternalId,
     Location,
     LocationAccess,
+    Plan,
     Practice,
     Source,
 )
@@ -118,13 +119,22 @@ def _describe_practice() -> None:
     )
     for _, code, name, minutes, automation in plan.TYPES:
         AppointmentType.objects.get_or_create(
-            code=code, defaults={"name": name, "duration_minutes": minutes, "automation": automation}
+            code=code,
+            defaults={
+                "name": name,
+                "duration_minutes": minutes,
+                "automation": automation,
+                "needs_insurance": code in plan.INSURED,
+            },
         )
+    for code, name, _ in plan.PLANS:
+        Plan.objects.get_or_create(code=code, defaults={"name": name})
 
 
 def _map_codes(connection: Connection) -> None:
     wanted = [(CodeMapping.Domain.TYPE, plan.TYPE_SYSTEM, ehr, ours) for ehr, ours, *_ in plan.TYPES]
     wanted += [(CodeMapping.Domain.REASON, plan.REASON_SYSTEM, ehr, ours) for ehr, ours in plan.REASONS]
+    wanted += [(CodeMapping.Domain.PLAN, *codes) for codes in plan.PLAN_CODES]
     for domain, system, code, target in wanted:
         CodeMapping.objects.update_or_create(
             connection=connection,
@@ -139,6 +149,8 @@ def _say_what_is_bookable(source: Source) -> None:
     providers = bulk.names_of(source, ExternalId.Kind.PROVIDER)
     locations = bulk.names_of(source, ExternalId.Kind.LOCATION)
     types = {row.code: row for row in AppointmentType.objects.all()}
+    for code, _, takers in plan.PLANS:
+        Plan.objects.get(code=code).providers.add(*(providers[each] for each in takers))
     for provider, location, codes in plan.BOOKABLE:
         for code in codes:
             Bookable.objects.get_or_create(

@@ -10,8 +10,10 @@ from integrations import likeness, mapping
 from integrations.discovered import Seen, held_up, seen
 from integrations.meanings import LANGUAGES, Domain, Key, standard_target
 from integrations.models import CodeChange, CodeMapping, Connection
-from scheduling.admin.display import slot
+from scheduling.admin.display import day, slot
 from scheduling.models import Appointment, AppointmentType, Location, Plan, Provider
+from waitlist.entries import LIVE
+from waitlist.models import WaitlistEntry
 
 REASONS = {
     CodeMapping.REBOOKABLE: "the time may be offered",
@@ -95,7 +97,12 @@ def lines_of(connection: Connection, domain: str) -> list[Line]:
 
 
 def add_examples(lines: list[Line], domain: str, user: User | AnonymousUser) -> None:
-    """Name the latest visit that carries each code, by its time, clinician and place; never by its patient."""
+    """Name the latest visit that carries each code, by its time, clinician and place; never by its patient.
+
+    Of an insurance plan it is a wait of somebody who has it: for what, and since when.
+    """
+    if domain == Domain.PLAN:
+        _add_waits(lines, user)
     if domain not in BY_LOCATION:
         return
     rows = Appointment.objects.for_user(user).filter(pk__in=[line.seen.row_id for line in lines if line.seen.row_id])
@@ -105,6 +112,19 @@ def add_examples(lines: list[Line], domain: str, user: User | AnonymousUser) -> 
         if visit is not None and visit.start and visit.end:
             time = slot(visit.start, visit.end, visit.location.zone if visit.location else None)
             line.example = ", ".join([time, *(each.name for each in (visit.provider, visit.location) if each)])
+
+
+def _add_waits(lines: list[Line], user: User | AnonymousUser) -> None:
+    rows = WaitlistEntry.objects.for_user(user).filter(
+        patient_id__in=[line.seen.row_id for line in lines if line.seen.row_id],
+        status__in=LIVE,
+        appointment_type__needs_insurance=True,
+    )
+    waits = {entry.patient_id: entry for entry in rows.select_related("appointment_type").order_by("-joined_at")}
+    for line in lines:
+        entry = waits.get(line.seen.row_id or 0)
+        if entry is not None:
+            line.example = f"a wait for {entry.appointment_type.name} since {day(entry.joined_at)}"
 
 
 def _line(number: int, code: Seen, rows: list[CodeMapping], names: dict[str, str], holds: list[int]) -> Line:

@@ -8,8 +8,8 @@ from datetime import datetime
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max
 
-from integrations.models import InboundEvent
-from scheduling import corrections, families
+from integrations.models import CoverageRead, InboundEvent
+from scheduling import corrections, coverages, families
 from scheduling.models import Appointment, ExternalId, Patient, PatientWrite, Writeback
 
 _WAITS = (InboundEvent.Status.RECEIVED, InboundEvent.Status.PROCESSING)
@@ -33,6 +33,7 @@ class CorrectionLine:
 class PatientSync:
     """``read`` is when each system was last asked about the patient. News are of the patient and their appointments.
 
+    ``insurance`` is what the EHR says of it, asked for only while they wait for a visit that needs it.
     ``writes`` are bookings and cancellations at locations of whoever looks, ``corrections`` details for an EHR.
     """
 
@@ -44,6 +45,8 @@ class PatientSync:
     corrections: list[CorrectionLine]
     details_waiting: int
     details_failed: int
+    insurance: list[str]
+    insurance_read_at: datetime | None
 
 
 def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> PatientSync:
@@ -72,6 +75,8 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
         _corrections(patient),
         details.filter(status__in=PatientWrite.LIVE).count(),
         details.filter(status=PatientWrite.Status.DEAD).count(),
+        coverages.in_words(patient),
+        CoverageRead.objects.filter(patient=patient).aggregate(at=Max("read_at"))["at"],
     )
 
 

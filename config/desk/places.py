@@ -16,6 +16,7 @@ CODES = {f"mapping.{domain.value}" for domain in Domain}
 CONNECT = {
     "connection.worse",
     "connection.subscription_ended",
+    "coverage.refused",
     "health.stopped",
     "health.deaf",
     "health.login_ends",

@@ -22,12 +22,14 @@ from audit.models import AccessRecord
 from config.desk.connecting import fetch_connection
 from config.desk.rights import require
 from config.desk.shadow_lines import BECAME, VERDICTS, Line, live_lines, past_lines
+from integrations import discovered
 from integrations.ehr.history import progress_of
+from integrations.meanings import Key
 from integrations.models import CodeMapping, Connection, InboundEvent
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
 from scheduling.counting import counted
-from scheduling.models import WorkItem
+from scheduling.models import PatientReview
 from waitlist.models import PastCancellation, WaitlistEntry
 
 VIEW = "scheduling.view_opening"
@@ -85,9 +87,6 @@ def report_view(request: HttpRequest, pk: int) -> HttpResponse:
     row = fetch_connection(pk)
     report = _report(request, row)
     page = Paginator(report.lines, PER_PAGE).get_page(request.GET.get("p"))
-    unmapped = CodeMapping.objects.filter(connection=row, state=CodeMapping.State.UNMAPPED).order_by(
-        "-times_seen", "pk"
-    )
     context = {
         **admin.site.each_context(request),
         "title": f"Shadow: {row.source.name}",
@@ -108,13 +107,11 @@ def report_view(request: HttpRequest, pk: int) -> HttpResponse:
         "newer": report.query() + f"&p={page.previous_page_number()}" if page.has_previous() else "",
         "older": report.query() + f"&p={page.next_page_number()}" if page.has_next() else "",
         "progress": progress_of(row),
-        "unmapped": unmapped,
+        "unmapped": _unmapped(row),
         "unread": InboundEvent.objects.filter(
             connection=row, status__in=(InboundEvent.Status.QUARANTINED, InboundEvent.Status.DEAD)
         ).count(),
-        "unmatched": WorkItem.objects.for_user(request.user)
-        .filter(kind__startswith="patient.", status=WorkItem.Status.OPEN)
-        .count(),
+        "unmatched": PatientReview.objects.for_user(request.user).filter(state=PatientReview.State.OPEN).count(),
         "may_connect": request.user.has_perm("integrations.view_connection"),
     }
     return TemplateResponse(request, "admin/desk/shadow.html", context)
@@ -176,6 +173,14 @@ def sentence(lines: Sequence[Line]) -> str:
     elif wasted:
         told.append("None of those would have been offered to anybody.")
     return " ".join(told)
+
+
+def _unmapped(row: Connection) -> list[tuple[CodeMapping, int]]:
+    """Return the codes nobody mapped with how many carry each, as the mapper counts them, the most first."""
+    waiting = list(discovered.waiting(row).order_by("pk"))
+    counts = {domain: discovered.counts(row, domain) for domain in {each.domain for each in waiting}}
+    both = [(each, counts[each.domain][Key(each.domain, each.system, each.code)]) for each in waiting]
+    return sorted(both, key=lambda pair: -pair[1])
 
 
 def _report(request: HttpRequest, row: Connection) -> Report:

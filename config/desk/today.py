@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from config.desk.lines import system_lines
 from integrations.models import Difference, InboundEvent
+from scheduling import worklist
 from scheduling.admin import viewing
 from scheduling.models import Opening, Patient, PatientReview, Practice, WorkItem, Writeback
 from waitlist.admin.replies import waiting as waiting_replies
@@ -162,7 +163,7 @@ def ended_lines(user: User) -> list[EndedLine]:
 
 def _needs_you(user: User) -> list[WorkItem]:
     rows = WorkItem.objects.for_user(user).filter(status=WorkItem.Status.OPEN)
-    return list(
+    return worklist.with_times(
         rows.select_related("patient", "owner", "opening__provider", "opening__location", "location").order_by(
             "urgency", F("due_at").asc(nulls_last=True), "pk"
         )[:200]

@@ -18,7 +18,7 @@ from scheduling.admin.scope import fetch_or_404
 class CodeMappingAdmin(ReadOnlyAdmin):
     everyones = "An EHR's codes mean the same to everybody."
     empty_list_says = "No codes yet. They appear here as the EHR uses them."
-    list_display = ("code", "display", "domain", "location", "state_shown", "means", "times_seen", "last", "connection")
+    list_display = ("code", "display", "domain", "location", "state_shown", "means", "last", "connection")
     list_filter = ("state", "domain", "connection")
     list_select_related = ("connection", "location")
     search_fields = ("code", "display")

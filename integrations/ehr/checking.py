@@ -41,7 +41,10 @@ def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
             _note_how_it_books(connection)
     answers = [replace(each, since=_since(each, before.get(each.key), now)) for each in answers]
     connection.checked_at, connection.findings = now, [asdict(each) for each in answers]
-    Connection.objects.filter(pk=connection.pk).update(checked_at=now, findings=connection.findings)
+    mine = Connection.objects.filter(pk=connection.pk)
+    mine.update(checked_at=now, findings=connection.findings)
+    # Somebody may have had it granted: what was refused is asked for again.
+    mine.exclude(coverage_problem="").update(coverage_due_at=now)
     return answers
 
 

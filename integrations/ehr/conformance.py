@@ -17,6 +17,7 @@ from django.utils import timezone
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import (
     Booking,
+    Coverages,
     Gateway,
     GatewayError,
     Kind,
@@ -31,7 +32,7 @@ from scheduling.records import AppointmentRecord, Freshness, Interval
 
 #: Pages of each kind that are looked at: enough to see how the EHR answers.
 MOST_PAGES = 3
-#: So many of a kind are asked for by one call.
+#: So many of a kind are asked for by one call, and for the insurance of so many patients.
 MOST_TOGETHER = 3
 #: Who has booked this, for whoever meets it in the EHR's calendar.
 COMMENT = "Conformance test of the waitlist; cancelled again at once."
@@ -70,6 +71,7 @@ def read_only(gateway: Gateway) -> Iterator[Result]:
         ("The days ahead can be read", reading.days_ahead),
         ("A booked time is not shown as free", reading.taken_is_taken),
         ("What changed lately can be asked", reading.changes),
+        ("What pays for a patient's visits can be read", reading.insurance),
         ("An id that does not exist is said not to exist", reading.nobody),
         ("Several can be read by one call", reading.several),
     )
@@ -159,6 +161,23 @@ class _Reading:
         seen = sum(len(page.versions) for page in islice(self._gateway.changed_since(since), MOST_PAGES))
         way = "by time of change" if self._gateway.capabilities.search_last_updated else "by comparing days"
         return f"{seen}, {way}"
+
+    def insurance(self) -> str:
+        if not self._gateway.capabilities.coverage_by:
+            raise NotOffered("plans are entered by staff")
+        asked = [record.external_id for record in self._found.get("patient", ())[:MOST_TOGETHER]]
+        if not asked:
+            raise NotOffered("there is no patient to ask for")
+        told = dict(self._gateway.coverages(asked))
+        if told.keys() != set(asked):
+            raise Failed("it did not answer for everybody")
+        broken = [each for each in told.values() if not isinstance(each, Coverages)]
+        if broken:
+            raise Failed("an answer cannot be read")
+        records = [record for each in told.values() if isinstance(each, Coverages) for record in each.records]
+        aside = sum(len(each.quarantined) for each in told.values() if isinstance(each, Coverages))
+        said = f"{len(records)} for {len(asked)} patients, {sum(bool(each.code) for each in records)} with a plan"
+        return said + (f", {aside} could not be read" if aside else "")
 
     def nobody(self) -> str:
         try:

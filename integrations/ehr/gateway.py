@@ -11,7 +11,14 @@ from django.utils.module_loading import import_string
 
 from integrations.ehr import kinds
 from scheduling.corrections import Correction
-from scheduling.records import AppointmentRecord, Freshness, LocationRecord, PatientRecord, ProviderRecord
+from scheduling.records import (
+    AppointmentRecord,
+    CoverageRecord,
+    Freshness,
+    LocationRecord,
+    PatientRecord,
+    ProviderRecord,
+)
 
 if TYPE_CHECKING:
     from integrations.models import Connection
@@ -43,6 +50,7 @@ class Capabilities:
     each takes a call of its own.
     ``lists_cancelled``: a search by days finds cancelled appointments of the past too. ``corrects_patients``: how
     details of a patient are changed by us; empty: by staff only. ``creates_patients``: we may register somebody.
+    ``coverage_by``: by which parameter it tells what pays for a patient; empty: it does not tell.
     """
 
     events: bool = False
@@ -64,6 +72,7 @@ class Capabilities:
     corrects_patients: Literal["", "patch", "put"] = ""
     creates_patients: bool = False
     conditional_patient_create: bool = False
+    coverage_by: Literal["", "patient", "beneficiary"] = ""
     missing: tuple[str, ...] = ()
 
 
@@ -92,6 +101,14 @@ class Quarantined:
     reference: str
     why: str
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Coverages:
+    """Everything in force or to come that pays for one patient, and what among it could not be read."""
+
+    records: tuple[CoverageRecord, ...]
+    quarantined: tuple[Quarantined, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +313,12 @@ class Gateway(Protocol):
 
     def appointments_of(self, patient_id: str, start: datetime, end: datetime) -> list[AppointmentRecord]:
         """Return the patient's appointments, with whomever, that take up some of this time."""
+
+    def coverages(self, patient_ids: Sequence[str]) -> Iterator[tuple[str, Coverages | Malformed]]:
+        """Yield what pays for each of these patients, in whatever order; asked only where ``coverage_by`` is declared.
+
+        ``plan_target`` is left empty. An error of the whole raises; what was yielded by then stands.
+        """
 
     def create(self, booking: Booking) -> Stored:
         """Book; raises :class:`OutcomeUnknown` when it may have happened."""

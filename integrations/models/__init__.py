@@ -9,6 +9,7 @@ from integrations.models.connections import (
     SigningKey,
     connection_kinds,
 )
+from integrations.models.coverage import CoverageRead
 from integrations.models.differences import Difference, Reconciliation
 from integrations.models.inbound import InboundEvent, RefusedCall
 from integrations.models.mapping import FieldHealth, FieldMapping, MappingChange
@@ -23,6 +24,7 @@ __all__ = [
     "CodeChange",
     "CodeMapping",
     "Connection",
+    "CoverageRead",
     "Difference",
     "EventSubscription",
     "FieldHealth",

@@ -50,7 +50,6 @@ class CodeMapping(models.Model):
     display = models.CharField(max_length=200, blank=True)
     target = models.CharField(max_length=120, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.UNMAPPED)
-    times_seen = models.PositiveIntegerField(default=0, help_text="How often it came while it was not mapped.")
     last_seen_at = models.DateTimeField(null=True, blank=True)
     apply_due_at = models.DateTimeField(
         null=True, blank=True, help_text="Set when what is mirrored already has to be brought in line with it."

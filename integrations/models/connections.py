@@ -217,6 +217,12 @@ class Connection(models.Model):
     rereads = models.JSONField(
         default=dict, blank=True, editable=False, help_text="When patients and directory were last read again, by kind."
     )
+    coverage_due_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Nobody's insurance is asked for before this. Empty: at once."
+    )
+    coverage_problem = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="Why the EHR told no insurance when it was last asked."
+    )
     last_event_at = models.DateTimeField(null=True, blank=True)
     last_success_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)

@@ -103,6 +103,11 @@ class WorkItemAdmin(ReadOnlyAdmin):
         )
         return [*own, do, *super().get_urls()]
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> WorkItem | None:
+        """Return the item with the number of times that is shown."""
+        item: WorkItem | None = super().get_object(request, object_id, from_field)
+        return worklist.with_times([item])[0] if item is not None else None
+
     def get_fieldsets(self, request: HttpRequest, obj: WorkItem | None = None) -> Any:
         """Show only what the item has: a row of dashes tells nobody anything."""
         shown = super().get_fieldsets(request, obj)
@@ -274,7 +279,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Times seen", ordering="times_seen")
     def seen(self, row: WorkItem) -> str:
-        return f"{row.times_seen} ×" if row.times_seen > 1 else "once"
+        return "once" if row.times_seen == 1 else f"{row.times_seen} ×"
 
     @admin.display(description="Since", ordering="created_at")
     def created(self, row: WorkItem) -> str:

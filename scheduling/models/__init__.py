@@ -2,6 +2,7 @@
 
 from scheduling.models import lookups  # noqa: F401 - registers ``among``
 from scheduling.models.calendar import Appointment, Block, CancellationNote, Opening
+from scheduling.models.coverage import Coverage
 from scheduling.models.duplicates import PatientMerge, PatientReview
 from scheduling.models.outbox import Writeback
 from scheduling.models.patient_writes import PatientWrite
@@ -18,6 +19,7 @@ __all__ = [
     "Bookable",
     "CancellationNote",
     "ContactPoint",
+    "Coverage",
     "ExternalId",
     "Location",
     "LocationAccess",

@@ -28,6 +28,7 @@ SHARING = frozenset(
 HEALTH = frozenset(
     {"calendar_as_of", "capabilities", "checked_at", "cursor", "events_seen", "failing_since", "findings"}
     | {"history_due_at", "history_progress"}
+    | {"coverage_due_at", "coverage_problem"}
     | {"last_error", "last_event_at", "rereads"}
     | {"last_heard_at", "last_poll_at", "last_success_at", "listens_since", "load_due_at", "loaded_at", "poll_due_at"}
     | {"patients_stale", "poll_lease_until", "reconcile_due_at"}

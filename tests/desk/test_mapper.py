@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
+from integrations import mapping_mirror
 from integrations.models import CodeChange, CodeMapping, InboundEvent
 from scheduling import guards
 from scheduling.admin.display import slot
-from scheduling.models import Appointment, CancellationNote, ExternalId, Opening, WorkItem
+from scheduling.models import (
+    Appointment,
+    CancellationNote,
+    Coverage,
+    ExternalId,
+    Opening,
+    Patient,
+    Plan,
+    WorkItem,
+)
 from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
@@ -211,4 +222,76 @@ def test_who_maps_a_status_hears_how_many_times_it_opens(ira: Client, practice: 
     assert answer == (
         "“CX” means: cancelled. You can undo it below. 2 times given up for it before are opened now, and offered once "
         "the EHR shows that nobody has booked there."
+    )
+
+
+def insured(practice: Practice, patient: Patient | None = None, code: str = "PPO-1", **fields: Any) -> Coverage:
+    return Coverage.objects.create(
+        patient=patient or practice.patient,
+        source=practice.source,
+        external_id=f"c-{Coverage.objects.count()}",
+        system="Organization/acme",
+        code=code,
+        display="Acme: Open PPO",
+        **fields,
+    )
+
+
+def test_insurance_plans_stand_there_with_their_patients_an_example_and_a_guess(
+    ira: Client, maria: Client, practice: Practice, path: str
+) -> None:
+    Plan.objects.create(code="acme-ppo", name="Acme Open PPO")
+    practice.followup.needs_insurance = True
+    practice.followup.save()
+    factories.entry(practice.patient, practice.followup)
+    insured(practice)
+    insured(practice)  # twice the same patient
+    insured(practice, factories.patient(), code="HMO-2")
+    page = maria.get(f"{path}?domain=plan")
+    first, second = sorted(page.context["lines"], key=lambda line: line.seen.key.code, reverse=True)
+    assert (first.seen.key, first.seen.count, first.guess_label) == (
+        ("plan", "Organization/acme", "PPO-1"),
+        1,
+        "Acme Open PPO",
+    )
+    assert first.example.startswith("a wait for Follow-up since ")
+    assert (second.seen.count, second.example) == (1, "")
+    words = text_of(page)
+    assert "Who has it is offered a visit that needs insurance by a person only." in words
+    assert "Alvarez" not in words
+    form = {"domain": "plan", "system": "Organization/acme", "code": "PPO-1", "target": "acme-ppo"}
+    assert said(ira, ira.post(path + "map/", form)) == "“PPO-1” means: Acme Open PPO. You can undo it below."
+    mapping_mirror.apply(CodeMapping.objects.get(domain="plan").pk)
+    assert set(Coverage.objects.filter(code="PPO-1").values_list("plan__code", flat=True)) == {"acme-ppo"}
+
+
+def test_a_plan_is_tried_on_what_pays_for_the_patient_as_it_was_last_read(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    Plan.objects.create(code="acme-ppo", name="Acme Open PPO")
+    insured(practice)
+    person = ExternalId.objects.get(kind="patient", object_id=practice.patient.pk).value
+    query = "?domain=plan&system=Organization%2Facme&code=PPO-1&target=acme-ppo"
+    for body in ({}, {"resourceType": "Patient", "id": person, "name": [{"family": "Alvarez"}]}):
+        event = stored(practice, body, f"Patient/{person}")
+        page = ira.get(f"{path}try/{event.pk}/{query}")
+        fields = {field.name: (field.says, field.before, field.after) for field in page.context["trial"].fields}
+        assert fields["Insurance plan"] == ("Acme: Open PPO", "not known: a person decides", "Acme Open PPO")
+    assert Coverage.objects.get().plan is None
+    assert ira.get(f"{path}?domain=plan").context["lines"][0].seen.event_id == event.pk
+    assert ("scheduling.patient", str(practice.patient.pk)) in records("view")
+
+
+def test_what_the_ehr_says_of_insurance_is_shown_where_the_plan_is_entered(dana: Client, practice: Practice) -> None:
+    plan = Plan.objects.create(code="acme-ppo", name="Acme Open PPO")
+    entry = practice.entry()
+    words = text_of(dana.get(f"/admin/waitlist/waitlistentry/{entry.pk}/change/"))
+    assert "Not known" in words
+    insured(practice, entry.patient, plan=plan, position=1, valid_until=date(2099, 12, 31))
+    insured(practice, entry.patient, code="HMO-2", position=2)
+    words = text_of(dana.get(f"/admin/waitlist/waitlistentry/{entry.pk}/change/"))
+    says = "Acme: Open PPO, here Acme Open PPO, until Dec 31, 2099; Acme: Open PPO, not mapped"
+    assert f"As the EHR says Acme Open PPO The EHR says: {says}. What is chosen here goes before it." in words
+    assert "Insurance Acme: Open PPO, here Acme Open PPO" in text_of(
+        dana.get(f"/admin/scheduling/patient/{entry.patient_id}/change/")
     )

@@ -13,7 +13,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from scheduling.models import Opening, Provider
+from integrations.models import CodeMapping
+from scheduling.models import Opening, PatientReview, Provider
 from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
@@ -77,14 +78,32 @@ def test_the_numbers_lead_to_the_lines_they_count(dana: Client, run: Practice) -
 
 
 def test_patients_to_be_matched_lead_to_just_these_items(dana: Client, run: Practice) -> None:
-    ask_staff("patient.reviews", "Compare them", dedupe_key="a", location=run.riverside)
-    ask_staff("opening.reason", "Something else", dedupe_key="b", location=run.riverside)
+    here, other, third = (factories.patient(locations=[run.riverside]) for _ in range(3))
+    PatientReview.objects.create(patient=here, other=other, dedupe_key="a")
+    PatientReview.objects.create(patient=here, other=third, dedupe_key="b", state="different")
+    for kind in ("patient.reviews", "patient.gone", "patient.merged"):
+        ask_staff(kind, "Something else", dedupe_key=kind, location=run.riverside)
     page = dana.get(f"/admin/shadow/{run.connection.pk}/").content.decode()
     found = re.search(r'Patients to be matched: <a href="([^"]+)">1</a>', page)
     assert found
     there = text_of(dana.get(html.unescape(found[1])))
-    assert "Compare them" in there
-    assert "Something else" not in there
+    assert "1 " in there
+    assert "/admin/scheduling/patientreview/?state__exact=open" in html.unescape(found[1])
+
+
+def test_codes_nobody_mapped_are_counted_as_on_the_mapper(ira: Client, dana: Client, run: Practice) -> None:
+    for number in range(3):
+        visit = {"source": run.source, "external": f"x-{number}", "type_code": "LUNCH", "status": "booked"}
+        factories.appointment(run.patient, run.chen, run.riverside, **visit)
+    row = CodeMapping.objects.create(connection=run.connection, domain="type", code="LUNCH")
+    CodeMapping.objects.create(connection=run.connection, domain="type", code="(free text)")
+    item = ask_staff("mapping.type", "A code", dedupe_key=f"mapping:{row.pk}", subject=row)
+    words = report(dana, run)
+    assert "Appointment type LUNCH , 3 visits" in words
+    assert "free text" not in words
+    (line,) = ira.get(f"/admin/connections/{run.connection.pk}/codes/?domain=type").context["lines"]
+    assert (line.seen.key.code, line.seen.count) == ("LUNCH", 3)
+    assert "Times seen: 3 ×" in text_of(dana.get(f"/admin/scheduling/workitem/{item.pk}/change/"))
 
 
 def test_an_uncancelled_time_is_neither_waste_nor_refilled(dana: Client, practice: Practice) -> None:

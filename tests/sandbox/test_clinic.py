@@ -42,6 +42,8 @@ def test_its_size(clinic: Clinic) -> None:
     assert sizes["Schedule"] == sizes["PractitionerRole"] == 7
     assert sizes["Slot"] == 4680
     assert 2500 < sizes["Appointment"] < 3500
+    assert sizes["Organization"] == 4
+    assert sizes["Coverage"] == 360
 
 
 def test_every_resource_is_valid_and_refers_to_earlier_ones() -> None:

@@ -66,6 +66,7 @@ def test_the_capability_statement_declares_what_is_there(ehr: FhirClient) -> Non
     resources = {resource["type"]: resource for resource in statement["rest"][0]["resource"]}
     assert set(resources) == {
         "Patient", "Practitioner", "PractitionerRole", "Location", "Schedule", "Slot", "Appointment", "Subscription",
+        "Organization", "Coverage",
     }  # fmt: skip
     assert resources["Appointment"]["conditionalCreate"] is True
     assert resources["Appointment"]["versioning"] == "versioned-update"

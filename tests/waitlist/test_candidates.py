@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from scheduling.models import Appointment, ContactPoint, Plan
+from scheduling.models import Appointment, ContactPoint, Coverage, Plan
 from scheduling.records import Interval
 from tests import factories as make
 from waitlist import candidates, entries
@@ -251,3 +251,26 @@ def test_plans_are_read_where_a_visit_needs_one(scene) -> None:
     facts = candidates.facts_for(scene.opening)
     (candidate,) = candidates.load([entry.pk], facts)
     assert (facts.plans, facts.fits[0].needs_insurance, candidate.plan_id) == ({plan.pk}, True, plan.pk)
+
+
+def test_what_the_ehr_says_of_insurance_is_read_by_one_more_query_where_a_visit_needs_it(
+    scene, django_assert_num_queries
+) -> None:
+    plan = Plan.objects.create(code="acme", name="Acme PPO")
+    entries_ = [make.entry(make.patient(), scene.kind) for _ in range(3)]
+    for number, entry in enumerate(entries_[:2]):
+        Coverage.objects.create(
+            patient=entry.patient, source=make.source(), external_id=f"c-{number}", code="A", plan=plan, position=1
+        )
+    keys = [entry.pk for entry in entries_]
+    assert all(each.covers == () for each in candidates.load(keys, candidates.facts_for(scene.opening)))
+    scene.kind.needs_insurance = True
+    scene.kind.save()
+    facts = candidates.facts_for(scene.opening)
+    with django_assert_num_queries(9):
+        loaded = candidates.load(keys, facts)
+    assert [[(cover.plan_id, cover.position) for cover in each.covers] for each in loaded] == [
+        [(plan.pk, 1)],
+        [(plan.pk, 1)],
+        [],
+    ]

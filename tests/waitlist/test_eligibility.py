@@ -9,8 +9,9 @@ import pytest
 
 from scheduling.records import Interval
 from waitlist.eligibility import judge, placements
-from waitlist.facts import Booking, Candidate, Contact, Fit, MoveUp, Need, OpeningFacts, Window
+from waitlist.facts import Booking, Candidate, Contact, Cover, Fit, MoveUp, Need, OpeningFacts, Window
 from waitlist.pacing import Policy
+from waitlist.plans import plan_on
 from waitlist.reasons import Reason
 
 ZONE = ZoneInfo("America/New_York")
@@ -378,3 +379,43 @@ def test_a_visit_that_needs_insurance_asks_for_a_plan_the_provider_takes(
     verdict = judge(opening, somebody(plan_id=plan))
     assert (verdict.eligible, verdict.reasons) == (eligible, (reason,))
     assert verdict.needs_staff is (reason is Reason.INSURANCE_UNKNOWN)
+
+
+ONE, OTHER = 7, 9
+
+
+@pytest.mark.parametrize(
+    ("covers", "plan"),
+    [
+        ((), None),
+        ((Cover(ONE),), ONE),
+        ((Cover(None),), None),
+        # The one that applies first counts, whatever their order here.
+        ((Cover(OTHER, 2), Cover(ONE, 1)), ONE),
+        ((Cover(None, 1), Cover(ONE, 2)), None),
+        # Nobody knows which applies first: a plan only where all are of it.
+        ((Cover(ONE), Cover(OTHER)), None),
+        ((Cover(ONE, 1), Cover(OTHER)), None),
+        ((Cover(ONE, 1), Cover(OTHER, 1)), None),
+        ((Cover(ONE), Cover(ONE, 1)), ONE),
+        ((Cover(ONE), Cover(None)), None),
+        # What is over or to come does not count on the day.
+        ((Cover(ONE, 1, valid_until=date(2026, 3, 9)), Cover(OTHER, 2)), OTHER),
+        ((Cover(ONE, 1, valid_until=date(2026, 3, 10)), Cover(OTHER, 2)), ONE),
+        ((Cover(ONE, 1, valid_from=date(2026, 3, 11)), Cover(OTHER, 2)), OTHER),
+        ((Cover(ONE, 1, valid_from=date(2026, 3, 10)), Cover(OTHER, 2)), ONE),
+    ],
+)
+def test_which_of_several_insurances_counts(covers: tuple[Cover, ...], plan: int | None) -> None:
+    assert plan_on(None, covers, date(2026, 3, 10)) == plan
+    assert plan_on(3, covers, date(2026, 3, 10)) == 3  # what staff entered
+
+
+def test_the_plan_that_counts_is_that_of_the_visits_own_day() -> None:
+    opening = an_opening(fits=(replace(FIT, needs_insurance=True),), plans=frozenset({ONE}))
+    day = opening.start.astimezone(opening.zone).date()
+    until = (Cover(ONE, valid_until=day),)
+    assert judge(opening, somebody(covers=until)).reasons == (Reason.SUITS,)
+    over = (Cover(ONE, valid_until=day - timedelta(days=1)), Cover(OTHER, valid_from=day))
+    assert judge(opening, somebody(covers=over)).reasons == (Reason.INSURANCE,)
+    assert judge(opening, somebody(covers=over[:1])).reasons == (Reason.INSURANCE_UNKNOWN,)

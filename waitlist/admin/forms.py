@@ -9,6 +9,7 @@ from django.contrib.admin.widgets import AdminDateWidget
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.utils import timezone
 
+from scheduling import coverages
 from scheduling.admin.display import slot
 from scheduling.models import Appointment, AppointmentType, Location, Patient, Plan, Provider
 from waitlist.admin.hours import read_hours, write_hours
@@ -94,6 +95,9 @@ class EntryForm(forms.Form):
             kwargs["initial"] = {**_initial(entry), **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
         self.entry = entry
+        if told := coverages.in_words(patient):
+            self.fields["plan"].empty_label = "As the EHR says"  # type: ignore[attr-defined]
+            self.fields["plan"].help_text = f"The EHR says: {'; '.join(told)}. What is chosen here goes before it."
         self.fields["locations"].queryset = Location.objects.for_user(user).filter(active=True)  # type: ignore[attr-defined]
         ahead = Appointment.objects.for_user(user).filter(patient=patient, status__in=MOVABLE, start__gt=timezone.now())
         self.fields["move_up"].queryset = ahead.select_related("location", "appointment_type").order_by("start")  # type: ignore[attr-defined]

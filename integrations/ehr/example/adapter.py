@@ -26,6 +26,7 @@ DECLARATION = rest.Declaration(
         cancels=True,
         comments=True,
         reads_many="ids",
+        coverage_by="patient",
     ),
     patient=rest.PatientFields(
         external_id="number",
@@ -56,6 +57,19 @@ DECLARATION = rest.Declaration(
         cancelled_at="changed",
         key="reference",
     ),
+    coverage=rest.CoverageFields(
+        external_id="number",
+        version="revision",
+        active="valid",
+        patient_id="patient",
+        plan="plan",
+        plan_name="title",
+        payor="insurer",
+        payor_name="insurer_name",
+        position="rank",
+        valid_from="begins",
+        valid_until="ends",
+    ),
     statuses={"open": "booked", "here": "arrived", "over": "fulfilled", "off": "cancelled", "missed": "noshow"},
 )
 PATHS = {"location": "sites", "provider": "clinicians", "patient": "patients", "appointment": "bookings"}
@@ -81,6 +95,11 @@ def read(system: Transport, wanted: rest.Wanted) -> Iterator[rest.Rows]:
 def many(system: Transport, kind: Kind, numbers: Sequence[str]) -> Iterator[rest.Rows]:
     """Yield the rows with these numbers."""
     yield from _pages(system, PATHS[kind], [("numbers", ",".join(numbers))])
+
+
+def insurance(system: Transport, patient: str) -> Iterator[rest.Rows]:
+    """Yield the rows of what pays for the patient's visits."""
+    yield from _pages(system, "policies", [("patient", patient)])
 
 
 def _pages(system: Transport, path: str, narrowed: list[tuple[str, str]]) -> Iterator[rest.Rows]:
@@ -122,4 +141,4 @@ def write(system: Transport, change: Booking | rest.Cancellation) -> rest.Row:
     return row
 
 
-open_gateway = opener(DECLARATION, read=read, free=free, write=write, many=many)
+open_gateway = opener(DECLARATION, read=read, free=free, write=write, many=many, insurance=insurance)

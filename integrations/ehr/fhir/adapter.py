@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from integrations.codebook import CodeBook
 from integrations.ehr import zones
-from integrations.ehr.fhir import build, capabilities, checking, correcting, free_time, many, people, search
+from integrations.ehr.fhir import build, capabilities, checking, correcting, coverage, free_time, many, people, search
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
@@ -23,6 +23,7 @@ from integrations.ehr.field_reading import FieldBook
 from integrations.ehr.gateway import (
     Booking,
     Capabilities,
+    Coverages,
     Finding,
     GatewayError,
     Held,
@@ -248,6 +249,12 @@ class FhirGateway:
             return free_time.of_patient(self.transport, self._reader, patient_id, Interval(start, end))
         finally:
             self._codes.flush()
+
+    def coverages(self, patient_ids: Sequence[str]) -> Iterator[tuple[str, Coverages | Malformed]]:
+        """Yield what pays for each of these patients; an error of the whole raises, what was yielded by then stands."""
+        able = self.capabilities
+        wanted = [_checked(each) for each in dict.fromkeys(patient_ids)]
+        return coverage.by_patient(self.transport, able.coverage_by or "patient", able.reads_many, wanted)
 
     def create(self, booking: Booking) -> Stored:
         """Book; raises OutcomeUnknown when it may have happened, Taken, Duplicate, Rejected when it has not."""

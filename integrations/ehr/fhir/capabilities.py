@@ -33,6 +33,7 @@ STATED = frozenset(
         "creates_patients",
         "conditional_patient_create",
         "corrects_patients",
+        "coverage_by",
     }
 )
 #: Makers whose servers book exactly one open slot and refuse a taken one.
@@ -110,6 +111,7 @@ def declared_by(statement: Json) -> Capabilities:
         creates_patients="create" in _interactions(by_type.get("Patient", {})),
         conditional_patient_create=by_type.get("Patient", {}).get("conditionalCreate") is True,
         corrects_patients=_corrects_patients(_interactions(by_type.get("Patient", {}))),
+        coverage_by=_coverage_by(by_type.get("Coverage", {})),
     )
     return Capabilities(**{**asdict(declared), "missing": tuple(_missing(declared, can, by_type))})
 
@@ -131,6 +133,14 @@ def _reads_many(server: Json, appointment: Json) -> Literal["", "batch", "ids"]:
     if "batch" in _interactions(server):
         return "batch"
     return "ids" if "_id" in _parameters(appointment) else ""
+
+
+def _coverage_by(coverage: Json) -> Literal["", "patient", "beneficiary"]:
+    """US Core asks for ``patient``; R4 has ``beneficiary`` beside it, and both find the same."""
+    if "search-type" not in _interactions(coverage):
+        return ""
+    known = _parameters(coverage)
+    return "patient" if "patient" in known else "beneficiary" if "beneficiary" in known else ""
 
 
 def _corrects_patients(can: set[str]) -> Literal["", "patch", "put"]:

@@ -19,8 +19,10 @@ from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.gateway import Capabilities, Finding, GatewayError, Learned, LoginRefused
 from integrations.models import AccessToken, Connection
 from scheduling.counting import counted
-from scheduling.models import Source
+from scheduling.models import AppointmentType, Source
 
+#: Without it the plans of those who wait are entered by staff.
+COVERAGE_SCOPE = "system/Coverage.read"
 #: A person waits for the answers, so each call gets less time than in daily work.
 SECONDS = 6.0
 
@@ -241,6 +243,23 @@ def declared_findings(
         else:
             costs = each.costs.format(every=counted(connection.poll_minutes, "minute"))
             yield Finding(each.key, each.question, "no", each.no, costs, learned)
+    yield _insurance(connection, declared, granted, _learned("coverage_by", known))
+
+
+def _insurance(connection: Connection, declared: Capabilities, granted: str, learned: Learned) -> Finding:
+    """Return whether it tells what pays for a visit, by what it declares, grants and answered: nobody is asked for."""
+    question, costs = "Can it read insurance?", "Plans are entered by staff."
+    if not declared.coverage_by:
+        return Finding("coverage", question, "no", "It offers no insurance to read.", costs, learned)
+    if not _may(granted, COVERAGE_SCOPE):
+        costs = f"{costs} If a kind of visit needs insurance, ask the vendor for {COVERAGE_SCOPE}."
+        return Finding("coverage", question, "no", "We were not given the right to.", costs)
+    if connection.coverage_problem:
+        return Finding("coverage", question, "no", connection.coverage_problem, costs)
+    says = "It is asked for those who wait for a visit that needs insurance."
+    if not AppointmentType.objects.filter(needs_insurance=True, active=True).exists():
+        says = "It can be asked; no kind of visit here needs insurance."
+    return Finding("coverage", question, "yes", says, learned=learned)
 
 
 def _registers(declared: Capabilities, granted: str, known: Collection[str]) -> Finding:

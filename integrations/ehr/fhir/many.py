@@ -61,20 +61,42 @@ def refuse_others(found: Sequence[Json], wanted: Collection[str]) -> None:
 
 
 def _batch(transport: Transport, resource_type: str, wanted: Sequence[str]) -> Iterator[tuple[str, Entry]]:
-    reads = [{"request": {"method": "GET", "url": f"{resource_type}/{each}"}} for each in wanted]
-    answer = transport.ask("", {"resourceType": "Bundle", "type": "batch", "entry": reads})
-    bundle = answer.resource()
-    entries = bundle.get("entry", [])
-    if bundle.get("type") != "batch-response" or not isinstance(entries, list):
-        raise Malformed("The answer to a batch is not the answer to a batch.")
-    # Answers stand in the order of the questions. An error does not say whose it is: only its place tells.
-    for external_id, raw in zip(wanted, entries, strict=False) if len(entries) == len(wanted) else ():
+    entries, answer = _entries(transport, [f"{resource_type}/{each}" for each in wanted])
+    for external_id, raw in zip(wanted, entries, strict=False):
         status, version = _response(raw, answer)
         resource = raw.get("resource") if isinstance(raw, dict) else None
         if status in (404, 410):
             yield external_id, NotFound(f"HTTP {status}", status=status)
         elif status == 200 and isinstance(resource, dict) and _names(resource) == (resource_type, external_id):
             yield external_id, (resource, version)
+
+
+def answers(transport: Transport, questions: Sequence[str]) -> dict[int, tuple[Json, Answer]]:
+    """Put questions, addresses below the base, in one batch; return by place those that were answered with a resource.
+
+    Raises GatewayError when the call as a whole came to nothing.
+    """
+    entries, answer = _entries(transport, questions)
+    answered: dict[int, tuple[Json, Answer]] = {}
+    for place, raw in enumerate(entries):
+        resource = raw.get("resource") if isinstance(raw, dict) else None
+        if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+            continue
+        if _response(raw, answer)[0] == 200:
+            answered[place] = (resource, answer)
+    return answered
+
+
+def _entries(transport: Transport, questions: Sequence[str]) -> tuple[list[Any], Answer]:
+    """Return the entries that answer the questions, in their order, or none where that is in doubt."""
+    reads = [{"request": {"method": "GET", "url": each}} for each in questions]
+    answer = transport.ask("", {"resourceType": "Bundle", "type": "batch", "entry": reads})
+    bundle = answer.resource()
+    entries = bundle.get("entry", [])
+    if bundle.get("type") != "batch-response" or not isinstance(entries, list):
+        raise Malformed("The answer to a batch is not the answer to a batch.")
+    # Answers stand in the order of the questions. An error does not say whose it is: only its place tells.
+    return (entries if len(entries) == len(questions) else []), answer
 
 
 def _names(resource: Json) -> tuple[Any, Any]:

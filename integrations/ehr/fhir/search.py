@@ -45,8 +45,8 @@ def bundles(
     current = f"{transport.base_url}/{resource_type}"
     while True:
         bundle = answer.resource()
-        yield _found(bundle, resource_type, answer)
-        following = _next_link(bundle)
+        yield found(bundle, resource_type, answer)
+        following = next_link(bundle)
         if not following:
             return
         following = transport.absolute(following, current)
@@ -69,16 +69,16 @@ def resources(
 def read_page(page: Found, kind: str, parse: Callable[[Json], Record], held: Held | None = None) -> Page:
     """Return the page with each resource parsed that is not ``held``; those that cannot be read are set aside."""
     records: list[Record] = []
-    aside = [_aside(kind, item, f"it is not of type {kind}") for item in page.strange]
+    set_aside = [aside(kind, item, f"it is not of type {kind}") for item in page.strange]
     wanted = page.resources if held is None else _without_held(page.resources, held)
     for resource in wanted:
         try:
             records.append(guarded(parse, resource))
         except Unreadable as problem:
-            aside.append(_aside(kind, resource, problem.detail))
+            set_aside.append(aside(kind, resource, problem.detail))
     return Page(
         tuple(records),
-        tuple(aside),
+        tuple(set_aside),
         page.server_time,
         asked_at=page.answer.asked_at,
         unchanged=len(page.resources) - len(wanted),
@@ -104,16 +104,16 @@ def compare_page(page: Found, kind: str) -> Page:
     """Return the page as ids, versions and bodies, without reading more of it."""
     versions: dict[str, str] = {}
     by_id: dict[str, Json] = {}
-    aside = [_aside(kind, item, f"it is not of type {kind}") for item in page.strange]
+    set_aside = [aside(kind, item, f"it is not of type {kind}") for item in page.strange]
     for resource in page.resources:
         try:
             external_id = resource_id(resource)
         except Unreadable as problem:
-            aside.append(_aside(kind, resource, problem.detail))
+            set_aside.append(aside(kind, resource, problem.detail))
             continue
         by_id[external_id] = resource
         versions[external_id] = version_of(resource)
-    return Page((), tuple(aside), page.server_time, versions, Bodies(by_id), page.answer.asked_at)
+    return Page((), tuple(set_aside), page.server_time, versions, Bodies(by_id), page.answer.asked_at)
 
 
 class Bodies(Mapping[str, bytes]):
@@ -140,7 +140,8 @@ def guarded(parse: Callable[[Json], T], resource: Json) -> T:
         raise Unreadable("it has a form that no FHIR resource has") from None
 
 
-def _found(bundle: Json, resource_type: str, answer: Answer) -> Found:
+def found(bundle: Json, resource_type: str, answer: Answer) -> Found:
+    """Return what one page of a search has; raises Malformed when it is none."""
     if bundle["resourceType"] != "Bundle" or bundle.get("type") != "searchset":
         raise Malformed("The answer to a search is not a search result.")
     if not isinstance(bundle.get("entry", []), list):
@@ -192,7 +193,8 @@ def _server_time(bundle: Json, answer: Answer) -> datetime | None:
     return answer.server_time.astimezone(UTC) if answer.server_time else None
 
 
-def _next_link(bundle: Json) -> str:
+def next_link(bundle: Json) -> str:
+    """Return where the page after this one is, empty for the last."""
     links = bundle.get("link")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("relation") == "next" and isinstance(link.get("url"), str):
@@ -200,7 +202,8 @@ def _next_link(bundle: Json) -> str:
     return ""
 
 
-def _aside(kind: str, item: Any, why: str) -> Quarantined:
+def aside(kind: str, item: Any, why: str) -> Quarantined:
+    """Return an entry that cannot be read as what is shown of it."""
     name = item.get("id") if isinstance(item, dict) else None
     if name is None and isinstance(item, dict) and isinstance(item.get("fullUrl"), str):
         name = item["fullUrl"].rpartition("/")[2]

@@ -82,6 +82,23 @@ class AppointmentFields(Fields):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageFields(Fields):
+    """A row of what pays for a patient's visits. Either ``plan`` or ``payor`` says which plan it is; both is better.
+
+    ``position``: lower applies before others. Dates are YYYY-MM-DD, ``valid_until`` the last day on which it holds.
+    """
+
+    patient_id: str
+    plan: str = ""
+    plan_name: str = ""
+    payor: str = ""
+    payor_name: str = ""
+    position: str = ""
+    valid_from: str = ""
+    valid_until: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
     """A system's name, what it can do, where its rows hold what, and its words for an appointment's status.
 
@@ -96,6 +113,7 @@ class Declaration:
     location: LocationFields
     appointment: AppointmentFields
     statuses: Mapping[str, str]
+    coverage: CoverageFields | None = None
     media_type: str = "application/json"
 
     def __post_init__(self) -> None:
@@ -106,6 +124,10 @@ class Declaration:
             (
                 able.finds_by_identifier and not held.key,
                 "finds_by_identifier, but its appointments hold no key",
+            ),
+            (
+                bool(able.coverage_by) != bool(self.coverage),
+                "coverage_by without coverage's fields, or these without it",
             ),
             (not (held.end or held.minutes), "neither an appointment's end nor its minutes"),
         ):
@@ -159,6 +181,8 @@ class Cancellation:
 Read = Callable[[Transport, Wanted], Iterator[Rows]]
 #: Yields pages of the rows of a kind with these ids; a row that is missing is asked for alone.
 Many = Callable[[Transport, Kind, Sequence[str]], Iterator[Rows]]
+#: Yields pages of the rows of everything that pays for one patient's visits, by the patient's id.
+Insurance = Callable[[Transport, str], Iterator[Rows]]
 #: Returns free stretches, as slots where the system books by a slot's id; they may reach beyond the time asked for.
 Free = Callable[[Transport, Look], Iterable[Interval | SlotRecord]]
 #: Returns the appointment's row as stored.

@@ -1,4 +1,4 @@
-"""A proprietary REST system behind the gateway protocol, made of a declaration and three functions, or four.
+"""A proprietary REST system behind the gateway protocol, made of a declaration and three functions, or up to five.
 
 The functions send and fetch; what has to be right for every system is done here: ids are checked before they stand in
 an address, answers are filtered once more, and a write whose answer cannot be read is unknown, never failed.
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from integrations.codebook import CodeBook
 from integrations.ehr import zones
-from integrations.ehr.fhir import many, people, search
+from integrations.ehr.fhir import coverage, many, people, search
 from integrations.ehr.fhir.adapter import LOAD_AHEAD, LOAD_BACK, PAGE_SECONDS, TYPES
 from integrations.ehr.fhir.answers import ID
 from integrations.ehr.fhir.calendar import Reader
@@ -29,6 +29,7 @@ from integrations.ehr.field_reading import FieldBook
 from integrations.ehr.gateway import (
     Booking,
     Capabilities,
+    Coverages,
     Finding,
     GatewayError,
     Held,
@@ -44,7 +45,18 @@ from integrations.ehr.gateway import (
     Stored,
 )
 from integrations.ehr.rest import checking, resources
-from integrations.ehr.rest.declaration import Cancellation, Declaration, Free, Look, Many, Read, Rows, Wanted, Write
+from integrations.ehr.rest.declaration import (
+    Cancellation,
+    Declaration,
+    Free,
+    Insurance,
+    Look,
+    Many,
+    Read,
+    Rows,
+    Wanted,
+    Write,
+)
 from integrations.models import Connection
 from scheduling.corrections import Correction
 from scheduling.models import Appointment, Writeback
@@ -56,18 +68,23 @@ _OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A declaration and its functions; raises ValueError unless ``many`` and ``reads_many`` come together."""
+    """A declaration and its functions; raises ValueError unless what is optional is both declared and given."""
 
     declaration: Declaration
     read: Read
     free: Free
     write: Write
     many: Many | None = None
+    insurance: Insurance | None = None
 
     def __post_init__(self) -> None:
         if self.declaration.capabilities.reads_many != ("ids" if self.many else ""):
             raise ValueError(
                 f"{self.declaration.label}: reads_many is 'ids' where a function many is given, else empty."
+            )
+        if self.declaration.capabilities.coverage_by != ("patient" if self.insurance else ""):
+            raise ValueError(
+                f"{self.declaration.label}: coverage_by is 'patient' where a function insurance is given, else empty."
             )
 
     def open_gateway(self, connection: Connection, *, writeback: Writeback | None = None) -> RestGateway:
@@ -76,10 +93,16 @@ class Adapter:
 
 
 def opener(
-    declaration: Declaration, *, read: Read, free: Free, write: Write, many: Many | None = None
+    declaration: Declaration,
+    *,
+    read: Read,
+    free: Free,
+    write: Write,
+    many: Many | None = None,
+    insurance: Insurance | None = None,
 ) -> Callable[..., RestGateway]:
     """Return the ``open_gateway`` of an adapter's module."""
-    return Adapter(declaration, read, free, write, many).open_gateway
+    return Adapter(declaration, read, free, write, many, insurance).open_gateway
 
 
 class RestGateway:
@@ -230,6 +253,24 @@ class RestGateway:
             and Interval(record.start, record.end).overlaps(Interval(start, end))
         ]
 
+    def coverages(self, patient_ids: Sequence[str]) -> Iterator[tuple[str, Coverages | Malformed]]:
+        """Yield what the function ``insurance`` finds for each of these patients."""
+        for patient_id in map(_checked, dict.fromkeys(patient_ids)):
+            try:
+                yield patient_id, self._coverages(patient_id)
+            except Malformed as problem:
+                yield patient_id, problem
+
+    def _coverages(self, patient_id: str) -> Coverages:
+        fields, insurance = self._adapter.declaration.coverage, self._adapter.insurance
+        if fields is None or insurance is None:
+            raise Rejected("This EHR tells nothing of insurance.")
+        pages = self._rows(insurance(self.transport, patient_id))
+        rows = [row for page in pages for row in page.rows]
+        made = [resources.coverage(fields, row) for row in rows if isinstance(row, dict)]
+        strange = [row for row in rows if not isinstance(row, dict)]
+        return coverage.read(made, strange, patient_id, self.transport.base_url)
+
     def create(self, booking: Booking) -> Stored:
         """Book; raises OutcomeUnknown when it may have happened, Taken, Duplicate, Rejected when it has not."""
         if not self.capabilities.writes_appointments:
@@ -267,6 +308,11 @@ class RestGateway:
         return self._paged(wanted.kind, self._adapter.read(transport or self.transport, wanted))
 
     def _paged(self, kind: Kind, pages: Iterator[Rows]) -> Iterator[search.Found]:
+        for page in self._rows(pages):
+            yield self._found(kind, page)
+
+    def _rows(self, pages: Iterator[Rows]) -> Iterator[Rows]:
+        """Yield the pages; raises Malformed when they do not end or are of another form."""
         seen, last = set[bytes](), None
         for _ in range(search.MOST_PAGES):
             try:
@@ -281,12 +327,12 @@ class RestGateway:
                 break
             seen.add(digest)
             last = page.answer
-            yield self._found(kind, page)
+            if not isinstance(page.rows, list):
+                raise Malformed("The EHR's records are not a list.")
+            yield page
         raise Malformed("The EHR's pages do not end.")
 
     def _found(self, kind: Kind, page: Rows) -> search.Found:
-        if not isinstance(page.rows, list):
-            raise Malformed("The EHR's records are not a list.")
         rows = [row for row in page.rows if isinstance(row, dict)]
         strange = [row for row in page.rows if not isinstance(row, dict)]
         made = [resources.resource(self._adapter.declaration, self._connection, kind, row) for row in rows]

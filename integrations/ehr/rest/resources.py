@@ -13,7 +13,7 @@ from typing import Any
 from integrations.ehr.fhir.elements import MADE_UP, Json
 from integrations.ehr.fhir.people import NPI, TIME_ZONE
 from integrations.ehr.gateway import Kind
-from integrations.ehr.rest.declaration import Declaration, Fields, Row
+from integrations.ehr.rest.declaration import CoverageFields, Declaration, Fields, Row
 from integrations.models import Connection
 
 
@@ -26,6 +26,24 @@ def resource(declaration: Declaration, connection: Connection, kind: Kind, row: 
     if kind == "location":
         return _location(declaration, row)
     return _appointment(declaration, connection.identifier_system, row)
+
+
+def coverage(fields: CoverageFields, row: Row) -> Json:
+    """Return the Coverage that a row stands for; what is missing or of a strange form is left as it is."""
+    plan, payor = _word(row, fields.plan), _word(row, fields.payor)
+    payor_name = value_at(row, fields.payor_name)
+    ends = {"start": value_at(row, fields.valid_from), "end": value_at(row, fields.valid_until)}
+    its_plan = {"type": {"coding": [{"code": "plan"}]}, "value": plan, "name": value_at(row, fields.plan_name)}
+    return {
+        "resourceType": "Coverage",
+        **identity(fields, row),
+        "status": "cancelled" if value_at(row, fields.active) is False else "active",
+        "beneficiary": _reference("Patient", _word(row, fields.patient_id)),
+        "order": value_at(row, fields.position),
+        "period": {name: day for name, day in ends.items() if day},
+        "class": [its_plan] if plan else [],
+        "payor": [_reference("Organization", payor) | {"display": payor_name}] if payor else [{"display": payor_name}],
+    }
 
 
 def value_at(row: Any, path: str) -> Any:

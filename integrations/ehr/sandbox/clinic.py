@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from .clinic_calendar import calendar
+from .clinic_coverage import coverage
 from .clinic_history import history
 from .clinic_people import patients
 from .clinic_setup import RIVERSIDE, practice
@@ -20,7 +21,8 @@ def build_clinic(today: date) -> tuple[list[dict[str, Any]], list[tuple[str, str
     """
     people = patients(today)
     slots, appointments, holds = calendar(today, people)
-    return [*practice(today), *people, *slots, *appointments, *history(today, people)], holds
+    resources = [*practice(today), *people, *slots, *appointments, *history(today, people)]
+    return [*resources, *coverage(today, people)], holds
 
 
 def load_clinic(store: Store, today: date | None, *, replaces: bool = False) -> bool:

@@ -48,6 +48,12 @@ ORACLE = Dialect(
     offers=dict.fromkeys((name for name in PARAMETERS if name != "Subscription"), _ORACLE_READ)
     | {
         "Slot": replace(_ORACLE_READ, search_needs=(("schedule", "schedule.actor"), ("start",))),
+        # By patient alone: the real one may be asked by encounter too, and there are none here.
+        "Coverage": replace(
+            _ORACLE_READ,
+            withheld=frozenset({"_lastUpdated", "identifier", "beneficiary", "status", "payor", "type"}),
+            search_needs=(("patient",),),
+        ),
         "Appointment": replace(
             _ORACLE_READ,
             interactions=("read", "search-type", "create", "patch"),

@@ -55,7 +55,9 @@ def terms_of(resource: dict[str, Any], actors_of_schedule: Callable[[str], list[
         ]
     elif resource_type == "PractitionerRole":
         found += _role(resource)
-    elif resource_type == "Location" and isinstance(resource.get("name"), str):
+    elif resource_type == "Coverage":
+        found += _coverage(resource)
+    elif resource_type in ("Location", "Organization") and isinstance(resource.get("name"), str):
         found.append(("name", normalised(resource["name"])))
     if isinstance(resource.get("active"), bool):
         found.append(("active", str(resource["active"]).lower()))
@@ -117,3 +119,14 @@ def _role(resource: dict[str, Any]) -> Terms:
     yield "practitioner", relative_reference(resource.get("practitioner", {}).get("reference", ""))
     for location in resource.get("location", []):
         yield "location", relative_reference(location.get("reference", ""))
+
+
+def _coverage(resource: dict[str, Any]) -> Terms:
+    whose = relative_reference(resource.get("beneficiary", {}).get("reference", ""))
+    yield "beneficiary", whose
+    yield "patient", whose
+    for payor in resource.get("payor", []):
+        yield "payor", relative_reference(payor.get("reference", ""))
+    for coding in resource.get("type", {}).get("coding", []):
+        yield "type", coding.get("code", "")
+        yield "type", f"{coding.get('system', '')}|{coding.get('code', '')}"

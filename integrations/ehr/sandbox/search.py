@@ -44,9 +44,14 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "slot": "reference",
         "appointment-type": "token",
     },
+    "Organization": _COMMON | {"name": "string", "active": "token"},
+    "Coverage": _COMMON
+    | {"patient": "reference", "beneficiary": "reference", "status": "token", "payor": "reference", "type": "token"},
     "Subscription": _COMMON | {"status": "token"},
 }
 _TARGETS = {
+    "beneficiary": ["Patient"],
+    "payor": ["Organization", "Patient", "RelatedPerson"],
     "patient": ["Patient"],
     "practitioner": ["Practitioner"],
     "location": ["Location"],
@@ -56,7 +61,7 @@ _TARGETS = {
     "schedule.actor": ["Practitioner", "Location"],
 }
 _START_TYPES = {("Appointment", "date"), ("Slot", "start")}
-_SELECTIVE = {"identifier", "patient", "slot", "phone", "email", "birthdate", "family", "_id"}
+_SELECTIVE = {"identifier", "patient", "beneficiary", "slot", "phone", "email", "birthdate", "family", "_id"}
 _IGNORED = {"_format", "_pretty", "_total", "_cursor"}
 _DATE = re.compile(r"(eq|ne|gt|ge|lt|le|sa|eb)?(\d{4}.*)")
 _SORTS = {"_lastUpdated": "updated_ms", "date": "IFNULL(start_ms, -1)", "start": "IFNULL(start_ms, -1)", "_id": "key"}
@@ -142,7 +147,7 @@ def _alternatives(value: str) -> list[str]:
 
 def _modifier_is_known(kind: str, modifier: str) -> bool:
     if kind == "reference":
-        return modifier in ("", "Patient", "Practitioner", "Location")
+        return modifier in ("", "Patient", "Practitioner", "Location", "Organization")
     return modifier == "" or (kind == "string" and modifier == "exact")
 
 

@@ -27,6 +27,7 @@ APPOINTMENT_STATUSES = frozenset(
 )
 SLOT_STATUSES = frozenset(["busy", "free", "busy-unavailable", "busy-tentative", "entered-in-error"])
 TIMELESS_STATUSES = frozenset({"proposed", "cancelled", "waitlist"})
+COVERAGE_STATUSES = frozenset(["active", "cancelled", "draft", "entered-in-error"])
 PARTICIPATION_STATUSES = frozenset(["accepted", "declined", "tentative", "needs-action"])
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
@@ -46,6 +47,10 @@ _SHAPES = {
     "appointmentType": "O",
     "schedule": "O",
     "practitioner": "O",
+    "beneficiary": "O",
+    "payor": "L",
+    "class": "L",
+    "period": "O",
     "cancelationReason": "O",
     "channel": "O",
     "meta": "O",
@@ -56,7 +61,7 @@ _SHAPES = {
     "criteria": "S",
     "active": "B",
 }
-_TEXT_NAMES = {"Location", "HealthcareService"}
+_TEXT_NAMES = {"Location", "HealthcareService", "Organization"}
 
 
 def check_shape(resource: Any, resource_type: str) -> dict[str, Any]:
@@ -138,9 +143,9 @@ def _references(resource: dict[str, Any]) -> list[tuple[str, Any]]:
         actor = participant.get("actor", {})
         path = f"{kind}.participant[{position}].actor"
         found.append((path, actor.get("reference") if isinstance(actor, dict) else 0))
-    for name in ("actor", "slot", "location") if kind != "Location" else ():
+    for name in ("actor", "slot", "location", "payor") if kind != "Location" else ():
         found += [(f"{kind}.{name}[{at}]", item.get("reference")) for at, item in enumerate(resource.get(name, []))]
-    for name in ("schedule", "practitioner"):
+    for name in ("schedule", "practitioner", "beneficiary"):
         if name in resource:
             found.append((f"{kind}.{name}", resource[name].get("reference")))
     return [(path, reference) for path, reference in found if reference is not None]
@@ -205,6 +210,13 @@ def _check_schedule(schedule: dict[str, Any]) -> None:
         raise unprocessable("At least one actor is needed.", "Schedule.actor", "required")
 
 
+def _check_coverage(coverage: dict[str, Any]) -> None:
+    if coverage.get("status") not in COVERAGE_STATUSES:
+        raise unprocessable("status is missing or not one that R4 knows.", "Coverage.status", "code-invalid")
+    if not coverage.get("beneficiary") or not coverage.get("payor"):
+        raise unprocessable("A coverage needs beneficiary and payor.", "Coverage", "required")
+
+
 def _check_subscription(subscription: dict[str, Any]) -> None:
     criteria, channel = subscription.get("criteria", ""), subscription.get("channel", {})
     if subscription.get("status") not in ("requested", "active", "off", "error"):
@@ -227,6 +239,7 @@ def _check_subscription(subscription: dict[str, Any]) -> None:
 
 _CHECKS = {
     "Appointment": _check_appointment,
+    "Coverage": _check_coverage,
     "Slot": _check_slot,
     "Schedule": _check_schedule,
     "Subscription": _check_subscription,

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from integrations import mapping
+from integrations import discovered, mapping
+from integrations.ehr import load
+from integrations.meanings import Key
 from integrations.models import CodeMapping, Connection
+from scheduling import worklist
 from scheduling.models import Appointment, Opening, WorkItem
 from scheduling.worklist import actions_for
 from tests.fixtures import sandbox as ehr
@@ -47,7 +50,7 @@ def test_an_unknown_reason_holds_the_time_for_a_person(cancel: Callable[..., App
     assert (row.status, row.reason_code) == ("cancelled", "ZZ-LEGACY-17")
     assert Opening.objects.get().held == "reason"
     code = CodeMapping.objects.get(domain="reason", code="ZZ-LEGACY-17")
-    assert (code.state, code.times_seen, code.display) == ("unmapped", 1, "As the EHR shows it")
+    assert (code.state, code.display) == ("unmapped", "As the EHR shows it")
     assert set(WorkItem.objects.values_list("kind", flat=True)) == {"mapping.reason", "opening.reason"}
 
 
@@ -63,8 +66,7 @@ def test_an_unknown_type_holds_the_time_for_a_person(cancel: Callable[..., Appoi
     assert "Mapping the type decides it for good" in item.advice
     assert [action.slug for action in actions_for(item)] == ["offer", "close"]
     assert not WorkItem.objects.filter(kind="opening.reason").exists()
-    assert WorkItem.objects.get(kind="mapping.type").times_seen >= 1
-    assert CodeMapping.objects.get(domain="type", code="LUNCH").times_seen >= 2
+    assert WorkItem.objects.get(kind="mapping.type").subject_id == CodeMapping.objects.get(code="LUNCH").pk
 
 
 def test_an_unknown_reason_and_an_unknown_type_ask_one_question(cancel: Callable[..., Appointment]) -> None:
@@ -128,8 +130,7 @@ def test_a_code_is_asked_about_once_and_settled_for_all(
     for _ in range(3):
         assert book.reason("urn:x", "X1", "An x") == "unmapped"
         book.flush()
-    row = CodeMapping.objects.get(code="X1")
-    assert row.times_seen == 3
+    assert CodeMapping.objects.get(code="X1").state == "unmapped"
     item = WorkItem.objects.get()
     assert (item.status, item.times_seen) == ("open", 3)
     mapping.map_code(connection, "reason", "urn:x", "X1", CodeMapping.REBOOKABLE, by="clerk")
@@ -146,11 +147,27 @@ def test_a_code_cannot_mean_what_does_not_exist(connection: Connection, domain: 
 
 
 def test_a_load_of_many_appointments_asks_about_a_code_once(sandbox: ehr.Sandbox) -> None:
-    from integrations.ehr import load
-
     sandbox.small_clinic()
     sandbox.load(*(ehr.booking(f"b-{n}", n, appointmentType=coded("LUNCH")) for n in range(6)))
     connection = sandbox.connect()
     load.load(connection.pk)
-    assert CodeMapping.objects.get(code="LUNCH").times_seen == 6
     assert WorkItem.objects.get(kind="mapping.type").times_seen == 1
+
+
+def test_how_often_a_code_came_is_how_many_carry_it_now_wherever_it_is_shown(
+    sandbox: ehr.Sandbox, connection: Connection, work_inbox: Callable[[], int]
+) -> None:
+    """Reading the same visit again and again makes its code no more frequent."""
+    sandbox.load(*(ehr.booking(f"b-{n}", n, appointmentType=coded("LUNCH")) for n in range(2)))
+    for _ in range(3):
+        load.load(connection.pk)
+        for number in range(2):
+            sandbox.change(ehr.booking(f"b-{number}", number, appointmentType=coded("LUNCH")))
+    (item,) = worklist.with_times(WorkItem.objects.filter(kind="mapping.type"))
+    key = Key("type", "urn:example:codes", "LUNCH")
+    assert discovered.counts(connection, "type")[key] == 2
+    assert discovered.seen(connection, "type")[key].count == 2
+    assert item.times_seen == 2
+    Appointment.objects.all().delete()
+    (item,) = worklist.with_times(WorkItem.objects.filter(kind="mapping.type"))
+    assert (item.times_seen, discovered.seen(connection, "type")[key].count) == (0, 0)

@@ -52,6 +52,7 @@ def playing(kind: str) -> Iterator[ehr.Sandbox]:
         sandbox = ehr.Sandbox(server.base_url, server)
         sandbox.small_clinic()
         sandbox.load(ehr.booking("b-1", 3))
+        sandbox.load({"resourceType": "Organization", "id": "acme", "name": "Acme"}, insurance())
         sandbox.change(ehr.slot("ana", 3, "busy"))
         yield sandbox
 
@@ -62,6 +63,17 @@ def gateway(playing: ehr.Sandbox, kind: str) -> Gateway:
     load.load(connection.pk)
     connection.refresh_from_db()
     return connect(connection)
+
+
+def insurance() -> ehr.Resource:
+    """What pays for the first patient's visits."""
+    return {
+        "resourceType": "Coverage",
+        "id": "c-1",
+        "status": "active",
+        "beneficiary": {"reference": "Patient/patient-1"},
+        "payor": [{"reference": "Organization/acme", "display": "Acme"}],
+    }
 
 
 def trial(slot: int = 0) -> Booking:
@@ -90,13 +102,15 @@ def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.S
     results = list(conformance.read_only(gateway))
     assert failed(results) == []
     assert not_offered(results) == set()
-    assert len(results) == 11
+    assert len(results) == 12
     asked = {(call["method"], call["path"]) for call in playing.calls()[before:] if "/oauth/" not in call["path"]}
     changing = {(method, path) for method, path in asked if method != "GET"}
     by_batch = gateway.capabilities.reads_many == "batch"
     assert changing == ({("POST", "/fhir")} if by_batch else set()), "a batch of reads is sent, and changes nothing"
     assert results[-1].detail == ("4 by a batch" if by_batch else "4 by a search for their ids")
     assert by_batch is (kind == "fhir")
+    (told,) = [each.detail for each in results if each.question == "What pays for a patient's visits can be read"]
+    assert told == "1 for 3 patients, 1 with a plan"
 
 
 def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(

@@ -36,6 +36,7 @@ ALL = (
     "silence",
     "events",
     "changes",
+    "coverage",
 )
 
 

@@ -15,7 +15,16 @@ from integrations.ehr import checking, conformance, event_leases, inbox, intake,
 from integrations.ehr.example import adapter
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.fhir.events import Notice
-from integrations.ehr.gateway import Booking, Gateway, Malformed, OutcomeUnknown, Rejected, StaleVersion, connect
+from integrations.ehr.gateway import (
+    Booking,
+    Coverages,
+    Gateway,
+    Malformed,
+    OutcomeUnknown,
+    Rejected,
+    StaleVersion,
+    connect,
+)
 from integrations.ehr.rest.gateway import RestGateway, opener
 from integrations.models import CodeMapping, Connection, InboundEvent, connection_kinds
 from scheduling.models import Appointment, AppointmentType, ExternalId, Location, Opening, Patient, Provider, Writeback
@@ -105,6 +114,7 @@ def test_it_reads_as_it_declares_and_changes_nothing(gateway: Gateway, desk: Elm
         "The days ahead can be read": "passed 1 around one",
         "A booked time is not shown as free": "passed",
         "What changed lately can be asked": "passed 1, by time of change",
+        "What pays for a patient's visits can be read": "passed 0 for 3 patients, 0 with a plan",
         "An id that does not exist is said not to exist": "passed",
         "Several can be read by one call": "passed 4 by a search for their ids",
     }
@@ -340,7 +350,8 @@ def open_as(connection: Connection, free: Any = adapter.free, **able: Any) -> Re
     """Open the same system by an adapter that declares something else of it."""
     capabilities = replace(adapter.DECLARATION.capabilities, **able)
     declared = replace(adapter.DECLARATION, capabilities=capabilities)
-    return opener(declared, read=adapter.read, free=free, write=adapter.write, many=adapter.many)(connection)
+    functions = {"write": adapter.write, "many": adapter.many, "insurance": adapter.insurance}
+    return opener(declared, read=adapter.read, free=free, **functions)(connection)
 
 
 def test_several_changes_cost_one_read_and_what_it_leaves_out_is_asked_for_alone(
@@ -408,6 +419,31 @@ def test_a_system_that_ignores_the_ids_is_asked_no_further_and_each_is_read_alon
 def test_reading_many_is_declared_with_the_function_for_it_or_not_at_all() -> None:
     with pytest.raises(ValueError, match="reads_many"):
         opener(adapter.DECLARATION, read=adapter.read, free=adapter.free, write=adapter.write)
+
+
+def test_insurance_is_declared_with_the_function_for_it_or_not_at_all() -> None:
+    functions = {"read": adapter.read, "free": adapter.free, "write": adapter.write, "many": adapter.many}
+    with pytest.raises(ValueError, match="coverage_by"):
+        opener(adapter.DECLARATION, **functions)
+    with pytest.raises(ValueError, match="coverage_by"):
+        replace(adapter.DECLARATION, coverage=None)
+
+
+def test_what_pays_for_a_patients_visits_is_told_page_by_page(gateway: Gateway, desk: ElmDesk) -> None:
+    for number, patient in enumerate((1, 2, 1, 1, 1), start=1):
+        insurer = {"insurer": 9, "insurer_name": "Acme", "rank": number}
+        desk.put("policies", number, patient=patient, plan=f"P{number}", title="Open", valid=number != 3, **insurer)
+    desk.put("policies", 4, ends="2020-01-01")
+    desk.put("policies", 6, patient=1, begins="whenever")
+    told = dict(gateway.coverages(["1", "3"]))
+    one, three = told["1"], told["3"]
+    assert isinstance(one, Coverages)
+    assert [(each.system, each.code, each.display, each.position) for each in one.records] == [
+        ("Organization/9", "P1", "Acme: Open", 1),
+        ("Organization/9", "P5", "Acme: Open", 5),
+    ]
+    assert [each.reference for each in one.quarantined] == ["Coverage/6"]
+    assert three == Coverages(())
 
 
 def test_free_time_is_cut_to_what_was_asked_and_slots_are_named(connection: Connection, desk: ElmDesk) -> None:
@@ -498,6 +534,7 @@ def test_its_past_is_listed_with_when_each_was_cancelled(desk: ElmDesk, connecti
     declaration = replace(
         adapter.DECLARATION, capabilities=replace(adapter.DECLARATION.capabilities, lists_cancelled=False)
     )
-    deaf = opener(declaration, read=adapter.read, free=adapter.free, write=adapter.write, many=adapter.many)(connection)
+    functions = {"write": adapter.write, "many": adapter.many, "insurance": adapter.insurance}
+    deaf = opener(declaration, read=adapter.read, free=adapter.free, **functions)(connection)
     with pytest.raises(Rejected, match="does not list cancelled"):
         list(deaf.history(start_of(3), start_of(4)))

@@ -1,0 +1,210 @@
+"""Reading what pays for the visits of those who wait for one that needs insurance, and of nobody else.
+
+A patient is asked for when they come to wait for such a visit, after a load, when the EHR tells news of them, when an
+insurance ends, and now and then. One worker at a time reads for one connection, outside any transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from time import monotonic
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from audit.context import correlated, service
+from integrations.codebook import CodeBook
+from integrations.ehr import intake, outage
+from integrations.ehr.fhir.coverage import TYPE
+from integrations.ehr.gateway import (
+    Coverages,
+    GatewayError,
+    LoginRefused,
+    Malformed,
+    NotFound,
+    Rejected,
+    connect,
+)
+from integrations.models import Connection, CoverageRead, InboundEvent
+from scheduling import coverages
+from scheduling.models import AppointmentType, ExternalId
+from scheduling.worklist import ask_staff, finish_for
+from waitlist.entries import LIVE
+from waitlist.models import WaitlistEntry
+
+logger = logging.getLogger(__name__)
+
+#: Patients read in one go; the next ones follow with the next round of polls.
+MOST = 50
+#: Longer than a go can take: every call has a deadline, one of a page of a batch included.
+LEASE = timedelta(minutes=5)
+#: A go ends after this, so that polls are not held up; whoever is left follows with the next one.
+LONGEST_SECONDS = 15.0
+#: How long an answer serves: with an insurance in it, and without.
+SERVES, SERVES_EMPTY = timedelta(days=7), timedelta(days=1)
+#: News of a patient make an answer older than this due again.
+YOUNG = timedelta(minutes=15)
+#: An answer that could not be read is asked for again after this.
+RETRY = timedelta(hours=1)
+#: An EHR that refuses to tell is asked again after this.
+REFUSED = timedelta(days=1)
+WORK = "coverage.refused"
+
+
+class _Overtaken(Exception):
+    """Another worker reads by now."""
+
+
+def due(now: datetime | None = None) -> list[int]:
+    """Return the ids of connections with somebody whose insurance is to be asked for now."""
+    now = now or timezone.now()
+    if not AppointmentType.objects.filter(needs_insurance=True, active=True).exists():
+        return []
+    rows = Connection.objects.filter(_free(now), state=Connection.State.ACTIVE, loaded_at__isnull=False)
+    return [row.pk for row in rows if outage.answers(row, now) and _next(row, now, 1)]
+
+
+def _free(now: datetime) -> Q:
+    return Q(coverage_due_at__isnull=True) | Q(coverage_due_at__lte=now)
+
+
+def read(connection_id: int, now: datetime | None = None) -> bool:
+    """Ask for the insurance of the next patients; False when another worker does, or the EHR did not tell."""
+    now = now or timezone.now()
+    lease = now + LEASE
+    mine = Connection.objects.filter(pk=connection_id)
+    if not mine.filter(_free(now)).update(coverage_due_at=lease):
+        return False
+    connection = mine.select_related("source").get()
+    going_on: datetime | None = None
+    try:
+        with service("worker: polling"), correlated():
+            going_on = _read(connection, lease, now)
+    except _Overtaken:
+        return False
+    finally:
+        mine.filter(coverage_due_at=lease).update(coverage_due_at=going_on)
+    return going_on is None
+
+
+def look_again(source_id: int, patient_ids: Iterable[int], now: datetime | None = None) -> None:
+    """The EHR told news of these patients: what pays for their visits is asked for again, where it was."""
+    now = now or timezone.now()
+    rows = CoverageRead.objects.filter(connection__source_id=source_id, patient_id__in=list(patient_ids))
+    rows.filter(read_at__lte=now - YOUNG, due_at__gt=now).update(due_at=now)
+
+
+def _wanted(connection: Connection) -> QuerySet[WaitlistEntry]:
+    """Whoever waits for a visit that needs insurance, unless staff entered the plan."""
+    names = ExternalId.objects.filter(source_id=connection.source_id, kind=ExternalId.Kind.PATIENT)
+    rows: QuerySet[WaitlistEntry] = WaitlistEntry.objects.filter(
+        status__in=LIVE,
+        plan__isnull=True,
+        appointment_type__needs_insurance=True,
+        appointment_type__active=True,
+        patient_id__in=names.values("object_id"),
+    )
+    return rows
+
+
+def _next(connection: Connection, now: datetime, limit: int) -> list[int]:
+    """Return the patients to ask for now."""
+    served = CoverageRead.objects.filter(connection=connection, patient_id=OuterRef("patient_id"), due_at__gt=now)
+    rows = _wanted(connection).filter(~Exists(served)).order_by("patient_id")
+    return list(rows.values_list("patient_id", flat=True).distinct()[:limit])
+
+
+def _read(connection: Connection, lease: datetime, now: datetime) -> datetime | None:
+    """Read as far as it goes; return until when nothing is asked, None when all that was asked for was answered."""
+    named = _names(connection, _next(connection, now, MOST))
+    if not named:
+        return None
+    try:
+        gateway = connect(connection)
+        if not gateway.capabilities.coverage_by:
+            _refused(connection, "It offers no insurance to read.")
+            return now + REFUSED
+        began = monotonic()
+        for external_id, told in gateway.coverages(list(named)):
+            _take(connection, lease, named[external_id], told)
+            if monotonic() - began > LONGEST_SECONDS:
+                break
+    except LoginRefused as error:
+        # 403 is about this kind of record, anything else about the login, which is not ours to judge.
+        if error.status != 403:
+            return outage.ask_again_at(connection, error, now)
+        _refused(connection, "It does not let us read insurance.")
+        return now + REFUSED
+    except (NotFound, Rejected) as error:
+        _refused(connection, f"It does not answer when asked for insurance ({error.detail}).")
+        return now + REFUSED
+    except GatewayError as error:
+        logger.warning("reading insurance of %s ended early: %s", connection.slug, error.code)
+        return outage.ask_again_at(connection, error, now)
+    _answered(connection)
+    return None
+
+
+def _names(connection: Connection, patient_ids: list[int]) -> dict[str, int]:
+    """Return the patients by what the EHR calls them, of several names by the one it used last."""
+    rows = ExternalId.objects.filter(
+        source_id=connection.source_id, kind=ExternalId.Kind.PATIENT, object_id__in=patient_ids
+    )
+    latest = dict(rows.order_by(F("seen_at").asc(nulls_first=True), "-pk").values_list("object_id", "value"))
+    return {value: pk for pk, value in latest.items()}
+
+
+def _take(connection: Connection, lease: datetime, patient_id: int, told: Coverages | Malformed) -> None:
+    """Keep what the EHR told of one patient; raises _Overtaken when another worker does that by now."""
+    now = timezone.now()
+    # New for each patient: a code that is mapped meanwhile counts.
+    book = CodeBook(connection)
+    with transaction.atomic():
+        if not Connection.objects.filter(pk=connection.pk, coverage_due_at=lease).update(coverage_due_at=lease):
+            raise _Overtaken
+        if isinstance(told, Malformed):
+            values = {"due_at": now + RETRY, "problem": told.code}
+        else:
+            records = [
+                replace(each, plan_target=book.plan(each.system, each.code, each.display)) for each in told.records
+            ]
+            coverages.keep(connection.source, patient_id, records)
+            values = {"due_at": _serves_until(told, now), "read_at": now, "problem": ""}
+        CoverageRead.objects.update_or_create(connection=connection, patient_id=patient_id, defaults=values)
+    book.flush()
+    if isinstance(told, Coverages):
+        intake.set_aside(connection, InboundEvent.Via.POLL, told.quarantined)
+        for each in told.records:
+            finish_for(intake.unreadable_key(connection.pk, f"{TYPE}/{each.external_id}"), "It was read.")
+
+
+def _serves_until(told: Coverages, now: datetime) -> datetime:
+    """Return when to ask again: after the usual time, or when the first of these has ended."""
+    if not told.records:
+        return now + SERVES_EMPTY
+    ends = (each.valid_until for each in told.records if each.valid_until is not None)
+    over = [datetime.combine(day + timedelta(days=1), time(12), UTC) for day in ends]
+    return min([now + SERVES, *(at for at in over if at > now)])
+
+
+def _refused(connection: Connection, why: str) -> None:
+    """The EHR tells nobody's insurance: the check's table says so from now on, and staff are asked, once."""
+    Connection.objects.filter(pk=connection.pk).update(coverage_problem=why[:200])
+    ask_staff(
+        WORK,
+        f"The EHR {connection.slug} does not tell what pays for a visit",
+        advice=f"{why} Somebody waits for a visit that needs insurance: enter the plan at their entry, or a person "
+        "decides each time. The vendor grants it as system/Coverage.read. It is asked again tomorrow.",
+        dedupe_key=f"{WORK}:{connection.pk}",
+        subject=connection,
+    )
+
+
+def _answered(connection: Connection) -> None:
+    if connection.coverage_problem:
+        Connection.objects.filter(pk=connection.pk).update(coverage_problem="")
+    finish_for(f"{WORK}:{connection.pk}", "The EHR tells it now.")
