@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from integrations import mapping_mirror
-from integrations.models import CodeChange, CodeMapping, InboundEvent
+from integrations.models import CodeChange, CodeMapping, Connection, InboundEvent
 from scheduling import guards
 from scheduling.admin.display import slot
 from scheduling.models import (
@@ -295,3 +295,14 @@ def test_what_the_ehr_says_of_insurance_is_shown_where_the_plan_is_entered(dana:
     assert "Insurance Acme: Open PPO, here Acme Open PPO" in text_of(
         dana.get(f"/admin/scheduling/patient/{entry.patient_id}/change/")
     )
+
+
+def test_without_plans_the_page_says_when_they_come_and_why_they_do_not(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    words = text_of(ira.get(f"{path}?domain=plan"))
+    assert "Insurance is read for whoever waits for a kind of visit that is marked “insurance needed”" in words
+    assert "entered by staff" not in words
+    Connection.objects.update(coverage_problem="It does not let us read insurance.")
+    words = text_of(ira.get(f"{path}?domain=plan"))
+    assert "It does not let us read insurance. Plans are entered by staff, at the entry on the waitlist." in words
