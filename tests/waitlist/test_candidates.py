@@ -267,7 +267,7 @@ def test_what_the_ehr_says_of_insurance_is_read_by_one_more_query_where_a_visit_
     scene.kind.needs_insurance = True
     scene.kind.save()
     facts = candidates.facts_for(scene.opening)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         loaded = candidates.load(keys, facts)
     assert [[(cover.plan_id, cover.position) for cover in each.covers] for each in loaded] == [
         [(plan.pk, 1)],

@@ -206,12 +206,12 @@ def test_a_long_run_of_unsuitable_patients_does_not_hide_who_suits(scene) -> Non
     assert eligible(ranking.top(scene.opening, 2, following=5)) == [suits.pk]
 
 
-def test_the_walk_takes_nine_queries_a_batch(scene, django_assert_num_queries) -> None:
+def test_the_walk_takes_ten_queries_a_batch(scene, django_assert_num_queries) -> None:
     for _ in range(30):
         wait(scene)
     facts = candidates.facts_for(scene.opening)
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         assert len(ranking.top(scene.opening, 5, following=20, facts=facts)) == 25
 
 
