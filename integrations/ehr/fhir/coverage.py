@@ -28,7 +28,7 @@ from integrations.ehr.fhir.elements import (
     text,
 )
 from integrations.ehr.fhir.transport import Transport
-from integrations.ehr.gateway import Coverages, Malformed, Quarantined
+from integrations.ehr.gateway import Coverages, LoginRefused, Malformed, NotFound, Quarantined, Rejected
 from scheduling.records import CoverageRecord
 
 TYPE = "Coverage"
@@ -53,7 +53,7 @@ def by_patient(
     left = list(patient_ids)
     if way == "batch" and len(left) > 1:
         searches = [f"{TYPE}?{parameter}={each}&{_PAGE[0]}={_PAGE[1]}" for each in left]
-        for place, bundle in many.answers(transport, searches).items():
+        for place, bundle in _batch(transport, searches).items():
             if (found := _complete(bundle, left[place], transport.base_url)) is not None:
                 yield left[place], found
                 left[place] = ""
@@ -62,6 +62,18 @@ def by_patient(
             yield patient_id, _alone(transport, parameter, patient_id)
         except Malformed as problem:
             yield patient_id, problem
+
+
+def _batch(transport: Transport, searches: Sequence[str]) -> dict[int, tuple[Json, Answer]]:
+    """Return what one batch answers, nothing where the server takes batches of reads and none of searches."""
+    try:
+        return many.answers(transport, searches)
+    except (Malformed, NotFound, Rejected):
+        return {}
+    except LoginRefused as error:
+        if error.status != 403:
+            raise
+        return {}
 
 
 def _alone(transport: Transport, parameter: str, patient_id: str) -> Coverages:

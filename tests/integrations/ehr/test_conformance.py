@@ -232,7 +232,7 @@ def test_where_nothing_can_be_cancelled_nothing_is_booked_unless_a_person_insist
 @pytest.mark.parametrize("kind", ["fhir", "oracle", "athena"], indirect=True)
 def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing: ehr.Sandbox) -> None:
     slug = gateway._connection.slug  # type: ignore[attr-defined]
-    assert run(slug).endswith("11 questions, 0 failed\n")
+    assert run(slug).endswith("12 questions, 0 failed\n")
     assert len(playing.appointments()) == 1
     said = run(
         slug,
@@ -248,7 +248,7 @@ def test_the_command_reads_only_unless_asked_to_write(gateway: Gateway, playing:
         "--type",
         f"{ehr.TYPE_SYSTEM}|FOLLOWUP",
     )
-    assert said.endswith("19 questions, 0 failed\n")
+    assert said.endswith("20 questions, 0 failed\n")
     assert len(playing.appointments(status="cancelled")) == 1
 
 

@@ -387,7 +387,8 @@ def test_a_function_for_several_that_finds_nothing_is_found_out(
 ) -> None:
     capabilities = replace(adapter.DECLARATION.capabilities, reads_many="ids" if declared["many"] else "")
     declaration = replace(adapter.DECLARATION, capabilities=capabilities)
-    open_gateway = opener(declaration, read=adapter.read, free=adapter.free, write=adapter.write, **declared)
+    functions = {"write": adapter.write, "insurance": adapter.insurance, **declared}
+    open_gateway = opener(declaration, read=adapter.read, free=adapter.free, **functions)
     told = verdicts(list(conformance.read_only(open_gateway(connection))))
     assert told["Several can be read by one call"] == says
 

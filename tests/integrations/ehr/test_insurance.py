@@ -232,6 +232,22 @@ def test_many_are_asked_for_by_one_call_and_asked_once(
     assert (coverage.due(), read(connection), len(sandbox.calls("/fhir")) - before) == ([], 0, 1)
 
 
+@pytest.mark.parametrize("fault", ["html-200", "403"])
+def test_where_batches_are_not_answered_each_is_asked_for_alone(
+    sandbox: ehr.Sandbox,
+    connection: Connection,
+    wait: Callable[..., WaitlistEntry],
+    mapped: Plan,
+    fault: str,
+) -> None:
+    sandbox.load(*(insurance(f"c-{who}", who) for who in EVERYBODY))
+    for who in EVERYBODY:
+        wait(who)
+    sandbox.fault(fault, method="POST", path="/fhir", count=None)
+    assert (read(connection), len(asked(sandbox))) == (1, 3)
+    assert [plan_of(connection, who) for who in EVERYBODY] == [[("PPO-1", "acme-ppo")]] * 3
+
+
 @pytest.mark.parametrize("sandbox", ["oracle", "argonaut", "athena"], indirect=True)
 def test_every_dialect_tells_it(sandbox: ehr.Sandbox, plan: Plan, request: pytest.FixtureRequest) -> None:
     sandbox.small_clinic()
