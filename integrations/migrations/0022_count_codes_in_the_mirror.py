@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0020_insurance_read_from_the_ehr"),
+        ("integrations", "0021_insurance_read_from_the_ehr"),
     ]
 
     operations = [

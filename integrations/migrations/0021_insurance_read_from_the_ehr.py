@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0019_what_an_ehr_should_have_told"),
+        ("integrations", "0020_patients_read_again"),
         ("scheduling", "0015_coverage_of_patients"),
     ]
 
