@@ -11,7 +11,7 @@ from integrations import mapping_effects
 from integrations.code_notes import ask_about, dedupe_key
 from integrations.codebook import CodeBook
 from integrations.meanings import LANGUAGES, REASON_VERDICTS, STATUS_MEANINGS, Key, Meanings, standard_target
-from integrations.models import CodeChange, CodeMapping, Connection
+from integrations.models import CodeChange, CodeMapping, Connection, MappingChange
 from scheduling.models import AppointmentType, ExternalId, Location, Plan, Provider
 from scheduling.worklist import finish_for
 
@@ -30,17 +30,19 @@ def map_code(
     display: str = "",
     by: str = "system",
     location: Location | None = None,
+    part_of: MappingChange | None = None,
 ) -> CodeMapping:
     """Say what a code means, everywhere or at one location; raises ValueError for a target that does not exist.
 
     Openings that were held for want of it go on, those it says must not be offered close, and what is mirrored
-    already follows within seconds. The change is kept, so that :func:`undo` can take it back.
+    already follows within seconds. The change is kept, so that :func:`undo` can take it back; ``part_of`` is the import
+    it belongs to.
     """
     if target not in allowed_targets(domain):
         raise ValueError(f"{target} is not something a code of kind {domain} can mean.")
     with transaction.atomic():
         row = _locked(connection, Key(domain, system, code), location, display)
-        _change(row, target, by)
+        _change(row, target, by, part_of=part_of)
     return row
 
 
@@ -52,6 +54,7 @@ def unmap(
     *,
     by: str = "system",
     location: Location | None = None,
+    part_of: MappingChange | None = None,
 ) -> CodeMapping | None:
     """Take a code's meaning away, everywhere or at one location; None when it had none.
 
@@ -62,7 +65,7 @@ def unmap(
         row = rows.filter(connection=connection, domain=domain, system=system, code=code, location=location).first()
         if row is None or row.state == CodeMapping.State.UNMAPPED:
             return None
-        _change(row, _original(row), by)
+        _change(row, _original(row), by, part_of=part_of)
     return row
 
 
@@ -118,7 +121,14 @@ def _locked(connection: Connection, key: Key, location: Location | None, display
     return row
 
 
-def _change(row: CodeMapping, target: str, by: str, undoes: CodeChange | None = None) -> None:
+def _change(
+    row: CodeMapping,
+    target: str,
+    by: str,
+    *,
+    undoes: CodeChange | None = None,
+    part_of: MappingChange | None = None,
+) -> None:
     """Write the change and do all that follows from it. ``row`` is locked; an empty target unmaps."""
     if target == row.target and undoes is None:
         return
@@ -128,7 +138,8 @@ def _change(row: CodeMapping, target: str, by: str, undoes: CodeChange | None = 
     row.state = CodeMapping.State.MAPPED if target else CodeMapping.State.UNMAPPED
     row.apply_due_at = timezone.now()
     row.save(update_fields=["target", "state", "apply_due_at"])
-    CodeChange.objects.create(mapping=row, before=earlier, after=target, at=timezone.now(), by=by[:150], undoes=undoes)
+    told = {"at": timezone.now(), "by": by[:150], "undoes": undoes, "part_of": part_of}
+    CodeChange.objects.create(mapping=row, before=earlier, after=target, **told)
     if target:
         finish_for(dedupe_key(row), "The code was mapped.", by)
     elif standard_target(row.domain, row.system, row.code) is None and row.location_id is None:

@@ -111,10 +111,10 @@ def _write(
 ) -> MappingChange | None:
     if not entries:
         return None
-    for entry in entries:
-        mapping_state.put(connection, entry.key, entry.after, by)
     stored = [{"what": [*each.key], "before": each.before, "after": each.after} for each in entries]
     row = MappingChange.objects.create(connection=connection, by=by[:150], how=how, entries=stored, undoes=undoes)
+    for entry in entries:
+        mapping_state.put(connection, entry.key, entry.after, row)
     record(AccessRecord.Action.CHANGE, subject=row, detail={"connection": connection.slug, "changes": len(entries)})
     _read_again(connection, {entry.key[1] for entry in entries if entry.key[0] in ("path", "owner")})
     return row

@@ -21,7 +21,7 @@ from integrations.ehr.fhir import paths as fhirpath
 from integrations.ehr.hl7v2 import paths as hl7v2
 from integrations.field_mapping import PathKind, default_path, map_field, own_mappings, set_owner
 from integrations.fields import FIELDS, Field, Transform
-from integrations.models import CodeMapping, Connection
+from integrations.models import CodeMapping, Connection, MappingChange
 from scheduling.models import Location, Source
 from scheduling.patients import ours
 
@@ -111,8 +111,8 @@ def _one_of(value: str, known: Any) -> None:
         raise Impossible(f"“{value}” is not one of {', '.join(known)}.")
 
 
-def put(connection: Connection, key: Key, value: Any, by: str) -> None:
-    """Set one value, with all that follows from it; raises Impossible. Call it in a transaction."""
+def put(connection: Connection, key: Key, value: Any, part_of: MappingChange) -> None:
+    """Set one value of a change, with all that follows from it; raises Impossible. Call it in a transaction."""
     check(key, value)
     if key[0] == "setting":
         connection.missing_reason = value
@@ -123,11 +123,11 @@ def put(connection: Connection, key: Key, value: Any, by: str) -> None:
         map_field(connection, key[1], key[2], value["path"], value["transform"])
     else:
         _, domain, system, code, place = key
-        location = Location.objects.get(pk=place) if place else None
+        told: Any = {"by": part_of.by, "location": Location.objects.get(pk=place) if place else None}
         if value:
-            mapping.map_code(connection, domain, system, code, value, by=by, location=location)
+            mapping.map_code(connection, domain, system, code, value, **told, part_of=part_of)
         else:
-            mapping.unmap(connection, domain, system, code, by=by, location=location)
+            mapping.unmap(connection, domain, system, code, **told, part_of=part_of)
 
 
 def lock(connection: Connection) -> Connection:

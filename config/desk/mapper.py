@@ -93,20 +93,24 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
     row = fetch_connection(pk)
     change = get_object_or_404(CodeChange.objects.select_related("mapping"), pk=change_id, mapping__connection=row)
     domain = _domain(change.mapping.domain)
+    back = _back(row, domain)
+    if request.POST.get("from") == "history":
+        back = HttpResponseRedirect(reverse("admin:desk_mapping_file", args=[row.pk]) + "#changes")
     stake = mapping_effects.offers_at_stake(change.mapping, change.before)
     if stake and "sure" not in request.POST:
         context = {**_frame(request, row, domain), "change": change, "values": {"sure": "1"}, "stake": stake}
+        context["from_history"] = request.POST.get("from") == "history"
         return TemplateResponse(request, "admin/desk/mapper_sure.html", {**context, "code": change.mapping.code})
     try:
         undone = mapping.undo(change, request.user.get_username())
     except ValueError as problem:
         messages.error(request, f"Nothing was changed. {problem}")
-        return _back(row, domain)
+        return back
     if undone:
         messages.success(request, f"“{change.mapping.code}”: the last change was taken back.")
     else:
         messages.warning(request, "Nothing was changed: somebody changed this code meanwhile. Look at it again.")
-    return _back(row, domain)
+    return back
 
 
 def _freed_before(number: int) -> str:

@@ -14,13 +14,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from audit.log import record
 from audit.models import AccessRecord
+from config.desk.mapping_history import history
 from config.desk.rights import require
 from integrations import mapping_changes, mapping_file, mapping_state, mapping_words, yaml_nodes
 from integrations.mapping_changes import Impossible, Overtaken, Stale
 from integrations.models import Connection, MappingChange
 
 VIEW, CHANGE = "integrations.view_codemapping", ("integrations.change_codemapping", "integrations.change_fieldmapping")
-SHOWN = 50
 
 
 @require_safe
@@ -123,11 +123,11 @@ def _preview(request: HttpRequest, row: Connection, body: bytes) -> HttpResponse
 
 
 def _page(request: HttpRequest, row: Connection, *, problems: list[yaml_nodes.Problem] | None = None) -> HttpResponse:
-    changes = MappingChange.objects.filter(connection=row).select_related("undone_by", "undoes")
     context = {
         "title": f"Mappings of {row.source.name} as a file",
         "problems": problems or [],
-        "changes": [(each, _done(row, each), not hasattr(each, "undone_by")) for each in changes[:SHOWN]],
+        "changes": history(row),
+        "may_change_codes": request.user.has_perm(CHANGE[0]),
         "may_change": all(request.user.has_perm(right) for right in CHANGE),
     }
     return _shown(request, row, "admin/desk/mapping_file.html", context)
@@ -136,10 +136,6 @@ def _page(request: HttpRequest, row: Connection, *, problems: list[yaml_nodes.Pr
 def _shown(request: HttpRequest, row: Connection, template: str, context: dict[str, Any]) -> TemplateResponse:
     frame = {**admin.site.each_context(request), "subtitle": None, "row": row}
     return TemplateResponse(request, template, {**frame, **context})
-
-
-def _done(row: Connection, change: MappingChange) -> list[mapping_words.Line]:
-    return mapping_words.lines(row, mapping_changes.entries_of(change), is_done=True)
 
 
 def _values(change: MappingChange) -> str:

@@ -83,6 +83,14 @@ class CodeChange(models.Model):
     after = models.CharField(max_length=120, blank=True)
     at = models.DateTimeField()
     by = models.CharField(max_length=150)
+    part_of = models.ForeignKey(
+        "integrations.MappingChange",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="code_changes",
+        help_text="The import, or the undo of one, that this was a part of.",
+    )
     undoes = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by", help_text="Once at most."
     )

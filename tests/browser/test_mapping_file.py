@@ -84,7 +84,7 @@ def test_export_edit_import_undo(staff_page: SignedIn, practice: Practice, tmp_p
     assert Source.objects.get(pk=practice.source.pk).practice_owns == ["preferred_name"]
     fits(page, "mapping-file-changed")
 
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").first.click()
     expect(page.locator(".messagelist")).to_contain_text("Undone: 4 values as before.")
     assert CodeMapping.objects.get(code="pt-sick").target == "rebookable"
     assert CodeMapping.objects.get(code="x-9").state == "unmapped"
