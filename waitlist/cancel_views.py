@@ -27,7 +27,7 @@ def cancel_page(request: HttpRequest, token: str) -> HttpResponse:
     now = timezone.now()
     found = links.find_offer(token)
     if found is None or not found.offer.is_told or found.offer.end <= now:
-        return dead_link(request, is_guess=found is None)
+        return dead_link(request)
     standing = standing_of(found.offer, now)
     claim, page = standing.claim, request.path.removesuffix("cancel/")
     if claim is None or standing.state not in GIVES_UP or _has_begun(claim.appointment):

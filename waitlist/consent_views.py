@@ -19,7 +19,7 @@ def consent_page(request: HttpRequest, token: str) -> HttpResponse:
     """Ask for consent, or take it. Nothing on it tells whose form it is, nor whether what was written is right."""
     link = consent_forms.find_link(token)
     if link is None:
-        return dead_link(request, is_guess=True)
+        return dead_link(request)
     # Not in the patient's language: even that would tell something.
     language = asked_for(request) or language_of(translation.get_language_from_request(request))
     context = content.frame(language) | {"heading": _("May we text you about earlier appointments?")}

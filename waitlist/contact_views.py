@@ -58,7 +58,7 @@ def contact_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
     """Show how the patient is reached or one question about it, or take the answer."""
     found = find(token, by_offer=by_offer)
     if found is None:
-        return dead_link(request, is_guess=True)
+        return dead_link(request)
     visit = _visit(request, found, step)
     if found.entry.status not in OPEN:
         return back_to(request, visit.base.removesuffix("contact/"))

@@ -26,7 +26,7 @@ def request_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
     """Show a request or one question about it, or take the answer and come back to what is true now."""
     found = find(token, by_offer=by_offer)
     if found is None:
-        return dead_link(request, is_guess=True)
+        return dead_link(request)
     entry = found.entry
     if step and (step not in words.QUESTIONS or entry.status not in OPEN):
         return _summary_instead(request, step)

@@ -19,7 +19,7 @@ def unsubscribe_page(request: HttpRequest, token: str) -> HttpResponse:
     """Ask whether e-mails are to end, or end them. It names nobody, and asks for nothing: ending must be easy."""
     message = unsubscribing.find(token)
     if message is None:
-        return dead_link(request, is_guess=True)
+        return dead_link(request)
     if request.method == "POST":
         unsubscribing.end(message)
         if request.POST.dict() != ONE_CLICK:

@@ -26,7 +26,7 @@ def offer_page(request: HttpRequest, token: str) -> HttpResponse:
         return back_to(request, request.path)
     found = links.find_offer(token)
     if found is None or not _is_alive(found.offer):
-        return dead_link(request, is_guess=found is None)
+        return dead_link(request)
     if request.method == "POST":
         return _answer(request, found)
     return _show(request, found)
@@ -38,7 +38,7 @@ def calendar(request: HttpRequest, token: str) -> HttpResponse:
     found, now = links.find_offer(token), timezone.now()
     standing = standing_of(found.offer, now) if found and _is_alive(found.offer) else None
     if found is None or standing is None or standing.claim is None or standing.state != PageState.CONFIRMED:
-        return dead_link(request, is_guess=found is None)
+        return dead_link(request)
     _record_view(request, found.offer, "calendar")
     language = language_for(request, found.offer.patient)
     location = found.offer.opening.location

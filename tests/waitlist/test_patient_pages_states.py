@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 
 from audit.models import AccessRecord
@@ -16,6 +17,7 @@ from tests.waitlist.pages import STATES, heading, link_of, nobody_has_guessed, t
 from waitlist.models import Claim, Offer
 
 pytestmark = pytest.mark.django_db
+NEWEST = "Please open the link in the newest message from us, or call us."
 EACH = pytest.mark.parametrize(("state", "english", "spanish"), STATES, ids=[each[0].__name__ for each in STATES])
 
 
@@ -207,6 +209,42 @@ def test_after_its_time_a_link_is_as_dead_as_one_that_never_was(scene: Scene, cl
     past, guessed = client.get(path), client.get("/o/" + "a" * 32 + "/")
     assert past.status_code == guessed.status_code == 404
     assert past.content == guessed.content
+
+
+@pytest.mark.parametrize("tries", [1, 21])
+def test_old_wrong_and_guessed_links_are_answered_alike_however_often_they_are_tried(
+    scene: Scene, client: Client, tries: int
+) -> None:
+    path = link_of(pages.confirmed(scene))
+    scene.pass_time(hours=10, minutes=31)
+    answers = set()
+    for tried in (path, f"{path}cancel/", f"{path}calendar.ics", f"{path}request/", "/o/" + "a" * 32 + "/", "/r/x/"):
+        cache.clear()
+        for _ in range(tries):
+            page = client.get(tried)
+        answers.add((page.status_code, page.content))
+    [(status, body)] = answers
+    assert status == (404 if tries == 1 else 429)
+    assert NEWEST in body.decode()
+    assert "(212) 555-0100" in body.decode()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *(pages.refused, pages.canceled, pages.released, pages.first, pages.filled, pages.declined_and_gone),
+        *(pages.expired, pages.withdrawn, pages.changed),
+    ],
+)
+def test_who_holds_a_used_link_reads_what_is_true_and_the_same_friendly_sentence(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer]
+) -> None:
+    path = link_of(state(scene))
+    page = client.get(path)
+    assert (page.status_code, heading(page) == "This link does not work") == (200, False)
+    assert NEWEST in text(page)
+    assert "tel:+12125550101" in page.content.decode()
+    assert "Abra el enlace del mensaje más reciente que le mandamos, o llámenos." in text(client.get(f"{path}?lang=es"))
 
 
 def test_a_restricted_patient_is_asked_to_call(scene: Scene, client: Client) -> None:

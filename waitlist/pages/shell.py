@@ -68,10 +68,13 @@ def back_to(request: HttpRequest, path: str) -> HttpResponse:
     return response
 
 
-def dead_link(request: HttpRequest, *, is_guess: bool) -> HttpResponse:
-    """One answer for every link that leads nowhere: guessed, mistyped, cut off or long past."""
+def dead_link(request: HttpRequest) -> HttpResponse:
+    """One answer for every link that leads nowhere: guessed, mistyped, cut off or long past.
+
+    Each is counted, so that not even the answer to whoever tries too many tells one that was from one that never was.
+    """
     language = asked_for(request) or language_of(translation.get_language_from_request(request))
-    if is_guess and limits.guesses_too_often(client_address(request)):
+    if limits.guesses_too_often(client_address(request)):
         context = content.frame(language) | {"heading": _("Please wait ten minutes")}
         response = render("waitlist/too_many.html", language, context, status=429)
         response.headers["Retry-After"] = str(limits.WRONG_LINKS_FOR)
