@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlation_id, current_actor
+from audit.log import record_created
 from scheduling import mirror
 from scheduling.exceptions import UnknownReference
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, Source
@@ -55,14 +56,8 @@ def request(patient: Patient, source: Source) -> PatientWrite:
         return held
     try:
         with transaction.atomic():
-            row = PatientWrite.objects.create(
-                kind=PatientWrite.Kind.REGISTER,
-                patient=patient,
-                source=source,
-                due_at=timezone.now(),
-                requested_by=current_actor().name[:150],
-                correlation_id=correlation_id(),
-            )
+            row = _registration(patient, source)
+            row.save(force_insert=True)
     except IntegrityError:  # asked for by somebody else at the same moment
         return rows.latest("pk")
     wake("writebacks")
@@ -79,8 +74,36 @@ def request_for_list(patients: Iterable[Patient]) -> None:
         return
     by_id = {patient.pk: patient for patient in patients}
     known = ExternalId.objects.filter(kind=_OF_PATIENTS, object_id__in=list(by_id))
-    for pk in sorted(by_id.keys() - set(known.values_list("object_id", flat=True))):
+    unknown = by_id.keys() - set(known.values_list("object_id", flat=True))
+    asked_for = PatientWrite.objects.filter(source=sources[0], kind=PatientWrite.Kind.REGISTER, patient_id__in=unknown)
+    held = set(asked_for.values_list("patient_id", flat=True))
+    for pk in sorted(held):
         request(by_id[pk], sources[0])
+    _request_new([by_id[pk] for pk in sorted(unknown - held)], sources[0])
+
+
+def _request_new(patients: Sequence[Patient], source: Source) -> None:
+    """:func:`request` for patients nobody has asked for yet; a list brings thousands."""
+    try:
+        with transaction.atomic():
+            rows = PatientWrite.objects.bulk_create([_registration(each, source) for each in patients], batch_size=1000)
+            record_created(rows)
+    except IntegrityError:  # somebody else asked for one of them at the same moment
+        for patient in patients:
+            request(patient, source)
+    if patients:
+        wake("writebacks")
+
+
+def _registration(patient: Patient, source: Source) -> PatientWrite:
+    return PatientWrite(
+        kind=PatientWrite.Kind.REGISTER,
+        patient=patient,
+        source=source,
+        due_at=timezone.now(),
+        requested_by=current_actor().name[:150],
+        correlation_id=correlation_id(),
+    )
 
 
 def record_of(patient: Patient) -> PatientRecord:

@@ -107,13 +107,15 @@ def test_nothing_of_a_list_is_added_when_one_row_cannot_be(bring: Brought, monke
         with pytest.raises(KeyboardInterrupt):
             batches.start_adding(batch, "maria", 2)
     batch.refresh_from_db()
-    assert (batch.status, Patient.objects.count(), WaitlistEntry.objects.count()) == ("adding", 0, 0)
+    assert batch.status == "adding"
+    assert not WaitlistEntry.objects.exists()
+    assert not MatchKey.objects.exists()
     assert verdicts(batch) == ["ready", "ready"]
     assert working.due() == []  # the dead worker's lease
     later = timezone.now() + working.LEASE
     assert working.due(later) == [batch.pk]
     assert working.take_up(batch.pk, later)
-    assert WaitlistEntry.objects.count() == 2
+    assert (WaitlistEntry.objects.count(), Patient.objects.count()) == (2, 2)
 
 
 def test_a_second_press_adds_nothing_twice(bring: Brought) -> None:

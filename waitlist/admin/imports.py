@@ -154,7 +154,8 @@ class ImportBatchAdmin(ScopedAdmin):
         return TemplateResponse(request, template, {**common, "media": media, **context})
 
     def _progress(self, batch: ImportBatch) -> dict[str, Any]:
-        return {"batch": batch, "is_working": batch.status in (_S.CHECKING, _S.ADDING)}
+        ready = batch.rows.filter(verdict=_V.READY).count() if batch.status == _S.ADDING else 0
+        return {"batch": batch, "is_working": batch.status in (_S.CHECKING, _S.ADDING), "ready": ready}
 
     def _to(self, batch: ImportBatch, page: str = "change", query: str = "") -> HttpResponse:
         return HttpResponseRedirect(reverse(f"admin:waitlist_importbatch_{page}", args=[batch.pk]) + query)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from scheduling.counting import counted
@@ -152,7 +152,8 @@ def start_adding(batch: ImportBatch, by: str, expected: int) -> str:
     if ready != expected:
         return f"Ready now: {counted(ready, 'row')}, not {expected}. Nothing was added. Look at them, then press again."
     now = timezone.now()
-    if not move(batch, _S.ADDING, added_by=by[:150], due_at=now, lease_until=None, attempts=0, note=""):
+    fresh = {"lease_until": None, "attempts": 0, "checked_count": 0, "note": ""}
+    if not move(batch, _S.ADDING, added_by=by[:150], due_at=now, **fresh):
         return "Somebody else pressed it in the same moment. Nothing is added twice."
     working.run_now_or_wake(batch)
     return ""
@@ -208,10 +209,8 @@ def cells(batch: ImportBatch) -> list[list[str]]:
 
 def counts(batch: ImportBatch) -> dict[str, int]:
     """Return how many rows have each verdict."""
-    found: dict[str, int] = dict.fromkeys(_V.values, 0)
-    for verdict in batch.rows.values_list("verdict", flat=True):
-        found[verdict] += 1
-    return found
+    rows = batch.rows.order_by().values_list("verdict").annotate(count=Count("pk"))
+    return {**dict.fromkeys(_V.values, 0), **dict(rows)}
 
 
 def unknown_types(batch: ImportBatch, fields: Iterable[str], words: Words) -> dict[str, int]:

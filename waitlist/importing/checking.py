@@ -9,7 +9,7 @@ from datetime import date
 from audit.encryption import blind_index
 from scheduling.models import Patient
 from waitlist.entries import LIVE
-from waitlist.importing import people
+from waitlist.importing import newcomers, people
 from waitlist.importing.parsing import Wish, Words, parse
 from waitlist.importing.people import Found
 from waitlist.models import ImportBatch, ImportRow, WaitlistEntry
@@ -57,6 +57,7 @@ def check(batch: ImportBatch, rows: Sequence[ImportRow], today: date, words: Wor
         Checked(row, wish, next(known) if wish.person is not None else Found())
         for row, wish in zip(open_rows, wishes, strict=True)
     ]
+    _leave_out_newcomers(batch, checked)
     for each in checked:
         _forget_stale_choice(each)
         each.row.person_index = _index(each)
@@ -66,6 +67,14 @@ def check(batch: ImportBatch, rows: Sequence[ImportRow], today: date, words: Wor
     for each in checked:
         _judge(each, patients, waiting, earlier)
     ImportRow.objects.bulk_update(open_rows, COLUMNS, batch_size=500)
+
+
+def _leave_out_newcomers(batch: ImportBatch, checked: Sequence[Checked]) -> None:
+    """While a list is being added, whoever was made from an earlier row of it is nobody to ask about."""
+    proposed = {pk for each in checked for pk in each.found.candidates}
+    made = newcomers.of_this_list(batch, proposed) if proposed else set()
+    for each in checked:
+        each.found.candidates = [pk for pk in each.found.candidates if pk not in made]
 
 
 def _forget_stale_choice(each: Checked) -> None:

@@ -2,11 +2,13 @@
 
 A small list is dealt with at once by whoever presses the button; a large one by a worker, which leaves its progress
 on the row. Either way the batch is due until the hop is done, so that a process that dies costs a lease, not the list.
+However many rows there are, they are prepared in chunks, and all of them come onto the list by the one move to *added*.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -14,8 +16,8 @@ from django.utils import timezone
 
 from scheduling.transitions import move, register
 from scheduling.wake import wake
-from waitlist.importing import adding, checking
-from waitlist.importing.adding import Overtaken
+from waitlist.importing import adding, checking, newcomers
+from waitlist.importing.newcomers import Overtaken, Ready
 from waitlist.importing.parsing import Words
 from waitlist.models import ImportBatch, ImportRow
 
@@ -79,7 +81,11 @@ def take_up(batch_id: int, now: datetime | None = None) -> bool:
     if batch.attempts > MOST_ATTEMPTS:
         before = _S.COLUMNS if batch.status == _S.CHECKING else _S.PREVIEW
         back = _S.ADDED if batch.added_at else before
-        return move(batch, back, due_at=None, lease_until=None, note=FAILED)
+        with transaction.atomic():
+            given_up = move(batch, back, due_at=None, lease_until=None, note=FAILED)
+            if given_up:
+                newcomers.take_back(batch)
+        return given_up
     if batch.status == _S.CHECKING:
         _check_all(batch)
     elif batch.status == _S.ADDING:
@@ -104,8 +110,14 @@ def _due(now: datetime) -> QuerySet[ImportBatch]:
     return ImportBatch.objects.filter(free, due_at__lte=now, status__in=(_S.CHECKING, _S.ADDING))
 
 
-def _due_or_leased(batch: ImportBatch) -> QuerySet[ImportBatch]:
-    return ImportBatch.objects.filter(pk=batch.pk, status=batch.status)
+def _renew(batch: ImportBatch, **progress: Any) -> bool:
+    """Renew our lease and note how far we have come; False when another worker took the list over."""
+    until = timezone.now() + LEASE
+    ours = ImportBatch.objects.filter(pk=batch.pk, status=batch.status, lease_until=batch.lease_until)
+    if not ours.update(lease_until=until, **progress):
+        return False
+    batch.lease_until = until
+    return True
 
 
 def _check_all(batch: ImportBatch) -> None:
@@ -113,29 +125,43 @@ def _check_all(batch: ImportBatch) -> None:
     words, today = Words(batch), timezone.localdate()
     while rows := list(batch.rows.filter(verdict=_V.NEW).order_by("number")[:CHUNK]):
         checking.check(batch, rows, today, words)
-        checked = batch.rows.exclude(verdict=_V.NEW).count()
-        if not _due_or_leased(batch).update(checked_count=checked, lease_until=timezone.now() + LEASE):
+        if not _renew(batch, checked_count=batch.rows.exclude(verdict=_V.NEW).count()):
             return
     move(batch, _S.ADDED if batch.added_at else _S.PREVIEW, due_at=None, lease_until=None)
 
 
 def _add(batch: ImportBatch) -> None:
-    """Look at the ready rows once more, then add them. Whatever changed sends the list back to its preview."""
-    words, today = Words(batch), timezone.localdate()
-    ready = list(batch.rows.filter(verdict=_V.READY).order_by("number"))
-    for start in range(0, len(ready), CHUNK):
-        checking.check(batch, ready[start : start + CHUNK], today, words)
-        _due_or_leased(batch).update(lease_until=timezone.now() + LEASE)
+    """Prepare the ready rows, then add them. Whatever changed since sends the list back to its preview."""
     try:
-        if any(row.verdict != _V.READY for row in ready):
-            raise Overtaken
-        adding.add_ready(batch)
+        if _prepare(batch):
+            adding.add_ready(batch)
     except Overtaken:
         batch.refresh_from_db()
         with transaction.atomic():
             if move(batch, _S.CHECKING, due_at=timezone.now(), lease_until=None, attempts=0, note=CHANGED):
+                newcomers.take_back(batch)
                 batch.rows.exclude(verdict__in=checking.SETTLED).update(verdict=_V.NEW)
         _check_all(batch)
+
+
+def _prepare(batch: ImportBatch) -> bool:
+    """Look at the ready rows once more and make the people nobody knows, a chunk at a time.
+
+    Who was made by a worker that died is not made again. False when another worker took the list over; raises
+    Overtaken when a row is not ready any more.
+    """
+    words, today, last = Words(batch), timezone.localdate(), 0
+    ready = batch.rows.filter(verdict=_V.READY).order_by("number")
+    while rows := list(ready.filter(number__gt=last, made_patient=False)[:CHUNK]):
+        last = rows[-1].number
+        with transaction.atomic():
+            if not _renew(batch, checked_count=ready.filter(number__lte=last).count()):
+                return False
+            checking.check(batch, rows, today, words)
+            if any(row.verdict != _V.READY for row in rows):
+                raise Overtaken
+            newcomers.make(batch, [Ready.of(batch, row, words, today) for row in rows], words, today)
+    return _renew(batch)
 
 
 def forget(batch: ImportBatch) -> None:
