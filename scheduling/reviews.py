@@ -6,7 +6,7 @@ so; in the EHR itself staff merge them. "Different" is never asked again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -104,6 +104,27 @@ def note_described(
         "reasons": [str(each) for each in candidate.reasons],
     }
     return _note(dedupe_key, values)
+
+
+def waiting_subjects(kind: str, subject_ids: Iterable[int]) -> set[int]:
+    """Return the keys of those rows of ``kind`` that wait for the answer to a review."""
+    rows = PatientReview.objects.filter(subject_kind=kind, subject_id__in=list(subject_ids), state__in=UNDECIDED)
+    return {pk for pk in rows.values_list("subject_id", flat=True) if pk is not None}
+
+
+def settle_described(kind: str, decided: Mapping[int, int | None]) -> None:
+    """Rows that wait were decided where they stand: row to the patient it is, None for nobody proposed."""
+    rows = PatientReview.objects.filter(subject_kind=kind, subject_id__in=list(decided), state__in=UNDECIDED)
+    for review in rows:
+        is_same = decided[review.subject_id or 0] == review.patient_id
+        _decide(review, State.SAME if is_same else State.DIFFERENT)
+
+
+def withdraw(kind: str, subject_ids: Iterable[int]) -> None:
+    """Nobody waits for these answers any more: the rows are gone, or say something else now."""
+    rows = PatientReview.objects.filter(subject_kind=kind, subject_id__in=list(subject_ids), state__in=UNDECIDED)
+    if rows.delete()[0]:
+        _finish_when_none_is_open()
 
 
 def written(described: PersonDescription) -> dict[str, Any]:

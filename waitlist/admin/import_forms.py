@@ -23,11 +23,9 @@ MONTH_FIRST, DAY_FIRST = "month", "day"
 _ORDERS = ((MONTH_FIRST, "month/day/year"), (DAY_FIRST, "day/month/year"))
 
 
-class UploadForm(forms.Form):
-    """The file and what is true of all its rows."""
-
-    file = forms.FileField(
-        label="File",
+def _file_field(label: str) -> forms.FileField:
+    return forms.FileField(
+        label=label,
         help_text=f"Excel (.xlsx) or text (.csv), at most {MAX_ROWS:,} rows and {MAX_BYTES // 1024 // 1024} MB.",
         error_messages={
             "required": f"Choose a file of at most {MAX_BYTES // 1024 // 1024} MB. Nothing was stored.",
@@ -35,6 +33,18 @@ class UploadForm(forms.Form):
         },
         widget=forms.ClearableFileInput(attrs={"accept": ".xlsx,.csv,.txt,.tsv"}),
     )
+
+
+class ReturnedForm(forms.Form):
+    """The downloaded rows with errors, corrected."""
+
+    file = _file_field("The corrected file")
+
+
+class UploadForm(forms.Form):
+    """The file and what is true of all its rows."""
+
+    file = _file_field("File")
     location = forms.ModelChoiceField(
         Location.objects.none(), label="Whose list it is", help_text="Rows that name no location wait for this one."
     )

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Patient
-from waitlist.importing import batches, columns, people
+from waitlist.importing import batches, columns, people, reviewing
 from waitlist.importing.parsing import Words, cells_of, parse
 from waitlist.models import ImportBatch, ImportRow
 
@@ -54,7 +54,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class RowLine:
-    """One row as the page shows it. ``hidden``: candidates at locations the person does not see."""
+    """One row as the page shows it. ``hidden``: candidates at locations the person does not see.
+
+    ``is_put_off``: it waits among the patient reviews.
+    """
 
     row: ImportRow
     name: str
@@ -67,6 +70,7 @@ class RowLine:
     fixes: list[Fix]
     candidates: list[Patient]
     hidden: int
+    is_put_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,11 @@ def shown(batch: ImportBatch, user: AbstractBaseUser | AnonymousUser, verdict: s
 def _lines(batch: ImportBatch, rows: list[ImportRow], user: AbstractBaseUser | AnonymousUser) -> list[RowLine]:
     wanted = {pk for row in rows for pk in row.candidates if row.verdict == _V.LOOK}
     seen = Patient.objects.for_user(user).filter(pk__in=wanted).prefetch_related("contact_points").in_bulk()
-    return [_line(batch, row, seen) for row in rows]
+    put_off = reviewing.asked_about(rows)
+    return [_line(batch, row, seen, is_put_off=row.pk in put_off) for row in rows]
 
 
-def _line(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient]) -> RowLine:
+def _line(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient], *, is_put_off: bool) -> RowLine:
     cells = cells_of(batch, row)
     name = cells.get("full_name") or f"{cells.get('given_name', '')} {cells.get('family_name', '')}".strip()
     proposed = row.candidates if row.verdict == _V.LOOK else []
@@ -134,6 +139,7 @@ def _line(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient]) -> RowLi
         fixes,
         candidates,
         len(proposed) - len(candidates),
+        is_put_off,
     )
 
 

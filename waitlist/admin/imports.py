@@ -17,10 +17,9 @@ from audit.models import AccessRecord
 from scheduling.admin import viewing
 from scheduling.admin.base import ScopedAdmin
 from scheduling.admin.display import state, when
-from scheduling.counting import counted
-from waitlist.admin import import_rows
-from waitlist.admin.import_forms import ColumnsForm, UploadForm
-from waitlist.importing import adding, batches, error_file, working
+from waitlist.admin import import_rows, import_steps
+from waitlist.admin.import_forms import ColumnsForm, ReturnedForm, UploadForm
+from waitlist.importing import adding, batches, error_file, reading, returned
 from waitlist.importing.limits import Unreadable
 from waitlist.models import ImportBatch, ImportRow
 
@@ -51,6 +50,7 @@ class ImportBatchAdmin(ScopedAdmin):
             own("<path:object_id>/columns/", self.columns_view, "columns"),
             own("<path:object_id>/live/", self.live_view, "live"),
             own("<path:object_id>/errors.csv", self.errors_view, "errors"),
+            own("<path:object_id>/corrected/", self.corrected_view, "corrected"),
             own("<path:object_id>/do/<slug:step>/", self.step_view, "step"),
             *super().get_urls(),
         ]
@@ -69,12 +69,17 @@ class ImportBatchAdmin(ScopedAdmin):
         if is_post and form.is_valid():
             data = form.cleaned_data
             try:
+                content = data["file"].read()
+                table = reading.read(content)
+                if table.returns_to is not None:
+                    return self._take_in(request, self._returned_to(request, table.returns_to), table)
                 batch = batches.upload(
-                    data["file"].read(),
+                    content,
                     data["file"].name or "",
                     cast(User, request.user),
                     data["location"],
                     data["appointment_type"],
+                    table=table,
                 )
             except Unreadable as problem:
                 form.add_error("file", str(problem))
@@ -109,6 +114,7 @@ class ImportBatchAdmin(ScopedAdmin):
             "shown": shown,
             "may_change": self.has_change_permission(request, batch),
             "statement": adding.consent_of(batch) if batch.consent else "",
+            "returned": ReturnedForm(),
             "tone": _TONES.get(_S(batch.status), "stop"),
             **self._progress(batch),
         }
@@ -128,14 +134,30 @@ class ImportBatchAdmin(ScopedAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
+    def corrected_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Take the downloaded rows back, as they were corrected in a spreadsheet program."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        batch = self._batch(request, object_id)
+        form = ReturnedForm(request.POST, request.FILES)
+        problem = "" if form.is_valid() else " ".join(form.errors["file"])
+        try:
+            table = None if problem else reading.read(form.cleaned_data["file"].read())
+            if table is not None and table.returns_to == batch.pk:
+                return self._take_in(request, batch, table)
+        except Unreadable as unreadable:
+            problem = str(unreadable)
+        messages.error(request, problem or import_steps.OTHER_FILE)
+        return self._to(batch, query=f"?show={_V.ERROR}")
+
     def step_view(self, request: HttpRequest, object_id: str, step: str) -> HttpResponse:
         """Take one step, say what came of it, and show the list again."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         batch = self._batch(request, object_id)
-        if step not in _STEPS:
+        if step not in import_steps.STEPS:
             raise Http404
-        _STEPS[step](request, batch)
+        import_steps.STEPS[step](request, batch)
         show = request.POST.get("show", "")
         return self._to(batch, query=f"?show={show}" if show in _V.values else "")
 
@@ -146,6 +168,24 @@ class ImportBatchAdmin(ScopedAdmin):
         if not (self.has_change_permission if change else self.has_view_or_change_permission)(request, batch):
             raise PermissionDenied
         return batch
+
+    def _returned_to(self, request: HttpRequest, number: int) -> ImportBatch:
+        """Return the list that a file of errors is of; raises Unreadable when it cannot go back there."""
+        batch: ImportBatch | None = self.get_queryset(request).filter(pk=number).first()
+        if batch is None or not self.has_change_permission(request, batch) or not batch.rows.exists():
+            raise Unreadable(
+                f"These are rows with errors of list {number}, which is deleted or not yours to change. Nothing was "
+                "stored. To bring them in as a new list, delete the last two columns and upload the file again."
+            )
+        return batch
+
+    def _take_in(self, request: HttpRequest, batch: ImportBatch, table: reading.Table) -> HttpResponse:
+        outcome = returned.take_in(batch, table)
+        if outcome is None:
+            messages.warning(request, import_steps.BUSY)
+        else:
+            import_steps.say_what_came_back(request, batch, outcome)
+        return self._to(batch, query=f"?show={_V.ERROR}")
 
     def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
         common = {**self.admin_site.each_context(request), "subtitle": None, "opts": self.opts}
@@ -181,96 +221,3 @@ class ImportBatchAdmin(ScopedAdmin):
     @admin.display(description="When", ordering="created_at")
     def uploaded(self, row: ImportBatch) -> str:
         return when(row.created_at)
-
-
-BUSY = "Nothing changed: somebody else is working on this list. Look at it again."
-
-
-def _correct(request: HttpRequest, batch: ImportBatch) -> None:
-    told = import_rows.corrections(request.POST)
-    done = batches.correct(batch, told)
-    if not done:
-        messages.warning(request, BUSY if told else "Nothing was written to be checked.")
-        return
-    wrong = batch.rows.filter(number__in=told, verdict=_V.ERROR).count()
-    if wrong:
-        messages.warning(
-            request, f"{counted(wrong, 'corrected row')} of {done} still to be mended; the others are right now."
-        )
-    else:
-        messages.success(request, f"{done} corrected row{'' if done == 1 else 's'} checked: no error is left in them.")
-
-
-def _decide(request: HttpRequest, batch: ImportBatch) -> None:
-    number, chosen = import_rows.choice(request.POST, request.user)
-    if number is None or not batches.say_who(batch, number, chosen):
-        messages.warning(request, BUSY)
-    elif chosen is not None:
-        messages.success(request, f"Row {number} is this patient. Nothing was merged; only the entry will be theirs.")
-    else:
-        messages.success(request, f"Row {number} is somebody else: they will be a patient of their own.")
-
-
-def _accept_alike(request: HttpRequest, batch: ImportBatch) -> None:
-    done = batches.accept_alike(batch, import_rows.alike(batch, request.user))
-    messages.success(request, f"{done} row{' is' if done == 1 else 's are'} the patients proposed. Nothing was merged.")
-
-
-def _each(verb: Callable[[ImportBatch, int], bool], said: str) -> Callable[[HttpRequest, ImportBatch], None]:
-    def step(request: HttpRequest, batch: ImportBatch) -> None:
-        number = import_rows.number_of(request.POST)
-        if number is not None and verb(batch, number):
-            messages.success(request, said.format(number))
-        else:
-            messages.warning(request, BUSY)
-
-    return step
-
-
-def _check(request: HttpRequest, batch: ImportBatch) -> None:
-    if not batches.check_again(batch):
-        messages.warning(request, BUSY)
-
-
-def _add(request: HttpRequest, batch: ImportBatch) -> None:
-    text = request.POST.get("expected", "")
-    before = batch.added_count
-    problem = batches.start_adding(batch, request.user.get_username(), int(text) if text.isdigit() else 0)
-    if problem:
-        messages.warning(request, problem)
-    elif batch.status == _S.ADDED:
-        added = batch.added_count - before
-        messages.success(request, f"{added} {'is' if added == 1 else 'are'} on the list. You can still undo it.")
-    elif batch.status == _S.ADDING:
-        messages.info(request, "They are being added. You can leave this page; all of them are added, or none.")
-    else:
-        messages.warning(request, batch.note or working.CHANGED)
-
-
-def _discard(request: HttpRequest, batch: ImportBatch) -> None:
-    if batches.discard(batch):
-        messages.success(request, "Discarded: the file and its rows are deleted. Nobody was put on the list.")
-    else:
-        messages.warning(request, BUSY)
-
-
-def _undo(request: HttpRequest, batch: ImportBatch) -> None:
-    count = batch.added_count
-    problem = adding.undo(batch)
-    if problem:
-        messages.error(request, problem)
-    else:
-        messages.success(request, f"Undone: {count} {'is' if count == 1 else 'are'} off the list again.")
-
-
-_STEPS: dict[str, Callable[[HttpRequest, ImportBatch], None]] = {
-    "check": _check,
-    "correct": _correct,
-    "decide": _decide,
-    "alike": _accept_alike,
-    "leave-out": _each(batches.leave_out, "Row {} is left out."),
-    "take-in": _each(batches.take_back_in, "Row {} was checked again."),
-    "add": _add,
-    "discard": _discard,
-    "undo": _undo,
-}

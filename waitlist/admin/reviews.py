@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -19,6 +20,7 @@ from scheduling.merging import MergeRefused
 from scheduling.models import ExternalId, Patient, PatientMerge, PatientReview
 from waitlist import closed_records
 from waitlist.entries import LIVE
+from waitlist.importing import reviewing
 from waitlist.models import WaitlistEntry
 
 State = PatientReview.State
@@ -124,7 +126,10 @@ class PatientReviewAdmin(ReadOnlyAdmin):
 
 
 def _same(request: HttpRequest, review: PatientReview) -> str:
-    merge = reviews.same(review, keep=review.other if request.POST.get("keep") == "other" else None)
+    with transaction.atomic():
+        merge = reviews.same(review, keep=review.other if request.POST.get("keep") == "other" else None)
+        if reviewing.is_ours(review):
+            return reviewing.take_answer(review)
     if merge is None:
         return "Noted: the same person. The entry is linked to this patient."
     said = "Noted: the same person. The waitlist goes on with the record you kept; the other one is offered nothing."
@@ -132,8 +137,11 @@ def _same(request: HttpRequest, review: PatientReview) -> str:
 
 
 def _different(request: HttpRequest, review: PatientReview) -> str:
-    if not reviews.different(review):
-        raise MergeRefused("Somebody else decided about these two already.")
+    with transaction.atomic():
+        if not reviews.different(review):
+            raise MergeRefused("Somebody else decided about these two already.")
+        if reviewing.is_ours(review):
+            return reviewing.take_answer(review)
     return "Noted: two people. You are not asked about this pair again."
 
 

@@ -12,12 +12,14 @@ from django.utils import timezone
 
 from audit.log import record
 from audit.models import AccessRecord
-from scheduling import local_patients
+from scheduling import local_patients, reviews
 from scheduling.models import ContactPoint, Practice
 from scheduling.transitions import move
 from waitlist import consent, entries
 from waitlist.consent import Statement
 from waitlist.entry_drafts import Draft
+from waitlist.importing import newcomers
+from waitlist.importing.checking import KIND
 from waitlist.importing.newcomers import Overtaken, Ready
 from waitlist.importing.parsing import Words
 from waitlist.models import ImportBatch, ImportRow, Offer, WaitlistEntry
@@ -51,6 +53,21 @@ def add_ready(batch: ImportBatch, now: datetime | None = None) -> int | None:
     return added
 
 
+def add_late(batch: ImportBatch, row: ImportRow, now: datetime | None = None) -> None:
+    """Put one row on the list that became ready after its batch was added. Raises Overtaken, having changed nothing."""
+    now = now or timezone.now()
+    words, today = Words(batch), timezone.localdate(now)
+    with transaction.atomic():
+        if not ImportBatch.objects.select_for_update().filter(pk=batch.pk, status=_S.ADDED).exists():
+            raise Overtaken
+        ready = [Ready.of(batch, row, words, today)]
+        newcomers.make(batch, ready, words, today)
+        _add(batch, ready, now, row.number)
+        batch.added_count += 1
+        batch.save(update_fields=["added_count"])
+        record(AccessRecord.Action.IMPORT, subject=batch, location_id=batch.location_id, detail={"rows": 1})
+
+
 def _add(batch: ImportBatch, ready: Sequence[Ready], now: datetime, last: int) -> None:
     try:
         made = entries.bulk_add(list(_drafts(batch, ready, now, last)))
@@ -74,6 +91,7 @@ def undo(batch: ImportBatch) -> str:
             return "Somebody else changed this list in the same moment. Nothing was undone. Look at it again."
         ids = [row.entry_id for row in rows if row.entry_id]
         left = entries.leave_many(ids)
+        reviews.withdraw(KIND, batch.rows.values_list("pk", flat=True))
         if left == len(ids) and not Offer.objects.filter(entry_id__in=ids).exists():
             local_patients.retire([row.patient_id for row in rows if row.made_patient and row.patient_id])
             record(AccessRecord.Action.DELETE, subject=batch, location_id=batch.location_id, detail={"rows": left})

@@ -12,11 +12,13 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from scheduling import reviews
 from scheduling.counting import counted
 from scheduling.models import AppointmentType, Location, Patient
 from scheduling.transitions import move
 from waitlist.importing import checking, columns, reading, working
 from waitlist.importing.parsing import Words
+from waitlist.importing.reading import Table
 from waitlist.models import ImportBatch, ImportRow
 
 _S, _V = ImportBatch.Status, ImportRow.Verdict
@@ -26,10 +28,19 @@ EDITABLE = (_S.PREVIEW, _S.ADDED)
 
 
 def upload(
-    content: bytes, file_name: str, user: User, location: Location | None, kind: AppointmentType | None
+    content: bytes,
+    file_name: str,
+    user: User,
+    location: Location | None,
+    kind: AppointmentType | None,
+    *,
+    table: Table | None = None,
 ) -> ImportBatch:
-    """Store a file with its rows and a guess at its columns; raises ``limits.Unreadable``, having stored nothing."""
-    table = reading.read(content)
+    """Store a file with its rows and a guess at its columns; raises ``limits.Unreadable``, having stored nothing.
+
+    ``table`` is what the file says, where it was read already.
+    """
+    table = table or reading.read(content)
     cells = [row.cells for row in table.rows]
     fields = columns.guess(table.headings, cells)
     dates = [place for place, name in enumerate(fields) if name in columns.DATES]
@@ -86,9 +97,9 @@ def check_again(batch: ImportBatch) -> bool:
 def correct(batch: ImportBatch, corrections: Mapping[int, Mapping[str, str]]) -> int:
     """Store what staff wrote instead, by row number and field, and check those rows again; return how many.
 
-    0 when the list is being worked on.
+    Many at once are checked by a worker. 0 when the list is being worked on.
     """
-    with _edited(batch) as rows:
+    with edited(batch) as rows:
         if rows is None:
             return 0
         touched = list(rows.filter(number__in=corrections).exclude(verdict=_V.ADDED))
@@ -97,7 +108,15 @@ def correct(batch: ImportBatch, corrections: Mapping[int, Mapping[str, str]]) ->
             row.corrections = {**row.corrections, **told}
             row.verdict = _V.NEW
         ImportRow.objects.bulk_update(touched, ("corrections", "verdict"), batch_size=500)
-        checking.check(batch, touched, timezone.localdate())
+        # What a review compares is no longer what the row says.
+        reviews.withdraw(checking.KIND, [row.pk for row in touched])
+        if len(touched) <= working.AT_ONCE:
+            checking.check(batch, touched, timezone.localdate())
+        elif not _go_to_checking(batch):
+            transaction.set_rollback(True)
+            return 0
+    if batch.status == _S.CHECKING:
+        working.run_now_or_wake(batch)
     return len(touched)
 
 
@@ -113,7 +132,7 @@ def accept_alike(batch: ImportBatch, proposals: Mapping[int, Patient]) -> int:
 
 def _decide(batch: ImportBatch, chosen: Mapping[int, Patient | None]) -> bool:
     same, different = ImportRow.Choice.SAME, ImportRow.Choice.DIFFERENT
-    with _edited(batch) as rows:
+    with edited(batch) as rows:
         if rows is None:
             return False
         touched = [
@@ -125,6 +144,7 @@ def _decide(batch: ImportBatch, chosen: Mapping[int, Patient | None]) -> bool:
             row.patient = chosen[row.number]
             row.choice = same if row.patient is not None else different
         ImportRow.objects.bulk_update(touched, ("choice", "patient"), batch_size=500)
+        reviews.settle_described(checking.KIND, {row.pk: row.patient_id for row in touched})
         checking.check(batch, touched, timezone.localdate())
     return bool(touched)
 
@@ -175,7 +195,7 @@ def _go_to_checking(batch: ImportBatch) -> bool:
 
 
 def _set_verdict(batch: ImportBatch, number: int, verdict: str) -> bool:
-    with _edited(batch) as rows:
+    with edited(batch) as rows:
         if rows is None:
             return False
         row = rows.filter(number=number).exclude(verdict=_V.ADDED).first()
@@ -183,6 +203,7 @@ def _set_verdict(batch: ImportBatch, number: int, verdict: str) -> bool:
             return False
         ImportRow.objects.filter(pk=row.pk).update(verdict=verdict)
         row.verdict = verdict
+        reviews.withdraw(checking.KIND, [row.pk])
         # A row that was its duplicate may stand for both now.
         alike = rows.filter(person_index=row.person_index, verdict=_V.DUPLICATE) if row.person_index else rows.none()
         checking.check(batch, [row, *alike.exclude(pk=row.pk)], timezone.localdate())
@@ -190,7 +211,7 @@ def _set_verdict(batch: ImportBatch, number: int, verdict: str) -> bool:
 
 
 @contextmanager
-def _edited(batch: ImportBatch) -> Iterator[QuerySet[ImportRow] | None]:
+def edited(batch: ImportBatch) -> Iterator[QuerySet[ImportRow] | None]:
     """Give the rows of a batch that may be edited, the batch locked against being added meanwhile; None if not."""
     with transaction.atomic():
         locked = ImportBatch.objects.select_for_update().filter(pk=batch.pk, status__in=EDITABLE)

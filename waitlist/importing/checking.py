@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from audit.encryption import blind_index
+from scheduling import reviews
 from scheduling.models import Patient
 from waitlist.entries import LIVE
 from waitlist.importing import newcomers, people
@@ -15,6 +16,7 @@ from waitlist.importing.people import Found
 from waitlist.models import ImportBatch, ImportRow, WaitlistEntry
 
 COLUMNS = ("verdict", "problems", "person_index", "candidates", "choice", "patient")
+KIND = ImportRow._meta.label_lower
 _V, _C = ImportRow.Verdict, ImportRow.Choice
 #: Rows nothing more is said about.
 SETTLED = (_V.ADDED, _V.LEFT_OUT)
@@ -67,6 +69,7 @@ def check(batch: ImportBatch, rows: Sequence[ImportRow], today: date, words: Wor
     for each in checked:
         _judge(each, patients, waiting, earlier)
     ImportRow.objects.bulk_update(open_rows, COLUMNS, batch_size=500)
+    reviews.withdraw(KIND, [row.pk for row in open_rows if row.verdict != _V.LOOK])
 
 
 def _leave_out_newcomers(batch: ImportBatch, checked: Sequence[Checked]) -> None:

@@ -7,13 +7,20 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 
-from waitlist.importing.limits import MAX_CELL, MAX_COLUMNS, MAX_ROWS, SheetRow, Unreadable, clean, too_many_columns
+from waitlist.importing.limits import (
+    MAX_CELL,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    SheetRow,
+    Unreadable,
+    bare,
+    clean,
+    too_many_columns,
+)
 from waitlist.importing.limits import too_many_rows as too_many
 
 DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 30
-#: What a spreadsheet takes for the beginning of a formula.
-FORMULA_STARTS = ("=", "+", "-", "@")
 _NO_TEXT = "The file is neither a spreadsheet (.xlsx) nor text (.csv). Nothing was stored. Save it as one of the two."
 
 
@@ -59,11 +66,6 @@ def find_delimiter(text: str) -> str:
     return max(DELIMITERS, key=agreement)
 
 
-def _bare(cell: str) -> str:
-    """Take away the apostrophe that spreadsheets, and our own files, put before what could be taken for a formula."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA_STARTS else cell
-
-
 def _decoded(content: bytes, encoding: str) -> str:
     try:
         return content.decode(encoding).lstrip("\ufeff")
@@ -88,7 +90,7 @@ def _rows(text: str, delimiter: str, skipped: int) -> Iterator[SheetRow]:
             raise Unreadable(
                 "The file breaks off inside a quotation mark. Nothing was stored. Export it again and upload that."
             ) from None
-        cells = [_bare(clean(cell, number)) for cell in raw]
+        cells = [bare(clean(cell, number)) for cell in raw]
         while cells and not cells[-1]:
             cells.pop()
         if not cells:

@@ -31,6 +31,15 @@ class SheetRow:
     unread: tuple[int, ...] = ()
 
 
+#: What a spreadsheet takes for the beginning of a formula.
+FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def bare(cell: str) -> str:
+    """Take away the apostrophe that spreadsheets, and our own files, put before what could be taken for a formula."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA_STARTS else cell
+
+
 def too_many_rows() -> Unreadable:
     """Return the refusal of a file that is too long."""
     return Unreadable(

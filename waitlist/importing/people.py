@@ -53,6 +53,11 @@ def find(people: Sequence[Person]) -> list[Found]:
     return [_found([each for each in match if each.patient.pk not in gone]) for match in matches]
 
 
+def candidates(person: Person) -> list[Candidate]:
+    """Return the records that may be the person, the likeliest first, each with what speaks for it."""
+    return _match(person, _number_systems() if person.mrn else {})
+
+
 def _number_systems() -> dict[Source, set[str]]:
     """Return for each source the systems of its chart numbers: a list does not say which of them its own are of."""
     rows = PatientIdentifier.objects.filter(type_code=matching.MEDICAL_RECORD).order_by()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from waitlist.importing import columns, csv_file, xlsx_file
+from waitlist.importing import columns, csv_file, error_file, xlsx_file
 from waitlist.importing.limits import MAX_BYTES, MAX_ROWS, SheetRow, Unreadable, too_many_rows
 
 #: Rows in which the headings are looked for; above them stand titles and notes.
@@ -20,12 +20,16 @@ _FOREIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A list as read. ``heading_row`` 0: it has no headings, and the columns are named by letters."""
+    """A list as read. ``heading_row`` 0: it has no headings, and the columns are named by letters.
+
+    ``returns_to`` is the number of the list whose rows with errors these are, None for a new list.
+    """
 
     sheet_name: str
     heading_row: int
     headings: list[str]
     rows: list[SheetRow]
+    returns_to: int | None = None
 
 
 def read(content: bytes) -> Table:
@@ -65,11 +69,14 @@ def _table(sheet: str, rows: list[SheetRow]) -> Table:
         raise Unreadable("The file has headings but no rows. Nothing was stored. Choose the file with the list in it.")
     if len(body) > MAX_ROWS:
         raise too_many_rows()
-    return Table(sheet, number, headings, body)
+    return Table(sheet, number, headings, body, error_file.list_of(headings))
 
 
 def _headings_at(rows: list[SheetRow]) -> int | None:
     """Return the place of the row that reads most like headings, None when the first rows are data already."""
+    ours = [place for place, row in enumerate(rows[:DEEPEST_HEADINGS]) if error_file.list_of(row.cells) is not None]
+    if ours:
+        return ours[0]
     scores = [columns.likeness_of_headings(row.cells) for row in rows[:DEEPEST_HEADINGS]]
     best = max(range(len(scores)), key=lambda each: (scores[each], -each))
     if scores[best] >= 2:

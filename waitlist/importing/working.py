@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from scheduling import reviews
 from scheduling.transitions import move, register
 from scheduling.wake import wake
 from waitlist.importing import adding, checking, newcomers
@@ -94,13 +95,20 @@ def take_up(batch_id: int, now: datetime | None = None) -> bool:
 
 
 def forget_old(now: datetime | None = None, limit: int = 20) -> int:
-    """Delete the files and rows whose time has come; return of how many batches."""
+    """Delete the files and rows whose time has come; return of how many batches.
+
+    A row that was put off to the patient reviews is kept, by itself, until it is answered there.
+    """
     now = now or timezone.now()
     rows = ImportBatch.objects.filter(forget_at__lte=now).exclude(status__in=(_S.CHECKING, _S.ADDING))
     done = 0
     for batch in rows.order_by("forget_at")[:limit]:
         with transaction.atomic():
-            forget(batch)
+            waiting = reviews.waiting_subjects(checking.KIND, batch.rows.values_list("pk", flat=True))
+            if waiting:
+                _forget_all_but(batch, waiting, now)
+            else:
+                forget(batch)
         done += 1
     return done
 
@@ -166,7 +174,20 @@ def _prepare(batch: ImportBatch) -> bool:
 
 def forget(batch: ImportBatch) -> None:
     """Delete the file and its rows; which entry came of the list stays in the audit trail."""
+    reviews.withdraw(checking.KIND, batch.rows.values_list("pk", flat=True))
     batch.rows.all().delete()
-    batch.content, batch.file_name, batch.sheet_name = None, "", ""
     batch.headings, batch.type_words, batch.forget_at = [], {}, None
-    batch.save(update_fields=["content", "file_name", "sheet_name", "headings", "type_words", "forget_at"])
+    batch.save(update_fields=["headings", "type_words", "forget_at"])
+    _forget_file(batch)
+
+
+def _forget_all_but(batch: ImportBatch, waiting: set[int], now: datetime) -> None:
+    batch.rows.exclude(pk__in=waiting).delete()
+    batch.forget_at = now + reviews.LATER
+    batch.save(update_fields=["forget_at"])
+    _forget_file(batch)
+
+
+def _forget_file(batch: ImportBatch) -> None:
+    batch.content, batch.file_name, batch.sheet_name = None, "", ""
+    batch.save(update_fields=["content", "file_name", "sheet_name"])

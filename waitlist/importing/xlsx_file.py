@@ -19,6 +19,7 @@ from waitlist.importing.limits import (
     MAX_UNPACKED,
     SheetRow,
     Unreadable,
+    bare,
     clean,
     too_many_columns,
     too_many_rows,
@@ -81,7 +82,7 @@ def _rows(sheet: Any, twin: Any) -> Iterator[SheetRow]:
     computed = _formulas(twin)
     found = gap = 0
     for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
-        texts = [clean(as_text(value), number) for value in cells[: MAX_COLUMNS + 1]]
+        texts = [bare(clean(as_text(value), number)) for value in cells[: MAX_COLUMNS + 1]]
         unread = tuple(place for place in computed.get(number, ()) if place >= len(texts) or not texts[place])
         while texts and not texts[-1]:
             texts.pop()
