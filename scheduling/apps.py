@@ -14,6 +14,7 @@ class SchedulingConfig(AppConfig):
         for model in (
             models.Practice,
             models.Location,
+            models.ClosedDay,
             models.LocationAccess,
             models.Plan,
             models.Provider,

@@ -15,9 +15,9 @@ def free_calls(wave: Wave) -> int:
 
     Calls already on the list count. Where nobody is named for the location, one person is reckoned with.
     """
-    if not office_hours.is_open(office_hours.of_row(wave.house), wave.facts.now):
-        return 0
     location = wave.opening.location_id
+    if not office_hours.is_open(office_hours.of_row(wave.house, location), wave.facts.now):
+        return 0
     staff = LocationAccess.objects.filter(location_id=location, user__is_active=True, user__is_staff=True).count()
     waiting = WorkItem.objects.filter(kind=CALL, status=WorkItem.Status.OPEN, location_id=location).count()
     return max(0, policy_for(location, None).calls_per_clerk * max(staff, 1) - waiting)

@@ -47,7 +47,7 @@ def answered_at(claim: Claim, moment: datetime) -> datetime:
 
     That is the next office hour; where the visit begins before it, ``moment`` itself.
     """
-    opens = office_hours.next_open(office_hours.of_practice(), moment)
+    opens = office_hours.next_open(office_hours.of_practice(claim.opening.location_id), moment)
     start = claim.appointment.start
     in_time = opens if opens is not None and start is not None and opens < start else moment
     return in_time.astimezone(claim.opening.location.zone)

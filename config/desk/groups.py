@@ -19,6 +19,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "scheduling": (
             "view_practice",
             "view_location",
+            "view_closedday",
             "view_provider",
             "view_appointmenttype",
             "view_plan",

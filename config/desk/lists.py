@@ -51,6 +51,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "How the practice works": {
         "Practice": "its name, phone and time zone",
         "Location": "places, with their zone, staffed hours and phone",
+        "ClosedDay": "public holidays and other days on which nobody is there",
         "Provider": "clinicians",
         "AppointmentType": "kinds of visits, and the notice they need",
         "Plan": "insurance plans, for visits that need one",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from scheduling import closed_days
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state
-from scheduling.models import AppointmentType, Bookable, Location, Plan, Practice, Provider, Source
+from scheduling.models import AppointmentType, Bookable, ClosedDay, Location, Plan, Practice, Provider, Source
 
 
 @admin.register(Practice)
@@ -59,6 +62,55 @@ class LocationAdmin(ScopedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ClosedDaysForm(forms.ModelForm[ClosedDay]):
+    """Many days at once, pasted from a list."""
+
+    days = forms.CharField(
+        label="Days",
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 40}),
+        help_text="One line for each, the date first: 12/25/2026 Christmas Day. A list can be pasted.",
+    )
+
+    class Meta:
+        model = ClosedDay
+        fields = ("location", "days", "yearly")
+
+    def clean_days(self) -> list[tuple[date, str]]:
+        return closed_days.read(self.cleaned_data["days"])
+
+
+@admin.register(ClosedDay)
+class ClosedDayAdmin(ScopedAdmin):
+    empty_list_says = "No closed days yet: on public holidays patients are told to call as on any other day."
+    list_display = ("day", "name", "where", "yearly")
+    list_filter = (("location", ScopedRelatedFilter), "yearly")
+    list_select_related = ("location",)
+    fields = ("location", "day", "name", "yearly")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if not change:
+            kwargs["form"] = ClosedDaysForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj is not None else ClosedDaysForm.Meta.fields
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        rows = closed_days.add(obj.location, form.cleaned_data["days"], yearly=obj.yearly)
+        obj.pk, obj.day = rows[0].pk, rows[0].day
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        messages.success(request, "The days are entered: nobody is expected to answer the phone on them.")
+        return HttpResponseRedirect(reverse("admin:scheduling_closedday_changelist"))
+
+    @admin.display(description="Closed", ordering="location")
+    def where(self, row: ClosedDay) -> str:
+        return row.location.name if row.location else "the whole practice"
 
 
 class BookableInline(admin.TabularInline[Bookable, Provider]):

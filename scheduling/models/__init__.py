@@ -7,7 +7,7 @@ from scheduling.models.duplicates import PatientMerge, PatientReview
 from scheduling.models.outbox import Writeback
 from scheduling.models.patient_writes import PatientWrite
 from scheduling.models.people import ContactPoint, Patient, PatientIdentifier, PatientSearchToken
-from scheduling.models.practice import AppointmentType, Bookable, Location, Plan, Practice, Provider
+from scheduling.models.practice import AppointmentType, Bookable, ClosedDay, Location, Plan, Practice, Provider
 from scheduling.models.scope import LocationAccess, ScopedModel, ScopedQuerySet
 from scheduling.models.sources import ExternalId, Source
 from scheduling.models.story import TimelineEntry, WorkItem
@@ -18,6 +18,7 @@ __all__ = [
     "Block",
     "Bookable",
     "CancellationNote",
+    "ClosedDay",
     "ContactPoint",
     "Coverage",
     "ExternalId",

@@ -38,7 +38,10 @@ class Practice(models.Model):
     office_days = models.CharField(
         max_length=7, default="12345", blank=True, validators=[validate_days], help_text="1 is Monday, 7 is Sunday."
     )
-    office_opens = models.TimeField(default=time(8, 0))
+    office_opens = models.TimeField(
+        default=time(8, 0),
+        help_text="From this time until it closes somebody answers the phone: patients are told to call then.",
+    )
     office_closes = models.TimeField(
         default=time(18, 0), help_text="Silence of the EHR is a fault only while the office is open."
     )
@@ -128,6 +131,39 @@ class Location(ScopedModel):
     def zone(self) -> ZoneInfo:
         """The location's time zone."""
         return ZoneInfo(self.time_zone)
+
+
+class ClosedDay(ScopedModel):
+    """A day on which nobody is at a location, or at none of them: a public holiday, a closure."""
+
+    location_scope = "location"
+    shared_when_unplaced = True
+
+    location = models.ForeignKey(
+        Location,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="closed_days",
+        help_text="Empty: the whole practice is closed.",
+    )
+    day = models.DateField()
+    name = models.CharField(max_length=80, blank=True)
+    yearly = models.BooleanField(
+        "every year", default=False, help_text="On: on this day of every year, such as July 4; not for days that move."
+    )
+
+    class Meta:
+        ordering = ("day",)
+        constraints = (
+            models.UniqueConstraint(fields=("location", "day"), name="closed_day_once"),
+            models.UniqueConstraint(
+                fields=("day",), condition=Q(location__isnull=True), name="closed_day_once_everywhere"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"closed day {self.day}"
 
 
 class Plan(models.Model):

@@ -13,6 +13,7 @@ from scheduling.models import (
     Appointment,
     Block,
     Bookable,
+    ClosedDay,
     Location,
     Opening,
     Patient,
@@ -102,6 +103,7 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
         ),
         ConsentRecord.objects.filter(patient=patient).first(),  # type: ignore[list-item]
         OutreachPolicy.objects.create(location=place),
+        ClosedDay.objects.create(location=place, day=now.date(), name="Holiday"),
         ImportBatch.objects.create(location=place, status="preview"),
         PatientReview.objects.create(
             patient=patient, other=double, reasons=["birth_date_and_names"], dedupe_key=f"pair:{patient.pk}"

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from scheduling import openings
+from scheduling import closed_days, openings
 from scheduling.models import Appointment, Location, Opening, Patient, Provider, WorkItem, Writeback
 from tests import factories, race
 from tests.waitlist.conftest import MORNING, Scene, steps, told
@@ -548,3 +548,13 @@ def test_who_hears_nothing_is_told_to_call_when_somebody_answers(
     said = Message.objects.get(kind="received").body
     assert f"If you hear nothing by {named}, call" in said
     assert claim.chase_at == won_at + min((offer.start - won_at) / 2, timedelta(hours=24))
+
+
+def test_nobody_is_told_to_call_on_a_closed_day(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=90)
+    scene.clock.move_to(MORNING + timedelta(hours=8))
+    wednesday = timezone.localdate() + timedelta(days=1)
+    closed_days.add(offer.opening.location, [(wednesday, "Holiday")])
+    Offer.objects.update(expires_at=offer.start)
+    scene.yes(offer)
+    assert "If you hear nothing by Thu Mar 5, 8:00 AM, call" in Message.objects.get(kind="received").body

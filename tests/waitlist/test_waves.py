@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from scheduling import openings, practice, worklist
+from scheduling import closed_days, openings, practice, worklist
 from scheduling.models import Bookable, Opening, WorkItem
 from tests import factories
 from tests.waitlist.conftest import MORNING, Scene, steps, told
@@ -274,6 +274,18 @@ def test_after_office_hours_nobody_is_asked_to_call(scene: Scene) -> None:
     assert told(other.patient) == ["offer by sms", "offer by email"]
     assert not WorkItem.objects.filter(kind="offer.call").exists()
     scene.pass_time(hours=15)
+    scene.look(opening)
+    assert [item.patient_id for item in WorkItem.objects.filter(kind="offer.call")] == [silent.patient_id]
+
+
+def test_on_a_closed_day_of_the_location_nobody_is_asked_to_call(scene: Scene) -> None:
+    (silent,) = scene.waiting(1, patient_consent=())
+    opening = scene.opening(hours=30)
+    (holiday,) = closed_days.add(opening.location, [(timezone.localdate(), "Holiday")])
+    scene.look(opening)
+    assert not WorkItem.objects.filter(kind="offer.call").exists()
+    holiday.delete()
+    scene.pass_time(minutes=10)
     scene.look(opening)
     assert [item.patient_id for item in WorkItem.objects.filter(kind="offer.call")] == [silent.patient_id]
 

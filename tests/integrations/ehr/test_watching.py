@@ -14,6 +14,7 @@ from django.db import IntegrityError
 from integrations import alerts, health, performance
 from integrations.ehr import watching
 from integrations.models import AlertContact, ApiCall, Connection, StaffAlert
+from scheduling import closed_days
 from scheduling.models import WorkItem
 from scheduling.office_hours import OfficeHours, open_time
 from scheduling.worklist import ask_staff
@@ -67,6 +68,14 @@ def test_silence_over_night_and_weekend_is_none(db: None) -> None:
     assert not watching.is_silent(connection, at(30, 12))
     assert not watching.is_silent(connection, at(30, 12) + timedelta(minutes=59))
     assert watching.is_silent(connection, at(30, 13))
+
+
+def test_silence_on_a_public_holiday_is_none(db: None) -> None:
+    factories.practice()
+    connection = quiet_since(at(25, 17))
+    closed_days.add(None, [(at(26, 12).date(), "Thanksgiving")])
+    assert not watching.is_silent(connection, at(26, 17))
+    assert watching.is_silent(connection, at(27, 13))
 
 
 def call(connection: Connection, result: str, ms: int = 100, ago: int = 5) -> None:
