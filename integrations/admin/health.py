@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
 
+from django.contrib import admin
+from django.http import HttpRequest
+
+from integrations.messaging import pace
 from integrations.models import AlertContact, CarrierState, Heartbeat, SendingLimit, StaffAlert
 from scheduling.admin.base import ReadOnlyAdmin, ScopedAdmin
 from scheduling.admin.display import link, state, when
@@ -35,10 +39,20 @@ class CarrierStateAdmin(ReadOnlyAdmin):
 class SendingLimitAdmin(ScopedAdmin):
     everyones = "Carriers serve all locations."
     empty_list_says = (
-        "No limit is set: messages leave as fast as the carriers take them, at most six a minute and thirty an hour to "
-        "one address."
+        "No limit is set: by Twilio one text a second leaves from an ordinary number, three from a toll-free one and a "
+        "hundred from a short code; everything else as fast as the carriers take it. At most six a minute and thirty "
+        "an hour go to one address."
     )
     list_display = ("channel", "per_second", "per_address_minute", "per_address_hour")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Begin with what is held now: leaving the field as it is must not let messages leave faster."""
+        usual = pace.limits()[SendingLimit.Channel.SMS]
+        return {
+            "channel": usual.channel,
+            "per_second": usual.per_second,
+            **super().get_changeform_initial_data(request),
+        }
 
 
 @admin.register(AlertContact)

@@ -10,11 +10,13 @@ import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from integrations.messaging.gateway import LEASE
+from integrations.messaging.twilio import rates
 from integrations.models import CarrierState, SendingLimit
 from waitlist.models import Message
 
@@ -29,8 +31,9 @@ GRACE = timedelta(seconds=3)
 
 
 def limits() -> dict[str, SendingLimit]:
-    """Return what the practice set, by channel."""
-    return {row.channel: row for row in SendingLimit.objects.all()}
+    """Return the limits by channel: what the practice set, else what the carrier is known to take."""
+    usual = {channel: _usual(channel) for channel in SendingLimit.Channel.values}
+    return usual | {row.channel: row for row in SendingLimit.objects.all()}
 
 
 def out_of_turn(by_channel: Mapping[str, SendingLimit], now: datetime) -> list[str]:
@@ -43,7 +46,7 @@ def out_of_turn(by_channel: Mapping[str, SendingLimit], now: datetime) -> list[s
 
 
 def take_turn(message: Message) -> datetime | None:
-    """Make the message this worker's own and return when it may leave; at once where no rate is set.
+    """Make the message this worker's own and return when it may leave; at once where there is no rate.
 
     None: the next turn is too far away, or another worker has the message. Nothing is changed then.
     """
@@ -92,7 +95,12 @@ def _went_to(message: Message, since: datetime) -> list[datetime]:
 
 
 def _limit_of(channel: str) -> SendingLimit:
-    return SendingLimit.objects.filter(channel=channel).first() or SendingLimit(channel=channel)
+    return SendingLimit.objects.filter(channel=channel).first() or _usual(channel)
+
+
+def _usual(channel: str) -> SendingLimit:
+    is_twilio = channel == SendingLimit.Channel.SMS and settings.SMS_CHANNEL == "twilio"
+    return SendingLimit(channel=channel, per_second=rates.usual_rate() if is_twilio else None)
 
 
 def _locked(channel: str) -> CarrierState:

@@ -61,7 +61,10 @@ class CarrierState(models.Model):
 
 
 class SendingLimit(models.Model):
-    """How fast messages may leave on a channel, and how many may go to one address. Without a row: these defaults."""
+    """How fast messages may leave on a channel, and how many may go to one address.
+
+    Without a row: these defaults, and for texts the rate that the carrier is known to take.
+    """
 
     class Channel(models.TextChoices):
         SMS = "sms", "text"
@@ -72,9 +75,11 @@ class SendingLimit(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Messages per second that your carrier takes from your number, as your contract with it says: often "
-        "1 for an ordinary US number, 3 for a toll-free one. We stay under it; confirmations and answers go before "
-        "offers. Empty: as fast as the carrier takes them, and slower when it asks for that.",
+        help_text="Messages per second that your carrier takes from your number, as your contract with it says: 1 for "
+        "an ordinary US number unless your 10DLC campaign has more, 3 for a toll-free one, 100 for a short code. With "
+        "Twilio those hold by themselves while nothing is entered here. We stay under it; confirmations and answers go "
+        "before offers. Longer texts count more at the carrier. Empty: as fast as the carrier takes them, and slower "
+        "when it asks for that.",
     )
     per_address_minute = models.PositiveSmallIntegerField(
         "to one number or address per minute",

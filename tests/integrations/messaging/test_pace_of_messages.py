@@ -78,6 +78,39 @@ def test_turns_lie_evenly_under_the_rate_and_are_taken_once(carrier: CarrierClie
         assert CarrierState.objects.get().next_at == now + timedelta(microseconds=111_112)
 
 
+@pytest.mark.parametrize(
+    ("sender", "rate"), [("+12125550100", 1), ("+18885550100", 3), ("+18005550100", 3), ("55501", 100), ("555010", 100)]
+)
+def test_until_a_rate_is_entered_twilio_gets_what_it_is_known_to_take(
+    settings: Any, db: None, sender: str, rate: int
+) -> None:
+    settings.SMS_CHANNEL, settings.SMS_FROM, settings.SMS_BASE_URL = "twilio", sender, "https://api.twilio.com"
+    assert {channel: limit.per_second for channel, limit in pace.limits().items()} == {"sms": rate, "email": None}
+    SendingLimit.objects.create(channel="sms", per_second=20)
+    assert pace.limits()["sms"].per_second == 20
+    SendingLimit.objects.update(per_second=None)
+    assert pace.limits()["sms"].per_second is None
+
+
+def test_the_rate_of_an_ordinary_number_is_kept_though_nobody_entered_it(
+    settings: Any, phone: ContactPoint, agreed: None
+) -> None:
+    settings.SMS_CHANNEL, settings.SMS_FROM, settings.SMS_BASE_URL = "twilio", "+12125550100", "https://api.twilio.com"
+    with time_machine.travel(timezone.now(), tick=False):
+        first, second, *_ = offers(phone, 6)
+        now = timezone.now()
+        assert len(delivery.due()) == 4, "few at once, so that an answer need not wait for many"
+        assert [pace.take_turn(first), pace.take_turn(second)] == [now, now + timedelta(microseconds=1_111_112)]
+
+
+@pytest.mark.parametrize(
+    ("channel", "address"), [("console", "https://api.twilio.com"), ("twilio", "http://127.0.0.1:9")]
+)
+def test_the_demo_and_a_stand_in_are_not_slowed(settings: Any, db: None, channel: str, address: str) -> None:
+    settings.SMS_CHANNEL, settings.SMS_BASE_URL = channel, address
+    assert [limit.per_second for limit in pace.limits().values()] == [None, None]
+
+
 def test_what_a_patient_waits_for_goes_first_and_offers_in_the_order_of_their_rank(
     carrier: CarrierClient, phone: ContactPoint
 ) -> None:
