@@ -11,7 +11,8 @@ from scheduling import families
 from scheduling.matching import successor
 from scheduling.models import ContactPoint, Location, Patient
 from waitlist import messages
-from waitlist.models import Message, Offer, Reply
+from waitlist.entries import LIVE
+from waitlist.models import Message, Offer, Reply, WaitlistEntry
 
 #: A reply without a code is about offers of this last while.
 MEMORY = timedelta(days=7)
@@ -23,12 +24,14 @@ DOUBT = timedelta(hours=24)
 class Sender:
     """Who may have written: everybody reached at the address, and the offers sent there lately, newest first.
 
-    Of merged records, ``patients`` has the one in use.
+    Of merged records, ``patients`` has the one in use. ``place`` is where they belong when there is no offer, None where
+    that is not certain.
     """
 
     address: messages.Address
     patients: list[Patient]
     offers: list[Offer]
+    place: Location | None = None
 
     @property
     def live(self) -> list[Offer]:
@@ -49,8 +52,8 @@ class Sender:
 
     @property
     def location(self) -> Location | None:
-        """The place of the latest offer: its signature and phone are what the sender knows us by."""
-        return self.offers[0].opening.location if self.offers else None
+        """The place of the latest offer, else their own: its signature and phone are what the sender knows us by."""
+        return self.offers[0].opening.location if self.offers else self.place
 
 
 def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
@@ -73,7 +76,25 @@ def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
         "opening__location", "opening__provider", "patient__replaced_by", "entry", "appointment_type"
     )
     address = messages.Address(reply.channel, reply.address, reply.address_index, contact)
-    return Sender(address, families.in_use(each.patient for each in contacts), list(rows))
+    patients, offers = list(families.in_use(each.patient for each in contacts)), list(rows)
+    return Sender(address, patients, offers, place=None if offers else _place_of(reply, patients))
+
+
+def _place_of(reply: Reply, patients: list[Patient]) -> Location | None:
+    """Return the one location that the thread and what the patients wait for point to, None for none or several.
+
+    A reply placed at one location is shown to its staff only, so that a doubt leaves it to everybody.
+    """
+    thread = Message.objects.filter(channel=reply.channel, address_index=reply.address_index, location__isnull=False)
+    last = thread.order_by("-created_at", "-pk").values_list("location", flat=True).first()
+    found = {last} if last is not None else set()
+    waiting = WaitlistEntry.objects.filter(patient__in=patients, status__in=LIVE)
+    for entry in waiting.prefetch_related("locations", "patient__locations"):
+        places = {place.pk for place in entry.locations.all()} or {place.pk for place in entry.patient.locations.all()}
+        if not places:
+            return None
+        found |= places
+    return Location.objects.get(pk=found.pop()) if len(found) == 1 else None
 
 
 def meant(sender: Sender, code: str, now: datetime) -> list[Offer]:

@@ -11,6 +11,7 @@ from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
+from waitlist import replies
 from waitlist.models import Message, Reply
 
 LIST = "/admin/waitlist/reply/"
@@ -72,3 +73,17 @@ def test_the_inbox_shows_no_words_and_the_thread_none_of_other_locations(dana: C
     words = text_of(dana.get(f"{LIST}{row.pk}/change/"))
     assert "come to my house" in words
     assert "told in confidence" not in words
+
+
+def test_a_reply_about_no_offer_is_read_where_the_patient_waits(dana: Client, practice: Practice) -> None:
+    """It is nobody else's; what could be anybody's stays everybody's."""
+    for person, words in ((practice.patient, "ours"), (practice.their_patient, "theirs")):
+        practice.entry(person)
+        phone = person.contact_points.get(system="phone").value
+        replies.handle(replies.receive("sms", words, phone, f"What should I bring, {words}?").pk)
+    replies.handle(replies.receive("sms", "stranger", "+12125550199", "Who is this, anybody?").pk)
+    seen = {row.carrier_id for row in dana.get(LIST).context["cl"].result_list}
+    assert seen == {"ours", "stranger"}
+    theirs = Reply.objects.get(carrier_id="theirs")
+    assert (theirs.outcome, theirs.location) == ("staff", practice.lakeview)
+    assert dana.get(f"{LIST}{theirs.pk}/change/").status_code == 404

@@ -7,11 +7,11 @@ from datetime import date, timedelta
 import pytest
 from django.utils import timezone
 
-from scheduling.models import ContactPoint, Opening, WorkItem
+from scheduling.models import ContactPoint, Location, Opening, WorkItem
 from tests import factories, race
 from tests.waitlist.conftest import Scene, told
 from waitlist import attention, consent, entries, messages, replies, wrong_person
-from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WrongPersonReport
+from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WaitlistEntry, WrongPersonReport
 
 pytestmark = pytest.mark.django_db
 
@@ -456,3 +456,41 @@ def test_who_is_not_of_age_here_is_written_to_at_a_guardian_s_contact_only(scene
     assert consent.ways(entry.patient, day)
     factories.practice(adult_at_age=19)
     assert consent.ways(entry.patient, day) == []
+
+
+# --- where a reply without an offer belongs ---
+def elsewhere(scene: Scene, entry: WaitlistEntry) -> Location:
+    other = factories.location(name="Lakeview")
+    entry.patient.locations.add(other)
+    return other
+
+
+def test_a_reply_without_an_offer_belongs_where_the_patient_waits(scene: Scene) -> None:
+    (entry,) = scene.waiting(1)
+    other = elsewhere(scene, entry)
+    entries.change(entry, locations=[other])
+    reply = scene.text(entry.patient, "what should I bring?")
+    assert (reply.outcome, reply.offer, reply.location) == ("staff", None, other)
+    assert WorkItem.objects.get(kind="reply.unclear").location == other
+
+
+def test_a_reply_that_could_belong_to_several_is_everybodys(scene: Scene) -> None:
+    (entry,) = scene.waiting(1)
+    here = Location.objects.get()
+    other = elsewhere(scene, entry)
+    entries.change(entry, locations=[here, other])
+    assert scene.text(entry.patient, "what should I bring?").location is None
+    entries.change(entry, locations=[other])
+    thread = {"channel": "sms", "location": here, "due_at": timezone.now(), "kind": "answer", "body": "Hello"}
+    contact = entry.patient.contact_points.get(system="phone")
+    Message.objects.create(address=contact.value, address_index=contact.address_index, dedupe_key="t", **thread)
+    assert scene.text(entry.patient, "and when?").location is None, "the thread is the one's, the wish the other's"
+    entries.leave(entry)
+    assert scene.text(entry.patient, "hello?").location == here, "only the thread is left"
+
+
+def test_a_reply_of_somebody_nobody_knows_is_everybodys(scene: Scene) -> None:
+    reply = replies.receive("sms", "stranger", "+12125550199", "hello?")
+    assert replies.handle(reply.pk)
+    reply.refresh_from_db()
+    assert (reply.outcome, reply.location, reply.patient) == ("staff", None, None)
