@@ -13,7 +13,7 @@ from scheduling.admin.display import slot
 from scheduling.admin.scope import fetch_or_404, key_of
 from scheduling.models import AppointmentType, Bookable, Opening, Patient
 from scheduling.worklist import finish_for
-from waitlist import candidates, claims, eligibility
+from waitlist import callers, candidates, claims, eligibility
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.withdrawal import ask_first_key
 
@@ -113,11 +113,17 @@ def told_before_sending(opening: Opening) -> list[str]:
         Offer.objects.filter(opening=opening, status=Offer.Status.PROPOSED).select_related("patient").order_by("rank")
     )
     names = [f"{row.patient.full_name} is offered {slot(row.start, row.end, opening.location.zone)}." for row in rows]
+    waiting, most = callers.waiting_calls(opening.location_id), callers.most_calls(opening.location_id)
+    beyond = (
+        f"{waiting} call{' waits' if waiting == 1 else 's wait'} for staff here already; the machine by itself gives "
+        f"out no more than {most}. What you send goes beyond that."
+    )
     return [
         "The EHR is asked once more whether the time is free.",
         *names,
         "Each gets a text or an e-mail they agreed to, or you get a call to make. The first YES has the time; later "
         "waves follow by themselves.",
+        *([beyond] if waiting >= most else []),
     ]
 
 

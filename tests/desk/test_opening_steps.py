@@ -85,6 +85,17 @@ def test_an_unknown_step_is_not_found(dana: Client, practice: Practice) -> None:
     assert dana.post(step(practice.opening(), "explode")).status_code == 404
 
 
+def test_who_sends_by_hand_is_told_that_it_goes_beyond_the_calls_given_out(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="open", held="ask_first")
+    factories.offer(opening, practice.entry(), status="proposed")
+    for number in range(2):
+        assert "calls wait for staff here" not in text_of(dana.get(step(opening, "send")))
+        ask_staff("offer.call", "Call a patient", dedupe_key=f"c{number}", location=practice.riverside)
+    words = text_of(dana.get(step(opening, "send")))
+    assert "2 calls wait for staff here already; the machine by itself gives out no more than 2." in words
+    assert "What you send goes beyond that." in words
+
+
 def test_proposed_offers_go_out_by_one_button(dana: Client, practice: Practice) -> None:
     opening = practice.opening(held="ask_first")
     factories.offer(opening, practice.entry(), status="proposed")

@@ -265,6 +265,16 @@ def test_calls_wait_for_a_free_person_and_no_wave_waits_for_them(scene: Scene) -
     assert [item.patient_id for item in calls.order_by("pk")] == [silent[1].patient_id, silent[2].patient_id]
 
 
+@pytest.mark.parametrize(("kind", "called"), [("claim.chase", 1), ("message.call", 1), ("reply.unclear", 2)])
+def test_calls_about_anything_count_and_other_work_does_not(scene: Scene, kind: str, called: int) -> None:
+    silent = scene.waiting(3, patient_consent=())
+    opening = scene.opening(hours=10)
+    worklist.ask_staff(kind, "Call a patient", dedupe_key="other", location=opening.location)
+    scene.look(opening)
+    calls = WorkItem.objects.filter(kind="offer.call", status="open").order_by("pk")
+    assert [item.patient_id for item in calls] == [entry.patient_id for entry in silent[:called]]
+
+
 def test_after_office_hours_nobody_is_asked_to_call(scene: Scene) -> None:
     (silent,) = scene.waiting(1, patient_consent=())
     (other,) = scene.waiting(1)
