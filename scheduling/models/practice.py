@@ -215,7 +215,13 @@ class AppointmentType(models.Model):
     code = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=120)
     duration_minutes = models.PositiveSmallIntegerField()
-    automation = models.CharField(max_length=20, choices=Automation, default=Automation.AUTOMATIC)
+    automation = models.CharField(
+        max_length=20,
+        choices=Automation,
+        default=Automation.AUTOMATIC,
+        help_text="How far the machine goes. Choose “staff confirm” for new patients, procedures, and whatever needs "
+        "preparation, a referral or an authorisation; “never” keeps the kind from being offered.",
+    )
     minimum_notice_minutes = models.PositiveIntegerField(
         default=60, help_text="Time is not offered for this type when it starts sooner than this."
     )

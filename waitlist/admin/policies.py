@@ -12,23 +12,14 @@ from django.http import HttpRequest
 
 from scheduling.admin.base import ScopedAdmin
 from scheduling.models import Location
+from waitlist.admin.wave_fields import HELP, WavesField, in_words
 from waitlist.models import OutreachPolicy
-from waitlist.pacing import wave_rules
 
 
 class PolicyForm(ModelForm[OutreachPolicy]):
     """Refuses second numbers for the same locations and types: the database tells only named ones apart."""
 
-    def clean_waves(self) -> list[dict[str, Any]]:
-        stored: list[dict[str, Any]] = self.cleaned_data["waves"] or []
-        try:
-            wave_rules(stored)
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValidationError(
-                "Nothing was saved. Write the waves in the form shown below, each with a size of at least 1 and a "
-                "gap_minutes above 0, or leave it empty for the usual ones."
-            ) from error
-        return stored
+    waves = WavesField(required=False, help_text=HELP)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -50,6 +41,20 @@ class OutreachPolicyAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         seen = Location.objects.for_user(request.user).values("pk")
         return super().get_queryset(request).filter(Q(location__isnull=True) | Q(location__in=seen))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may not change them reads the waves in words."""
+        names = list(super().get_fields(request, obj))
+        if obj is not None and not self.has_change_permission(request, obj):
+            names[names.index("waves")] = "waves_shown"
+        return names
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("waves_shown",) if obj is not None and not self.has_change_permission(request, obj) else ()
+
+    @admin.display(description="Waves")
+    def waves_shown(self, row: OutreachPolicy) -> str:
+        return "; ".join(in_words(row.waves))
 
     @admin.display(description="For")
     def whom(self, row: OutreachPolicy) -> str:

@@ -47,8 +47,9 @@ class OutreachPolicy(models.Model):
     )
     calls_per_clerk = models.PositiveSmallIntegerField(
         default=2,
-        help_text="Offers by phone that may wait at once for each of the staff who work at the location. They are "
-        "asked for in office hours only, and waves go on without them. 0: nobody is called with an offer.",
+        help_text="Calls of any kind that may wait at once for each of the staff who work at the location; while so "
+        "many wait, no wave gives out offers by phone, and waves go on without them. Calls that must be made, and "
+        "offers that you send by hand, go beyond it. In office hours only. 0: no wave has anybody called.",
     )
     offer_open_hours = models.PositiveSmallIntegerField(
         default=24,
@@ -69,8 +70,7 @@ class OutreachPolicy(models.Model):
         default=list,
         blank=True,
         help_text="How many offers at once, and minutes until the next ones, by the hours left: "
-        '[{"lead_hours": 2, "size": 5, "gap_minutes": 3}, …], the last one without lead_hours. '
-        "Empty: 5 every 3 minutes under 2 hours, 4 every 5 under 24, 3 every 10 under 72, else 2 every 30.",
+        '[{"lead_hours": 2, "size": 5, "gap_minutes": 3}, …], the last one without lead_hours. Empty: the usual ones.',
     )
     fill_target_percent = models.PositiveSmallIntegerField(
         default=95,
