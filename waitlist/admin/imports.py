@@ -140,7 +140,7 @@ class ImportBatchAdmin(ScopedAdmin):
             return HttpResponseNotAllowed(["POST"])
         batch = self._batch(request, object_id)
         form = ReturnedForm(request.POST, request.FILES)
-        problem = "" if form.is_valid() else " ".join(form.errors["file"])
+        problem = "" if form.is_valid() else " ".join(map(str, form.errors["file"]))
         try:
             table = None if problem else reading.read(form.cleaned_data["file"].read())
             if table is not None and table.returns_to == batch.pk:

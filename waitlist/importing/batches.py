@@ -172,8 +172,9 @@ def start_adding(batch: ImportBatch, by: str, expected: int) -> str:
     if ready != expected:
         return f"Ready now: {counted(ready, 'row')}, not {expected}. Nothing was added. Look at them, then press again."
     now = timezone.now()
-    fresh = {"lease_until": None, "attempts": 0, "checked_count": 0, "note": ""}
-    if not move(batch, _S.ADDING, added_by=by[:150], due_at=now, **fresh):
+    if not move(
+        batch, _S.ADDING, added_by=by[:150], due_at=now, lease_until=None, attempts=0, checked_count=0, note=""
+    ):
         return "Somebody else pressed it in the same moment. Nothing is added twice."
     working.run_now_or_wake(batch)
     return ""

@@ -85,9 +85,10 @@ def _places(batch: ImportBatch, table: Table) -> dict[str, int]:
     found = {}
     for heading, name in zip(batch.headings, batch.fields, strict=True):
         places = free.get(columns.plain(heading))
-        place = places.pop(0) if places else None
-        if name and place is not None:
-            found[name] = place
+        if places:
+            place = places.pop(0)
+            if name:
+                found[name] = place
     return found
 
 

@@ -56,7 +56,7 @@ def take_answer(review: PatientReview) -> str:
     A row of a list that was added already is added now. Raises :class:`~scheduling.merging.MergeRefused` while the list
     is being worked on.
     """
-    row = ImportRow.objects.select_related("batch", "batch__location").filter(pk=review.subject_id).first()
+    row = ImportRow.objects.select_related("batch", "batch__location").filter(pk=review.subject_id or 0).first()
     if row is None:
         return "The list it stood in is deleted by now, so nobody was added."
     is_same = review.state == PatientReview.State.SAME
