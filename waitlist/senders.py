@@ -76,7 +76,7 @@ def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
         "opening__location", "opening__provider", "patient__replaced_by", "entry", "appointment_type"
     )
     address = messages.Address(reply.channel, reply.address, reply.address_index, contact)
-    patients, offers = list(families.in_use(each.patient for each in contacts)), list(rows)
+    patients, offers = families.in_use(each.patient for each in contacts), list(rows)
     return Sender(address, patients, offers, place=None if offers else _place_of(reply, patients))
 
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("waitlist", "0015_wrong_person_reports"),
+        ("waitlist", "0016_contact_changes_by_patients"),
     ]
 
     operations = [

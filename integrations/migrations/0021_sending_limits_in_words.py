@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0018_sending_limits"),
+        ("integrations", "0020_patients_read_again"),
     ]
 
     operations = [

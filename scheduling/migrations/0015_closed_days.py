@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0013_patients_registered_in_the_ehr"),
+        ("scheduling", "0014_codes_mapped_afterwards"),
     ]
 
     operations = [
