@@ -24,8 +24,8 @@ DOUBT = timedelta(hours=24)
 class Sender:
     """Who may have written: everybody reached at the address, and the offers sent there lately, newest first.
 
-    Of merged records, ``patients`` has the one in use. ``place`` is where they belong when there is no offer, None where
-    that is not certain.
+    Of merged records, ``patients`` has the one in use. ``place`` is where they belong when there is no offer, None
+    where that is not certain.
     """
 
     address: messages.Address
