@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0014_codes_mapped_afterwards"),
+        ("scheduling", "0015_coverage_of_patients"),
     ]
 
     operations = [

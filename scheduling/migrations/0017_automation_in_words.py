@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0015_closed_days"),
+        ("scheduling", "0016_closed_days"),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("integrations", "0020_patients_read_again"),
+        ("integrations", "0023_one_history_of_mappings"),
     ]
 
     operations = [
