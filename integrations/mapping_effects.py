@@ -10,6 +10,7 @@ from typing import Literal
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from integrations import redirecting
 from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import CodeMapping
 from scheduling import guards, openings
@@ -164,12 +165,13 @@ def _unbookable_without(row: CodeMapping, target: str) -> QuerySet[Opening]:
 
 
 def _rename(row: CodeMapping) -> None:
-    """What the EHR calls by this id is from now on the row it was mapped to."""
+    """What the EHR calls by this id is from now on the row it was mapped to, and what stood under it follows."""
     names = ExternalId.objects.filter(source_id=row.connection.source_id, kind=row.domain, value=row.code)
     for name in names.select_for_update():
         if row.target and str(name.object_id) != row.target:
-            name.object_id = int(row.target)
+            before, name.object_id = name.object_id, int(row.target)
             name.save(update_fields=["object_id"])
+            redirecting.follow(row.connection, row.domain, before, name.object_id)
 
 
 def offers_at_stake(row: CodeMapping, target: str) -> int:
