@@ -202,7 +202,10 @@ def _numbers() -> LaunchLine:
         f"{counted(policy.offers_per_day, 'offer')} a day and {policy.offers_per_week} a week to a patient. Waves by "
         f"the time left: {waves}."
     )
-    return LaunchLine("Hours and waves", "ok", "set", says, "Look at the numbers.", *_of("waitlist", "outreachpolicy"))
+    where = _of("waitlist", "outreachpolicy")
+    if at_any_hour:
+        return LaunchLine("Hours and waves", "wait", "no quiet hours", says, "Set quiet hours.", *where)
+    return LaunchLine("Hours and waves", "ok", "set", says, "Look at the numbers.", *where)
 
 
 def _clinicians() -> LaunchLine:

@@ -11,6 +11,7 @@ from tests.desk.pages import records, text_of
 from tests.desk.test_replies import LIST, reply
 from waitlist import consent
 from waitlist.models import Message, Reply
+from waitlist.times import say_phone
 
 WORDS = "It was Thursday at 2:30."
 
@@ -26,9 +27,9 @@ def test_an_answer_is_looked_at_and_then_sent_once(dana: Client, practice: Pract
     for place in (f"{LIST}{row.pk}/change/", f"/admin/patients/{practice.patient.pk}/thread/"):
         shown = dana.get(place)
         assert page in shown.content.decode()
-        assert f"It goes to {row.address}" in text_of(shown)
+        assert f"It goes to {say_phone(row.address)}" in text_of(shown)
     looked = text_of(dana.post(page, {"do": "look", "words": WORDS}))
-    assert f"{row.address} 1 segment" in looked
+    assert f"{say_phone(row.address)} 1 segment" in looked
     assert f"Harbor Family Practice: {WORDS}" in looked
     assert not Message.objects.exists()
     pressed = {"do": "send", "words": WORDS, "number": "0"}

@@ -18,6 +18,7 @@ from tests.desk.conftest import Practice, can_be_found
 from tests.desk.pages import records, said, text_of
 from waitlist import consent
 from waitlist.models import ConsentRecord
+from waitlist.times import say_phone
 
 LIST = "/admin/scheduling/patient/"
 NO_ROWS = {
@@ -101,7 +102,7 @@ def test_consent_is_recorded_and_taken_back(dana: Client, practice: Practice) ->
     person = factories.patient(consent=(), email=None, locations=[practice.riverside])
     contact = person.contact_points.get()
     path = f"/admin/waitlist/consentrecord/add/?patient={person.pk}"
-    assert contact.value in text_of(dana.get(path))
+    assert say_phone(contact.value) in text_of(dana.get(path))
     form = {"contact_point": contact.pk, "action": "granted", "source": "spoken", "wording_version": "script 2"}
     assert said(dana, dana.post(path, form)) == "Recorded. It counts from now on."
     row = ConsentRecord.objects.get(patient=person)
@@ -139,7 +140,7 @@ def test_consent_said_on_the_phone_is_recorded_by_two_keys(dana: Client, practic
     assert "Read this out: Harbor Family Practice may text you" in text_of(dana.get(page))
     assert dana.get(spoken).status_code == 403
     second = dana.post(spoken, {"number": str(number.pk)})
-    assert f"texts to {number.value}, spoken" in text_of(second)
+    assert f"texts to {say_phone(number.value)}, spoken" in text_of(second)
     assert not ConsentRecord.objects.filter(patient=patient).exists()
     answer = dana.post(spoken, {"proof": second.context["proof"]})
     assert said(dana, answer).startswith("Recorded: the patient agreed to texts")

@@ -11,6 +11,7 @@ from tests.desk.pages import records, text_of
 from tests.desk.test_replies import reply
 from tests.desk.test_thread import write
 from waitlist.models import WrongPersonReport
+from waitlist.times import say_phone
 
 REPORTS = "/admin/waitlist/wrongpersonreport/"
 
@@ -23,7 +24,7 @@ def test_one_press_freezes_and_lists_what_had_gone_there(dana: Client, practice:
     assert ask in dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/").content.decode()
     row = reply(practice, "who is this")
     assert ask in dana.get(f"/admin/waitlist/reply/{row.pk}/change/").content.decode()
-    assert phone.value in text_of(dana.get(ask))
+    assert say_phone(phone.value) in text_of(dana.get(ask))
     shown = text_of(dana.post(ask, {"contact": phone.pk}, follow=True))
     assert "Frozen: nothing more is sent or called there." in shown
     assert "A time is free. YES 47?" in shown

@@ -139,7 +139,7 @@ def test_a_move_up_says_what_a_yes_gives_up() -> None:
         "You keep your appointment on Thursday 3 December, 9:00 in the morning unless we confirm this one. "
         "If we confirm this one, we cancel the other one for you." in mail("offer", keep=LATER).body
     )
-    assert "We cancel Thu Dec 3, 9:00 AM for you." in text("confirmed", replaces=LATER)
+    assert "We will cancel Thu Dec 3, 9:00 AM for you." in text("confirmed", replaces=LATER)
     assert "You still have Thu Dec 3, 9:00 AM and your place on the list." in text("refused", keep=LATER)
 
 
@@ -175,7 +175,7 @@ def test_received_is_never_confirmed() -> None:
 
 def test_confirmed_has_the_reference_and_says_what_to_do_otherwise() -> None:
     assert text("confirmed") == (
-        "Elm Street Clinic: you have this appointment: Tue Nov 24, 2:30 PM. Reference AC3DE7. "
+        "Elm Street Clinic: appointment confirmed: Tue Nov 24, 2:30 PM. Reference AC3DE7. "
         "Can't come? Call (212) 555-0100"
     )
     assert "The file with this e-mail puts the appointment into your calendar." in mail("confirmed").body
@@ -187,7 +187,7 @@ def test_filled_and_refused_tell_the_truth() -> None:
         "You keep your place on the list."
     )
     assert "sorry, we could not book Tue Nov 24, 2:30 PM. You do not have this time." in text("refused")
-    assert "We will write only if it comes free." in text("answer", outcome="taken")
+    assert "We will text you only if it opens up again." in text("answer", outcome="taken")
 
 
 def test_urgent_words_are_sent_to_911() -> None:
@@ -206,8 +206,8 @@ def test_stop_and_help_name_the_practice_and_the_way_back() -> None:
 
 def test_a_question_names_each_code() -> None:
     assert text("question") == (
-        "Elm Street Clinic: which one do you mean? YES 47 for Tue Nov 24, 2:30 PM, or YES 48 for Sat Nov 28, 9:00 AM. "
-        "Or reply NO and the number."
+        "Elm Street Clinic: which one do you mean? Reply YES 47 for Tue Nov 24, 2:30 PM, "
+        "or YES 48 for Sat Nov 28, 9:00 AM. Or NO and the number."
     )
 
 

@@ -20,7 +20,7 @@ from scheduling.admin.base import ReadOnlyAdmin
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import ContactPoint, Patient, Practice
-from waitlist import consent, consent_forms, consent_history, house_words, wording
+from waitlist import consent, consent_forms, consent_history, house_words, times, wording
 from waitlist.events import CONSENT
 from waitlist.models import Channel, ConsentRecord
 from waitlist.subjects import Subject, describe
@@ -49,7 +49,7 @@ class ConsentForm(forms.Form):
 
 
 def _label(row: ContactPoint) -> str:
-    return f"{row.get_system_display()} {row.value}{' (guardian)' if row.guardian else ''}"
+    return f"{row.get_system_display()} {times.say_phone(row.value)}{' (guardian)' if row.guardian else ''}"
 
 
 @admin.register(ConsentRecord)

@@ -31,7 +31,7 @@ HEADINGS = {
 QUESTIONS = {
     "days": _("When could you come?"),
     "who": _("Who would you like to see?"),
-    "notice": _("How long before a visit must you know?"),
+    "notice": _("How much notice do you need?"),
     "pause": _("Pause your place on our waitlist?"),
     "leave": _("Leave our waitlist?"),
 }
