@@ -85,6 +85,19 @@ def test_a_test_goes_to_oneself_and_to_nobody_else(
     assert may_send(message).reason == "expired"
 
 
+def test_whose_phone_is_not_known_is_told_where_to_enter_it(
+    maria: Client, dana: Client, practice: Practice, people: dict[str, User]
+) -> None:
+    page = "/admin/words/en/offer/sms/"
+    assert "Your account has no e-mail address." in text_of(maria.get(page))
+    people["maria"].email = "maria@example.org"
+    people["maria"].save()
+    shown = maria.get(page)
+    assert "with the e-mail address of your account, maria@example.org." in text_of(shown)
+    may_enter = people["maria"].has_perm("integrations.add_alertcontact")
+    assert ('href="/admin/integrations/alertcontact/add/"' in shown.content.decode()) is may_enter
+
+
 def test_a_test_obeys_an_opt_out(maria: Client, practice: Practice, people: dict[str, User]) -> None:
     people["maria"].email = "maria@example.org"
     people["maria"].save()
