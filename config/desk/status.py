@@ -176,6 +176,9 @@ def _pause(row: Connection, now: datetime) -> tuple[str, str]:
 def _resume(row: Connection, now: datetime) -> tuple[str, str]:
     if not switches.resume(row, now):
         return f"Nothing changed: {row.source.name} is {row.get_state_display()}.", ""
+    if row.loaded_at is None:
+        says = f"{row.source.name} is active. It is read once its calendar is loaded: see Connect, step by step."
+        return says, AccessRecord.Action.RESUME
     return f"{row.source.name} goes on. It is read at once, then what waits is written.", AccessRecord.Action.RESUME
 
 

@@ -134,3 +134,9 @@ def test_secrets_go_in_and_never_come_out(ira: Client, practice: Practice) -> No
     ira.post(path, {**form, "new_client_secret": "changed", "only_newest_webhook_secret": "on"})
     row = Connection.objects.get()
     assert (row.client_secret, row.webhook_secrets, row.slug) == ("changed", ["newest"], "sandbox")
+
+
+def test_an_ehr_that_was_never_loaded_is_not_said_to_be_read(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(state="paused", loaded_at=None)
+    answer = ira.post(f"/admin/status/{practice.connection.pk}/resume/")
+    assert said(ira, answer).startswith("The EHR is active. It is read once its calendar is loaded")
