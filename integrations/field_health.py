@@ -49,9 +49,14 @@ class HealthBook:
         tally.failing_since = tally.failing_since or timezone.now()
         tally.problem = problem[:120]
 
-    def note(self, record: PatientRecord, own: set[str]) -> None:
-        """Count what a patient's record has and what it lacks; ``own`` are the fields with a path of the practice's."""
+    def note(self, record: PatientRecord, own: set[str], silent: frozenset[str] = frozenset()) -> None:
+        """Count what a patient's record has and what it lacks; ``own`` are the fields with a path of the practice's.
+
+        Of ``silent`` ones this source says nothing, so nothing is counted.
+        """
         for field, declared in FIELDS.items():
+            if field in silent:
+                continue
             if field in record.unread:
                 if field not in own:
                     self.failed(field, "it cannot be read")

@@ -9,6 +9,9 @@ from typing import Any
 from integrations.ehr.fhir import people
 from integrations.ehr.fhir.elements import Json, Unreadable, items, text
 from integrations.ehr.field_reading import follow
+from integrations.ehr.hl7v2 import fields as hl7v2_fields
+from integrations.ehr.hl7v2 import messages
+from integrations.ehr.hl7v2 import people as hl7v2_people
 from integrations.ehr.transforms import Unfit
 from integrations.field_health import said
 from integrations.models import Connection, InboundEvent
@@ -39,6 +42,31 @@ def of_last_patient(connection: Connection, field: str, path: str, transform: st
         return Preview("It gives a value." if value else "It gives nothing.", record.external_id, value)
     return Preview(
         "No patient came with an event lately, so there is nothing to try it on. Save it and look again here."
+    )
+
+
+def of_last_message(connection: Connection, field: str, path: str, transform: str) -> Preview:
+    """Follow an HL7 v2 path in the newest message about a patient. Whoever has its number is whom it is about."""
+    reading = messages.Reading.of(connection)
+    rows = InboundEvent.objects.filter(connection=connection, content_type=messages.CONTENT_TYPE)
+    for row in rows.filter(subject_key__startswith="Patient#").order_by("-pk")[:LOOKED_AT]:
+        try:
+            message = messages.parsed(bytes(row.body), reading)
+            number = messages.news(message, reading).numbers[0]
+            record = hl7v2_people.read(connection, message, number)
+        except Unreadable:
+            continue
+        about = hl7v2_people.name_of(connection, number)
+        try:
+            found = hl7v2_fields.follow(field, path, transform, message, record)
+        except Unfit as problem:
+            return Preview(f"It cannot be kept: {problem}.", about)
+        if found is None:
+            return Preview("The message says nothing there: what we have stays.", about)
+        value = said(found, field)
+        return Preview("It gives a value." if value else "It says that there is none any more.", about, value)
+    return Preview(
+        "No HL7 v2 message about a patient came lately, so there is nothing to try it on. Save it and look again here."
     )
 
 

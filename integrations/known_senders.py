@@ -16,6 +16,12 @@ SECONDS = 2.0
 #: Only slugs that exist are remembered, and no practice has this many EHRs.
 MOST = 200
 
+#: What a call is verified by, and by what an HL7 v2 message is known again.
+_NEEDED = (
+    *("slug", "kind", "webhook_secrets", "webhook_proof", "webhook_senders"),
+    *("message_charset", "mrn_authority", "appointment_number", "appointment_system"),
+)
+
 _known: dict[str, tuple[float, Connection]] = {}
 _lock = threading.Lock()
 
@@ -28,9 +34,7 @@ def sender(slug: str) -> Connection | None:
     held = _known.get(slug)
     if held is not None and time.monotonic() < held[0]:
         return held[1]
-    connection = (
-        Connection.objects.only("slug", "webhook_secrets", "webhook_proof", "webhook_senders").filter(slug=slug).first()
-    )
+    connection = Connection.objects.only(*_NEEDED).filter(slug=slug).first()
     with _lock:
         if connection is None:
             _known.pop(slug, None)

@@ -45,6 +45,19 @@ _MISSING: dict[str, ReasonVerdict] = {
 }
 #: FHIR's statuses, which mean what they say where nobody mapped them otherwise.
 _PLAIN_STATUSES = frozenset(Status.values) - {Status.UNKNOWN, Status.BUMPED}
+#: Filler status codes of HL7 v2 (SCH-25, table 0278), case aside: 2.3 wrote them in capitals. Blocked is no visit.
+_HL7V2_STATUSES = {
+    "pending": Status.PENDING,
+    "waitlist": Status.WAITLIST,
+    "booked": Status.BOOKED,
+    "overbook": Status.BOOKED,
+    "started": Status.CHECKED_IN,
+    "complete": Status.FULFILLED,
+    "cancelled": Status.CANCELLED,
+    "dc": Status.CANCELLED,
+    "deleted": Status.ENTERED_IN_ERROR,
+    "noshow": Status.NOSHOW,
+}
 #: What a status can be mapped to, and the status an appointment then has. *Confirmed* is booked, and stays so.
 STATUS_MEANINGS: dict[str, str] = {
     **{status: status for status in Status.values if status != Status.UNKNOWN},
@@ -102,8 +115,8 @@ def standard_target(domain: str, system: str, code: str) -> str | None:
     """Return what a code of a public list means unless the practice says otherwise; None for any other code."""
     if domain == Domain.REASON and system == HL7_REASONS:
         return _HL7_MEANING.get(code) or _HL7_MEANING.get(code.partition("-")[0])
-    if domain == Domain.STATUS and code in _PLAIN_STATUSES:
-        return code
+    if domain == Domain.STATUS:
+        return code if code in _PLAIN_STATUSES else _HL7V2_STATUSES.get(code.lower())
     if domain == Domain.LANGUAGE:
         tag = code.lower()
         # A tag such as es-MX says itself what it is.

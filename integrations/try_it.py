@@ -15,6 +15,9 @@ from integrations.ehr import zones
 from integrations.ehr.fhir import people
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import FREE_TEXT, Unreadable
+from integrations.ehr.hl7v2 import appointments as hl7v2_appointments
+from integrations.ehr.hl7v2 import messages
+from integrations.ehr.hl7v2 import people as hl7v2_people
 from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import InboundEvent
 from integrations.safe_json import NotJson, read_json
@@ -93,8 +96,8 @@ def try_event(event: InboundEvent, change: Change | None) -> Trial:
     """Say what the event becomes; an event that only names its subject is filled in with what we hold of it."""
     now = Meanings.of(event.connection)
     then = now.changed(change.key, change.location_id, change.target) if change else now
-    payload = _payload(event)
     try:
+        payload = _payload(event)
         if payload.get("resourceType") == "Patient" and len(payload) > 2:
             return _try_patient(event, payload, now, then)
         if payload.get("resourceType") == "Appointment" and payload.get("status"):
@@ -113,11 +116,26 @@ def try_event(event: InboundEvent, change: Change | None) -> Trial:
 
 
 def _payload(event: InboundEvent) -> dict[str, Any]:
+    if messages.is_message(bytes(event.body), event.content_type):
+        return _message_payload(event)
     try:
         payload = read_json(bytes(event.body)) if bytes(event.body).strip() else {}
     except NotJson:
         return {}
     return payload if isinstance(payload, dict) else {}
+
+
+def _message_payload(event: InboundEvent) -> dict[str, Any]:
+    """Return what an HL7 v2 message says as FHIR, where it is read itself; else it only names its subject."""
+    connection = event.connection
+    reading = messages.Reading.of(connection)
+    message = messages.parsed(bytes(event.body), reading)
+    if not connection.only_sends:
+        return {}
+    if message.kind == "SIU":
+        return hl7v2_appointments.as_fhir(connection, message, hl7v2_appointments.named_patient(connection, message))[0]
+    number = messages.news(message, reading).numbers[0]
+    return hl7v2_people.as_fhir(connection, message, number)
 
 
 def _from_event(event: InboundEvent, payload: dict[str, Any], now: Meanings) -> _Told:

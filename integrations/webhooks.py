@@ -39,7 +39,7 @@ class EhrWebhook(APIView):
     """``POST`` or ``PUT /webhooks/ehr/<slug>/``: a signed notification of an EHR. 200 means that it is stored.
 
     ``PUT /webhooks/ehr/<slug>/Appointment/123`` is how some R4 servers send a resource. An HL7 v2 message about a
-    patient, as its content type or its first segment says, is acknowledged in HL7 v2.
+    patient or an appointment, as its content type or its first segment says, is acknowledged in HL7 v2.
     """
 
     authentication_classes = ()
@@ -70,7 +70,8 @@ def take(request: HttpRequest, slug: str, named: str) -> intake.Receipt:
             raise Refused(HTTPStatus.UNAUTHORIZED, "unknown_connection", "")
         is_hl7 = messages.is_message(body, request.headers.get("Content-Type", ""))
         if is_hl7:
-            acknowledgement, message_id = _expected(body)
+            reading = messages.Reading.of(connection)
+            acknowledgement, message_id = _expected(body, reading)
         payload = {} if is_hl7 else _parsed(body)
     except Refused as refused:
         refusals.count(connection.slug if connection else _UNKNOWN, refused.reason)
@@ -83,7 +84,7 @@ def take(request: HttpRequest, slug: str, named: str) -> intake.Receipt:
             payload=payload,
             content_type=messages.CONTENT_TYPE,
             event_id=message_id,
-            subject_key=messages.subject_key(body),
+            subject_key=messages.subject_key(body, reading, own_ids=_own_ids(connection)),
         )
         return replace(receipt, acknowledgement=acknowledgement)
     return intake.receive(
@@ -131,16 +132,21 @@ def _verified(request: HttpRequest, body: bytes, connection: Connection | None) 
         raise Refused(HTTPStatus.UNAUTHORIZED, refused.reason, refused.detail) from None
 
 
-def _expected(body: bytes) -> tuple[bytes, str]:
-    """Return the answer to an HL7 v2 message and by what it is known again; what is no news of a patient is refused."""
+def _own_ids(connection: Connection) -> bool:
+    """Return whether the number of an appointment in a message is its id at the EHR."""
+    return connection.only_sends or not connection.appointment_system
+
+
+def _expected(body: bytes, reading: messages.Reading) -> tuple[bytes, str]:
+    """Return the answer to an HL7 v2 message and by what it is known again; of what we do not take it is refused."""
     try:
-        head = messages.head_of(body)
-        answer, message_id = messages.acknowledgement(body), messages.event_id(body)
+        head = messages.head_of(body, reading)
+        answer, message_id = messages.acknowledgement(body, reading), messages.event_id(body, reading)
     except Unreadable as problem:
         raise Refused(HTTPStatus.BAD_REQUEST, "not_hl7", f"The message was refused: {problem.detail}.") from None
-    if head.kind != "ADT":
-        detail = "Only ADT messages are taken here: send appointments as FHIR resources."
-        raise Refused(HTTPStatus.BAD_REQUEST, "not_adt", detail)
+    if head.kind not in messages.TAKEN:
+        detail = "Only ADT messages about patients and SIU messages about appointments are taken here."
+        raise Refused(HTTPStatus.BAD_REQUEST, "not_taken", detail)
     return answer, message_id
 
 

@@ -90,6 +90,9 @@ class FieldForm(forms.Form):
         return found
 
 
+_NO_PATH = field_preview.Preview("There is no path to try.")
+
+
 @require_safe
 def page_view(request: HttpRequest, pk: int) -> HttpResponse:
     """List the fields of a connection."""
@@ -116,7 +119,7 @@ def field_view(request: HttpRequest, pk: int, field: str) -> HttpResponse:
         require(request, CHANGE)
         form = FieldForm(declared, request.POST)
         if form.is_valid() and "try" in request.POST:
-            tried = _tried(request, row, form, declared)
+            tried = _tried(request, row, form, declared, request.POST["try"])
         elif form.is_valid() and (saved := _save(request, row, form)):
             return saved
     health = FieldHealth.objects.filter(connection=row, field=field).first()
@@ -130,8 +133,21 @@ def field_view(request: HttpRequest, pk: int, field: str) -> HttpResponse:
         "good": _good_value(request, row, health),
         "tried": tried,
         "may_change": request.user.has_perm(CHANGE),
+        "messages_say": _messages_say(row),
     }
     return _shown(request, row, "admin/desk/field.html", context)
+
+
+def _messages_say(row: Connection) -> str:
+    """Return what an HL7 v2 path does at this connection."""
+    if row.only_sends:
+        return "This EHR sends HL7 v2 alone: the path is followed in each ADT and SIU message."
+    if row.messages_tell == Connection.MessagesTell.FIELDS:
+        return (
+            "A path of your own here is followed in each ADT message, and FHIR tells the field only once, when a "
+            "patient is first met. With the usual place the field comes from FHIR."
+        )
+    return "Not read at present: the connection’s settings say that messages only bring news."
 
 
 def _save(request: HttpRequest, row: Connection, form: FieldForm) -> HttpResponse | None:
@@ -152,9 +168,11 @@ def _save(request: HttpRequest, row: Connection, form: FieldForm) -> HttpRespons
     return HttpResponseRedirect(reverse("admin:desk_fields", args=[row.pk]))
 
 
-def _tried(request: HttpRequest, row: Connection, form: FieldForm, field: Field) -> dict[str, Any]:
-    told = form.wanted(form.cleaned_data)["path", field.key, PathKind.FHIRPATH]
-    found = field_preview.of_last_patient(row, field.key, told["path"], told["transform"])
+def _tried(request: HttpRequest, row: Connection, form: FieldForm, field: Field, kind: str) -> dict[str, Any]:
+    by_message = kind == PathKind.HL7V2
+    told = form.wanted(form.cleaned_data)["path", field.key, PathKind.HL7V2 if by_message else PathKind.FHIRPATH]
+    follow = field_preview.of_last_message if by_message else field_preview.of_last_patient
+    found = follow(row, field.key, told["path"], told["transform"]) if told["path"] else _NO_PATH
     seen = _patient(request, row, found.external_id) if found.external_id else None
     if seen and found.value:
         viewing.record_view([seen], reason="field mapping tried")

@@ -41,6 +41,7 @@ class ConnectionForm(forms.ModelForm[Connection]):
     base_url = forms.URLField(
         max_length=400,
         assume_scheme="https",
+        required=False,
         label="Address",
         error_messages={"invalid": checking.NO_WEB_ADDRESS},
         help_text="The EHR’s base address over https: of FHIR R4, or of what its kind speaks.",
@@ -159,6 +160,8 @@ class ConnectionForm(forms.ModelForm[Connection]):
     def clean_base_url(self) -> str:
         """Refuse an address that must not be called while the person who typed it is still looking."""
         address: str = self.cleaned_data["base_url"]
+        if self.data.get("kind", self.instance.kind) == Connection.Kind.HL7V2:
+            return ""  # it only sends: there is nothing to call
         if problem := checking.address_problem(address):
             raise forms.ValidationError(problem)
         return address
@@ -173,8 +176,17 @@ class ConnectionForm(forms.ModelForm[Connection]):
             )
         if cleaned.get("registers_patients") == Source.Registers.MACHINE:
             cleaned["scope"] = with_right_to_register(cleaned.get("scope") or "")
+        if cleaned.get("kind") == Connection.Kind.HL7V2:
+            return self._of_messages(cleaned)
         self._check_login(cleaned)
         return cleaned
+
+    def _of_messages(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """An EHR that only sends lets nobody in, and nothing can be written to it."""
+        if not cleaned.get("mrn_system"):
+            self.add_error("mrn_system", "Patients in messages are known by their record number. Name its system.")
+        by_staff = {"writable": False, "registers_patients": Source.Registers.STAFF}
+        return cleaned | by_staff | {"login_method": Connection.LoginMethod.NONE}
 
     def _check_login(self, cleaned: dict[str, Any]) -> None:
         method = cleaned.get("login_method")

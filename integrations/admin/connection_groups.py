@@ -55,6 +55,23 @@ SELDOM_NOTIFICATIONS = (
         "end of a change of secrets.",
     },
 )
+MESSAGES = (
+    "HL7 v2 messages",
+    {
+        "classes": SELDOM,
+        "fields": (
+            "messages_tell",
+            "mrn_authority",
+            "appointment_number",
+            "appointment_system",
+            "place_in_messages",
+            "times_in_messages",
+            "message_charset",
+        ),
+        "description": "ADT and SIU messages, sent to the webhook’s address. Where they stand in for FHIR, place and "
+        "times are read from them too.",
+    },
+)
 PACE = (
     "When changes are dealt with",
     {
@@ -100,5 +117,5 @@ FARES = (
     {"fields": ("state_shown", "last_heard", "failing", "last_error", "loaded", "read_up_to")},
 )
 #: The form's groups for a new connection, and for one there is.
-ADDING = (WHERE, LOGIN, ALLOWED, NOTIFICATIONS, SELDOM_LOGIN, SELDOM_NOTIFICATIONS, PACE, AGE, WATCH)
+ADDING = (WHERE, LOGIN, ALLOWED, NOTIFICATIONS, SELDOM_LOGIN, SELDOM_NOTIFICATIONS, MESSAGES, PACE, AGE, WATCH)
 CHANGING = (*ADDING, ABLE, FARES)

@@ -34,9 +34,8 @@ def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
     now = now or timezone.now()
     before = {each.key: each for each in found(connection)}
     with correlated():
-        address = address_finding(connection.base_url)
-        answers = [address]
-        if address.verdict != "no":
+        answers = [] if connection.only_sends else [address_finding(connection.base_url)]
+        if not answers or answers[0].verdict != "no":
             answers += connect(connection).findings()
             _note_how_it_books(connection)
     answers = [replace(each, since=_since(each, before.get(each.key), now)) for each in answers]
@@ -53,8 +52,16 @@ def _since(finding: Finding, before: Finding | None, now: datetime) -> str:
     return before.since if before is not None and same and before.since else now.isoformat()
 
 
+def note_only_sends(connection: Connection) -> None:
+    """To an EHR that only sends nothing can be written: bookings go to staff."""
+    if connection.only_sends and connection.source.writable:
+        connection.source.writable = False
+        connection.source.save(update_fields=("writable",))
+
+
 def _note_how_it_books(connection: Connection) -> None:
     """Whether it books any time or one slot decides what may be offered; whether it cancels, what patients are told."""
+    note_only_sends(connection)
     with contextlib.suppress(GatewayError):
         able = connect(connection).capabilities
         source, told = connection.source, (able.book_mode == "one_slot", able.cancels)

@@ -8,32 +8,36 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlated, service
 from integrations.codebook import CodeBook
-from integrations.ehr import coverage, differences, event_leases, event_stream, intake, mirroring, outage
+from integrations.ehr import coverage, differences, endings, event_leases, event_stream, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
+from integrations.ehr.hl7v2 import appointments as hl7v2_appointments
 from integrations.ehr.hl7v2 import messages
 from integrations.ehr.hl7v2 import patients as hl7v2_patients
+from integrations.ehr.hl7v2.people import AnotherPerson, WaitsForReview
 from integrations.ehr.together import FRESH, Answers
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 from scheduling import mirror, openings
 from scheduling.appointments import Applied, apply_absence
 from scheduling.counting import counted
-from scheduling.models import ExternalId, Opening, WorkItem
+from scheduling.models import ExternalId, Opening
 from scheduling.records import AppointmentRecord, PatientRecord
-from scheduling.worklist import ask_staff, finish_for
+from scheduling.worklist import ask_staff
 
 logger = logging.getLogger(__name__)
 
 Status = InboundEvent.Status
-NOTED_EVERY = timedelta(seconds=30)
+#: A message that waits until somebody has compared two records looks again after this.
+REVIEW_WAIT = timedelta(minutes=5)
+_NO_SUCH = frozenset(
+    {"the EHR has no appointment with this identifier", "the EHR no longer has it, and we never had it"}
+)
 
 
 class Keeping:
@@ -73,31 +77,37 @@ def deal(event: InboundEvent, answers: Answers | None = None) -> str | None:
         except outage.NO_ANSWER as error:
             until = outage.ask_again_at(event.connection, error)
             counts = isinstance(error, GatewayError) and error.status == 403
-            _later(event, error.code, until, counts=counts)
+            endings.later(event, error.code, until, counts=counts)
             return None
         except Unreadable as error:
-            _unreadable(event, error.detail)
+            endings.unreadable(event, error.detail)
             return None
+        except WaitsForReview:
+            endings.later(event, "waits_for_review", timezone.now() + REVIEW_WAIT, counts=False)
+            endings.note_event(event)
+            return None
+        except AnotherPerson:
+            status, outcome = Status.DONE, "somebody said that it means another person; their details stay"
         except GatewayError as error:
-            _later(event, error.code)
+            endings.later(event, error.code)
             return None
         except Exception as error:
             # The text of an unexpected error may quote a patient; its place in the code is enough to find it.
             logger.exception("event %s failed: %s", event.pk, type(error).__name__)
-            _later(event, type(error).__name__)
+            endings.later(event, type(error).__name__)
             return None
         event_leases.finish(event, status, outcome)
-        _clear_work(event)
+        endings.clear_work(event)
         if status == Status.DONE and event.subject_key.startswith("Appointment/"):
             differences.heard(event.connection, event.subject_key.removeprefix("Appointment/"))
-        _note_event(event)
+        endings.note_event(event)
     return outcome
 
 
 def _outcome(event: InboundEvent, answers: Answers) -> tuple[str, str]:
     """Do what the event asks for and return the state and sentence it ends with; raises GatewayError."""
     if messages.is_message(bytes(event.body), event.content_type):
-        return Status.DONE, hl7v2_patients.take(event.connection, bytes(event.body), Keeping(event, answers))
+        return _message(event, Keeping(event, answers))
     named = events.notice_named(event.subject_key)
     notices = _notices(event, named)
     if len(notices) > 1:
@@ -106,6 +116,25 @@ def _outcome(event: InboundEvent, answers: Answers) -> tuple[str, str]:
     if notice.subject == "nothing":
         return Status.IGNORED, notice.why
     return Status.DONE, _HANDLERS[notice.subject](event, notice, Keeping(event, answers))
+
+
+def _message(event: InboundEvent, gateway: Any) -> tuple[str, str]:
+    """Deal with an HL7 v2 message: of a patient, or of an appointment."""
+    body, connection = bytes(event.body), event.connection
+    if messages.head_of(body, messages.Reading.of(connection)).kind != "SIU":
+        return Status.DONE, hl7v2_patients.take(event, gateway)
+    if connection.only_sends:
+        applied = hl7v2_appointments.take(event, gateway)
+        return Status.DONE, _told(applied) if applied else "we knew something newer; no opening"
+    notice = hl7v2_appointments.notice(connection, body)
+    if notice.subject == "nothing":
+        return Status.IGNORED, notice.why
+    outcome = _appointment(event, notice, gateway)
+    if outcome in _NO_SUCH:
+        # Messages overtake what FHIR shows. It is asked for again, the poll looks too, and in the end staff do.
+        _everything(event, notice, gateway)
+        raise mirroring.ReferenceMissing("The EHR does not show the appointment that a message names.")
+    return Status.DONE, outcome
 
 
 def _notices(event: InboundEvent, named: events.Notice | None) -> list[events.Notice]:
@@ -147,8 +176,8 @@ def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> st
         if found is None:
             return "the EHR has no appointment with this identifier"
         return _told(mirroring.apply(gateway, source, found, fetched_at, opens=_opens(event)))
-    payload = _payload(event)
-    if _is_fresh_poll(event) and payload.keys() > {"resourceType", "id"}:
+    payload = _payload(event) if _is_fresh_poll(event) else {}
+    if payload.keys() > {"resourceType", "id"}:
         record: Record = gateway.read("appointment", payload)
         fetched_at = event.received_at
     else:
@@ -259,49 +288,3 @@ _HANDLERS: dict[str, Callable[[InboundEvent, events.Notice, Any], str]] = {
     "everything": _everything,
     "subscription": _subscription,
 }
-
-
-def _unreadable(event: InboundEvent, why: str) -> None:
-    if event_leases.finish(event, Status.QUARANTINED, why, error="unreadable"):
-        intake.show_unreadable(event, event.subject_key, why)
-
-
-def _later(event: InboundEvent, code: str, until: datetime | None = None, *, counts: bool = True) -> None:
-    """Try again by the schedule, or at ``until``; tries that count end as a dead letter."""
-    schedule = settings.EVENT_RETRY_SECONDS
-    if until is not None and not counts:
-        event_leases.postpone(event, until, code, counts=False)
-        return
-    if event.attempts <= len(schedule):
-        at = timezone.now() + timedelta(seconds=schedule[event.attempts - 1])
-        event_leases.postpone(event, max(at, until) if until else at, code)
-        return
-    if event_leases.finish(event, Status.DEAD, f"given up after {event.attempts} tries", error=code):
-        ask_staff(
-            "event.dead",
-            "A change in the EHR could not be taken over",
-            advice=f"{event.subject_key or 'It'} ended with: {code}. Nothing was changed. Try again, or do it by hand.",
-            dedupe_key=_dead_key(event),
-            urgency=WorkItem.Urgency.RED,
-            subject=event,
-        )
-
-
-def _clear_work(event: InboundEvent) -> None:
-    """What staff were asked about this subject is settled."""
-    finish_for(intake.unreadable_key(event.connection_id, event.subject_key or str(event.pk)), "It was read.")
-    if event.attempts > 1:
-        finish_for(_dead_key(event), "It went through.")
-
-
-def _dead_key(event: InboundEvent) -> str:
-    return f"event.dead:{event.connection_id}:{event.subject_key or event.pk}"
-
-
-def _note_event(event: InboundEvent) -> None:
-    """The source is not silent. Written now and then only: a row that every event updates would be a queue."""
-    last = event.connection.last_event_at
-    if last is not None and event.received_at - last < NOTED_EVERY:
-        return
-    stale = Q(last_event_at__isnull=True) | Q(last_event_at__lt=event.received_at)
-    Connection.objects.filter(stale, pk=event.connection_id).update(last_event_at=event.received_at)

@@ -31,12 +31,15 @@ class FieldBook:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._mappings: list[FieldMapping] | None = None
+        self._by_message: frozenset[str] = frozenset()
         self._health = HealthBook(connection)
 
     def read(self, resource: Json, record: PatientRecord) -> PatientRecord:
         """Return the record with the practice's own paths followed. What cannot be read is marked, not emptied."""
         if self._mappings is None:
             self._mappings = list(own_mappings(self._connection).values())
+            if self._connection.messages_tell == Connection.MessagesTell.FIELDS:
+                self._by_message = frozenset(own_mappings(self._connection, FieldMapping.PathKind.HL7V2))
         told, unread = record, set(record.unread)
         for row in self._mappings:
             try:
@@ -45,8 +48,9 @@ class FieldBook:
             except Unfit as problem:
                 unread.add(row.field)
                 self._health.failed(row.field, str(problem))
-        told = replace(told, unread=frozenset(unread))
-        self._health.note(told, {row.field for row in self._mappings})
+        # What messages tell is taken from FHIR only when a patient is first met.
+        told = replace(told, unread=frozenset(unread | self._by_message))
+        self._health.note(told, {row.field for row in self._mappings}, self._by_message)
         return told
 
     def flush(self) -> None:

@@ -55,6 +55,8 @@ def troubles_of(connection: Connection, now: datetime) -> str:
 
 
 def _too_old(connection: Connection, limit: int | None, now: datetime, what: str) -> str:
+    if connection.only_sends:
+        return ""  # there is nothing to read; its adapter says by itself when messages have stopped coming
     known = as_of(connection)
     if limit is None or known is None or now - known <= timedelta(minutes=limit):
         return ""

@@ -35,6 +35,7 @@ ADAPTERS = {
     "oracle": "integrations.ehr.oracle.adapter.open_gateway",
     "argonaut": "integrations.ehr.argonaut.adapter.open_gateway",
     "athena": "integrations.ehr.athena.adapter.open_gateway",
+    "hl7v2": "integrations.ehr.hl7v2.adapter.open_gateway",
 }
 
 

@@ -46,7 +46,7 @@ def poll_due(now: datetime | None = None) -> list[int]:
         Q(quiet_until__isnull=True) | Q(quiet_until__lte=now),
         state=Connection.State.ACTIVE,
         loaded_at__isnull=False,
-    )
+    ).exclude(kind=Connection.Kind.HL7V2)  # it only sends
     return list(rows.order_by(F("poll_due_at").asc(nulls_first=True)).values_list("pk", flat=True))
 
 

@@ -35,6 +35,7 @@ RETRY = timedelta(minutes=10)
 def ask(connection: Connection, now: datetime | None = None) -> bool:
     """Have the connection compared soon; False when it is paused, stopped or was never loaded."""
     rows = Connection.objects.filter(pk=connection.pk, state=Connection.State.ACTIVE, loaded_at__isnull=False)
+    rows = rows.exclude(kind=Connection.Kind.HL7V2)  # it only sends: there is nothing to compare with
     asked = bool(rows.update(reconcile_due_at=now or timezone.now()))
     if asked:
         wake("reconciles")
@@ -62,6 +63,7 @@ def is_due(now: datetime | None = None) -> bool:
 def unplanned() -> list[int]:
     """Return the ids of loaded connections whose first night is not planned yet."""
     rows = Connection.objects.filter(reconcile_due_at__isnull=True, loaded_at__isnull=False)
+    rows = rows.exclude(kind=Connection.Kind.HL7V2)  # it only sends: there is nothing to compare with
     return list(rows.values_list("pk", flat=True))
 
 

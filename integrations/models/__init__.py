@@ -13,6 +13,7 @@ from integrations.models.coverage import CoverageRead
 from integrations.models.differences import Difference, Reconciliation
 from integrations.models.inbound import InboundEvent, RefusedCall
 from integrations.models.mapping import FieldHealth, FieldMapping, MappingChange
+from integrations.models.messages import MessageClock
 from integrations.models.watching import AlertContact, ApiCall, CarrierState, Heartbeat, SendingLimit, StaffAlert
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Heartbeat",
     "InboundEvent",
     "MappingChange",
+    "MessageClock",
     "Reconciliation",
     "RefusedCall",
     "SendingLimit",

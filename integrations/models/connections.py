@@ -10,6 +10,7 @@ from django.db import models
 
 from audit.fields import EncryptedJSONField, EncryptedTextField
 from integrations.ehr import kinds
+from integrations.models.messages import MessageSettings
 
 
 def connection_kinds() -> list[tuple[str, str]]:
@@ -31,7 +32,7 @@ def validate_networks(written: str) -> None:
             ) from None
 
 
-class Connection(models.Model):
+class Connection(MessageSettings):
     """One EHR: where it is, how we log in, how it is polled and how it fares.
 
     ``webhook_secrets`` is a list of strings, the newest first; all are accepted while one rotates.
@@ -43,6 +44,7 @@ class Connection(models.Model):
         ORACLE = "oracle", "Oracle Health (Millennium)"
         ARGONAUT = "argonaut", "Argonaut Scheduling: Epic"
         ATHENA = "athena", "athenahealth"
+        HL7V2 = "hl7v2", "HL7 v2 messages alone, no FHIR"
 
     class State(models.TextChoices):
         ACTIVE = "active", "active"
@@ -78,7 +80,7 @@ class Connection(models.Model):
     source = models.OneToOneField("scheduling.Source", on_delete=models.PROTECT, related_name="connection")
     kind = models.CharField(max_length=20, choices=connection_kinds, default=Kind.FHIR)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
-    base_url = models.URLField(max_length=400)
+    base_url = models.URLField(max_length=400, blank=True)
     practice_number = models.CharField(
         max_length=40, blank=True, help_text="The practice's own number at the vendor, where its addresses hold one."
     )
@@ -236,6 +238,11 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def only_sends(self) -> bool:
+        """Whether the EHR cannot be asked anything: what it sends is all we know of it."""
+        return self.kind == self.Kind.HL7V2
 
 
 class AccessToken(models.Model):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrations import tasks
-from integrations.ehr import signing_keys
+from integrations.ehr import poll, reconcile, signing_keys
 from integrations.models import CodeMapping, Connection
 from scheduling.models import Bookable, Provider, Source
 from tests import factories
@@ -58,6 +58,11 @@ def form(sandbox: ehr.Sandbox, **fields: str) -> dict[str, str]:
         "reconcile_hour": "2",
         "reconcile_days": "30",
         "settle_seconds": "2",
+        "messages_tell": "news",
+        "appointment_number": "filler",
+        "place_in_messages": "facility",
+        "times_in_messages": "AIS AIP",
+        "message_charset": "utf-8",
         **fields,
     }
 
@@ -235,6 +240,29 @@ def test_an_address_that_must_not_be_called_is_refused_in_the_form(
     words = text_of(maria.post("/admin/integrations/connection/add/", data))
     assert "It leads into a private network" in words
     assert not Connection.objects.filter(slug="elm").exists()
+
+
+def test_an_ehr_that_only_sends_needs_no_address_and_its_bookings_go_to_staff(
+    maria: Client, practice: Practice, sandbox: ehr.Sandbox
+) -> None:
+    alone = {"kind": "hl7v2", "base_url": "", "mrn_system": "", "times_in_messages": "AIS PID", "client_id": ""}
+    words = text_of(maria.post("/admin/integrations/connection/add/", form(sandbox, **alone)))
+    assert "Patients in messages are known by their record number. Name its system." in words
+    assert "Name segments that hold a visit’s time, with spaces between them: AIS AIP AIL AIG TQ1 SCH." in words
+    known = {**alone, "mrn_system": "urn:example:mrn", "times_in_messages": "AIS"}
+    maria.post("/admin/integrations/connection/add/", form(sandbox, **known))
+    connection = Connection.objects.get(slug="elm")
+    assert (connection.base_url, connection.only_sends, connection.source.writable) == ("", True, False)
+    assert "need" in step(maria, connection, "check")
+    words = text_of(maria.get(page_of(connection)))
+    assert "Do its messages come? no None has come yet." in words
+    assert "Is the address safe" not in words
+    step(maria, connection, "load")
+    tasks.drain_loads()
+    connection.refresh_from_db()
+    assert connection.loaded_at is not None
+    assert connection.pk not in poll.poll_due()
+    assert not reconcile.ask(connection)
 
 
 def test_a_certificate_without_its_key_is_refused_in_the_form(

@@ -12,6 +12,8 @@ from django.utils import timezone
 from integrations import mapping
 from integrations.field_mapping import owner_of
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MappingChange
+from scheduling.models import PatientIdentifier
+from scheduling.patients import identifier_index
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
 
@@ -98,6 +100,43 @@ def test_a_path_is_tried_on_the_patient_who_came_last_and_changes_nothing(
         ira.post(page, asked(**portal | {"fhirpath": "Patient.extension"}))
     )
     assert not FieldMapping.objects.exists()
+
+
+def test_an_hl7_v2_path_is_tried_on_the_last_message_and_changes_nothing(
+    maria: Client, ira: Client, practice: Practice
+) -> None:
+    page = field_page(practice, "preferred_name")
+    wanted: dict[str, Any] = {"try": "hl7v2", "hl7v2": "ZPI-2", "hl7v2_transform": "title"}
+    assert "No HL7 v2 message about a patient came lately" in text_of(ira.post(page, asked(**wanted)))
+    system, number = practice.connection.mrn_system, "M-77"
+    PatientIdentifier.objects.create(
+        patient=practice.patient, source=practice.connection.source, system=system, value=number,
+        value_index=identifier_index(system, number),
+    )  # fmt: skip
+    for minute, called in enumerate(("", '""', "BOBBY")):
+        body = f"MSH|^~\\&|A|B|||2026||ADT^A08|{minute}|P|2.5\rPID|1||M-77^^^X^MR\rZPI|1|{called}"
+        InboundEvent.objects.create(
+            connection=practice.connection, via="webhook", dedupe_key=called, subject_key="Patient#1",
+            due_at=timezone.now(), received_at=timezone.now(), body=body.encode(),
+            content_type="x-application/hl7-v2+er7",
+        )  # fmt: skip
+        words = text_of(maria.post(page, asked(**wanted)))
+        expected = {
+            "": "The message says nothing there: what we have stays. Nothing was changed.",
+            '""': "It says that there is none any more. Nothing was changed.",
+            "BOBBY": "It gives a value. Bobby Nothing was changed.",
+        }
+        assert expected[called] in words
+    assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+    assert "Bobby" not in text_of(ira.post(page, asked(**wanted)))
+    assert not FieldMapping.objects.exists()
+
+
+def test_the_page_says_whether_an_hl7_v2_path_is_read(ira: Client, practice: Practice) -> None:
+    page = field_page(practice, "language")
+    assert "messages only bring news" in text_of(ira.get(page))
+    Connection.objects.filter(pk=practice.connection.pk).update(messages_tell="fields")
+    assert "followed in each ADT message" in text_of(ira.get(page))
 
 
 def test_the_list_says_what_stopped_and_since_when(ira: Client, practice: Practice) -> None:

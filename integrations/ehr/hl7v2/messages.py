@@ -1,26 +1,34 @@
-"""HL7 v2 messages about patients: what kind they are, whom they name, and how they are acknowledged."""
+"""HL7 v2 messages: what kind they are, whom or what they name, and how they are acknowledged."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from dataclasses import dataclass
-from typing import Any
 
-import hl7
 from django.utils import timezone
 
 from integrations.ehr.fhir.elements import Unreadable
-
-logger = logging.getLogger(__name__)
+from integrations.ehr.hl7v2.segments import Message, Segment
+from integrations.models import Connection
 
 CONTENT_TYPE = "x-application/hl7-v2+er7"
 #: Type codes of an identifier (CX.5) that say it is the medical record number.
 RECORD_NUMBERS = ("MR", "MRN", "PI")
-#: MSH-18, by HL7's table 0211, where it is not UTF-8.
-_CHARACTER_SETS = {"ASCII": "ascii", "8859/1": "latin-1", "8859/15": "iso8859-15", "UNICODE UTF-8": "utf-8"}
+#: Kinds of message that are taken: of patients, and of appointments.
+TAKEN = ("ADT", "SIU")
+#: MSH-18, by HL7's table 0211. A name that is not here leaves it to what the connection says.
+_CHARACTER_SETS = {
+    "ASCII": "ascii",
+    **{f"8859/{part}": f"iso8859-{part}" for part in (*range(1, 10), 15)},
+    "UNICODE UTF-8": "utf-8",
+    "UTF-8": "utf-8",
+    "GB 18030-2000": "gb18030",
+    "KS X 1001": "euc_kr",
+    "BIG-5": "big5",
+}
 _MLLP = b"\x0b\x1c\r\n "
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +54,52 @@ class News:
     merged: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one connection's messages are to be read.
+
+    ``charset`` is that of messages which name none, ``authority`` is CX.4 of a medical record number, empty where the
+    messages name only one, ``number`` is the field of SCH by which an appointment is known.
+    """
+
+    charset: str = "utf-8"
+    authority: str = ""
+    number: int = 2
+
+    @classmethod
+    def of(cls, connection: Connection) -> Reading:
+        """Return what the connection declares."""
+        by_placer = connection.appointment_number == Connection.AppointmentNumber.PLACER
+        return cls(connection.message_charset, connection.mrn_authority, 1 if by_placer else 2)
+
+
+DEFAULT = Reading()
+
+
 def is_message(body: bytes, content_type: str = "") -> bool:
     """Return whether a body is HL7 v2, by its type or by how it begins."""
     return content_type.partition(";")[0].strip().lower() == CONTENT_TYPE or body.lstrip(_MLLP)[:3] == b"MSH"
 
 
-def normalised(body: bytes) -> str:
-    """Return the text of a message, decoded by MSH-18, with the line ends that the standard asks for."""
+def normalised(body: bytes, charset: str = DEFAULT.charset) -> str:
+    """Return the text of a message, decoded by MSH-18 else by ``charset``, with the line ends the standard asks for."""
     raw = body.strip(_MLLP)
     if len(raw) < 9 or not raw.startswith(b"MSH"):
         raise Unreadable("it does not begin with MSH, so it is no HL7 v2 message")
     fields = re.split(rb"[\r\n]", raw, maxsplit=1)[0].split(raw[3:4])
     named = fields[17].split(raw[4:5])[0].decode("ascii", "replace").strip() if len(fields) > 17 else ""
+    # One set may be named beside others: the first of several is the message's own.
+    named = named.split("~")[0].upper()
     try:
-        text = raw.decode(_CHARACTER_SETS.get(named, "utf-8"))
+        text = raw.decode(_CHARACTER_SETS.get(named, charset))
     except UnicodeDecodeError:
         raise Unreadable("its letters are not in the character set that it names") from None
-    return re.sub(r"\r\n?|\n", "\r", text)
+    return re.sub(r"\r\n?|\n", "\r", text).replace("\x00", "")
 
 
-def head_of(body: bytes) -> Head:
+def head_of(body: bytes, reading: Reading = DEFAULT) -> Head:
     """Return the first segment's fields, at the cost of a split; raises Unreadable."""
-    text = normalised(body)
+    text = normalised(body, reading.charset)
     fields = text.partition("\r")[0].split(text[3])
     if len(fields) < 10:
         raise Unreadable("its first segment is cut off")
@@ -77,70 +109,116 @@ def head_of(body: bytes) -> Head:
     )
 
 
-def event_id(body: bytes) -> str:
+def event_id(body: bytes, reading: Reading = DEFAULT) -> str:
     """Return by what a repeated message is known again: its sender, facility, control id and bytes."""
-    head = head_of(body)
-    told = "\n".join((head.sender, head.facility, head.control_id, hashlib.sha256(body.strip(_MLLP)).hexdigest()))
+    head = head_of(body, reading)
+    told = "\n".join((head.sender, head.facility, head.control_id, digest(body)))
     return f"hl7v2:{hashlib.sha256(told.encode()).hexdigest()}"
 
 
-def acknowledgement(body: bytes) -> bytes:
+def digest(body: bytes) -> str:
+    """Return what two messages have in common that say the same in the same bytes."""
+    return hashlib.sha256(body.strip(_MLLP)).hexdigest()
+
+
+def acknowledgement(body: bytes, reading: Reading = DEFAULT) -> bytes:
     """Return the answer AA: the message is stored."""
-    head, now = head_of(body), timezone.now()
+    head, now = head_of(body, reading), timezone.now()
     msh = ["MSH", head.marks, "", "", head.sender, head.facility, f"{now:%Y%m%d%H%M%S}+0000", "", "ACK"]
     first = head.separator.join([*msh, f"A{now:%H%M%S%f}", "P", head.version or "2.5"])
     return f"{first}\r{head.separator.join(('MSA', 'AA', head.control_id))}\r".encode()
 
 
-def subject_key(body: bytes) -> str:
-    """Return the name under which news of one patient is dealt with one at a time, without the number in it."""
+def subject_key(body: bytes, reading: Reading = DEFAULT, *, own_ids: bool = False) -> str:
+    """Return the name under which news of one patient or visit is dealt with one at a time.
+
+    A patient's number does not stand in it. ``own_ids``: a visit's number is its id at the EHR.
+    """
     try:
-        number = read(body).numbers[0]
+        message = parsed(body, reading, only=("PID", "MRG", "SCH"))
+        if message.kind == "SIU":
+            number = appointment_number(message, reading)
+            if own_ids:
+                return f"Appointment/{safe_id(number)}"
+            return f"Appointment#{_hidden(number)}"
+        return patient_key(news(message, reading).numbers[0])
     except Unreadable:
         return ""  # it is stored all the same, and shown to staff by whoever deals with it
-    return f"Patient#{hashlib.sha256(number.encode()).hexdigest()[:32]}"
 
 
-def read(body: bytes) -> News:
+def patient_key(number: str) -> str:
+    """Return the name under which news of the patient with this number is dealt with one at a time."""
+    return f"Patient#{_hidden(number)}"
+
+
+def _hidden(number: str) -> str:
+    return hashlib.sha256(number.encode()).hexdigest()[:32]
+
+
+def safe_id(value: str) -> str:
+    """Return a name that can stand where the EHR's own ids stand; what such an id may not hold is told apart."""
+    if _ID.fullmatch(value):
+        return value
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', value).strip('-')[:50]}-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+
+
+def parsed(body: bytes, reading: Reading = DEFAULT, *, only: tuple[str, ...] = ()) -> Message:
+    """Return a message, or just its segments of these names, taken apart; raises Unreadable, which quotes nothing."""
+    head, text = head_of(body, reading), normalised(body, reading.charset)
+    if only:
+        first, *others = text.split("\r")
+        text = "\r".join([first, *(line for line in others if line.startswith(only))])
+    return Message.of(text, head.kind, head.trigger)
+
+
+def read(body: bytes, reading: Reading = DEFAULT) -> News:
     """Return whom a message about patients names; raises Unreadable, which quotes nothing of it."""
-    head = head_of(body)
-    try:
-        segments = hl7.parse(normalised(body))
-    except Exception as error:
-        # The parser raises whatever its state runs into. Staff see the message; its text may quote a patient.
-        logger.info("an HL7 v2 message could not be parsed: %s", type(error).__name__)
-        raise Unreadable("it is no HL7 v2 message that can be read") from None
+    return news(parsed(body, reading), reading)
+
+
+def news(message: Message, reading: Reading = DEFAULT) -> News:
+    """Return whom a message about patients names; raises Unreadable, which quotes nothing of it."""
     numbers: list[str] = []
     merged: list[tuple[str, str]] = []
     kept = ""
-    for segment in segments:
-        name = str(segment[0])
-        if name == "PID":
-            kept = _record_number(segment, 3)
-            numbers.append(kept)
-        elif name == "MRG":
-            given_up = _record_number(segment, 1)
-            numbers.append(given_up)
-            merged.append((given_up, kept))
+    for segment in message.all("PID", "MRG"):
+        number = record_number(segment, 3 if segment.name == "PID" else 1, reading)
+        numbers.append(number)
+        if segment.name == "PID":
+            kept = number
+        else:
+            merged.append((number, kept))
     known = tuple(dict.fromkeys(number for number in numbers if number))
     if not known:
-        raise Unreadable("it names no medical record number in PID-3")
-    return News(head.trigger, known, tuple(pair for pair in merged if all(pair) and pair[0] != pair[1]))
+        of = f" of the authority {reading.authority}" if reading.authority else ""
+        raise Unreadable(f"it names no medical record number{of} in PID-3")
+    return News(message.trigger, known, tuple(pair for pair in merged if all(pair) and pair[0] != pair[1]))
 
 
-def _record_number(segment: Any, field: int) -> str:
-    """Return the medical record number in a list of identifiers, else the only one that there is."""
-    if len(segment) <= field:
-        return ""
-    listed = segment[field]
-    repetitions = list(listed) if isinstance(listed, hl7.Field) else [listed]
-    found = [(_part(each, 0), _part(each, 4)) for each in repetitions]
-    typed = [value for value, kind in found if kind in RECORD_NUMBERS]
-    untyped = [value for value, kind in found if not kind]
-    return next((value for value in (*typed, *untyped) if value and value != '""'), "")
+def appointment_number(message: Message, reading: Reading = DEFAULT) -> str:
+    """Return the number the visit has at the EHR; raises Unreadable."""
+    segment = message.first("SCH")
+    # Before 2.5 some senders wrote the filler's number only into the resource; without one nobody knows which visit.
+    found = segment.said(reading.number, 1) if segment is not None else None
+    if not found:
+        raise Unreadable(f"it names no appointment in SCH-{reading.number}")
+    return found[:200]
 
 
-def _part(repetition: Any, at: int) -> str:
-    if not isinstance(repetition, hl7.Repetition):
-        return str(repetition).strip() if at == 0 else ""
-    return str(repetition[at]).strip() if at < len(repetition) else ""
+def record_number(segment: Segment, field: int, reading: Reading = DEFAULT) -> str:
+    """Return the medical record number in a list of identifiers, empty where there is none.
+
+    It is of type MR, MRN or PI, else the only one without a type, and where the connection names the authority that
+    gives it, of that authority. Raises Unreadable where several authorities gave one and nobody said which counts.
+    """
+    found = [(each.said(1), each.said(5), each.any_of(4)) for each in segment.parts(field)]
+    listed = [(value, kind or "", given) for value, kind, given in found if value]
+    if reading.authority:
+        listed = [each for each in listed if reading.authority.casefold() in {name.casefold() for name in each[2]}]
+    typed = [each for each in listed if each[1] in RECORD_NUMBERS]
+    wanted = typed or [each for each in listed if not each[1]]
+    best = [each for kind in (*RECORD_NUMBERS, "") for each in wanted if each[1] == kind]
+    best = [each for each in best if each[1] == best[0][1]]
+    if len({each[2] for each in best}) > 1:
+        raise Unreadable("it has record numbers of several authorities; name at the connection whose is yours")
+    return best[0][0] if best else ""

@@ -31,8 +31,12 @@ def value_at(message: str | bytes, path: str) -> str | None:
 
 def values_at(message: str | bytes, path: str) -> list[str | None]:
     """Return :func:`value_at` of every repetition, in order; of the one that the path names alone."""
+    return values_in(hl7.parse(_lines(message)), path)
+
+
+def values_in(read: Any, path: str) -> list[str | None]:
+    """Return :func:`values_at` of a message that is parsed already."""
     wanted = parsed(path)
-    read = hl7.parse(_lines(message))
     field = _field(read, wanted)
     if field is None:
         return []
@@ -41,7 +45,8 @@ def values_at(message: str | bytes, path: str) -> list[str | None]:
     repetitions = list(field) if isinstance(field, hl7.Field) else [field]
     if nth := wanted["repetition"]:
         repetitions = repetitions[int(nth) - 1 : int(nth)]
-    return [_value(read, each, wanted) for each in repetitions]
+    component, sub = (int(part) if (part := wanted[name]) else None for name in ("component", "sub"))
+    return [value_in(read, each, component, sub) for each in repetitions]
 
 
 def parsed(path: str) -> dict[str, str | None]:
@@ -69,20 +74,20 @@ def _field(read: Any, wanted: dict[str, str | None]) -> Any:
     return segments[place][number]
 
 
-def _value(read: Any, repetition: Any, wanted: dict[str, str | None]) -> str | None:
+def value_in(read: Any, repetition: Any, component: int | None, sub: int | None) -> str | None:
+    """Return what one repetition says, in a component or a part of it: None for nothing, empty text for deleted."""
     if str(repetition) == DELETED:
         return ""
     part: Any = repetition
-    for name, kind in (("component", hl7.Repetition), ("sub", hl7.Component)):
-        if wanted[name] is None:
+    for at, kind in ((component, hl7.Repetition), (sub, hl7.Component)):
+        if at is None:
             continue
-        at = int(wanted[name] or 0) - 1
         if isinstance(part, kind):
-            part = part[at] if at < len(part) else ""
-        elif at:
+            part = part[at - 1] if at <= len(part) else ""
+        elif at > 1:
             return None  # one value alone is the first of its parts
     # Of a value with parts its first one is meant, as older senders and receivers read it.
-    while wanted["component"] and isinstance(part, hl7.Repetition | hl7.Component) and len(part):
+    while component and isinstance(part, hl7.Repetition | hl7.Component) and len(part):
         part = part[0]
     said = str(part)
     if said == DELETED:

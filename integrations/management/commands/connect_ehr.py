@@ -50,19 +50,23 @@ class Command(BaseCommand):
         connection = self._connection(options)
         if connection.login_method == Login.SIGNED:
             self._show_key(connection)
-        self.stdout.write(f"Checking {connection.base_url} ...")
+        self.stdout.write(f"Checking {connection.base_url or connection.slug} ...")
         found = checking.check(connection)
         for each in found:
             self.stdout.write(_line(each))
         self.stdout.write("")
         if any(each.verdict == "no" and each.key in ("address", "server", "login") for each in found):
             raise CommandError("It is not connected yet. Mend what is marked NO and run the same command again.")
-        self.stdout.write(f"Next: manage.py load_ehr {connection.slug}")
+        if connection.only_sends:
+            address = settings.PUBLIC_BASE_URL + reverse("ehr-webhook", args=[connection.slug])
+            self.stdout.write(f"Next: have the interface engine send ADT and SIU to {address}")
+        else:
+            self.stdout.write(f"Next: manage.py load_ehr {connection.slug}")
 
     def _connection(self, options: dict[str, Any]) -> Connection:
         connection = Connection.objects.filter(slug=options["slug"]).first()
         if connection is None:
-            if not options["address"]:
+            if not options["address"] and options["kind"] != Connection.Kind.HL7V2:
                 raise CommandError(f"There is no connection {options['slug']} yet. Name its --address to add it.")
             connection = Connection(slug=options["slug"], state=Connection.State.PAUSED)
         given = {field: options[option] for field, option in _FIELDS.items() if options[option] is not None}
@@ -71,9 +75,11 @@ class Command(BaseCommand):
             setattr(connection, field, value)
         if options["registers"] == Source.Registers.MACHINE:
             connection.scope = with_right_to_register(connection.scope)
-        problem = checking.address_problem(connection.base_url)
+        problem = "" if connection.only_sends else checking.address_problem(connection.base_url)
         if problem:
             raise CommandError(f"{problem} Nothing was stored.")
+        if connection.only_sends:
+            connection.login_method = Login.NONE
         if connection.login_method in (Login.SECRET_BASIC, Login.SECRET_POST):
             connection.client_secret = self._secret(connection)
         self._store(connection, options["name"], options["registers"])

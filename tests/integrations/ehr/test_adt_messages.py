@@ -128,7 +128,7 @@ def test_a_merge_into_a_record_the_ehr_does_not_have_yet_is_kept_and_tried_again
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"MSH|^~\\&|A|B|||2026||SIU^S12|1|P|2.5\rSCH|1", "not_adt"),
+        (b"MSH|^~\\&|A|B|||2026||ORU^R01|1|P|2.5\rPID|1", "not_taken"),
         (b"MSH|^~\\&|A", "not_hl7"),
         (b"MSH|^~\\&|A|B|||2026||ADT^A08|1|P|2.5\rPID|1||\xff", "not_hl7"),
     ],

@@ -1,0 +1,65 @@
+"""How an event ends, or goes on: set aside, tried again, given up, settled."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from integrations.ehr import event_leases, intake
+from integrations.models import Connection, InboundEvent
+from scheduling.models import WorkItem
+from scheduling.worklist import ask_staff, finish_for
+
+Status = InboundEvent.Status
+#: That a source is heard of is stored no more often than this.
+NOTED_EVERY = timedelta(seconds=30)
+
+
+def unreadable(event: InboundEvent, why: str) -> None:
+    """Set an event aside that cannot be read, and show it to staff."""
+    if event_leases.finish(event, Status.QUARANTINED, why, error="unreadable"):
+        intake.show_unreadable(event, event.subject_key, why)
+
+
+def later(event: InboundEvent, code: str, until: datetime | None = None, *, counts: bool = True) -> None:
+    """Try again by the schedule, or at ``until``; tries that count end as a dead letter."""
+    schedule = settings.EVENT_RETRY_SECONDS
+    if until is not None and not counts:
+        event_leases.postpone(event, until, code, counts=False)
+        return
+    if event.attempts <= len(schedule):
+        at = timezone.now() + timedelta(seconds=schedule[event.attempts - 1])
+        event_leases.postpone(event, max(at, until) if until else at, code)
+        return
+    if event_leases.finish(event, Status.DEAD, f"given up after {event.attempts} tries", error=code):
+        ask_staff(
+            "event.dead",
+            "A change in the EHR could not be taken over",
+            advice=f"{event.subject_key or 'It'} ended with: {code}. Nothing was changed. Try again, or do it by hand.",
+            dedupe_key=_dead_key(event),
+            urgency=WorkItem.Urgency.RED,
+            subject=event,
+        )
+
+
+def clear_work(event: InboundEvent) -> None:
+    """What staff were asked about this subject is settled."""
+    finish_for(intake.unreadable_key(event.connection_id, event.subject_key or str(event.pk)), "It was read.")
+    if event.attempts > 1:
+        finish_for(_dead_key(event), "It went through.")
+
+
+def _dead_key(event: InboundEvent) -> str:
+    return f"event.dead:{event.connection_id}:{event.subject_key or event.pk}"
+
+
+def note_event(event: InboundEvent) -> None:
+    """The source is not silent. Written now and then only: a row that every event updates would be a queue."""
+    last = event.connection.last_event_at
+    if last is not None and event.received_at - last < NOTED_EVERY:
+        return
+    stale = Q(last_event_at__isnull=True) | Q(last_event_at__lt=event.received_at)
+    Connection.objects.filter(stale, pk=event.connection_id).update(last_event_at=event.received_at)
