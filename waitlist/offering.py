@@ -118,7 +118,8 @@ def _leaves_at(wave: Wave, plan: Plan, contact: ContactPoint) -> datetime:
     subject = messages.Subject(plan.entry.patient, wave.opening.location)
     cut_off_at = pacing.cut_off(plan.start, plan.fit.policy, plan.fit.minimum_notice)
     channel = consent.channel_of(contact)
-    return pacing.send_at(channel, wave.facts.now, subject.zone, plan.fit.policy, cut_off_at)
+    by_night = plan.entry.texts_by_night
+    return pacing.send_at(channel, wave.facts.now, subject.zone, plan.fit.policy, cut_off_at, by_night=by_night)
 
 
 @dataclass(slots=True)

@@ -215,14 +215,16 @@ def quiet_until(now: datetime, zone: ZoneInfo, policy: Policy) -> datetime | Non
     return min(end for end in ends if end > now and not is_quiet(end, zone, policy))
 
 
-def send_at(channel: str, now: datetime, zone: ZoneInfo, policy: Policy, cut_off_at: datetime) -> datetime:
+def send_at(
+    channel: str, now: datetime, zone: ZoneInfo, policy: Policy, cut_off_at: datetime, *, by_night: bool = False
+) -> datetime:
     """Return when a message that we start may leave.
 
     E-mail waits for the morning like texts do, so that nobody has a head start by night, except when the opening's
-    cut-off would be over by then.
+    cut-off would be over by then. ``by_night``: so do texts, as the patient asked for.
     """
     end = quiet_until(now, zone, policy)
-    if end is None or (channel == EMAIL and cut_off_at <= end):
+    if end is None or ((channel == EMAIL or by_night) and cut_off_at <= end):
         return now
     return end
 

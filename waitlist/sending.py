@@ -11,7 +11,7 @@ from django.utils import timezone
 from scheduling import practice, shadow
 from scheduling.models import ContactPoint, Opening
 from waitlist import consent
-from waitlist.models import Message, Offer
+from waitlist.models import Message, Offer, WaitlistEntry
 from waitlist.subjects import Subject, due_time
 
 #: Kinds that answer a message from the very address, or say nothing but a code: they need no opt-in, only no opt-out.
@@ -56,7 +56,7 @@ def may_send(message: Message, now: datetime | None = None) -> Decision:
         return Decision("wait", until=now + LOOK_AGAIN)
     type_id = message.offer.appointment_type_id if message.offer else None
     subject = Subject(message.patient, message.location, type_id=type_id)
-    due = due_time(message.channel, subject, now, message.expires_at)
+    due = due_time(message.channel, subject, now, message.expires_at, by_night=_may_come_by_night(message))
     return SEND if due <= now else Decision("wait", until=due)
 
 
@@ -102,6 +102,11 @@ def _against_the_time(message: Message, now: datetime) -> str:
         return "offer_over"
     opening = message.opening
     return "opening_over" if opening is not None and opening.status not in Opening.LIVE else ""
+
+
+def _may_come_by_night(message: Message) -> bool:
+    is_offer = message.kind == Message.Kind.OFFER and message.offer is not None
+    return is_offer and WaitlistEntry.objects.filter(offers=message.offer_id, texts_by_night=True).exists()
 
 
 def _is_in_shadow(message: Message) -> bool:

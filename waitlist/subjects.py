@@ -108,7 +108,9 @@ def _zone_to_name(subject: Subject, moment: datetime) -> str:
     return "" if there.utcoffset() == here.utcoffset() else there.tzname() or ""
 
 
-def due_time(channel: str, subject: Subject, now: datetime, cut_off_at: datetime | None = None) -> datetime:
+def due_time(
+    channel: str, subject: Subject, now: datetime, cut_off_at: datetime | None = None, *, by_night: bool = False
+) -> datetime:
     """Return when a message that we start may leave. Without a cut-off there is no hurry, by e-mail neither."""
     policy = subject.policy or policy_for(subject.location.pk if subject.location else None, subject.type_id)
-    return pacing.send_at(channel, now, subject.zone, policy, cut_off_at or NO_HURRY)
+    return pacing.send_at(channel, now, subject.zone, policy, cut_off_at or NO_HURRY, by_night=by_night)

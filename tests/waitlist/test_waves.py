@@ -12,8 +12,8 @@ from scheduling import closed_days, openings, practice, worklist
 from scheduling.models import Bookable, Opening, WorkItem
 from tests import factories
 from tests.waitlist.conftest import MORNING, Scene, steps, told
-from waitlist import attention, match_summary, offers, verdicts
-from waitlist.models import CandidateVerdict, Channel, MatchSummary, Message, Offer
+from waitlist import attention, match_summary, offers, sending, verdicts
+from waitlist.models import CandidateVerdict, Channel, MatchSummary, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -223,6 +223,23 @@ def test_when_the_cut_off_comes_first_e_mail_goes_at_night_and_texts_do_not(scen
     for asleep in (text_only, by_phone):
         verdict = CandidateVerdict.objects.get(entry=asleep)
         assert (verdict.eligible, verdict.reasons, verdict.wave) == (False, ["quiet"], 0)
+
+
+def test_who_asked_for_it_is_texted_by_night_what_would_be_gone_by_the_morning(scene: Scene) -> None:
+    (asked,) = scene.waiting(1, patient_email=None, texts_by_night=True)
+    scene.waiting(1, patient_email=None)
+    scene.clock.move_to(NINE_PM)
+    opening = scene.opening(hours=8)
+    assert scene.look(opening) == 1
+    assert opening.offers.get().patient_id == asked.patient_id
+    message = Message.objects.get()
+    assert (message.channel, message.due_at, sending.may_send(message, NINE_PM).action) == ("sms", NINE_PM, "send")
+    WaitlistEntry.objects.update(texts_by_night=False)  # taken back before it left
+    assert sending.may_send(message, NINE_PM).action == "wait"
+
+    WaitlistEntry.objects.update(texts_by_night=True)
+    later = scene.opening(hours=30)
+    assert scene.look(later) == 0, "there is time in the morning"
 
 
 def test_quiet_hours_are_those_of_the_patient(scene: Scene) -> None:

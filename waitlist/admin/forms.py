@@ -61,6 +61,11 @@ class EntryForm(forms.Form):
         label="Must know before (minutes)",
         help_text="How long before the start the patient must know. 120: two hours.",
     )
+    texts_by_night = forms.BooleanField(
+        required=False,
+        label="Texts in quiet hours too",
+        help_text="Only where the patient asked for it: a time that would be gone by the morning is texted at once.",
+    )
     move_up = MoveUpField(
         Appointment.objects.none(),
         required=False,
@@ -118,7 +123,7 @@ class EntryForm(forms.Form):
         parts = (
             ("What", "", ["appointment_type", "urgency", "move_up"]),
             ("With whom and where", "", ["providers", "locations"]),
-            ("When", "", ["earliest_date", "latest_date", "minimum_notice_minutes"]),
+            ("When", "", ["earliest_date", "latest_date", "minimum_notice_minutes", "texts_by_night"]),
             ("Hours", "For example 8-12, 1:30pm-5pm, or: all day. All empty: any day, any hour.", hours),
             ("Needs", "Write how many hours it takes to arrange; leave empty what is not needed.", needs),
             (
@@ -165,6 +170,7 @@ class EntryForm(forms.Form):
                 "earliest_date",
                 "latest_date",
                 "minimum_notice_minutes",
+                "texts_by_night",
                 "move_up",
                 "referral_required",
                 "referral_valid_until",
@@ -196,6 +202,7 @@ def _initial(entry: WaitlistEntry) -> dict[str, Any]:
                 "earliest_date",
                 "latest_date",
                 "minimum_notice_minutes",
+                "texts_by_night",
                 "move_up",
                 "referral_required",
                 "referral_valid_until",

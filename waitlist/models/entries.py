@@ -52,6 +52,11 @@ class WaitlistEntry(ScopedModel):
     minimum_notice_minutes = models.PositiveIntegerField(
         default=120, help_text="How long before the start the patient must know."
     )
+    texts_by_night = models.BooleanField(
+        "texts in quiet hours too",
+        default=False,
+        help_text="The patient asked for it: a time that would be gone by the morning is offered by text at once.",
+    )
     move_up = models.ForeignKey(
         "scheduling.Appointment",
         null=True,
