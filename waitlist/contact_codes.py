@@ -143,6 +143,8 @@ def confirm(change: Change, row: ContactChange, code: str) -> Answer:
     row.refresh_from_db()
     if not secrets.compare_digest(row.code_hash, _hash(row.address_index, code)):
         return Answer.WRONG
+    if row.state != State.WAITING:  # the same code was sent twice, and the other one was quicker
+        return Answer.TAKEN if row.state == State.CONFIRMED else Answer.WRONG
     with transaction.atomic():
         is_taken = not is_for_staff(change.patient, change.now) and _may_be_taken(row)
         if not move(row, State.CONFIRMED if is_taken else State.STAFF, field="state"):

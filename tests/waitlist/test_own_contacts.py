@@ -11,12 +11,24 @@ from django.test import Client
 from django.utils import timezone
 
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, WorkItem
-from tests import factories
+from tests import factories, race
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, nobody_has_guessed, text  # noqa: F401 - a fixture
-from waitlist import consent, consent_forms, house_words, links, messages, replies, wrong_person
+from waitlist import (
+    consent,
+    consent_forms,
+    contact_codes,
+    house_words,
+    links,
+    messages,
+    own_contacts,
+    replies,
+    wrong_person,
+)
+from waitlist.contact_codes import Answer, Written
 from waitlist.models import ConsentRecord, ContactChange, Message, WaitlistEntry
+from waitlist.own_contacts import Change
 
 pytestmark = pytest.mark.django_db
 OLD, NEW, MAIL = "+12125550111", "+12125550188", "robin@example.org"
@@ -409,6 +421,29 @@ def test_the_words_agreed_to_stand_on_the_page(entry: WaitlistEntry, path: str, 
         for language in ("en", "es"):
             assert consent_forms.words(language, channel) in text(client.get(f"{path}{step}?lang={language}"))
     assert "checked" not in client.get(f"{path}phone/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_removed_at_once_leave_one() -> None:
+    person = factories.patient()
+    change = Change(person, None, timezone.now())
+    both = own_contacts.points(person)
+    done = race.together(2, lambda number: own_contacts.remove(change, both[number]))
+    assert (sorted(done), len(in_use(person))) == ([False, True], 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_pressed_twice_counts_once() -> None:
+    person = factories.patient()
+    change = Change(person, None, timezone.now())
+    assert contact_codes.ask(change, Written("phone", NEW, None, "en"))
+    code, loaded = code_sent(), [ContactChange.objects.get() for _ in range(3)]
+    answers = race.together(3, lambda number: contact_codes.confirm(change, loaded[number], code))
+    assert Answer.TAKEN in answers
+    assert Answer.FOR_STAFF not in answers
+    assert in_use(person).count(NEW) == 1
+    assert ConsentRecord.objects.filter(wording_version__startswith="sms en").count() == 1
+    assert Message.objects.filter(kind="contact_changed").count() == 2
 
 
 def test_a_change_of_an_hour_ago_is_no_longer_waiting(scene: Scene, entry: WaitlistEntry, path: str) -> None:
