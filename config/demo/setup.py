@@ -101,9 +101,8 @@ def staff_password() -> str:
         user.set_password(password)
         user.save()
         user.groups.set(Group.objects.filter(name=group))
-        if group == FRONT_DESK:
-            for location in Location.objects.all():
-                LocationAccess.objects.get_or_create(user=user, location=location)
+        for location in Location.objects.all() if group else ():
+            LocationAccess.objects.get_or_create(user=user, location=location)
     return password
 
 

@@ -24,7 +24,7 @@ from integrations.ehr.gateway import Finding
 from integrations.ehr.progress import progress_of
 from integrations.models import CodeMapping, Connection
 from scheduling import going_live
-from scheduling.models import Opening
+from scheduling.models import ExternalId, Location, Opening
 
 VIEW = "integrations.view_connection"
 #: What is loaded, in the front desk's words.
@@ -98,6 +98,7 @@ def page_view(request: HttpRequest, pk: int) -> HttpResponse:
         "unmapped_reasons": unmapped[CodeMapping.Domain.REASON],
         "may_change": request.user.has_perm(CHANGE),
         "may_operate": request.user.has_perm(OPERATE),
+        "sees_places": _sees_places(request, row),
         "may_go_live": request.user.has_perm("scheduling.change_bookable"),
     }
     return TemplateResponse(request, "admin/desk/connecting.html", context)
@@ -123,6 +124,12 @@ def next_step(row: Connection, findings: list[Finding], unmapped: int, is_any_ta
     if row.source.shadow_since is None:
         return "shadow", "watch it work in shadow"
     return "mode", "go live, one clinician at a time"
+
+
+def _sees_places(request: HttpRequest, row: Connection) -> bool:
+    """Whether the person works at any of this EHR's places: what clinicians take is entered place by place."""
+    places = ExternalId.objects.filter(source=row.source, kind=ExternalId.Kind.LOCATION).values("object_id")
+    return Location.objects.for_user(request.user).filter(pk__in=places).exists()
 
 
 def _left_by_shadow(row: Connection, now: datetime) -> int:

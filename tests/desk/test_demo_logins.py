@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 
 from config.demo import setup
 from config.desk.groups import keep_groups
-from scheduling.models import Opening
+from scheduling.models import Location, Opening
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
 
@@ -33,6 +33,7 @@ def test_each_login_has_its_role_and_the_password_that_is_printed(practice: Prac
     practice.opening()
     practice.opening(practice.lakeview)
     assert Opening.objects.for_user(people["frontdesk"]).count() == 2
+    assert Location.objects.for_user(people["integrations"]).count() == 2
 
 
 def test_the_login_page_names_them_in_the_demo_and_nowhere_else(practice: Practice, settings: Any) -> None:
