@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_httpserver import HTTPServer
 
+from integrations import outbox
 from integrations.draining import drain
 from integrations.ehr import inbox, intake, load, poll
 from integrations.ehr.fhir import search
 from integrations.ehr.fhir.events import Notice
-from integrations.ehr.gateway import Kind, Record, Refused, connect
+from integrations.ehr.gateway import Kind, Record, Refused, Throttled, connect
 from integrations.ehr.sandbox.server import SandboxServer
 from integrations.ehr.sandbox.settings import SandboxSettings
 from integrations.models import CodeMapping, Connection, InboundEvent
@@ -134,6 +137,12 @@ def test_patience_that_is_asked_for_is_kept_and_the_booking_is_made_once(practic
     quiet = Connection.objects.get().quiet_until
     assert quiet is not None
     assert quiet > timezone.now()
+    calls = len(practice.sandbox.calls())
+    Writeback.objects.update(due_at=timezone.now())
+    outbox.process(practice.writeback.pk)
+    with pytest.raises(Throttled):
+        connect(Connection.objects.get()).fetch("patient", named(practice.sandbox, "patient-1"))
+    assert len(practice.sandbox.calls()) == calls, "no worker calls meanwhile"
     practice.work(past=100)
     practice.work(past=100)
     practice.assert_booked_once()
@@ -192,16 +201,20 @@ def read(db: None, playing: Playing, kind: str, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_from_a_read_that_breaks_off_nothing_is_concluded(
-    playing: Playing, read: Connection, fault: str, options: dict[str, Any]
+    playing: Playing, read: Connection, httpserver: HTTPServer, fault: str, options: dict[str, Any]
 ) -> None:
+    """Nor is another host asked, which would get our token and answer that there is nothing more."""
+    nothing = {"resourceType": "Bundle", "type": "searchset", "rows": [], "next": None}
+    httpserver.expect_request(re.compile(".*")).respond_with_json(nothing)
     cursor, as_of = read.cursor, read.calendar_as_of
-    playing.fault(fault, **options)
+    playing.fault(fault, **options, url=httpserver.url_for("/elsewhere"))
     assert poll.poll(read.pk) is None
     drain("inbox", inbox.due, inbox.process)
     read.refresh_from_db()
     assert (read.cursor, read.calendar_as_of) == (cursor, as_of)
     assert set(Appointment.objects.values_list("status", flat=True)) == {"booked"}
     assert not Opening.objects.exists()
+    assert httpserver.log == []
 
 
 def test_one_bad_entry_in_good_pages_is_shown_and_the_rest_applied(playing: Playing, read: Connection) -> None:

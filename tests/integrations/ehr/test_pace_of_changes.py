@@ -11,9 +11,9 @@ import pytest
 from django.utils import timezone
 
 from integrations import switches
-from integrations.ehr import batching, intake, load, poll, reread
+from integrations.ehr import batching, intake, load, poll
 from integrations.models import Connection, InboundEvent
-from scheduling.models import Opening, Patient
+from scheduling.models import Opening
 from tests.fixtures import sandbox as ehr
 
 pytestmark = pytest.mark.django_db
@@ -111,50 +111,6 @@ def test_sync_now_takes_up_what_waits(loaded: Connection, work_inbox: Callable[[
     assert work_inbox() == 0
     assert switches.sync_now(loaded)
     assert work_inbox() == 1
-
-
-def changed(sandbox: ehr.Sandbox, number: int, birth_date: str) -> None:
-    sandbox.change({**ehr.patient(f"patient-{number}", number), "birthDate": birth_date})
-
-
-def test_patients_are_read_again_by_the_time_of_their_change(sandbox: ehr.Sandbox, loaded: Connection) -> None:
-    assert reread.due() == []
-    Connection.objects.update(patient_pace=BATCH)
-    assert reread.due() == [loaded.pk]
-    assert reread.read_again(loaded.pk)
-    assert reread.due() == []
-    changed(sandbox, 2, "1971-02-03")
-    later = timezone.now() + timedelta(minutes=30)
-    assert reread.due(later) == [loaded.pk]
-    assert reread.read_again(loaded.pk, later)
-    assert "1971-02-03" in {str(patient.birth_date) for patient in Patient.objects.all()}
-    asked = [each["parameters"] for each in sandbox.calls("/fhir/Patient", "GET")]
-    assert "_lastUpdated" in asked[-1]
-    assert not sandbox.calls("/fhir/Practitioner")[1:]
-
-
-def test_a_read_that_breaks_off_is_repeated_from_where_it_was(sandbox: ehr.Sandbox, loaded: Connection) -> None:
-    Connection.objects.update(patient_pace=BATCH)
-    reread.read_again(loaded.pk)
-    before = Connection.objects.get().rereads["patient_pace"]
-    later = timezone.now() + timedelta(minutes=30)
-    sandbox.fault("html-200", path="Patient")
-    assert not reread.read_again(loaded.pk, later)
-    row = Connection.objects.get()
-    assert row.poll_lease_until is None
-    assert row.rereads["patient_pace"]["cursor"] == before["cursor"]
-    assert reread.due(later) == []
-    assert reread.due(later + reread.RETRY) == [loaded.pk]
-
-
-@pytest.mark.parametrize("sandbox", ["oracle"], indirect=True)
-def test_where_nobody_can_ask_by_time_of_change_all_are_read_once_a_day(
-    sandbox: ehr.Sandbox, loaded: Connection
-) -> None:
-    Connection.objects.update(directory_pace=HYBRID)
-    assert reread.read_again(loaded.pk)
-    assert reread.due(timezone.now() + timedelta(hours=23)) == []
-    assert reread.due(timezone.now() + timedelta(hours=24)) == [loaded.pk]
 
 
 def test_a_complete_poll_says_how_old_the_calendar_is_and_a_broken_one_does_not(
