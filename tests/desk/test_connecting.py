@@ -141,6 +141,30 @@ def test_what_is_wrong_in_the_form_is_said_where_it_is_entered(
     assert Connection.objects.count() == Source.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"events_by": "topic"}, "Events by topic need the topic's address. The vendor's documents name it."),
+        ({"webhook_proof": "bearer"}, "A bearer token counts only from addresses named here. Name at least one."),
+        ({"webhook_proof": "bearer", "webhook_senders": "the vendor"}, "is neither an address nor a network."),
+        ({"base_url": "ftp://ehr.example.org/fhir"}, "It is not a web address."),
+    ],
+)
+def test_settings_by_which_nobody_could_tell_us_of_changes_are_not_stored(
+    ira: Client, practice: Practice, sandbox: ehr.Sandbox, fields: dict[str, str], says: str
+) -> None:
+    connection = sandbox.connect(slug="elm")
+    change = reverse("admin:integrations_connection_change", args=[connection.pk])
+    answer = ira.post(change, {**form(sandbox), **fields, "_save": "Save"})
+    assert says in text_of(answer)
+    connection.refresh_from_db()
+    assert (connection.events_by, connection.webhook_proof, connection.base_url) == (
+        "criteria",
+        "signature",
+        sandbox.url,
+    )
+
+
 def test_who_registers_new_patients_is_asked_and_brings_the_right_it_needs(
     ira: Client, practice: Practice, sandbox: ehr.Sandbox
 ) -> None:

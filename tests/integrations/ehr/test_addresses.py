@@ -49,7 +49,15 @@ def test_addresses_that_are_not_the_open_internet(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::808:808"]
+    "address",
+    [
+        "8.8.8.8",
+        "93.184.216.34",
+        "2606:2800:220:1:248:1893:25c8:1946",
+        "64:ff9b::808:808",  # from here on IPv4 in other clothes
+        "::ffff:8.8.8.8",
+        "2001:0:4136:e378:8000:63bf:f7f7:f7f7",
+    ],
 )
 def test_addresses_that_are(address: str) -> None:
     assert addresses.is_public(address)

@@ -13,6 +13,7 @@ from pytest_httpserver import HTTPServer
 
 from integrations.ehr import checking
 from integrations.ehr.fhir.scopes import covers, with_right_to_register
+from integrations.ehr.gateway import Finding, Unavailable
 from integrations.models import Connection, SigningKey
 from scheduling.models import Source, WorkItem
 from tests import factories
@@ -218,6 +219,93 @@ def test_another_server_than_a_fhir_server_is_named_as_such(httpserver: HTTPServ
     assert "often ends in /r4 or /fhir" in found["server"].costs
 
 
+def test_a_name_nobody_knows_may_be_a_typing_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: Any) -> list[str]:
+        raise Unavailable("The name of the EHR's host is not known.")
+
+    monkeypatch.setattr(checking, "resolve", resolve)
+    assert checking.address_problem("https://ehr.exampel.org/fhir") == (
+        "The name of the EHR's host is not known. Look for a typing error."
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ({"resourceType": "CapabilityStatement", "fhirVersion": "3.0.2"}, "It speaks FHIR 3.0.2."),
+        ({"resourceType": "CapabilityStatement", "fhirVersion": "5.0.0"}, "It speaks FHIR 5.0.0."),
+        ({"resourceType": "CapabilityStatement"}, "It speaks FHIR of an unnamed version."),
+        ({"resourceType": "Conformance", "fhirVersion": "4.0.1"}, "It speaks FHIR 4.0.1."),
+    ],
+)
+def test_another_version_of_fhir_than_r4_is_named(
+    httpserver: HTTPServer, settings: Any, statement: dict[str, str], says: str
+) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = True
+    httpserver.expect_request("/fhir/metadata").respond_with_json(statement)
+    connection = factories.connection(base_url=httpserver.url_for("/fhir"), token_url=httpserver.url_for("/token"))
+    found = {each.key: each for each in checking.check(connection)}
+    assert (found["server"].verdict, found["server"].says) == ("no", says)
+    assert found["server"].costs == "Ask the vendor for the address of FHIR R4 (4.0.1)."
+    assert "writes" not in found
+
+
+def test_a_token_from_before_does_not_hide_that_we_are_no_longer_let_in(sandbox: ehr.Sandbox) -> None:
+    connection = sandbox.connect()
+    assert verdicts(connection)["login"] == "yes"
+    connection.client_secret = "another"
+    connection.save()
+    assert verdicts(connection)["login"] == "no"
+
+
+def test_nothing_is_sent_to_an_address_that_must_not_be_called(sandbox: ehr.Sandbox, settings: Any) -> None:
+    """It was allowed when it was entered."""
+    connection = sandbox.connect()
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
+    found = checking.check(connection)
+    assert [(each.key, each.verdict) for each in found] == [("address", "no")]
+    assert found[0].costs == "Nothing is sent there. Correct the address."
+
+
+def test_a_search_for_patients_is_tried_with_a_birthday_nobody_has(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    checking.check(sandbox.connect())
+    (asked,) = sandbox.calls("/fhir/Patient")
+    assert asked["parameters"].keys() == {"_count", "birthdate"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_told"),
+    [
+        ("yes", "no", True),
+        ("yes", "partly", True),
+        ("partly", "no", True),
+        ("no", "yes", False),
+        ("no", "no", False),
+        ("not_tried", "no", False),
+        ("yes", "not_tried", False),
+        (None, "no", False),
+    ],
+)
+def test_what_was_not_tried_or_never_asked_did_not_become_worse(before: Any, after: Any, is_told: bool) -> None:
+    known = Finding("login", "Are we let in?", before, "") if before else None
+    assert checking._is_worse(known, Finding("login", "Are we let in?", after, "")) is is_told
+
+
+def test_of_two_workers_one_checks(sandbox: ehr.Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = sandbox.connect(checked_at=timezone.now() - timedelta(days=2))
+    usual = Connection.objects.get
+
+    def get(**which: Any) -> Connection:
+        row = usual(**which)
+        Connection.objects.update(checked_at=timezone.now() - timedelta(days=1))  # the other one was quicker
+        return row
+
+    monkeypatch.setattr(Connection.objects, "get", get)
+    assert checking.recheck(connection.pk) is False
+    assert sandbox.calls() == []
+
+
 def test_once_a_day_staff_hear_what_became_worse_and_when_it_is_over(sandbox: ehr.Sandbox) -> None:
     sandbox.small_clinic()
     connection = sandbox.connect()
@@ -296,3 +384,25 @@ def test_a_dangerous_address_is_not_even_stored(settings: Any) -> None:
     with pytest.raises(CommandError, match="Nothing was stored"):
         connect_ehr("elm", "--address", "https://169.254.169.254/fhir", "--login", "none")
     assert Connection.objects.count() == Source.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "There is no connection elm yet. Name its --address to add it."),
+        (
+            ("--address", "ADDRESS", "--client-id", "elm"),
+            "This login needs a client secret. Put it into",
+        ),
+        (("--address", "ADDRESS", "--login", "none", "--client-id", "x" * 201), "client_id: .* Nothing was stored"),
+        (("--address", "ftp://ehr.example.org", "--login", "none"), "not a web address.* Nothing was stored"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said_and_nothing_is_stored(
+    sandbox: ehr.Sandbox, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.delenv("EHR_CLIENT_SECRET", raising=False)
+    with pytest.raises(CommandError, match=words):
+        connect_ehr("elm", *(sandbox.url if each == "ADDRESS" else each for each in arguments))
+    assert Connection.objects.count() == Source.objects.count() == 0
+    assert sandbox.calls() == []

@@ -15,6 +15,7 @@ from integrations.ehr import checking, conformance, event_leases, inbox, intake,
 from integrations.ehr.example import adapter
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.fhir.events import Notice
+from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.gateway import (
     Booking,
     Coverages,
@@ -25,6 +26,7 @@ from integrations.ehr.gateway import (
     StaleVersion,
     connect,
 )
+from integrations.ehr.rest.declaration import Rows, Wanted
 from integrations.ehr.rest.gateway import RestGateway, opener
 from integrations.models import CodeMapping, Connection, InboundEvent, connection_kinds
 from scheduling.models import Appointment, AppointmentType, ExternalId, Location, Opening, Patient, Provider, Writeback
@@ -278,6 +280,31 @@ def test_rows_that_cannot_be_read_are_set_aside_and_the_rest_is_taken(gateway: G
         ("Appointment/502", "it has no end and no duration"),
         ("Appointment/no id", "it has no usable id"),
     ]
+
+
+@pytest.mark.parametrize("state", [7, ["open"], {"code": "open"}, None])
+def test_a_status_of_another_form_stands_for_no_booked_visit(gateway: Gateway, desk: ElmDesk, state: Any) -> None:
+    book(desk, 502, patient=2, slot=5)
+    desk.rows["bookings"]["501"]["state"] = state
+    (page,) = gateway.load("appointment")
+    told = {each.external_id: getattr(each, "status", "") for each in page.records}
+    assert told.pop("502") == "booked"
+    assert told.get("501", "unknown") == "unknown"
+    assert len(page.records) + len(page.quarantined) == 2
+
+
+@pytest.mark.parametrize("rows", [["502"], ["501", "502"]])
+def test_another_record_than_the_one_asked_for_is_not_taken_for_it(connection: Connection, rows: list[str]) -> None:
+    def read(system: Transport, wanted: Wanted) -> Iterator[Rows]:
+        """A system that ignores the id."""
+        answer = system.read("bookings")
+        yield Rows(answer, [{**answer.json()["rows"][0], "number": number} for number in rows])
+
+    gateway = opener(adapter.DECLARATION, read=read, free=adapter.free, write=adapter.write, many=adapter.many)(
+        connection
+    )
+    with pytest.raises(Malformed, match="another record"):
+        gateway.fetch("appointment", "501")
 
 
 def test_a_page_of_another_form_ends_the_read(gateway: Gateway, desk: ElmDesk, monkeypatch: pytest.MonkeyPatch) -> None:
