@@ -137,6 +137,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
             "item": item,
             "item_actions": worklist.actions_for(item) if is_open else [],
             "scripts": worklist.scripts_for(item) if is_open else [],
+            "numbers": _numbers(item),
             "is_over": item.due_at is not None and item.due_at <= timezone.now(),
             "is_open": is_open,
             "may_work": self._may_work(request),
@@ -258,8 +259,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
     def phones(self, row: WorkItem) -> str:
         if row.patient is None or row.patient.restricted:
             return "restricted: no calls" if row.patient else "–"
-        points = row.patient.contact_points.filter(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
-        numbers = [(each.value, each.value, " (guardian)" if each.guardian else "") for each in points.order_by("rank")]
+        numbers = [(each.value, each.value, " (guardian)" if each.guardian else "") for each in _numbers(row)]
         return format_html_join(", ", '<a href="tel:{}">{}</a>{}', numbers) or "the EHR has no usable number"
 
     @admin.display(description="Who has it", ordering="owner")
@@ -288,6 +288,14 @@ class WorkItemAdmin(ReadOnlyAdmin):
     @admin.display(description="Finished", ordering="done_at")
     def done(self, row: WorkItem) -> str:
         return when(row.done_at)
+
+
+def _numbers(item: WorkItem) -> list[ContactPoint]:
+    """Return where the item's patient may be called, the best first; nowhere where the patient wants no calls."""
+    if item.patient is None or item.patient.restricted:
+        return []
+    points = item.patient.contact_points.filter(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
+    return list(points.order_by("rank"))
 
 
 def _note_of(item: WorkItem) -> CancellationNote | None:

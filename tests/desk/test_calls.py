@@ -13,6 +13,7 @@ from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
 from waitlist import house_words, offering
 from waitlist.models import Message
+from waitlist.times import say_phone
 from waitlist.wording import Words
 
 
@@ -24,6 +25,10 @@ def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: C
     page = f"/admin/scheduling/workitem/{item.pk}/change/"
     said = text_of(dana.get(page))
     assert "Time left: in 42 min" in said
+    number = practice.patient.contact_points.get(system="phone").value
+    dial = f'Call <a href="tel:{number}">{say_phone(number)}</a>'
+    html = dana.get(page).content.decode()
+    assert html.index("Time left") < html.index(dial) < html.index("¿Hablo con")
     spanish, english = said.index("¿Hablo con Robin Alvarez?"), said.index("Am I speaking with Robin Alvarez?")
     assert spanish < english
     assert "with Dr. Mei Chen" in said
@@ -36,3 +41,5 @@ def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: C
     assert not Message.objects.exists()
     WorkItem.objects.filter(pk=item.pk).update(due_at=timezone.now() - timedelta(minutes=5))
     assert "The time for this is over: 5 min ago" in text_of(dana.get(page))
+    Patient.objects.filter(pk=practice.patient.pk).update(restricted=True)
+    assert "tel:" not in dana.get(page).content.decode()
