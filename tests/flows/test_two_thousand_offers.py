@@ -90,9 +90,9 @@ def test_they_leave_under_the_carriers_rate_and_who_says_yes_meanwhile_need_not_
     outside.carrier.allow(RATE)
     numbers = numbers_that_agreed(OFFERS)
     queue_offers(numbers)
-    wait_for(lambda: len(outside.carrier.messages()) > before + OFFERS // 4, "the first quarter", 120)
+    wait_for(lambda: len(outside.carrier.messages()) > before + OFFERS // 4, "the first quarter", 240)
     outside.carrier.patient_texts(phone, f"YES {offer.code}")
-    wait_for(lambda: not Message.objects.filter(status__in=UNDER_WAY).exists(), "the last offer", 240)
+    wait_for(lambda: not Message.objects.filter(status__in=UNDER_WAY).exists(), "the last offer", 600)
 
     crowd = {number.value for number in numbers}
     taken = [text["to"] for text in outside.carrier.messages() if text["direction"].startswith("outbound")]
