@@ -31,7 +31,7 @@ from integrations.ehr.gateway import (
 )
 from integrations.models import Connection, CoverageRead, InboundEvent
 from scheduling import coverages
-from scheduling.models import AppointmentType, ExternalId
+from scheduling.models import AppointmentType, ExternalId, Source
 from scheduling.worklist import ask_staff, finish_for
 from waitlist.entries import LIVE
 from waitlist.models import WaitlistEntry
@@ -91,10 +91,11 @@ def read(connection_id: int, now: datetime | None = None) -> bool:
     return going_on is None
 
 
-def look_again(source_id: int, patient_ids: Iterable[int], now: datetime | None = None) -> None:
-    """The EHR told news of these patients: what pays for their visits is asked for again, where it was."""
+def look_again(source: Source, external_ids: Iterable[str], now: datetime | None = None) -> None:
+    """The EHR told news of these patients of its own ids: what pays for their visits is asked for again, if it was."""
     now = now or timezone.now()
-    rows = CoverageRead.objects.filter(connection__source_id=source_id, patient_id__in=list(patient_ids))
+    names = ExternalId.objects.filter(source=source, kind=ExternalId.Kind.PATIENT, value__in=list(external_ids))
+    rows = CoverageRead.objects.filter(connection__source=source, patient_id__in=names.values("object_id"))
     rows.filter(read_at__lte=now - YOUNG, due_at__gt=now).update(due_at=now)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.context import correlated, service
 from integrations.codebook import CodeBook
-from integrations.ehr import coverage, differences, endings, event_leases, event_stream, intake, mirroring, outage
+from integrations.ehr import differences, endings, event_leases, event_stream, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
@@ -231,8 +231,7 @@ def _patient(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
         return _patient_gone(event, notice.external_id)
     if not isinstance(record, PatientRecord):
         raise Unreadable("it is not a patient")
-    patient = mirroring.apply_person(gateway, source, record, fetched_at)
-    coverage.look_again(source.pk, [patient.pk])
+    mirroring.apply_person(gateway, source, record, fetched_at)
     return "patient brought up to date"
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from integrations import late_news
+from integrations.ehr import coverage
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record
 from scheduling.appointments import Applied, apply_appointment
 from scheduling.bulk_people import load_locations, load_patients, load_providers
@@ -82,14 +83,18 @@ def apply_person(gateway: Gateway, source: Source, record: PatientRecord, fetche
         chain.append((found, asked_at))
     for each, asked_at in reversed(chain):
         patient = apply_patient(source, each, asked_at)
+    coverage.look_again(source, seen)
     return patient
 
 
 def apply_in_bulk(source: Source, records: Iterable[Record], fetched_at: datetime) -> list[Record]:
     """Mirror a page of patients, clinicians or places; return those that :func:`apply_singly` must take."""
     records = list(records)
+    people = [each for each in records if isinstance(each, PatientRecord)]
+    if people:
+        coverage.look_again(source, [each.external_id for each in people])
     return [
-        *_patients(source, [each for each in records if isinstance(each, PatientRecord)], fetched_at),
+        *_patients(source, people, fetched_at),
         *load_providers(source, (each for each in records if isinstance(each, ProviderRecord)), fetched_at),
         *load_locations(source, (each for each in records if isinstance(each, LocationRecord)), fetched_at),
     ]

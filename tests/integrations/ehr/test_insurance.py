@@ -331,6 +331,19 @@ def test_news_of_a_patient_make_it_due_unless_it_was_just_read(
     assert WorkItem.objects.get(kind="mapping.plan").subject_id == CodeMapping.objects.get(code="HMO-2").pk
 
 
+def test_a_patient_who_is_read_again_with_all_others_is_news_too(
+    sandbox: ehr.Sandbox, connection: Connection, wait: Callable[..., WaitlistEntry]
+) -> None:
+    for who in EVERYBODY[:2]:
+        wait(who)
+    read(connection)
+    CoverageRead.objects.update(read_at=timezone.now() - timedelta(minutes=16))
+    sandbox.change({**ehr.patient("patient-2", 2), "gender": "other"})
+    load.load(connection.pk)
+    due = CoverageRead.objects.filter(due_at__lte=timezone.now())
+    assert [row.patient_id for row in due] == [known_as(connection, "patient-2").pk]
+
+
 # --- what it says ---------------------------------------------------------------------------------------------------
 
 
