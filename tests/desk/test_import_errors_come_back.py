@@ -49,6 +49,7 @@ def test_corrected_rows_go_back_into_their_list(dana: Client, practice: Practice
     batch = brought(dana, GOOD, *BAD)
     sheet = downloaded(dana, batch)
     assert sheet[0][-2:] == [f"Row of list {batch.pk}", "What is wrong"]
+    assert sheet[1][-2:] == ["3", "Birth date: This is no date. Write for example 3/14/1980."]
     sheet[1][2], sheet[2][3] = "3/16/1980", "2125550104"
     file = form(sheet)  # type: ignore[operator]
     if place == "the list's page":

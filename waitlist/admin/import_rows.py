@@ -10,11 +10,13 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.paginator import Page, Paginator
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Patient
-from waitlist.importing import batches, columns, people, reviewing
+from waitlist.importing import batches, columns, reviewing
 from waitlist.importing.parsing import Words, cells_of, parse
+from waitlist.importing.people import Person, named_alike
 from waitlist.models import ImportBatch, ImportRow
 
 ROWS_A_PAGE = 50
@@ -114,10 +116,14 @@ def _lines(batch: ImportBatch, rows: list[ImportRow], user: AbstractBaseUser | A
     wanted = {pk for row in rows for pk in row.candidates if row.verdict == _V.LOOK}
     seen = Patient.objects.for_user(user).filter(pk__in=wanted).prefetch_related("contact_points").in_bulk()
     put_off = reviewing.asked_about(rows)
-    return [_line(batch, row, seen, is_put_off=row.pk in put_off) for row in rows]
+    words, today = Words(batch), timezone.localdate()
+    people = {row.pk: parse(batch, row, words, today).person for row in rows}
+    return [_line(batch, row, seen, people[row.pk], is_put_off=row.pk in put_off) for row in rows]
 
 
-def _line(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient], *, is_put_off: bool) -> RowLine:
+def _line(
+    batch: ImportBatch, row: ImportRow, seen: dict[int, Patient], person: Person | None, *, is_put_off: bool
+) -> RowLine:
     cells = cells_of(batch, row)
     name = cells.get("full_name") or f"{cells.get('given_name', '')} {cells.get('family_name', '')}".strip()
     proposed = row.candidates if row.verdict == _V.LOOK else []
@@ -130,7 +136,7 @@ def _line(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient], *, is_pu
     return RowLine(
         row,
         name or "no name",
-        cells.get("birth_date", ""),
+        date_format(person.birth_date, "M j, Y") if person is not None else cells.get("birth_date", ""),
         ", ".join(cells[field] for field in ("phone", "other_phone", "email") if cells.get(field)),
         cells.get("appointment_type") or (batch.appointment_type.name if batch.appointment_type else ""),
         row.get_verdict_display(),
@@ -158,7 +164,7 @@ def alike(batch: ImportBatch, user: AbstractBaseUser | AnonymousUser) -> dict[in
 
 def _is_alike(batch: ImportBatch, row: ImportRow, seen: dict[int, Patient], words: Words, today: date) -> bool:
     person, patient = parse(batch, row, words, today).person, seen.get(row.candidates[0])
-    return person is not None and patient is not None and people.named_alike(person, patient)
+    return person is not None and patient is not None and named_alike(person, patient)
 
 
 def corrections(posted: Mapping[str, Any]) -> dict[int, dict[str, str]]:

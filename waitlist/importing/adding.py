@@ -10,10 +10,11 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from audit.fields import EncryptedMixin
 from audit.log import record
 from audit.models import AccessRecord
 from scheduling import local_patients, reviews
-from scheduling.models import ContactPoint, Practice
+from scheduling.models import ContactPoint, Patient, Practice
 from scheduling.transitions import move
 from waitlist import consent, entries
 from waitlist.consent import Statement
@@ -26,6 +27,11 @@ from waitlist.models import ImportBatch, ImportRow, Offer, WaitlistEntry
 
 _S, _V = ImportBatch.Status, ImportRow.Verdict
 CHUNK = 500
+#: What is stored encrypted and not needed to put somebody on the list.
+_UNREAD = [
+    "problems",
+    *(f"patient__{field.name}" for field in Patient._meta.concrete_fields if isinstance(field, EncryptedMixin)),
+]
 
 
 def add_ready(batch: ImportBatch, now: datetime | None = None) -> int | None:
@@ -39,7 +45,7 @@ def add_ready(batch: ImportBatch, now: datetime | None = None) -> int | None:
         # First, so that a second worker waits here and then finds that it is done.
         if not move(batch, _S.ADDED, added_at=now, due_at=None, lease_until=None, note=""):
             return None
-        ready = batch.rows.filter(verdict=_V.READY).order_by("number").select_related("patient")
+        ready = batch.rows.filter(verdict=_V.READY).order_by("number").select_related("patient").defer(*_UNREAD)
         last = ready.aggregate(last=Max("number"))["last"] or 0
         words, today = Words(batch), timezone.localdate(now)
         added = 0
@@ -147,10 +153,12 @@ def _record_consent(batch: ImportBatch, ready: Sequence[Ready]) -> None:
     if batch.consent in (ImportBatch.Consent.NONE, ImportBatch.Consent.UNSAID):
         return
     said_yes = {each.row.patient_id: each for each in ready if each.wish.agreed is not False}
-    points = ContactPoint.objects.filter(patient_id__in=list(said_yes)).order_by("patient_id", "rank", "pk")
+    points = (
+        ContactPoint.objects.filter(patient_id__in=list(said_yes)).order_by("patient_id", "rank", "pk").defer("value")
+    )
     given = [
         (patient, point)
-        for point in points
+        for point in points.defer("value")
         if (patient := said_yes[point.patient_id].row.patient) is not None
         and point.address_index in said_yes[point.patient_id].person.addresses
         and (point.can_text or (batch.emails_agreed and point.system == ContactPoint.System.EMAIL))

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
+from waitlist.importing.columns import FIELDS
 from waitlist.importing.parsing import cells_of
 from waitlist.models import ImportBatch, ImportRow
 
@@ -25,7 +26,7 @@ def write(batch: ImportBatch) -> str:
         told = cells_of(batch, row)
         texts = [*row.cells, *[""] * (len(batch.headings) - len(row.cells))]
         texts = [told.get(name, text) if name else text for name, text in zip(batch.fields, texts, strict=False)]
-        wrong = " ".join(says for _, says in row.problems)
+        wrong = " ".join(f"{FIELDS[name]}: {says}" if name in FIELDS else says for name, says in row.problems)
         writer.writerow([neutral(text) for text in (*texts, str(row.number), wrong)])
     return out.getvalue()
 
