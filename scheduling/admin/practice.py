@@ -13,6 +13,7 @@ from django.urls import reverse
 from scheduling import closed_days
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state
+from scheduling.counting import counted
 from scheduling.models import AppointmentType, Bookable, ClosedDay, Location, Plan, Practice, Provider, Source
 
 
@@ -179,6 +180,17 @@ class BookableAdmin(ScopedAdmin):
     list_display_links = ("provider", "appointment_type")
     list_filter = (("location", ScopedRelatedFilter), "mode", "provider", "appointment_type")
     list_select_related = ("provider", "location", "appointment_type")
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        if "_save" not in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        length = counted(obj.duration_minutes, "minute")
+        messages.success(
+            request,
+            f"{obj.provider.name} takes {obj.appointment_type.name} at {obj.location.name}, {length}: "
+            f"{obj.get_mode_display()}.",
+        )
+        return HttpResponseRedirect(reverse("admin:scheduling_bookable_changelist"))
 
     @admin.display(description="Offers", ordering="mode")
     def mode_shown(self, row: Bookable) -> str:

@@ -237,6 +237,21 @@ def test_whoever_works_at_none_of_its_places_is_told_who_can_give_them(
     assert "Enter what they take" in words
 
 
+def test_what_a_clinician_takes_is_said_back_by_name(maria: Client, practice: Practice) -> None:
+    Bookable.objects.all().delete()
+    entered = {
+        "provider": practice.chen.pk,
+        "location": practice.riverside.pk,
+        "appointment_type": practice.followup.pk,
+        "duration_minutes": 30,
+        "mode": "ask_first",
+        "_save": "Save",
+    }
+    answer = maria.post("/admin/scheduling/bookable/add/", entered)
+    assert said(maria, answer).startswith("Dr. Mei Chen takes Follow-up at Riverside, 30 minutes:")
+    assert Bookable.objects.get().mode == "ask_first"
+
+
 def test_what_came_of_a_step_is_said_beside_its_button(ira: Client, practice: Practice) -> None:
     answer = ira.post(f"{page_of(practice.connection)}history/")
     assert answer.url == f"{page_of(practice.connection)}?at=shadow#shadow"  # type: ignore[attr-defined]
