@@ -171,5 +171,5 @@ def test_somebody_described_elsewhere_is_compared_and_linked_without_a_merge(dan
     page = dana.get(page_of(review)).content.decode()
     assert "row 12 of a list" in page
     assert "M77" in page
-    assert "is linked to this patient" in answer(dana, review, "same")
+    assert "What waited for this answer goes on" in answer(dana, review, "same")
     assert (review.state, PatientMerge.objects.exists()) == ("same", False)

@@ -131,7 +131,7 @@ def _same(request: HttpRequest, review: PatientReview) -> str:
         if reviewing.is_ours(review):
             return reviewing.take_answer(review)
     if merge is None:
-        return "Noted: the same person. The entry is linked to this patient."
+        return "Noted: the same person. What waited for this answer goes on within minutes."
     said = "Noted: the same person. The waitlist goes on with the record you kept; the other one is offered nothing."
     return f"{said} Merge the two in the EHR as well, where both still stand." if _both_in_ehr(review) else said
 

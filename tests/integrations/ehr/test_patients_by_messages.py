@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from integrations import demographics
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent
-from scheduling import patient_writes
+from scheduling import patient_writes, reviews
 from scheduling.corrections import Correction, Detail
 from scheduling.models import (
     ContactPoint,
@@ -231,7 +231,11 @@ def test_a_number_that_is_not_confirmed_waits_for_a_person(
     assert (event.status, event.error) == ("received", "waits_for_review")
     assert Patient.objects.get().address == "1000 Hospital Lane, Ste. 123, Ann Arbor MI 99999"
     assert PatientReview.objects.count() == 1
-    PatientReview.objects.update(state=answer)
+    review = PatientReview.objects.get()
+    if answer == "same":
+        reviews.same(review)
+    else:
+        reviews.different(review)
     InboundEvent.objects.filter(pk=event.pk).update(due_at=timezone.now() - timedelta(seconds=1))
     work_inbox()
     assert InboundEvent.objects.get(pk=event.pk).status == "done"
