@@ -300,9 +300,8 @@ def test_another_record_than_the_one_asked_for_is_not_taken_for_it(connection: C
         answer = system.read("bookings")
         yield Rows(answer, [{**answer.json()["rows"][0], "number": number} for number in rows])
 
-    gateway = opener(adapter.DECLARATION, read=read, free=adapter.free, write=adapter.write, many=adapter.many)(
-        connection
-    )
+    functions = {"write": adapter.write, "many": adapter.many, "insurance": adapter.insurance}
+    gateway = opener(adapter.DECLARATION, read=read, free=adapter.free, **functions)(connection)
     with pytest.raises(Malformed, match="another record"):
         gateway.fetch("appointment", "501")
 
