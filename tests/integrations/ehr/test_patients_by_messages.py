@@ -130,6 +130,9 @@ def test_names_by_their_type(elm: Connection, work_inbox: Worked) -> None:
     told(elm, adt(PID_5=names, PID_9=""), work_inbox)
     patient = Patient.objects.get()
     assert (patient.family_name, patient.given_name, patient.preferred_name) == ("Poe", "Anna", "Annie")
+    told(elm, adt(PID_3="D-1^^^X^MR", PID_5="Show^Anny^^^^^D~Poe^Anna^^^^^L", PID_9=""), work_inbox)
+    shown = Patient.objects.latest("pk")
+    assert (shown.family_name, shown.given_name, shown.preferred_name) == ("Poe", "Anna", "Anny")
 
 
 def test_a_home_address_before_others_and_never_a_bad_one(elm: Connection, work_inbox: Worked) -> None:
