@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from integrations.ehr import coverage, mirroring
+from integrations.ehr import mirroring
 from integrations.ehr.gateway import NotFound
 from integrations.ehr.hl7v2 import people, times
 from integrations.ehr.hl7v2.messages import News, Reading, news, parsed
@@ -92,8 +92,7 @@ def _fetched(event: InboundEvent, message: Message, named: News, gateway: Any) -
         except (people.WaitsForReview, people.AnotherPerson):
             mirroring.apply_person(gateway, source, record, asked_at)
             raise
-        patient = mirroring.apply_person(gateway, source, told, asked_at)
-        coverage.look_again(source.pk, [patient.pk])
+        mirroring.apply_person(gateway, source, told, asked_at)
 
     def find(number: str) -> Patient | None:
         """Bring whoever has the number up to date, and return the record of ours that has or had it."""
