@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from typing import Literal
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from audit.context import correlated
 from integrations.ehr.addresses import is_allowed, resolve
-from integrations.ehr.gateway import Finding, GatewayError, Unavailable, connect
+from integrations.ehr.gateway import Finding, GatewayError, Unavailable, Verdict, connect
 from integrations.models import Connection
 from scheduling.worklist import ask_staff, finish_for
 
@@ -26,9 +27,10 @@ NO_WEB_ADDRESS = (
 _WORSE = ("yes", "partly", "no")
 
 
-def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
+def check(connection: Connection, now: datetime | None = None, *, by_itself: bool = False) -> list[Finding]:
     """Try everything we need of the EHR, keep what was found on the connection and return it; takes up to a minute.
 
+    A person who checks sees how it stands, so later checks that the machine makes by itself compare with that.
     Makes calls: no transaction may be open.
     """
     now = now or timezone.now()
@@ -38,7 +40,14 @@ def check(connection: Connection, now: datetime | None = None) -> list[Finding]:
         if not answers or answers[0].verdict != "no":
             answers += connect(connection).findings()
             _note_how_it_books(connection)
-    answers = [replace(each, since=_since(each, before.get(each.key), now)) for each in answers]
+    answers = [
+        replace(
+            each,
+            since=_since(each, before.get(each.key), now),
+            had=_best(before.get(each.key), each) if by_itself else each.verdict,
+        )
+        for each in answers
+    ]
     connection.checked_at, connection.findings = now, [asdict(each) for each in answers]
     mine = Connection.objects.filter(pk=connection.pk)
     mine.update(checked_at=now, findings=connection.findings)
@@ -123,7 +132,8 @@ def recheck(connection_id: int, now: datetime | None = None) -> bool:
     if connection.checked_at is None or not mine.update(checked_at=now):
         return False
     before = {each.key: each for each in found(connection)}
-    worse = [each for each in check(connection, now) if _is_worse(before.get(each.key), each)]
+    answers = check(connection, now, by_itself=True)
+    worse = [each for each in answers if _is_worse(before.get(each.key), each)]
     key = f"connection.worse:{connection_id}"
     if worse:
         ask_staff(
@@ -133,15 +143,29 @@ def recheck(connection_id: int, now: datetime | None = None) -> bool:
             dedupe_key=key,
             subject=connection,
         )
-    elif all(each.verdict == "yes" for each in found(connection)):
-        finish_for(key, "The EHR allows it again.")
+    elif not any(_is_lost(each) for each in answers):
+        finish_for(key, "It is as it was, or as whoever checked it since has seen it.")
     return True
 
 
 def _is_worse(before: Finding | None, after: Finding) -> bool:
-    if before is None or "not_tried" in (before.verdict, after.verdict):
-        return False
-    return _WORSE.index(after.verdict) > _WORSE.index(before.verdict)
+    return before is not None and _is_below(before.verdict, after.verdict)
+
+
+def _is_below(before: str, after: str) -> bool:
+    known = before in _WORSE and after in _WORSE
+    return known and _WORSE.index(after) > _WORSE.index(before)
+
+
+def _is_lost(finding: Finding) -> bool:
+    """Return whether it is worse than it was, or what was known could not be tried this time."""
+    untried = finding.verdict == "not_tried" and finding.had != "not_tried"
+    return untried or _is_below(finding.had, finding.verdict)
+
+
+def _best(before: Finding | None, after: Finding) -> Verdict:
+    had: Verdict | Literal[""] = (before.had or before.verdict) if before is not None else ""
+    return had if had and (after.verdict == "not_tried" or _is_below(had, after.verdict)) else after.verdict
 
 
 def said(error: GatewayError) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["patient", "provider", "location", "appointment"]
 Learned = Literal["tried", "declared", "known"]
+Verdict = Literal["yes", "partly", "no", "not_tried"]
 Record = PatientRecord | ProviderRecord | LocationRecord | AppointmentRecord
 
 #: One folder per kind of EHR, each with an ``adapter`` module that offers ``open_gateway``. An installation adds
@@ -83,16 +84,18 @@ class Finding:
 
     ``key`` is stable; ``costs`` says what the practice does without, or what to do, empty where all is well.
     ``learned``: the check tried it, the EHR declares it, or its adapter knows it of every EHR of this kind.
-    ``since`` is when a check first gave this verdict, in ISO form; empty where it was never kept.
+    ``since`` is when a check first gave this verdict, in ISO form; empty where it was never kept. ``had`` is the best
+    verdict since a person last checked.
     """
 
     key: str
     question: str
-    verdict: Literal["yes", "partly", "no", "not_tried"]
+    verdict: Verdict
     says: str
     costs: str = ""
     learned: Learned = "tried"
     since: str = ""
+    had: Verdict | Literal[""] = ""
 
 
 @dataclass(frozen=True, slots=True)

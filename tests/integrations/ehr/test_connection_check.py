@@ -324,6 +324,44 @@ def test_once_a_day_staff_hear_what_became_worse_and_when_it_is_over(sandbox: eh
     assert item.status == WorkItem.Status.DONE
 
 
+def test_what_an_ehr_never_allowed_does_not_keep_the_news_of_what_it_no_longer_allows(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    connection = sandbox.connect()
+    sandbox.fault("403", path="Location", method="GET", count=None)
+    checking.check(connection)
+    assert "no" in {each.verdict for each in checking.found(connection)}
+    days = [timezone.now() + timedelta(days=day, seconds=1) for day in (1, 2, 3, 4)]
+    sandbox.fault("403", path="Schedule", method="GET", count=None)
+    checking.recheck(connection.pk, days[0])
+    (item,) = WorkItem.objects.filter(kind="connection.worse")
+    checking.recheck(connection.pk, days[1])
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.OPEN, "it is no better on the second day"
+    sandbox.heal()
+    sandbox.fault("down")
+    checking.recheck(connection.pk, days[2])
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.OPEN, "where nothing could be tried nothing is known to be mended"
+    sandbox.heal()
+    sandbox.fault("403", path="Location", method="GET", count=None)
+    checking.recheck(connection.pk, days[3])
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.DONE
+
+
+def test_what_became_worse_and_was_seen_by_a_person_is_news_no_more(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    connection = sandbox.connect()
+    checking.check(connection)
+    sandbox.fault("403", path="Schedule", method="GET", count=None)
+    checking.recheck(connection.pk, timezone.now() + timedelta(days=1, seconds=1))
+    connection.refresh_from_db()
+    checking.check(connection, timezone.now() + timedelta(days=1, seconds=2))
+    checking.recheck(connection.pk, timezone.now() + timedelta(days=2, seconds=3))
+    (item,) = WorkItem.objects.filter(kind="connection.worse")
+    assert item.status == WorkItem.Status.DONE
+
+
 def test_a_connection_nobody_has_checked_is_left_to_a_person(sandbox: ehr.Sandbox) -> None:
     connection = sandbox.connect()
     assert checking.due(timezone.now() + timedelta(days=9)) == []
