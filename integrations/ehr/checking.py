@@ -143,7 +143,7 @@ def recheck(connection_id: int, now: datetime | None = None) -> bool:
             dedupe_key=key,
             subject=connection,
         )
-    elif not any(_is_lost(each) for each in answers):
+    elif not any(_is_below(each.had, each.verdict) for each in answers):
         finish_for(key, "It is as it was, or as whoever checked it since has seen it.")
     return True
 
@@ -155,12 +155,6 @@ def _is_worse(before: Finding | None, after: Finding) -> bool:
 def _is_below(before: str, after: str) -> bool:
     known = before in _WORSE and after in _WORSE
     return known and _WORSE.index(after) > _WORSE.index(before)
-
-
-def _is_lost(finding: Finding) -> bool:
-    """Return whether it is worse than it was, or what was known could not be tried this time."""
-    untried = finding.verdict == "not_tried" and finding.had != "not_tried"
-    return untried or _is_below(finding.had, finding.verdict)
 
 
 def _best(before: Finding | None, after: Finding) -> Verdict:
