@@ -6,6 +6,7 @@ hold changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +26,9 @@ from scheduling import mirror
 from scheduling.appointments import Applied
 from scheduling.directory import apply_location, apply_provider
 from scheduling.exceptions import UnknownReference
-from scheduling.models import Appointment, ExternalId
+from scheduling.models import Appointment, ExternalId, WorkItem
 from scheduling.records import AppointmentRecord, LocationRecord, ProviderRecord
+from scheduling.worklist import ask_staff, finish_for
 
 _KINDS = {
     "Patient": (ExternalId.Kind.PATIENT, "patient_id"),
@@ -51,7 +53,8 @@ def take(event: InboundEvent, gateway: Any) -> Applied | None:
     """Mirror the appointment of a stored message and return what that changed, None where we knew something newer.
 
     Raises Unreadable, having changed nothing of the appointment.
-    Raises WaitsForReview and AnotherPerson after it was mirrored without a patient who may be somebody else.
+    Raises WaitsForReview and AnotherPerson after it was mirrored without a patient who may be somebody else. A visit of
+    several patients is mirrored without any who was not known to come, and staff are asked.
     """
     connection, body = event.connection, bytes(event.body)
     message = messages.parsed(body, Reading.of(connection))
@@ -70,6 +73,8 @@ def take(event: InboundEvent, gateway: Any) -> Applied | None:
         record = read(connection, message, codes, patient_id, messages.digest(body))
         codes.flush()
         applied = mirroring.apply(gateway, connection.source, record, timezone.now())
+        several = len(messages.patients_of(message, Reading.of(connection))) > 1
+        _ask_about_several(applied.appointment, are_several=several)
     if undecided is not None:
         raise undecided
     return applied
@@ -98,16 +103,16 @@ def as_fhir(connection: Connection, message: Message, patient_id: str = "") -> t
     if patient_id:
         told["participant"].append({"actor": {"reference": f"Patient/{patient_id}"}})
     held = _held(connection, name)
-    if whose := named_patient(connection, message):
+    if named := _named(connection, message):
         # Whom a message names comes, or nobody whom we know for sure; never who was to come before.
-        others = [each for each in held.get("participant", ()) if not _is_another(each, whose)]
+        others = [each for each in held.get("participant", ()) if not _is_another(each, named)]
         held = {**held, "participant": others} if held else held
     return calendar.filled(told, held), held
 
 
-def _is_another(participant: Json, whose: str) -> bool:
+def _is_another(participant: Json, named: Collection[str]) -> bool:
     kind, _, name = participant["actor"]["reference"].partition("/")
-    return kind == "Patient" and name != whose
+    return kind == "Patient" and name not in named
 
 
 def _held(connection: Connection, name: str) -> Json:
@@ -127,19 +132,42 @@ def _name(connection: Connection, kind: str, column: str, row: Appointment) -> s
 
 
 def _patient(event: InboundEvent, message: Message, sent_at: datetime) -> str:
-    """Take over what the message says of its patient, and return their name at the EHR; empty where it has none."""
-    if message.first("PID") is None:
+    """Take over what the message says of its patient, and return their name at the EHR; empty for none or several."""
+    numbers = messages.patients_of(message, Reading.of(event.connection))
+    if len(numbers) != 1:
         return ""
-    number = messages.news(message, Reading.of(event.connection)).numbers[0]
-    patient = people.apply(event.connection, message, number, event, sent_at)
+    patient = people.apply(event.connection, message, numbers[0], event, sent_at)
     return mirror.external_value(event.connection.source, ExternalId.Kind.PATIENT, patient.pk)
 
 
 def named_patient(connection: Connection, message: Message) -> str:
-    """Return the name at the EHR of whom a message names, without looking whether that can be; empty for nobody."""
-    if message.first("PID") is None:
-        return ""
-    return people.external_id(connection, messages.news(message, Reading.of(connection)).numbers[0])
+    """Return the name at the EHR of the one patient of a message, without looking whether that can be.
+
+    Empty where it names nobody, or several.
+    """
+    named = _named(connection, message)
+    return named[0] if len(named) == 1 else ""
+
+
+def _named(connection: Connection, message: Message) -> list[str]:
+    numbers = messages.patients_of(message, Reading.of(connection))
+    return [people.external_id(connection, number) for number in numbers]
+
+
+def _ask_about_several(appointment: Appointment, *, are_several: bool) -> None:
+    """Have staff look after those of whom a visit here can hold only one; once, as long as it stands."""
+    key = f"visit.several_patients:{appointment.pk}"
+    if not are_several or not appointment.occupies_time:
+        finish_for(key, "The visit is over, or one patient's.")
+    elif not WorkItem.objects.filter(dedupe_key=key).exists():
+        ask_staff(
+            "visit.several_patients",
+            "The EHR booked one visit for several patients",
+            advice="Its time counts as taken, but none of them is known here to come to it. Look it up in the EHR: who "
+            "of them is on the waitlist for it, take off by hand. Cancelled there, the whole time is offered.",
+            dedupe_key=key,
+            subject=appointment,
+        )
 
 
 def _meet(connection: Connection, message: Message) -> None:

@@ -190,9 +190,40 @@ def news(message: Message, reading: Reading = DEFAULT) -> News:
             merged.append((number, kept))
     known = tuple(dict.fromkeys(number for number in numbers if number))
     if not known:
-        of = f" of the authority {reading.authority}" if reading.authority else ""
-        raise Unreadable(f"it names no medical record number{of} in PID-3")
+        raise _without_number(reading)
     return News(message.trigger, known, tuple(pair for pair in merged if all(pair) and pair[0] != pair[1]))
+
+
+def patients_of(message: Message, reading: Reading = DEFAULT) -> tuple[str, ...]:
+    """Return the record numbers of the patients of a message, each once, empty text for one beside others without one.
+
+    Empty where it is about nobody; raises Unreadable where nobody has a number.
+    """
+    numbers = tuple(dict.fromkeys(record_number(each, 3, reading) for each in message.all("PID")))
+    if numbers and not any(numbers):
+        raise _without_number(reading)
+    return numbers
+
+
+def about(message: Message, number: str, reading: Reading = DEFAULT) -> Message:
+    """Return of a message about several patients what it says of the one with this number: their PID and what follows.
+
+    One about a single patient is returned whole.
+    """
+    if len(list(message.all("PID"))) < 2:
+        return message
+    kept, is_theirs = [], True
+    for segment in message.all():
+        if segment.name == "PID":
+            is_theirs = record_number(segment, 3, reading) == number
+        if is_theirs:
+            kept.append(segment)
+    return message.of_segments(kept)
+
+
+def _without_number(reading: Reading) -> Unreadable:
+    of = f" of the authority {reading.authority}" if reading.authority else ""
+    return Unreadable(f"it names no medical record number{of} in PID-3")
 
 
 def appointment_number(message: Message, reading: Reading = DEFAULT) -> str:

@@ -64,6 +64,7 @@ def apply(connection: Connection, message: Message, number: str, event: InboundE
 
     Raises WaitsForReview and AnotherPerson where birth date and family name do not confirm the number.
     """
+    message = messages.about(message, number, messages.Reading.of(connection))
     subject = messages.patient_key(number)
     fields, codes = MessageFields(connection), CodeBook(connection)
     record = _record(connection, message, number, fields, codes)
@@ -89,6 +90,7 @@ def apply(connection: Connection, message: Message, number: str, event: InboundE
 
 def told(connection: Connection, message: Message, number: str, held: Patient) -> PatientRecord:
     """Return what a message says of a patient we hold; what it leaves out is marked as unread."""
+    message = messages.about(message, number, messages.Reading.of(connection))
     record = _record(connection, message, number, MessageFields(connection), CodeBook(connection))
     return _with_held(message, record, held)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hl7
@@ -84,11 +84,15 @@ class Message:
             raise Unreadable("it is no HL7 v2 message that can be read") from None
 
     def all(self, *names: str) -> Iterator[Segment]:
-        """Yield the segments of these names, in their order."""
+        """Yield the segments of these names, in their order; all of them where none is named."""
         for raw in self.read:
-            if str(raw[0]) in names:
+            if not names or str(raw[0]) in names:
                 yield Segment(self.read, raw)
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name, None when there is none."""
         return next(self.all(name), None)
+
+    def of_segments(self, segments: Iterable[Segment]) -> Message:
+        """Return a message of the same kind that has only these segments."""
+        return replace(self, read=self.read.create_message([each.raw for each in segments]))

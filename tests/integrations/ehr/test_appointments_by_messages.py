@@ -193,6 +193,31 @@ def test_what_cannot_be_read_is_acknowledged_kept_and_shown(
     assert bytes(event.body)
 
 
+@pytest.mark.parametrize("second", ["PID|2||OTHER^^^A^MR||New^Bob^^^^^L||19900102", "PID|2||||New^Bob^^^^^L||19900102"])
+def test_a_visit_of_several_patients_takes_its_time_and_is_nobodys(
+    elm: Connection, work_inbox: Worked, second: str
+) -> None:
+    def of_several(trigger: str, minutes_ago: float) -> bytes:
+        lines = siu(trigger, minutes_ago=minutes_ago, NTE=None).decode().split("\r")
+        at = next(place for place, line in enumerate(lines) if line.startswith("RGS"))
+        return "\r".join([*lines[:at], second, *lines[at:]]).encode()
+
+    told(elm, of_several("S12", 3), work_inbox)
+    assert (visit().status, visit().patient, Patient.objects.count()) == (S.BOOKED, None, 0)
+    item = WorkItem.objects.get(kind="visit.several_patients")
+    assert item.subject_id == visit().pk
+    told(elm, of_several("S15", 2), work_inbox)
+    item.refresh_from_db()
+    assert (visit().status, item.status) == (S.CANCELLED, WorkItem.Status.DONE)
+
+
+def test_who_comes_stays_when_others_join(elm: Connection, work_inbox: Worked) -> None:
+    told(elm, siu("S12", minutes_ago=3), work_inbox)
+    told(elm, siu("S14", minutes_ago=2) + b"\rPID|2||OTHER^^^A^MR||New^Bob^^^^^L||19900102", work_inbox)
+    assert visit().patient == Patient.objects.get()
+    assert WorkItem.objects.filter(kind="visit.several_patients", status="open").exists()
+
+
 def test_blocked_time_is_entered_by_hand(elm: Connection, work_inbox: Worked) -> None:
     event = told(elm, siu("S12", MSH_9="SIU^S23^SIU_S12"), work_inbox)
     assert (event.status, Appointment.objects.count()) == ("quarantined", 0)

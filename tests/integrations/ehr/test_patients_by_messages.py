@@ -272,6 +272,14 @@ def test_a_merge_and_its_undo_without_fhir(elm: Connection, work_inbox: Worked) 
     assert not row.retired.may_be_offered
 
 
+def test_of_several_patients_each_is_described_by_their_own_segments(elm: Connection, work_inbox: Worked) -> None:
+    linked = adt(MSH_9="ADT^A24^ADT_A24", PID_3="M-1^^^X^MR", PID_5="Old^Ann^^^^^L").decode()
+    told(elm, (linked + "\rPID|2||M-2^^^X^MR||New^Bob^^^^^L||19900102").encode(), work_inbox)
+    rows = PatientIdentifier.objects.order_by("pk").select_related("patient")
+    assert [(row.value, row.patient.family_name) for row in rows] == [("M-1", "Old"), ("M-2", "New")]
+    assert Patient.objects.get(family_index=family_index("New")).address is None
+
+
 def test_a_deleted_record_is_for_staff(elm: Connection, work_inbox: Worked) -> None:
     told(elm, adt(minutes_ago=2), work_inbox)
     event = told(elm, adt(MSH_9="ADT^A29^ADT_A21"), work_inbox)
