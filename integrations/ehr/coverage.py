@@ -46,7 +46,7 @@ LEASE = timedelta(minutes=5)
 LONGEST_SECONDS = 15.0
 #: How long an answer serves: with an insurance in it, and without.
 SERVES, SERVES_EMPTY = timedelta(days=7), timedelta(days=1)
-#: News of a patient make an answer older than this due again.
+#: News of a patient make an answer due again once it is this old.
 YOUNG = timedelta(minutes=15)
 #: An answer that could not be read is asked for again after this.
 RETRY = timedelta(hours=1)
@@ -65,6 +65,7 @@ def due(now: datetime | None = None) -> list[int]:
     if not AppointmentType.objects.filter(needs_insurance=True, active=True).exists():
         return []
     rows = Connection.objects.filter(_free(now), state=Connection.State.ACTIVE, loaded_at__isnull=False)
+    rows = rows.exclude(kind=Connection.Kind.HL7V2)  # it only sends
     return [row.pk for row in rows if outage.answers(row, now) and _next(row, now, 1)]
 
 
@@ -97,6 +98,7 @@ def look_again(source: Source, external_ids: Iterable[str], now: datetime | None
     names = ExternalId.objects.filter(source=source, kind=ExternalId.Kind.PATIENT, value__in=list(external_ids))
     rows = CoverageRead.objects.filter(connection__source=source, patient_id__in=names.values("object_id"))
     rows.filter(read_at__lte=now - YOUNG, due_at__gt=now).update(due_at=now)
+    rows.filter(read_at__gt=now - YOUNG, due_at__gt=F("read_at") + YOUNG).update(due_at=F("read_at") + YOUNG)
 
 
 def _wanted(connection: Connection) -> QuerySet[WaitlistEntry]:
@@ -187,9 +189,11 @@ def _serves_until(told: Coverages, now: datetime) -> datetime:
     """Return when to ask again: after the usual time, or when the first of these has ended."""
     if not told.records:
         return now + SERVES_EMPTY
+    until = now + SERVES
     ends = (each.valid_until for each in told.records if each.valid_until is not None)
-    over = [datetime.combine(day + timedelta(days=1), time(12), UTC) for day in ends]
-    return min([now + SERVES, *(at for at in over if at > now)])
+    # Only what ends soon counts: after the last day of the calendar, which some write for "no end", there is no day.
+    over = [datetime.combine(day + timedelta(days=1), time(12), UTC) for day in ends if day < until.date()]
+    return min([until, *(at for at in over if at > now)])
 
 
 def _refused(connection: Connection, why: str) -> None:

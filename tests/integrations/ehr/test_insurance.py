@@ -306,6 +306,25 @@ def test_it_is_asked_again_by_its_age_and_on_the_day_after_it_ends(
     assert timedelta(days=1) <= none < timedelta(days=1, minutes=1)
 
 
+def test_one_that_lasts_to_the_end_of_the_calendar_holds_up_nobody(
+    sandbox: ehr.Sandbox, connection: Connection, wait: Callable[..., WaitlistEntry]
+) -> None:
+    sandbox.load(insurance("c-1", period={"end": "9999-12-31"}))
+    for who in EVERYBODY[:2]:
+        wait(who)
+    assert read(connection) == 1
+    assert CoverageRead.objects.filter(due_at__gt=timezone.now() + timedelta(hours=23)).count() == 2
+
+
+def test_an_ehr_that_only_sends_is_not_asked_and_nobody_is_told_that_it_refuses(
+    connection: Connection, wait: Callable[..., WaitlistEntry]
+) -> None:
+    wait()
+    Connection.objects.update(kind=Connection.Kind.HL7V2)
+    assert (coverage.due(), read(connection)) == ([], 0)
+    assert not WorkItem.objects.filter(kind="coverage.refused").exists()
+
+
 def test_news_of_a_patient_make_it_due_unless_it_was_just_read(
     sandbox: ehr.Sandbox,
     connection: Connection,
@@ -325,6 +344,8 @@ def test_news_of_a_patient_make_it_due_unless_it_was_just_read(
 
     tell(7)
     assert (read(connection), plan_of(connection)) == (0, [("PPO-1", "acme-ppo")])
+    kept = CoverageRead.objects.get()
+    assert kept.due_at - kept.read_at == timedelta(minutes=15)
     CoverageRead.objects.update(read_at=timezone.now() - timedelta(minutes=16))
     tell(8)
     assert (read(connection), plan_of(connection)) == (1, [("HMO-2", None)])
