@@ -28,11 +28,14 @@ _UNKNOWN = "unknown"
 
 
 class Refused(Exception):
-    """The call is not taken: with which status, counted for which reason, and what the sender can do about it."""
+    """The call is not taken: with which status, counted for which reason, and what the sender can do about it.
 
-    def __init__(self, status: int, reason: str, detail: str) -> None:
+    ``acknowledgement`` is the answer in the sender's own format, empty where it has none.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str, acknowledgement: bytes = b"") -> None:
         super().__init__(reason)
-        self.status, self.reason, self.detail = status, reason, detail
+        self.status, self.reason, self.detail, self.acknowledgement = status, reason, detail, acknowledgement
 
 
 class EhrWebhook(APIView):
@@ -143,11 +146,15 @@ def _expected(body: bytes, reading: messages.Reading) -> tuple[bytes, str]:
         head = messages.head_of(body, reading)
         answer, message_id = messages.acknowledgement(body, reading), messages.event_id(body, reading)
     except Unreadable as problem:
-        raise Refused(HTTPStatus.BAD_REQUEST, "not_hl7", f"The message was refused: {problem.detail}.") from None
+        raise _not_taken(body, reading, "not_hl7", f"The message was refused: {problem.detail}.") from None
     if head.kind not in messages.TAKEN:
         detail = "Only ADT messages about patients and SIU messages about appointments are taken here."
-        raise Refused(HTTPStatus.BAD_REQUEST, "not_taken", detail)
+        raise _not_taken(body, reading, "not_taken", detail)
     return answer, message_id
+
+
+def _not_taken(body: bytes, reading: messages.Reading, reason: str, detail: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, reason, detail, messages.refusal(body, detail, reading))
 
 
 def _parsed(body: bytes) -> Any:
@@ -171,8 +178,10 @@ def _subject(headers: Mapping[str, str], payload: Any, named: str) -> str:
     return notice.subject_key if notice else ""
 
 
-def refusal(refused: Refused) -> Response:
-    """Return the answer to a call that was not taken: what happened and what to do, as RFC 9457 writes it."""
+def refusal(refused: Refused) -> HttpResponse:
+    """Return the answer to a call that was not taken: what happened and what to do, as RFC 9457 or HL7 v2 writes it."""
+    if refused.acknowledgement:
+        return HttpResponse(refused.acknowledgement, status=refused.status, content_type=messages.CONTENT_TYPE)
     status = HTTPStatus(refused.status)
     body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": refused.detail}
     return Response(body, status=status, content_type="application/problem+json")

@@ -45,6 +45,9 @@ class Head:
     version: str
 
 
+_UNREAD = Head("|", "^~\\&", "", "", "", "", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """Whom a message names, by medical record number. ``merged`` pairs the number given up with the one kept."""
@@ -123,10 +126,23 @@ def digest(body: bytes) -> str:
 
 def acknowledgement(body: bytes, reading: Reading = DEFAULT) -> bytes:
     """Return the answer AA: the message is stored."""
-    head, now = head_of(body, reading), timezone.now()
+    return _answer(head_of(body, reading), "AA")
+
+
+def refusal(body: bytes, why: str, reading: Reading = DEFAULT) -> bytes:
+    """Return the answer AR: the message is not stored, and ``why``. To nobody, of a message that cannot be read."""
+    try:
+        head = head_of(body, reading)
+    except Unreadable:
+        head = _UNREAD
+    return _answer(head, "AR", "".join(" " if each in head.separator + head.marks else each for each in why))
+
+
+def _answer(head: Head, code: str, *why: str) -> bytes:
+    now = timezone.now()
     msh = ["MSH", head.marks, "", "", head.sender, head.facility, f"{now:%Y%m%d%H%M%S}+0000", "", "ACK"]
     first = head.separator.join([*msh, f"A{now:%H%M%S%f}", "P", head.version or "2.5"])
-    return f"{first}\r{head.separator.join(('MSA', 'AA', head.control_id))}\r".encode()
+    return f"{first}\r{head.separator.join(('MSA', code, head.control_id, *why))}\r".encode()
 
 
 def subject_key(body: bytes, reading: Reading = DEFAULT, *, own_ids: bool = False) -> str:

@@ -126,16 +126,26 @@ def test_a_merge_into_a_record_the_ehr_does_not_have_yet_is_kept_and_tried_again
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("body", "reason", "sender", "control"),
     [
-        (b"MSH|^~\\&|A|B|||2026||ORU^R01|1|P|2.5\rPID|1", "not_taken"),
-        (b"MSH|^~\\&|A", "not_hl7"),
-        (b"MSH|^~\\&|A|B|||2026||ADT^A08|1|P|2.5\rPID|1||\xff", "not_hl7"),
+        (b"MSH|^~\\&|A|B|||2026||ORU^R01|1|P|2.5\rPID|1", "not_taken", ["A", "B"], "1"),
+        (b"MSH|^~\\&|A", "not_hl7", ["", ""], ""),
+        (b"MSH|^~\\&|A|B|||2026||ADT^A08|1|P|2.5\rPID|1||\xff", "not_hl7", ["", ""], ""),
     ],
 )
-def test_what_is_no_news_of_a_patient_is_refused_with_a_reason(body: bytes, reason: str) -> None:
+def test_what_is_no_news_of_a_patient_is_refused_with_a_reason(
+    body: bytes, reason: str, sender: list[str], control: str
+) -> None:
     answer: Any = signing.send(factories.connection(), body)
-    assert answer.status_code == 400
+    assert (answer.status_code, answer["Content-Type"]) == (400, messages.CONTENT_TYPE)
+    msh, msa, end = answer.content.decode().split("\r")
+    assert (msh.split("|")[4:6], msh.split("|")[8], msa.split("|")[:3], end) == (
+        sender,
+        "ACK",
+        ["MSA", "AR", control],
+        "",
+    )
+    assert msa.split("|")[3]
     assert RefusedCall.objects.get().reason == reason
     assert not InboundEvent.objects.exists()
 
