@@ -19,7 +19,7 @@ from audit.log import record_created
 from scheduling.models import ContactPoint, Location, Patient, PatientMerge, Practice
 from scheduling.transitions import move
 from waitlist.ledger import Line, consenting_patients
-from waitlist.models import Channel, ConsentRecord, Message
+from waitlist.models import Channel, ConsentRecord, ContactChange, Message
 
 
 def channel_of(contact_point: ContactPoint) -> str:
@@ -106,6 +106,22 @@ def day_at(location: Location | None, now: datetime) -> date:
     return now.astimezone(location.zone if location else ZoneInfo(Practice.current().time_zone)).date()
 
 
+def hold(address_indexes: Iterable[str]) -> None:
+    """Keep consent and STOP at these addresses apart until the caller's transaction ends: the second sees the first.
+
+    Whoever grants because nobody said STOP calls it before looking. A number that waits for its code has no contact yet.
+    """
+    indexes = set(address_indexes)
+    for rows in (ContactPoint.objects, ContactChange.objects):
+        list(
+            rows.select_for_update(no_key=True)
+            .filter(address_index__among=indexes)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+        )
+
+
+@transaction.atomic
 def grant(
     patient: Patient,
     contact_point: ContactPoint,
@@ -116,6 +132,7 @@ def grant(
     channel: str | None = None,
 ) -> ConsentRecord:
     """Record that the patient agreed to messages at one of their addresses."""
+    hold([contact_point.address_index])
     return ConsentRecord.objects.create(
         channel=channel or channel_of(contact_point),
         address_index=contact_point.address_index,
@@ -179,6 +196,7 @@ def stopped_addresses(address_indexes: Iterable[str]) -> set[str]:
     return {index for index, action in last.items() if action == ConsentRecord.Action.REVOKED}
 
 
+@transaction.atomic
 def revoke_address(
     channel: str, address_index: str, *, source: str, patient: Patient | None = None, statement: str = ""
 ) -> tuple[ConsentRecord | None, list[Message]]:
@@ -186,6 +204,7 @@ def revoke_address(
 
     Returns the new line, None when the last one said so already, and the messages that were stopped.
     """
+    hold([address_index])
     line = None
     if not is_revoked(channel, address_index):
         line = ConsentRecord.objects.create(

@@ -81,6 +81,8 @@ def answer(link: ConsentLink, year: str, phone: str, language: str, now: datetim
         record_change(link, {"answered_at": (None, now)})
         contact = _contact(link.patient, phone)
         is_them = birth_year.check(link.patient, year, subject=link) == Check.RIGHT
+        if contact is not None:
+            consent.hold([contact.address_index])
         if is_them and contact is not None and not consent.is_revoked(Channel.SMS, contact.address_index):
             consent.grant(
                 link.patient,

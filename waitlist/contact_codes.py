@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -137,27 +138,29 @@ def _send(change: Change, row: ContactChange, code: str) -> None:
 def confirm(change: Change, row: ContactChange, code: str) -> Answer:
     """Take a code that was typed in. Each try counts before it is compared."""
     alive = Q(state=State.WAITING, tries__lt=TRIES, expires_at__gt=change.now)
-    if not ContactChange.objects.filter(alive, pk=row.pk).update(tries=F("tries") + 1):
-        return Answer.WRONG
-    record_change(row, {"tries": (row.tries, row.tries + 1)})
-    row.refresh_from_db()
+    with transaction.atomic():
+        if not ContactChange.objects.filter(alive, pk=row.pk).update(tries=F("tries") + 1):
+            return Answer.WRONG
+        row.refresh_from_db()
+        record_change(row, {"tries": (row.tries - 1, row.tries)})
     if not secrets.compare_digest(row.code_hash, _hash(row.address_index, code)):
         return Answer.WRONG
     if row.state != State.WAITING:  # the same code was sent twice, and the other one was quicker
         return Answer.TAKEN if row.state == State.CONFIRMED else Answer.WRONG
     with transaction.atomic():
-        is_taken = not is_for_staff(change.patient, change.now) and _may_be_taken(row)
-        if not move(row, State.CONFIRMED if is_taken else State.STAFF, field="state"):
+        # The patient first, as everybody locks them before their contacts.
+        Patient.objects.select_for_update().get(pk=row.patient_id)
+        consent.hold([row.address_index])
+        if not is_for_staff(change.patient, change.now) and _may_be_taken(row):
+            with suppress(CorrectionRefused), transaction.atomic():
+                if not move(row, State.CONFIRMED, field="state"):
+                    return Answer.WRONG
+                _take(change, row)
+                return Answer.TAKEN
+        if not move(row, State.STAFF, field="state"):
             return Answer.WRONG
-        try:
-            with transaction.atomic():
-                if is_taken:
-                    _take(change, row)
-        except CorrectionRefused:
-            is_taken = False
-        if not is_taken:
-            _ask_staff(row)
-    return Answer.TAKEN if is_taken else Answer.FOR_STAFF
+        _ask_staff(row)
+    return Answer.FOR_STAFF
 
 
 def is_used_up(row: ContactChange) -> bool:
