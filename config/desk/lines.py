@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -12,6 +12,8 @@ from integrations.models import CarrierState, Connection, Heartbeat
 from scheduling.admin.display import relative
 
 BEAT_LATE_SECONDS = 30
+#: A carrier that asks for patience, or that is not reached, for no longer than this is no trouble of anybody's.
+CARRIER_MAY_PAUSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
 def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
     """Return the state of one message channel."""
     name = {"sms": "Texts", "email": "E-mail"}.get(row.channel, row.channel)
-    if row.failing_since:
+    if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
         since = relative(row.failing_since, now).removesuffix(" ago")
         return SystemLine(name, "danger", "not going out", f"None for {since}. They are kept and sent later.")
     note = f"Last handed over {relative(row.last_success_at, now)}." if row.last_success_at else "Nothing sent yet."

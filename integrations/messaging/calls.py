@@ -23,7 +23,9 @@ from integrations.models import CarrierState
 
 #: After a call that found the carrier down, nobody calls it for so long.
 DOWN_WAIT = timedelta(seconds=5)
+#: Who asks for patience without saying how long is left alone for as long as that has lasted, within these bounds.
 BUSY_WAIT = timedelta(seconds=2)
+LONGEST_BUSY_WAIT = timedelta(seconds=60)
 #: How stale ``last_success_at`` may be: a write per message would cost more than it tells.
 NOTED_EVERY = timedelta(seconds=30)
 
@@ -78,13 +80,17 @@ def _note_trouble(channel: str, error: MessagingError) -> None:
     now = timezone.now()
     state_of(channel)
     rows = CarrierState.objects.filter(channel=channel)
-    if isinstance(error, CarrierDown | CarrierRefusesUs | HandoverUnknown):
+    if isinstance(error, CarrierBusy | CarrierDown | CarrierRefusesUs | HandoverUnknown):
         rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
     if isinstance(error, CarrierBusy):
-        until = error.retry_at or now + BUSY_WAIT
+        until = error.retry_at or now + _patience(rows.values_list("failing_since", flat=True).get() or now, now)
     elif isinstance(error, CarrierDown | CarrierRefusesUs):
         until = now + DOWN_WAIT
     else:
         return
     later = Q(quiet_until__isnull=True) | Q(quiet_until__lt=until)
     rows.filter(later).update(quiet_until=until)
+
+
+def _patience(since: datetime, now: datetime) -> timedelta:
+    return min(max(now - since, BUSY_WAIT), LONGEST_BUSY_WAIT)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.utils import timezone
 
+from config.desk import lines
 from integrations.messaging import delivery, reports
-from integrations.messaging.gateway import DeliveryReport
+from integrations.messaging.email.transport import EmailCarrier
+from integrations.messaging.gateway import CarrierBusy, DeliveryReport
 from integrations.models import ApiCall, CarrierState
 from scheduling.models import ContactPoint, TimelineEntry, WorkItem
 from tests import factories
@@ -156,6 +159,35 @@ def test_busy_carrier_is_obeyed_by_all(carrier: CarrierClient, phone: ContactPoi
     assert (first.status, first.attempts) == (Status.WAITING, 0)
     assert delivery.due() == [], "the carrier asked for patience: the other waits too"
     assert delivery.due(timezone.now() + timedelta(seconds=4)) == [second.pk, first.pk]
+
+
+def test_a_mail_server_that_wants_nothing_of_ours_for_now_is_asked_less_and_less_and_shown(settings: Any) -> None:
+    settings.EMAIL_CHANNEL, settings.INSTALLATION = "email", "live"
+    message = message_to(factories.patient(phone=None).contact_points.get())
+    waits = []
+    with mock.patch.object(EmailCarrier, "send", side_effect=CarrierBusy("smtp_451")):
+        for minutes in (0, 0.5, 5, 60):
+            now = timezone.now()
+            CarrierState.objects.update(quiet_until=None, failing_since=now - timedelta(minutes=minutes))
+            Message.objects.update(due_at=now)
+            delivery.send(message.pk)
+            state = CarrierState.objects.get()
+            assert state.quiet_until is not None
+            waits.append(round((state.quiet_until - now).total_seconds()))
+    assert waits == [2, 30, 60, 60]
+    assert (state.failing_since, state.last_error) == (now - timedelta(minutes=60), "smtp_451")
+    assert lines.carrier_line(state, now).word == "not going out"
+    lapse(message)
+    CarrierState.objects.update(quiet_until=None)
+    with mock.patch.object(EmailCarrier, "send", return_value="taken"):
+        assert delivery.send(message.pk)
+    assert CarrierState.objects.get().failing_since is None
+
+
+def test_a_moment_of_patience_is_no_trouble_to_show(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("429")
+    delivery.send(message_to(phone).pk)
+    assert not lines.carrier_line(CarrierState.objects.get(), timezone.now()).is_trouble
 
 
 def test_email_whose_answer_was_lost_goes_to_staff_and_is_not_repeated(settings: Any) -> None:
