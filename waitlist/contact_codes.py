@@ -157,6 +157,7 @@ def confirm(change: Change, row: ContactChange, code: str) -> Answer:
                     return Answer.WRONG
                 _take(change, row)
                 return Answer.TAKEN
+            row.refresh_from_db()
         if not move(row, State.STAFF, field="state"):
             return Answer.WRONG
         _ask_staff(row)

@@ -464,3 +464,15 @@ def test_a_change_of_an_hour_ago_is_no_longer_waiting(scene: Scene, entry: Waitl
     assert "Something new waits for its code." in text(Client().get(path))
     scene.pass_time(minutes=61)
     assert "Something new waits for its code." not in text(Client().get(path))
+
+
+def test_what_cannot_be_kept_is_for_staff_and_never_said_to_be_saved(entry: WaitlistEntry) -> None:
+    change = Change(entry.patient, None, timezone.now())
+    assert contact_codes.ask(change, Written("phone", NEW, contact(entry.patient), "en"))
+    row, code = ContactChange.objects.get(), code_sent()
+    ContactPoint.objects.filter(pk=contact(entry.patient).pk).update(guardian=True)
+    answers = [contact_codes.confirm(change, row, code) for _ in range(2)]
+    row.refresh_from_db()
+    assert (answers[0], row.state) == (Answer.FOR_STAFF, ContactChange.State.STAFF)
+    assert Answer.TAKEN not in answers
+    assert not ConsentRecord.objects.filter(wording_version__startswith="sms en").exists()
