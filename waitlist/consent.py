@@ -109,7 +109,7 @@ def day_at(location: Location | None, now: datetime) -> date:
 def hold(address_indexes: Iterable[str]) -> None:
     """Keep consent and STOP at these addresses apart until the caller's transaction ends: the second sees the first.
 
-    Whoever grants because nobody said STOP calls it before looking. A number that waits for its code has no contact yet.
+    Whoever grants because nobody said STOP calls it before looking. What waits for its code is no contact yet.
     """
     indexes = set(address_indexes)
     for rows in (ContactPoint.objects, ContactChange.objects):
