@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from scheduling import closed_days
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
@@ -190,7 +191,10 @@ class BookableAdmin(ScopedAdmin):
             f"{obj.provider.name} takes {obj.appointment_type.name} at {obj.location.name}, {length}: "
             f"{obj.get_mode_display()}.",
         )
-        return HttpResponseRedirect(reverse("admin:scheduling_bookable_changelist"))
+        back = request.GET.get("next", "")
+        if not url_has_allowed_host_and_scheme(back, None):  # a path of our own, or nothing
+            back = reverse("admin:scheduling_bookable_changelist")
+        return HttpResponseRedirect(back)
 
     @admin.display(description="Offers", ordering="mode")
     def mode_shown(self, row: Bookable) -> str:

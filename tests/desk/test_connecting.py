@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -237,9 +239,8 @@ def test_whoever_works_at_none_of_its_places_is_told_who_can_give_them(
     assert "Enter what they take" in words
 
 
-def test_what_a_clinician_takes_is_said_back_by_name(maria: Client, practice: Practice) -> None:
-    Bookable.objects.all().delete()
-    entered = {
+def what_chen_takes(practice: Practice) -> dict[str, Any]:
+    return {
         "provider": practice.chen.pk,
         "location": practice.riverside.pk,
         "appointment_type": practice.followup.pk,
@@ -247,9 +248,34 @@ def test_what_a_clinician_takes_is_said_back_by_name(maria: Client, practice: Pr
         "mode": "ask_first",
         "_save": "Save",
     }
-    answer = maria.post("/admin/scheduling/bookable/add/", entered)
+
+
+def test_what_a_clinician_takes_is_said_back_by_name(maria: Client, practice: Practice) -> None:
+    Bookable.objects.all().delete()
+    answer = maria.post("/admin/scheduling/bookable/add/", what_chen_takes(practice))
     assert said(maria, answer).startswith("Dr. Mei Chen takes Follow-up at Riverside, 30 minutes:")
     assert Bookable.objects.get().mode == "ask_first"
+
+
+def test_who_enters_what_a_clinician_takes_from_connect_lands_there_again(maria: Client, practice: Practice) -> None:
+    ExternalId.objects.create(source=practice.source, kind="location", value="l-1", object_id=practice.riverside.pk)
+    ExternalId.objects.create(source=practice.source, kind="provider", value="p-1", object_id=practice.chen.pk)
+    Bookable.objects.all().delete()
+    page = page_of(practice.connection)
+    shown = maria.get(page).content.decode()
+    links = [unescape(each) for each in re.findall(r'href="([^"]*/bookable/add/[^"]*)"', shown)]
+    (link,) = [each for each in links if f"provider={practice.chen.pk}&" in each]
+    answer = maria.post(link, what_chen_takes(practice))
+    assert answer.headers["Location"] == f"{page}?at=mode#mode"
+    back = maria.get(answer.headers["Location"]).content.decode()
+    assert back.index("takes Follow-up at Riverside") > back.index('id="mode-title"')
+
+
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", ""])
+def test_an_address_elsewhere_is_not_followed(maria: Client, practice: Practice, elsewhere: str) -> None:
+    Bookable.objects.all().delete()
+    answer = maria.post(f"/admin/scheduling/bookable/add/?{urlencode({'next': elsewhere})}", what_chen_takes(practice))
+    assert answer.headers["Location"] == "/admin/scheduling/bookable/"
 
 
 def test_what_came_of_a_step_is_said_beside_its_button(ira: Client, practice: Practice) -> None:

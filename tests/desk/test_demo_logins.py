@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 
 from config.demo import setup
@@ -43,3 +45,9 @@ def test_the_login_page_names_them_in_the_demo_and_nowhere_else(practice: Practi
     words = text_of(Client().get("/admin/login/"))
     assert hint in words
     assert all(name in words for name, *_ in setup.LOGINS)
+
+
+def test_a_demo_that_may_not_call_this_machine_says_what_to_set(settings: Any) -> None:
+    settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
+    with pytest.raises(CommandError, match=r"EHR_ALLOW_PRIVATE_ADDRESSES=false .* Set it to true"):
+        call_command("demo", "--run")

@@ -27,6 +27,11 @@ class Command(BaseCommand):
         parser.add_argument("--fresh", action="store_true", help="throw the demo's data away first")
 
     def handle(self, *args: Any, port: int, run: bool, fresh: bool, **options: Any) -> None:
+        if not settings.EHR_ALLOW_PRIVATE_ADDRESSES:
+            raise CommandError(
+                "The demo's EHR runs on this machine, and EHR_ALLOW_PRIVATE_ADDRESSES=false forbids calls to it. "
+                "Set it to true, or leave it out, and start the demo again. Nothing was changed."
+            )
         if fresh:
             self._throw_away()
         call_command("migrate", interactive=False, verbosity=0)
