@@ -123,7 +123,8 @@ class ConnectionForm(forms.ModelForm[Connection]):
             "missing_reason": "What it does: offer the time, ask staff, or open nothing.",
             "mrn_system": "The identifier system of this EHR’s medical record numbers, as the vendor names it. "
             "Patients are linked by it.",
-            "practice_number": "Only athenahealth: the practice’s own number at the vendor.",
+            "practice_number": "Only athenahealth: the practice’s own number at the vendor. Each search "
+            "and booking names it.",
             "credentials_due_on": "When secret, key or certificate should be changed. Staff are reminded.",
             "poll_minutes": "Minutes. For an EHR that sends nothing, this is how long a cancellation goes unnoticed.",
             "poll_overlap_minutes": "Minutes: what was stored late is met again.",

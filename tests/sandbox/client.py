@@ -11,8 +11,9 @@ Json = dict[str, Any]
 
 
 class FhirClient:
-    def __init__(self, origin: str) -> None:
-        self.origin, self.base = origin, f"{origin}/fhir"
+    def __init__(self, origin: str, scope: str = "") -> None:
+        """``scope``: what each search by ``all`` says besides, as ``name=value``."""
+        self.origin, self.base, self.scope = origin, f"{origin}/fhir", scope
         self.session = requests.Session()
         self.log_in()
 
@@ -45,7 +46,7 @@ class FhirClient:
     def all(self, path: str) -> list[Json]:
         """Every match, page by page."""
         found: list[Json] = []
-        link: str | None = path
+        link: str | None = f"{path}{'&' if '?' in path else '?'}{self.scope}" if self.scope else path
         while link:
             bundle = self.get(link).json()
             found += [entry["resource"] for entry in bundle.get("entry", []) if entry["search"]["mode"] == "match"]

@@ -27,6 +27,11 @@ def settings_of_sandbox(settings_of_sandbox: SandboxSettings) -> SandboxSettings
     return settings_of_sandbox
 
 
+@pytest.fixture
+def ehr(server: SandboxServer) -> FhirClient:
+    return FhirClient(server.origin, f"ah-practice=Organization/a-1.Practice-{PRACTICE}")
+
+
 def rest(ehr: FhirClient, method: str, path: str, **form: str) -> requests.Response:
     return ehr.session.request(method, f"{ehr.origin}/v1/{PRACTICE}/{path}", data=form, timeout=10)
 
@@ -195,6 +200,21 @@ def test_topics_are_listed(ehr: FhirClient) -> None:
     found = ehr.get("SubscriptionTopic").json()
     assert f"{TOPICS}/Appointment.cancel" in {entry["fullUrl"] for entry in found["entry"]}
     assert found["total"] == 10
+
+
+def test_a_search_says_which_practice_is_meant(ehr: FhirClient) -> None:
+    unnamed = ehr.get("Patient?_count=1")
+    assert (unnamed.status_code, issue_code(unnamed)) == (400, "required")
+    assert "`ah-practice`" in unnamed.text
+    by_form = ehr.call("POST", "Patient/_search", data={"birthdate": "1800-01-01"})
+    assert by_form.status_code == 400
+    others = ehr.get("Patient?_count=1&ah-practice=Organization/a-1.Practice-1")
+    assert (others.status_code, issue_code(others)) == (403, "forbidden")
+    own = ehr.get(f"Patient?_count=1&{ehr.scope}", headers={"Prefer": "handling=strict"})
+    assert own.status_code == 200, own.text
+    following = {each["relation"]: each["url"] for each in own.json()["link"]}["next"]
+    assert ehr.get(following).status_code == 200, "the link to the next page is complete"
+    assert ehr.get("Practitioner/chen").status_code == 200, "an id needs no practice"
 
 
 def test_open_times_of_a_department_in_local_time(ehr: FhirClient) -> None:

@@ -213,7 +213,10 @@ def _read(transport: Transport, tried: Try) -> Finding:
         costs = f"{tried.costs} Ask the vendor for system/{tried.resource_type}.read."
         return Finding(tried.key, tried.question, "no", said(error), costs)
     except GatewayError as error:
-        return Finding(tried.key, tried.question, "no", said(error), tried.costs)
+        costs = tried.costs
+        if transport.connection.kind == Connection.Kind.ATHENA and not transport.connection.practice_number:
+            costs = f"{costs} Enter the practice's number at the connection: each search names it."
+        return Finding(tried.key, tried.question, "no", said(error), costs)
     return Finding(tried.key, tried.question, "yes", f"{tried.resource_type} was read.")
 
 

@@ -67,12 +67,14 @@ class Transport:
         self._asks_anyway = asks_anyway
         #: Whether a patient waits for what is asked: such calls may run ahead of everyday ones.
         self.is_urgent = writeback is not None or asks_anyway
+        self._scope = _scope_of(connection)
         self._login = auth.Login(connection, self)
         self._identity = _identity_of(connection)
 
     def read(self, path: str, parameters: Iterable[tuple[str, str]] = ()) -> Answer:
-        """GET ``path`` below the base address; raises GatewayError."""
-        query = urlencode(list(parameters))
+        """GET ``path`` below the base address, with parameters a search; raises GatewayError."""
+        named = list(parameters)
+        query = urlencode([*named, *self._scope] if named else named)
         return self._call("GET", f"{self.base_url}/{path}" + (f"?{query}" if query else ""))
 
     def follow(self, url: str, current: str = "") -> Answer:
@@ -107,7 +109,7 @@ class Transport:
     def search(self, path: str, parameters: Iterable[tuple[str, str]]) -> Answer:
         """Search by POST, for what must not stand in an address; raises GatewayError as a read does."""
         named = {"Content-Type": "application/x-www-form-urlencoded"}
-        form = urlencode(list(parameters)).encode()
+        form = urlencode([*parameters, *self._scope]).encode()
         return self._call("POST", f"{self.base_url}/{path}/_search", form, named, changes_records=False)
 
     def send_form(self, method: str, path: str, fields: Mapping[str, str]) -> Answer:
@@ -262,6 +264,16 @@ class Transport:
         path = urlsplit(url).path
         base = urlsplit(self.base_url).path
         return path.removeprefix(base).strip("/") or "/"
+
+
+def _scope_of(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Return what each search must say besides: at athenahealth one address serves every practice.
+
+    Source: athenahealth, search parameter ``ah-practice``. Reads by id need none: the id names the practice.
+    """
+    if connection.kind != Connection.Kind.ATHENA or not connection.practice_number:
+        return ()
+    return (("ah-practice", f"Organization/a-1.Practice-{connection.practice_number}"),)
 
 
 def _identity_of(connection: Connection) -> ClientIdentity | None:

@@ -24,7 +24,7 @@ from .outcomes import FhirError, operation_outcome
 from .paging import bundle_json, read_page
 from .rate_limit import RateLimit
 from .sabotage import answer_with_fault
-from .search import check_needs, parse_search
+from .search import check_needs, check_scope_of_search, parse_search
 from .settings import SandboxSettings
 from .store import Store
 from .subscriptions import enqueue
@@ -191,7 +191,10 @@ class Application:
         if request.method == "POST":
             parameters = parameters + parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
         check_needs(offer.search_needs, parameters)
-        search = parse_search(resource_type, parameters, offer.parameters(resource_type))
+        scope = self.dialect.search_scope
+        check_scope_of_search(scope, parameters)
+        asked = [each for each in parameters if each != scope]
+        search = parse_search(resource_type, asked, offer.parameters(resource_type))
         if search.unknown and request.preference("handling") == "strict":
             raise FhirError(400, "not-supported", f"Unknown search parameter: {', '.join(search.unknown)}.")
         url = f"{request.base_url}/fhir/{resource_type}"

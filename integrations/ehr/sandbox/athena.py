@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 PRACTICE = "195900"
 APPOINTMENT_SYSTEM = f"urn:athenahealth:athenanet:appointment:{PRACTICE}"
+#: One address serves every practice: each search says which is meant.
+SEARCH_SCOPE = ("ah-practice", f"Organization/a-1.Practice-{PRACTICE}")
 TOPIC_ROOT = "https://api.platform.athenahealth.com/fhir/r4/SubscriptionTopic"
 PROFILE = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription-notification"
 _ARRIVED = ("arrived", "checked-in")

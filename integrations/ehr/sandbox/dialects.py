@@ -111,6 +111,7 @@ ATHENA = Dialect(
     },
     notifying=athena.NOTIFYING,
     pages={"/v1/": athena_rest.answer, "/fhir/SubscriptionTopic/": athena.list_topics},
+    search_scope=athena.SEARCH_SCOPE,
     own_identifiers={"Appointment": athena.APPOINTMENT_SYSTEM},
 )
 

@@ -60,6 +60,7 @@ class Dialect:
     """One vendor's form. Types of resources that are not among ``offers`` are unknown to clients.
 
     ``tidy`` runs before each request. ``pages`` are addresses beside FHIR, by the beginning of their path.
+    ``search_scope``: a parameter and its value without which no search is answered, as where one address serves many.
     ``own_identifiers``: the system of the identifier that the server gives to each resource of a type.
     """
 
@@ -71,4 +72,5 @@ class Dialect:
     takes_batches: bool = False
     tidy: Callable[[Store], None] | None = None
     pages: Mapping[str, Callable[[Store, Request], Response]] = field(default_factory=dict)
+    search_scope: tuple[str, str] | None = None
     own_identifiers: Mapping[str, str] = field(default_factory=dict)

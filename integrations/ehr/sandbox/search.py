@@ -135,6 +135,15 @@ def check_needs(needs: tuple[tuple[str, ...], ...], parameters: list[tuple[str, 
             raise FhirError(400, "required", f"This search cannot be done: {wanted}.")
 
 
+def check_scope_of_search(scope: tuple[str, str] | None, parameters: list[tuple[str, str]]) -> None:
+    """Raises ``FhirError`` unless the search names what it is to be done in: 400 for nothing, 403 for another."""
+    if scope is None or scope in parameters:
+        return
+    if any(name == scope[0] for name, _ in parameters):
+        raise FhirError(403, "forbidden", f"This application may not search with this {scope[0]}.")
+    raise FhirError(400, "required", f"Could not determine what to search in. Add the `{scope[0]}` search parameter.")
+
+
 def matching_keys(connection: sqlite3.Connection, search: Search, limit: int) -> list[int]:
     """Keys of the first matches, for conditional requests."""
     sql = f"SELECT r.key FROM resources r WHERE {search.where} LIMIT ?"

@@ -130,6 +130,25 @@ def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
 
 
 @pytest.mark.parametrize("kind", ["athena"], indirect=True)
+def test_each_search_names_the_practice_and_no_read_by_id_does(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    before = len(playing.calls())
+    assert failed(list(conformance.read_only(gateway))) == []
+    asked = [each for each in playing.calls()[before:] if each["path"].startswith("/fhir/") and each["parameters"]]
+    searches = [each for each in asked if each["path"].count("/") == 2]
+    assert searches
+    assert all("ah-practice" in each["parameters"] for each in searches)
+    assert not [each for each in asked if each not in searches and "ah-practice" in each["parameters"]]
+
+
+@pytest.mark.parametrize("kind", ["athena"], indirect=True)
+def test_a_check_without_the_practices_number_says_what_to_enter(playing: ehr.Sandbox) -> None:
+    connection = playing.connect(kind="athena")
+    told = {each.key: each for each in connect(connection).findings()}
+    assert told["patient"].verdict == "no"
+    assert "Enter the practice's number at the connection" in told["patient"].costs
+
+
+@pytest.mark.parametrize("kind", ["athena"], indirect=True)
 def test_an_ehr_that_writes_to_patients_itself_is_told_not_to(gateway: Gateway, playing: ehr.Sandbox) -> None:
     person = ehr.patient("patient-2", 2)
     playing.change({**person, "telecom": [{"system": "email", "value": "patient-2@example.org"}]})

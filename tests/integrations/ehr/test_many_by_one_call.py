@@ -237,7 +237,8 @@ def test_without_a_limit_a_few_are_fetched_alone_and_many_together(
 def test_where_no_batches_are_taken_a_search_by_ids_proves_no_absence(
     sandbox: ehr.Sandbox, limited: Callable[..., Connection], work_inbox: Callable[[], int]
 ) -> None:
-    connection = limited(3, kind=sandbox._server.application.dialect.name)  # type: ignore[union-attr]
+    kind = sandbox._server.application.dialect.name  # type: ignore[union-attr]
+    connection = limited(3, kind=kind, practice_number="195900")
     for number in range(3):
         sandbox.change(visit(number, status="arrived"))
     before = len(sandbox.calls())
