@@ -1,4 +1,4 @@
-"""Argonaut Scheduling, as Epic offers it: open times are found as proposed appointments, and one of them is booked.
+"""Argonaut Scheduling, Epic among its servers: open times are found as proposed appointments, and one is booked.
 
 Appointments can be read and searched, not created, changed or cancelled by us: cancelling is left to staff. A time is
 booked within moments of the look that found it, so it is not held in between; a hold that outlived a lost answer would
@@ -7,12 +7,14 @@ make our own booking look taken.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils import timezone
 
-from integrations.ehr.fhir import build, search
+from integrations.ehr.argonaut.forms import form_of
+from integrations.ehr.fhir import search
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.fhir.answers import Answer
 from integrations.ehr.fhir.elements import Json, items, resource_id, text, version_of
@@ -42,18 +44,19 @@ class ArgonautGateway(FhirGateway):
         "retry_safety": "slot_guard",
     }
 
+    def __init__(self, connection: Connection, writeback: Writeback | None = None) -> None:
+        super().__init__(connection, writeback)
+        self._form = form_of(self.transport.base_url)
+        self._proposals = replace(self._reader, base_url=self._form.base_url)
+
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:
         """Say which of this time is free now: what ``$find`` proposes. A proposal stands for a slot."""
         self.transport.is_urgent = True
         asked, asked_at = Interval(start, end), timezone.now()
-        parameters = [
-            ("start", build.utc(start)),
-            ("end", build.utc(end)),
-            ("practitioner", f"Practitioner/{provider_id}"),
-            ("location-reference", f"Location/{location_id}"),
-        ]
-        _, proposed = _parts(self.transport.read("Appointment/$find", parameters))
-        slots = [search.guarded(self._proposal, each) for each in proposed if each.get("status") == "proposed"]
+        _, proposed = _parts(self._form.find(self.transport, provider_id, location_id, start, end))
+        # Not every server can be asked for one clinician, and some do not look at what they do not know.
+        ours = [each for each in proposed if provider_id in self._proposals.practitioners(each)]
+        slots = [search.guarded(self._proposal, each) for each in ours if each.get("status") == "proposed"]
         fitting = tuple(sorted((each for each in slots if asked.covers(each.interval)), key=lambda each: each.start))
         return Freshness(asked_at, tuple(joined([each.interval for each in fitting])), fitting)
 
@@ -61,14 +64,7 @@ class ArgonautGateway(FhirGateway):
         """Book the proposal that the booking names; raises OutcomeUnknown, Taken, Rejected."""
         if len(booking.slot_ids) != 1:
             raise Rejected("This EHR books exactly one proposed time at a time.")
-        parameters = [
-            {"name": "appt-id", "valueUri": booking.slot_ids[0]},
-            {"name": "patient-id", "valueUri": f"Patient/{booking.patient_id}"},
-        ]
-        if booking.comment:
-            parameters.append({"name": "comment", "valueString": booking.comment})
-        body = {"resourceType": "Parameters", "parameter": parameters}
-        answer = self.transport.write("POST", "Appointment/$book", body)
+        answer = self._form.book(self.transport, booking)
         try:
             outcomes, appointments = _parts(answer)
         except Malformed as problem:
@@ -79,7 +75,7 @@ class ArgonautGateway(FhirGateway):
         return Stored(resource_id(booked), version_of(booked))
 
     def _proposal(self, resource: Json) -> SlotRecord:
-        record = self._reader.appointment(resource)
+        record = self._proposals.appointment(resource)
         if record.start is None or record.end is None:
             raise ValueError("a proposal without times")
         return SlotRecord(resource_id(resource), record.start, record.end, free=True)

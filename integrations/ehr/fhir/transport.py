@@ -89,6 +89,12 @@ class Transport:
             raise Refused("The EHR's next page lies on another host. The token is not sent there.")
         return target
 
+    def _address(self, path: str) -> str:
+        """``path`` is below the base address, or with a slash before it anywhere on its origin."""
+        if path.startswith("/"):
+            return self.absolute(path)
+        return f"{self.base_url}/{path}" if path else self.base_url
+
     def write(self, method: str, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
         """Send ``body`` as JSON, or nothing for None; raises GatewayError.
 
@@ -98,13 +104,12 @@ class Transport:
         if not path.startswith("Subscription"):
             self._refuse_in_shadow()
         named = {"Content-Type": self._media_type, "Prefer": "return=representation", **(headers or {})}
-        return self._call(method, f"{self.base_url}/{path}", b"" if body is None else json.dumps(body).encode(), named)
+        return self._call(method, self._address(path), b"" if body is None else json.dumps(body).encode(), named)
 
     def ask(self, path: str, body: Any) -> Answer:
         """POST a question that changes nothing, such as a batch of reads; raises GatewayError as a read does."""
-        address = f"{self.base_url}/{path}" if path else self.base_url
         named = {"Content-Type": self._media_type}
-        return self._call("POST", address, json.dumps(body).encode(), named, changes_records=False)
+        return self._call("POST", self._address(path), json.dumps(body).encode(), named, changes_records=False)
 
     def search(self, path: str, parameters: Iterable[tuple[str, str]]) -> Answer:
         """Search by POST, for what must not stand in an address; raises GatewayError as a read does."""

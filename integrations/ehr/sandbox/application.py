@@ -6,6 +6,7 @@ import collections
 import sys
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -116,6 +117,7 @@ class Application:
         )
 
     def _route(self, request: Request) -> Response:
+        request = self._below_fhir(request)
         if request.path == "/oauth/token":
             return self.tokens.issue(request)
         if request.path in ("/fhir/.well-known/smart-configuration", "/.well-known/smart-configuration"):
@@ -138,6 +140,12 @@ class Application:
         if request.path.strip("/") == "fhir" and request.method == "POST" and self.dialect.takes_batches:
             return answer_batch(request, lambda asked: self._guarded(lambda one: self._fhir(token, one), asked))
         return self._fhir(token, request)
+
+    def _below_fhir(self, request: Request) -> Request:
+        base = self.dialect.base_path
+        if not f"{request.path}/".startswith(f"{base}/"):
+            return request
+        return replace(request, path=f"/fhir{request.path.removeprefix(base)}")
 
     def _fhir(self, token: Token, request: Request) -> Response:
         parts = request.path.strip("/").split("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import argonaut, athena, athena_rest, oracle, proposals, topic_operations
+from . import argonaut, athena, athena_rest, epic, oracle, proposals, topic_operations
 from .offers import READ, WRITE, Dialect, Offer, Operation
 from .search import PARAMETERS
 from .topics import BACKPORT
@@ -92,6 +92,18 @@ ARGONAUT = Dialect(
     tidy=argonaut.release_expired,
 )
 
+EPIC = replace(
+    ARGONAUT,
+    name="epic",
+    software="Epic (sandbox)",
+    offers={
+        **ARGONAUT.offers,
+        "Appointment": replace(_ARGONAUT_READ, note=f"Booked by POST {epic.STU3}/Appointment/$find and $book."),
+    },
+    base_path=epic.R4,
+    pages={f"{epic.STU3}/": epic.answer},
+)
+
 _ATHENA_READ = Offer(READ, conditional_create=False, update_creates=False)
 ATHENA = Dialect(
     "athena",
@@ -115,4 +127,4 @@ ATHENA = Dialect(
     own_identifiers={"Appointment": athena.APPOINTMENT_SYSTEM},
 )
 
-DIALECTS = {dialect.name: dialect for dialect in (PLAIN, ORACLE, ARGONAUT, ATHENA)}
+DIALECTS = {dialect.name: dialect for dialect in (PLAIN, ORACLE, ARGONAUT, EPIC, ATHENA)}

@@ -59,7 +59,8 @@ class Offer:
 class Dialect:
     """One vendor's form. Types of resources that are not among ``offers`` are unknown to clients.
 
-    ``tidy`` runs before each request. ``pages`` are addresses beside FHIR, by the beginning of their path.
+    ``base_path``: another address under which everything below /fhir is found too. ``tidy`` runs before each request.
+    ``pages`` are addresses beside FHIR, by the beginning of their path.
     ``search_scope``: a parameter and its value without which no search is answered, as where one address serves many.
     ``own_identifiers``: the system of the identifier that the server gives to each resource of a type.
     """
@@ -70,6 +71,7 @@ class Dialect:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     notifying: Notifying = field(default_factory=Notifying)
     takes_batches: bool = False
+    base_path: str = "/fhir"
     tidy: Callable[[Store], None] | None = None
     pages: Mapping[str, Callable[[Store, Request], Response]] = field(default_factory=dict)
     search_scope: tuple[str, str] | None = None

@@ -11,21 +11,28 @@ from django.core.management import CommandError, call_command
 
 from integrations.ehr import conformance, load
 from integrations.ehr.fhir.adapter import FhirGateway
-from integrations.ehr.gateway import Booking, Gateway, GatewayError, Kind, Record, connect
+from integrations.ehr.gateway import Booking, Gateway, GatewayError, Kind, Record, Taken, connect
+from integrations.ehr.sandbox import epic
 from integrations.ehr.sandbox.server import SandboxServer
 from integrations.ehr.sandbox.settings import SandboxSettings
+from integrations.models import Connection
 from scheduling.records import PatientRecord
 from tests.fixtures import sandbox as ehr
 
 pytestmark = pytest.mark.django_db
 
 #: Which form of the sandbox each kind of connection is made for.
-DIALECTS = {"fhir": "plain", "oracle": "oracle", "argonaut": "argonaut", "athena": "athena"}
+DIALECTS = {"fhir": "plain", "oracle": "oracle", "argonaut": "argonaut", "epic": "epic", "athena": "athena"}
 #: What a dialect does not do, and says so.
 NOT_OFFERED: dict[str, set[str]] = {
     "fhir": set(),
     "oracle": set(),
     "argonaut": {
+        "A change of an older version is refused",
+        "It can be cancelled",
+        "Nothing of ours is left behind",
+    },
+    "epic": {
         "A change of an older version is refused",
         "It can be cancelled",
         "Nothing of ours is left behind",
@@ -59,10 +66,17 @@ def playing(kind: str) -> Iterator[ehr.Sandbox]:
 
 @pytest.fixture
 def gateway(playing: ehr.Sandbox, kind: str) -> Gateway:
-    connection = playing.connect(kind=kind, practice_number="195900")
+    connection = connect_as(playing, kind)
     load.load(connection.pk)
     connection.refresh_from_db()
     return connect(connection)
+
+
+def connect_as(playing: ehr.Sandbox, kind: str) -> Connection:
+    """Epic is Argonaut, known by its address."""
+    if kind == "epic":
+        return playing.connect(kind="argonaut", base_url=f"{playing.url.removesuffix('/fhir')}{epic.R4}")
+    return playing.connect(kind=kind, practice_number="195900")
 
 
 def insurance() -> ehr.Resource:
@@ -106,7 +120,8 @@ def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.S
     asked = {(call["method"], call["path"]) for call in playing.calls()[before:] if "/oauth/" not in call["path"]}
     changing = {(method, path) for method, path in asked if method != "GET"}
     by_batch = gateway.capabilities.reads_many == "batch"
-    assert changing == ({("POST", "/fhir")} if by_batch else set()), "a batch of reads is sent, and changes nothing"
+    asked_by_post = {"fhir": {("POST", "/fhir")}, "epic": {("POST", f"{epic.STU3}/Appointment/$find")}}
+    assert changing == asked_by_post.get(kind, set()), "a batch of reads is sent, and changes nothing"
     assert results[-1].detail == ("4 by a batch" if by_batch else "4 by a search for their ids")
     assert by_batch is (kind == "fhir")
     (told,) = [each.detail for each in results if each.question == "What pays for a patient's visits can be read"]
@@ -121,12 +136,39 @@ def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
     assert not_offered(results) == NOT_OFFERED[kind]
     assert len(results) == 8
     left = {each["participant"][0]["actor"]["reference"] for each in playing.appointments(status="booked")}
-    if kind == "argonaut":  # nobody but staff can cancel there
+    if kind in ("argonaut", "epic"):  # nobody but staff can cancel there
         assert left == {"Patient/patient-1", "Patient/patient-2"}
         return
     assert left == {"Patient/patient-1"}
     cancelled = playing.appointments(status="cancelled")
     assert [each["participant"][0]["actor"]["reference"] for each in cancelled] == ["Patient/patient-2"]
+
+
+@pytest.mark.parametrize("kind", ["epic"], indirect=True)
+def test_epic_is_asked_in_bodies_alone_and_only_the_clinicians_own_times_are_taken(
+    gateway: Gateway, playing: ehr.Sandbox
+) -> None:
+    """It proposes everybody's at the location: a time of ben's must not be booked as one of ana's."""
+    look = gateway.availability("ana", "elm", ehr.start_of(0), ehr.start_of(8))
+    assert [each.start for each in look.slots] == [ehr.start_of(number) for number in range(8) if number != 3]
+    gateway.create(replace(trial(), key="k-1", slot_ids=(look.slots[0].external_id,), comment="by the waitlist"))
+    booked = [each for each in playing.appointments(status="booked") if each.get("comment") == "by the waitlist"]
+    actors = [each["actor"]["reference"] for each in booked[0]["participant"]]
+    assert actors == ["Patient/patient-2", "Practitioner/ana", "Location/elm"]
+    operations = [each for each in playing.calls("/$") if each["status"] == 200]
+    assert {(each["method"], each["path"].rpartition("/")[0]) for each in operations} == {
+        ("POST", f"{epic.STU3}/Appointment")
+    }
+    assert not any(each["parameters"] for each in operations)
+
+
+@pytest.mark.parametrize("kind", ["argonaut", "epic"], indirect=True)
+def test_a_time_that_somebody_took_since_it_was_proposed_is_taken(gateway: Gateway, playing: ehr.Sandbox) -> None:
+    (offered,) = gateway.availability("ana", "elm", ehr.start_of(0), ehr.start_of(1)).slots
+    booking = replace(trial(), key="k-1", slot_ids=(offered.external_id,))
+    gateway.create(booking)
+    with pytest.raises(Taken):
+        gateway.create(replace(booking, key="k-2", patient_id="patient-3"))
 
 
 @pytest.mark.parametrize("kind", ["athena"], indirect=True)
