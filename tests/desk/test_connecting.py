@@ -271,6 +271,17 @@ def test_who_enters_what_a_clinician_takes_from_connect_lands_there_again(maria:
     assert back.index("takes Follow-up at Riverside") > back.index('id="mode-title"')
 
 
+def test_another_kind_of_visit_is_entered_for_the_same_clinician(maria: Client, practice: Practice) -> None:
+    Bookable.objects.all().delete()
+    link = f"/admin/scheduling/bookable/add/?{urlencode({'provider': practice.chen.pk, 'next': '/admin/'})}"
+    entered = what_chen_takes(practice)
+    del entered["_save"]
+    answer = maria.post(link, {**entered, "_addanother": "Save and add another"})
+    assert answer.headers["Location"] == link
+    assert Bookable.objects.count() == 1
+    assert f'<option value="{practice.chen.pk}" selected>' in maria.get(link).content.decode()
+
+
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", ""])
 def test_an_address_elsewhere_is_not_followed(maria: Client, practice: Practice, elsewhere: str) -> None:
     Bookable.objects.all().delete()
