@@ -56,10 +56,10 @@ class MessageGateway:
         """Return what the newest message about an appointment or a patient says; raises Rejected for anything else."""
         if kind == "patient":
             return self.read_patient(external_id).record
-        newest = self._newest(f"Appointment/{external_id}") if kind == "appointment" else None
-        if newest is None:
+        newest_first = self._told(f"Appointment/{external_id}") if kind == "appointment" else []
+        if not newest_first:
             _cannot_be_asked()
-        event, message = newest
+        event, message = newest_first[0]
         codes = CodeBook(self._connection)
         whose = appointments.named_patient(self._connection, message)
         version = messages.digest(bytes(event.body))
@@ -68,7 +68,8 @@ class MessageGateway:
         finally:
             codes.flush()
 
-    def _newest(self, subject: str) -> tuple[InboundEvent, Message] | None:
+    def _told(self, subject: str) -> list[tuple[InboundEvent, Message]]:
+        """Return the last messages about a patient or an appointment, the newest first."""
         rows = InboundEvent.objects.filter(
             connection=self._connection, subject_key=subject, content_type=messages.CONTENT_TYPE
         )
@@ -79,7 +80,8 @@ class MessageGateway:
             except Unreadable:
                 continue
             found.append((times.sent_at(message, row.received_at), row, message))
-        return max(found, key=lambda each: each[0])[1:] if found else None
+        # Of those made at the same moment the one that came last goes first.
+        return [(row, message) for _, row, message in sorted(found, key=lambda each: each[0], reverse=True)]
 
     def fetch_many(self, kind: Kind, external_ids: Sequence[str]) -> Mapping[str, Record | GatewayError]:
         """Raise Rejected."""
@@ -108,16 +110,21 @@ class MessageGateway:
         _cannot_be_asked()
 
     def read_patient(self, external_id: str) -> PatientAsRead:
-        """Return what the newest message about a patient says, to see whether staff have entered a correction there."""
+        """Return what the newest message about a patient says, to see whether staff have entered a correction there.
+
+        Of the messages with their number those count that mean them and nobody else.
+        """
         source, system = self._connection.source, self._connection.mrn_system
         held = mirror.known(source, ExternalId.Kind.PATIENT, external_id)
         numbers = PatientIdentifier.objects.filter(source=source, system=system)
         number = numbers.filter(patient_id=held.object_id).first() if held is not None else None
-        newest = self._newest(messages.patient_key(number.value)) if number is not None else None
-        if number is None or newest is None:
+        if number is None:
             _cannot_be_asked()
-        record = people.told(self._connection, newest[1], number.value, number.patient)
-        return PatientAsRead(record, record.version)
+        for _, message in self._told(messages.patient_key(number.value)):
+            record = people.told(self._connection, message, number.value, number.patient)
+            if people.means(self._connection, number.patient, record):
+                return PatientAsRead(record, record.version)
+        raise Rejected("No message about this patient is kept.")
 
     def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
         """Raise Rejected."""

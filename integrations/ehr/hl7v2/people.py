@@ -81,11 +81,16 @@ def apply(connection: Connection, message: Message, number: str, event: InboundE
             raise
         record = _with_held(message, record, held)
     with transaction.atomic():
-        if not clock.advance(connection, subject, sent_at) and held is not None:
-            return held
-        fields.flush()
-        codes.flush()
-        return apply_patient(connection.source, record, timezone.now())
+        is_newest = clock.advance(connection, subject, sent_at)
+        # Another worker may have met them since: whom that message meant this one must mean too.
+        is_met = held is None and mirror.known(connection.source, _KIND, record.external_id) is not None
+        if not is_met:
+            if held is not None and not is_newest:
+                return held
+            fields.flush()
+            codes.flush()
+            return apply_patient(connection.source, record, timezone.now())
+    return apply(connection, message, number, event, sent_at)
 
 
 def told(connection: Connection, message: Message, number: str, held: Patient) -> PatientRecord:
@@ -130,17 +135,31 @@ def _known(connection: Connection, record: PatientRecord) -> Patient | None:
 def confirm(connection: Connection, patient: Patient, record: PatientRecord, event: InboundEvent) -> None:
     """Return only where the message means this patient: by birth date and family name, else by what a person said."""
     described = PersonDescription.of(record)
-    if matching.confirms(patient, described):
+    if means(connection, patient, record):
         return
-    who = f"{family_index(described.family_name)}:{birth_date_index(described.birth_date)}"
-    key = f"message:{connection.pk}:{patient.pk}:{hashlib.sha256(who.encode()).hexdigest()[:32]}"
+    key = _review_key(connection, patient, described)
     candidate = matching.Candidate(patient, (Reason.NUMBER, *_against(patient, described)))
     reviews.note_described(candidate, described, origin="an HL7 v2 message", subject=event, dedupe_key=key)
     state = PatientReview.objects.values_list("state", flat=True).get(dedupe_key=key)
-    if state == PatientReview.State.DIFFERENT:
-        raise AnotherPerson
-    if state != PatientReview.State.SAME:
-        raise WaitsForReview
+    raise AnotherPerson if state == PatientReview.State.DIFFERENT else WaitsForReview
+
+
+def means(connection: Connection, patient: Patient, record: PatientRecord) -> bool:
+    """Return whether what a message says is of this patient: by birth date and family name, else by what a person said.
+
+    Nobody is asked.
+    """
+    described = PersonDescription.of(record)
+    said_so = PatientReview.objects.filter(state=PatientReview.State.SAME)
+    return (
+        matching.confirms(patient, described)
+        or said_so.filter(dedupe_key=_review_key(connection, patient, described)).exists()
+    )
+
+
+def _review_key(connection: Connection, patient: Patient, described: PersonDescription) -> str:
+    who = f"{family_index(described.family_name)}:{birth_date_index(described.birth_date)}"
+    return f"message:{connection.pk}:{patient.pk}:{hashlib.sha256(who.encode()).hexdigest()[:32]}"
 
 
 def _against(patient: Patient, described: PersonDescription) -> tuple[Reason, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
 from integrations import demographics
+from integrations.ehr.hl7v2 import clock, messages, people
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent
 from scheduling import patient_writes, reviews
 from scheduling.corrections import Correction, Detail
@@ -112,6 +113,23 @@ def test_a_list_that_is_sent_replaces_the_one_before_and_one_that_is_left_out_st
     assert [value for value, _, _ in numbers(patient)] == ["+12125550103"]
 
 
+def test_a_newer_message_taken_over_meanwhile_stands(
+    elm: Connection, work_inbox: Worked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = adt(minutes_ago=9)
+    advance = clock.advance
+
+    def overtaken(connection: Connection, subject: str, sent_at: datetime) -> bool:
+        monkeypatch.setattr(clock, "advance", advance)
+        newer = messages.parsed(adt(PID_11="2 Elm St^^Ely^NV^3^USA^H"))
+        people.apply(connection, newer, "PATID1234", InboundEvent.objects.get(), timezone.now())
+        return advance(connection, subject, sent_at)
+
+    monkeypatch.setattr(clock, "advance", overtaken)
+    told(elm, earlier, work_inbox)
+    assert Patient.objects.get().address == "2 Elm St, Ely NV 3"
+
+
 def test_an_empty_field_is_unchanged_and_a_deleted_one_is_gone(elm: Connection, work_inbox: Worked) -> None:
     told(elm, adt(minutes_ago=4), work_inbox)
     silent = {"PID_11": "", "PID_15": "", "PID_30": "", "NK1": None}
@@ -198,6 +216,19 @@ def test_a_correction_made_here_stands_until_a_message_shows_it(elm: Connection,
     told(elm, adt(minutes_ago=1, PID_9="EVERYMAN^Ad"), work_inbox)
     patient.refresh_from_db()
     assert patient.preferred_name == "Ad"
+
+
+def test_a_message_that_may_mean_somebody_else_shows_no_correction(elm: Connection, work_inbox: Worked) -> None:
+    told(elm, adt(minutes_ago=4), work_inbox)
+    patient = Patient.objects.get()
+    patient_writes.correct(patient, [Correction(Detail.PREFERRED_NAME, "Addy", "Son")])
+    demographics.process(PatientWrite.objects.get().pk)
+    told(elm, adt(minutes_ago=3, PID_5="Other^Ann^^^^^L", PID_7="19700101", PID_9="Other^Addy"), work_inbox)
+    PatientWrite.objects.update(due_at=timezone.now())
+    demographics.process(PatientWrite.objects.get().pk)
+    assert PatientWrite.objects.get().status == PatientWrite.Status.BY_HAND
+    patient.refresh_from_db()
+    assert patient.family_name == "EVERYMAN"
 
 
 def test_an_older_message_never_overwrites_a_newer_one(elm: Connection, work_inbox: Worked) -> None:
