@@ -22,7 +22,7 @@ OURS = ("scheduling", "waitlist", "integrations")
 REGISTRY = {model: each for model, each in admin.site._registry.items() if model._meta.app_label in OURS}
 SCOPED = sorted((model for model in REGISTRY if issubclass(model, ScopedModel)), key=lambda model: model.__name__)
 #: Not shown by themselves, but as parts of the page of what they belong to, or of the shadow report.
-PARTS = {"CancellationNote", "ContactPoint", "PastCancellation", "PatientIdentifier", "ShadowOffer"}
+PARTS = {"CancellationNote", "ContactPoint", "Coverage", "PastCancellation", "PatientIdentifier", "ShadowOffer"}
 
 
 def address(row: Model, page: str) -> str:

@@ -72,7 +72,7 @@ def described(patient: Patient) -> dict[str, Any]:
         "indexes": (patient.family_index, patient.birth_date_index),
         "contacts": [
             (plain(row, "patient"), row.address_index)
-            for row in ContactPoint.objects.filter(patient=patient).order_by("rank")
+            for row in ContactPoint.objects.filter(patient=patient).order_by("rank", "pk")
         ],
         "numbers": [(plain(row, "patient", "source"), row.value_index) for row in numbers],
         "tokens": set(PatientSearchToken.objects.filter(patient=patient).values_list("token", flat=True)),

@@ -249,11 +249,10 @@ def fill_line(scene, number: int) -> None:
         cursor.execute(
             "INSERT INTO waitlist_waitlistentry (patient_id, appointment_type_id, status, urgency, lost_races,"
             " silences, minimum_notice_minutes, needs, referral_required, authorization_required, note, added_by,"
-            " origin, joined_at, created_at, updated_at)"
+            " origin, texts_by_night, joined_at, created_at, updated_at)"
             " WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < %s)"
-            " SELECT %s, %s, 'left', 2, 0, 0, 0, '[]', false, false, '', '', 'staff', {0}, {0}, {0} FROM n".format(
-                "%s::timestamptz" if connection.vendor == "postgresql" else "%s"
-            ),
+            " SELECT %s, %s, 'left', 2, 0, 0, 0, '[]', false, false, '', '', 'staff', false, {0}, {0}, {0}"
+            " FROM n".format("%s::timestamptz" if connection.vendor == "postgresql" else "%s"),
             [number, patient.pk, scene.kind.pk, now, now, now],
         )
         cursor.execute(
