@@ -21,6 +21,7 @@ from scheduling.worklist import ask_staff
 from waitlist import consent, messages
 from waitlist.links import REQUEST_LINK_LASTS
 from waitlist.models import Message, WrongPersonReport
+from waitlist.rerouting import HOPEFUL
 
 DETAILS = {ContactPoint.System.PHONE: Detail.PHONE, ContactPoint.System.EMAIL: Detail.EMAIL}
 
@@ -130,13 +131,25 @@ def tell(change: Change, known: Sequence[ContactPoint]) -> None:
             now=change.now,
         )
     if not known:
-        ask_staff(
-            "contact.changed",
-            "A patient changed how they are reached on their page, and could not be told of it",
-            advice="Call them at a number that was on record before, to be sure that it was them. Who changed what is "
-            "in the history of their contact points.",
-            dedupe_key=f"contact.changed:{change.patient.pk}",
-            subject=change.patient,
-            patient=change.patient,
-            location=change.location,
-        )
+        _ask_to_call(change.patient, change.location)
+
+
+def not_heard(message: Message) -> None:
+    """One of the contacts known before did not get the news; where none did, staff call. No new contact is told."""
+    moment = message.dedupe_key.rpartition(":")[2]
+    told = Message.objects.filter(kind=message.kind, patient=message.patient, dedupe_key__endswith=f":{moment}")
+    if message.patient is not None and not told.filter(status__in=HOPEFUL).exclude(pk=message.pk).exists():
+        _ask_to_call(message.patient, message.location)
+
+
+def _ask_to_call(patient: Patient, location: Location | None) -> None:
+    ask_staff(
+        "contact.changed",
+        "A patient changed how they are reached on their page, and could not be told of it",
+        advice="Call them at a number that was on record before, to be sure that it was them. Who changed what is "
+        "in the history of their contact points.",
+        dedupe_key=f"contact.changed:{patient.pk}",
+        subject=patient,
+        patient=patient,
+        location=location,
+    )

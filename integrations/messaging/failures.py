@@ -13,7 +13,7 @@ from scheduling.models import ContactPoint, WorkItem
 from scheduling.story import tell
 from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
-from waitlist import consent, offering, rerouting, staff_answers
+from waitlist import consent, offering, own_contacts, rerouting, staff_answers
 from waitlist.models import ConsentRecord, Message, Offer
 
 Status = Message.Status
@@ -179,6 +179,9 @@ def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
     if message.kind == Message.Kind.STAFF:
         # Words to whoever wrote, for no other address.
         staff_answers.not_told(message)
+        return
+    if message.kind == Message.Kind.CONTACT_CHANGED:
+        own_contacts.not_heard(message)
         return
     if message.patient_id is None or message.kind not in MUST_BE_HEARD:
         return

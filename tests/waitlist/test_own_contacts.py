@@ -476,3 +476,14 @@ def test_what_cannot_be_kept_is_for_staff_and_never_said_to_be_saved(entry: Wait
     assert (answers[0], row.state) == (Answer.FOR_STAFF, ContactChange.State.STAFF)
     assert Answer.TAKEN not in answers
     assert not ConsentRecord.objects.filter(wording_version__startswith="sms en").exists()
+
+
+def test_text_email_and_page_call_the_code_the_same_in_spanish(entry: WaitlistEntry, path: str, client: Client) -> None:
+    entry.patient.language = "es"
+    entry.patient.save()
+    for step, value in (("phone/", NEW), ("email/", "new@example.org")):
+        post(f"{path}{step}", do="save", value=value)
+    page = text(client.get(f"{path}code/?lang=es")).split("Página")[0]
+    said = [each.body for each in Message.objects.filter(kind="contact_code")]
+    assert len(said) == 2
+    assert all("clave" in each and "código" not in each for each in (*said, page))
