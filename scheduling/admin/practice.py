@@ -184,9 +184,7 @@ class BookableAdmin(ScopedAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         if "_save" not in request.POST or "_popup" in request.POST:
-            answer = super().response_add(request, obj, post_url_continue)
-            # The next one is of the same clinician, and leads back to the same page.
-            return HttpResponseRedirect(request.get_full_path()) if "_addanother" in request.POST else answer
+            return super().response_add(request, obj, post_url_continue)
         length = counted(obj.duration_minutes, "minute")
         messages.success(
             request,
