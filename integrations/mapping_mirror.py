@@ -78,7 +78,11 @@ def _set_types(row: CodeMapping, meanings: Meanings) -> None:
             if target is not None and each.appointment_type_id != target:
                 wanted.setdefault(target, []).append(each)
         with transaction.atomic():
-            for target, rows in wanted.items():
+            # The EHR may have told of another kind meanwhile.
+            still = Appointment.objects.select_for_update().filter(codes_of(row), pk__in=[each.pk for each in batch])
+            carry = set(still.values_list("pk", flat=True))
+            for target, visits in wanted.items():
+                rows = [each for each in visits if each.pk in carry]
                 Appointment.objects.filter(pk__in=[each.pk for each in rows]).update(appointment_type_id=target)
                 record_changes([(each, {"appointment_type": (each.appointment_type_id, target)}) for each in rows])
 
@@ -112,8 +116,11 @@ def _set_language(row: CodeMapping, meanings: Meanings) -> None:
     tag = meanings.language(row.code) or ""
     names = ExternalId.objects.filter(source=source, kind=ExternalId.Kind.PATIENT).values("object_id")
     wrong = Patient.objects.filter(language_code=row.code, pk__in=names).exclude(language=tag)
-    while batch := list(wrong.only("pk", "language")[:BATCH]):
+    while True:
         with transaction.atomic():
+            batch = list(wrong.select_for_update().order_by("pk").only("pk", "language")[:BATCH])
+            if not batch:
+                return
             Patient.objects.filter(pk__in=[each.pk for each in batch]).update(language=tag)
             record_changes([(each, {"language": (each.language, tag)}) for each in batch])
 

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from integrations import mapping, mapping_mirror
+from integrations.meanings import Meanings
 from integrations.models import CodeMapping, Connection
 from scheduling.appointments import apply_appointment
 from scheduling.models import Appointment, ExternalId, Opening, TimelineEntry, WorkItem
@@ -98,6 +99,30 @@ def test_a_status_mapped_to_cancelled_opens_the_time_which_is_looked_at_before_i
     mapping_mirror.apply(CodeMapping.objects.get(code="CX").pk)
     visit.told(status="cancelled", status_code="CX")
     assert Opening.objects.count() == 1
+
+
+def test_a_visit_that_becomes_another_kind_meanwhile_keeps_it(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for code in ("old", "new"):
+        factories.appointment_type(code=code)
+    visit = Visit(scene)
+    visit.told(type_code="A")
+    mapping.map_code(connection, "type", "", "A", "old", by="ada")
+    meant = Meanings.type_target
+
+    def told_meanwhile(meanings: Meanings, *code: Any) -> str | None:
+        monkeypatch.undo()
+        visit.told(type_code="B", type_target="new")
+        return meant(meanings, *code)
+
+    monkeypatch.setattr(Meanings, "type_target", told_meanwhile)
+    brought_in_line()
+    kind = Appointment.objects.get().appointment_type
+    assert kind is not None
+    assert kind.code == "new"
 
 
 def test_what_the_ehr_shows_as_taken_is_not_offered(scene: Scene, connection: Connection) -> None:  # noqa: F811
