@@ -44,12 +44,12 @@ def read(text: str) -> list[tuple[date, str]]:
 def add(location: Location | None, days: Iterable[tuple[date, str]], *, yearly: bool = False) -> list[ClosedDay]:
     """Close a location, or with None the whole practice, on these days; a day entered before is renamed, not doubled.
 
-    Returns the rows, in the order given.
+    A yearly day stays yearly. Returns the rows, in the order given.
     """
     rows = []
     for day, name in days:
         row = ClosedDay.objects.filter(location=location, day=day).first() or ClosedDay(location=location, day=day)
-        row.name, row.yearly = name or row.name, yearly
+        row.name, row.yearly = name or row.name, yearly or row.yearly
         row.save()
         rows.append(row)
     return rows

@@ -36,7 +36,8 @@ class Closed:
         return Closed(self.days | other.days, self.yearly | other.yearly)
 
     def __and__(self, other: Closed) -> Closed:
-        return Closed(self.days & other.days, self.yearly & other.yearly)
+        both = frozenset(day for day in self.days | other.days if day in self and day in other)
+        return Closed(both, self.yearly & other.yearly)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,3 +81,19 @@ def test_each_line_that_is_no_date_is_named() -> None:
     assert [text.split(" does")[0] for text in refused.value.messages] == ["Line 2", "Line 3"]
     with pytest.raises(ValidationError, match="Write a date in each line"):
         closed_days.read(" \n")
+
+
+def test_a_day_one_place_closes_once_and_another_every_year_closes_the_practice(db: None) -> None:
+    factories.practice()
+    elm, oak = factories.location(name="Elm"), factories.location(name="Oak")
+    closed_days.add(elm, [(date(2026, 12, 24), "")])
+    closed_days.add(oak, [(date(2025, 12, 24), "Christmas Eve")], yearly=True)
+    closed = office_hours.of_practice().closed
+    assert date(2026, 12, 24) in closed
+    assert date(2027, 12, 24) not in closed
+
+
+def test_a_list_pasted_again_leaves_a_yearly_day_yearly(db: None) -> None:
+    closed_days.add(None, [(date(2026, 12, 25), "Christmas Day")], yearly=True)
+    closed_days.add(None, [(THANKSGIVING, "Thanksgiving"), (date(2026, 12, 25), "")])
+    assert list(ClosedDay.objects.values_list("name", "yearly")) == [("Thanksgiving", False), ("Christmas Day", True)]

@@ -15,7 +15,9 @@ from scheduling import patients
 from scheduling.models import AppointmentType, Location, Patient, PatientIdentifier
 from tests import factories
 from waitlist import consent, entries
-from waitlist.importing import adding, batches, working
+from waitlist.importing import adding, batches, error_file, returned, working
+from waitlist.importing.limits import SheetRow
+from waitlist.importing.reading import Table
 from waitlist.models import ConsentRecord, ImportBatch, ImportRow, MatchKey, WaitlistEntry
 
 HEAD = "Last name,First name,DOB,Cell,E-mail,MRN,Visit,Added"
@@ -303,3 +305,11 @@ def test_many_leave_the_list_as_one_does(bring: Brought) -> None:
     assert entries.leave(WaitlistEntry.objects.get(pk=ids[1]))
     assert entries.leave_many(ids) == 1
     assert set(WaitlistEntry.objects.values_list("status", flat=True)) == {"left"}
+
+
+def test_a_number_that_is_none_makes_a_row_of_a_returned_file_foreign(bring: Brought) -> None:
+    batch = bring(ROBIN)
+    table = Table("", 1, [error_file.ROW.format(batch.pk)], [SheetRow(2, ["²"])], returns_to=batch.pk)
+    outcome = returned.take_in(batch, table)
+    assert outcome is not None
+    assert (outcome.foreign, outcome.corrected) == (1, [])

@@ -37,7 +37,7 @@ def list_of(headings: Sequence[str]) -> int | None:
 
 
 def place_of_numbers(headings: Sequence[str]) -> int:
-    """Return in which column the rows' numbers stand; raises ValueError when it is not there."""
+    """Return in which column the rows' numbers stand, of headings that :func:`list_of` knows."""
     return next(place for place, cell in enumerate(headings) if _ROW.fullmatch(cell.strip()))
 
 

@@ -74,7 +74,7 @@ def _by_number(table: Table) -> dict[int, list[str]]:
 
 def _number(row: SheetRow, place: int) -> int | None:
     text = row.cells[place].strip() if place < len(row.cells) else ""
-    return int(text) if text.isdigit() and len(text) < 10 else None
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _places(batch: ImportBatch, table: Table) -> dict[str, int]:
