@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_change
+from scheduling.families import records_of_one
 from scheduling.matching import successor
 from scheduling.models import Patient, PatientMerge
 
@@ -114,9 +115,21 @@ def _lift_restriction(merge: PatientMerge) -> None:
     if not carried:
         return
     for pk in carried:
-        _restrict(pk, False)
+        other = _who_else_restricts(pk, merge)
+        if other is None:
+            _restrict(pk, False)
+        else:
+            other.moved = [*other.moved, {"restricted": pk}]
+            other.save(update_fields=["moved"])
     merge.moved = [each for each in merge.moved if "restricted" not in each]
     merge.save(update_fields=["moved"])
+
+
+def _who_else_restricts(patient_id: int, ended: PatientMerge) -> PatientMerge | None:
+    """Return another merge by which a restricted record became this one."""
+    others = records_of_one(patient_id) - records_of_one(ended.retired_id) - {patient_id}
+    rows = PatientMerge.objects.filter(retired__in=others, retired__restricted=True, undone_at__isnull=True)
+    return rows.order_by("pk").first()
 
 
 def _restrict(patient_id: int, restricted: bool) -> bool:

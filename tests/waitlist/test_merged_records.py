@@ -205,6 +205,22 @@ def test_an_undo_leaves_a_restriction_that_was_the_other_records_own(pair: Pair)
     assert pair.new.restricted
 
 
+def test_an_undo_leaves_a_restriction_that_a_third_record_brought_too(pair: Pair) -> None:
+    third = factories.patient()
+    for each in (pair.old, third):
+        each.restricted = True
+        each.save()
+    first = pair.merged()
+    second = merging.merge(third, pair.new, told_by=ToldBy.STAFF)
+    assert merging.undo(first)
+    pair.new.refresh_from_db()
+    assert pair.new.restricted
+    second.refresh_from_db()
+    assert merging.undo(second)
+    pair.new.refresh_from_db()
+    assert not pair.new.restricted
+
+
 def test_a_name_that_changes_after_the_merge_changes_nothing_about_who_it_is(pair: Pair, opening: Opening) -> None:
     factories.external_id(pair.scene.source, "patient", pair.new, "new")
     pair.has_at(opening)
