@@ -167,6 +167,7 @@ def _ask_about_several(appointment: Appointment, *, are_several: bool) -> None:
             "of them is on the waitlist for it, take off by hand. Cancelled there, the whole time is offered.",
             dedupe_key=key,
             subject=appointment,
+            location=appointment.location,
         )
 
 

@@ -205,7 +205,7 @@ def test_a_visit_of_several_patients_takes_its_time_and_is_nobodys(
     told(elm, of_several("S12", 3), work_inbox)
     assert (visit().status, visit().patient, Patient.objects.count()) == (S.BOOKED, None, 0)
     item = WorkItem.objects.get(kind="visit.several_patients")
-    assert item.subject_id == visit().pk
+    assert (item.subject_id, item.location) == (visit().pk, visit().location)
     told(elm, of_several("S15", 2), work_inbox)
     item.refresh_from_db()
     assert (visit().status, item.status) == (S.CANCELLED, WorkItem.Status.DONE)
