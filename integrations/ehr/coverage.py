@@ -133,7 +133,7 @@ def _read(connection: Connection, lease: datetime, now: datetime) -> datetime | 
             return now + REFUSED
         began = monotonic()
         for external_id, told in gateway.coverages(list(named)):
-            _take(connection, lease, named[external_id], told)
+            _take_guarded(connection, lease, named[external_id], told)
             if monotonic() - began > LONGEST_SECONDS:
                 break
     except LoginRefused as error:
@@ -159,6 +159,19 @@ def _names(connection: Connection, patient_ids: list[int]) -> dict[str, int]:
     )
     latest = dict(rows.order_by(F("seen_at").asc(nulls_first=True), "-pk").values_list("object_id", "value"))
     return {value: pk for pk, value in latest.items()}
+
+
+def _take_guarded(connection: Connection, lease: datetime, patient_id: int, told: Coverages | Malformed) -> None:
+    """As :func:`_take`; a fault of ours with one patient must not keep everybody after them from being read."""
+    try:
+        _take(connection, lease, patient_id, told)
+    except _Overtaken:
+        raise
+    except Exception as error:
+        # The text of an unexpected error may quote a patient; its place in the code is enough to find it.
+        logger.exception("insurance of patient %s could not be kept: %s", patient_id, type(error).__name__)
+        values = {"due_at": timezone.now() + RETRY, "problem": type(error).__name__[:40]}
+        CoverageRead.objects.update_or_create(connection=connection, patient_id=patient_id, defaults=values)
 
 
 def _take(connection: Connection, lease: datetime, patient_id: int, told: Coverages | Malformed) -> None:

@@ -20,7 +20,8 @@ from integrations.ehr.fhir import capabilities
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import GatewayError, NotFound, Rejected, connect
 from integrations.models import CallPace, CodeMapping, Connection, CoverageRead, InboundEvent
-from scheduling.models import AppointmentType, Coverage, ExternalId, Opening, Patient, Plan, WorkItem
+from scheduling import coverages
+from scheduling.models import AppointmentType, Coverage, ExternalId, Opening, Patient, Plan, Source, WorkItem
 from scheduling.openings import record_check
 from scheduling.records import Freshness, Interval
 from tests import factories
@@ -314,6 +315,27 @@ def test_one_that_lasts_to_the_end_of_the_calendar_holds_up_nobody(
         wait(who)
     assert read(connection) == 1
     assert CoverageRead.objects.filter(due_at__gt=timezone.now() + timedelta(hours=23)).count() == 2
+
+
+def test_a_fault_of_ours_with_one_patient_holds_up_nobody_else(
+    sandbox: ehr.Sandbox,
+    connection: Connection,
+    wait: Callable[..., WaitlistEntry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox.load(insurance("c-1"), insurance("c-2", "patient-2"))
+    first, second = (wait(who).patient_id for who in EVERYBODY[:2])
+    keep = coverages.keep
+
+    def fail_for_the_first(source: Source, patient_id: int, records: Any) -> bool:
+        if patient_id == first:
+            raise ArithmeticError
+        return keep(source, patient_id, records)
+
+    monkeypatch.setattr(coverages, "keep", fail_for_the_first)
+    assert read(connection) == 1
+    kept = {row.patient_id: row.problem for row in CoverageRead.objects.filter(due_at__gt=timezone.now())}
+    assert kept == {first: "ArithmeticError", second: ""}
 
 
 def test_an_ehr_that_only_sends_is_not_asked_and_nobody_is_told_that_it_refuses(
