@@ -230,8 +230,10 @@ def suppress_address(channel: str, address_index: str, why: str) -> list[Message
     ]
 
 
+@transaction.atomic
 def restore_address(channel: str, address_index: str, *, source: str) -> ConsentRecord | None:
     """Record that an address takes its revocation back; None when there was none to take back."""
+    hold([address_index])
     if not is_revoked(channel, address_index):
         return None
     return ConsentRecord.objects.create(

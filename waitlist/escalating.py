@@ -65,6 +65,9 @@ def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) 
 
 def who_are_you(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     """Say who we are and nothing about anybody: it may be the patient who asks, or a stranger. Nothing is frozen."""
+    told = "They were told the practice's name and phone, nothing about the patient."
+    if consent.is_revoked(reply.channel, reply.address_index):
+        told = "They were told nothing, since texts to that number are ended."
     with transaction.atomic():
         say(reply, sender, Message.Kind.ANSWER, now, outcome="who")
         _ask(
@@ -72,8 +75,8 @@ def who_are_you(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -
             sender,
             "reply.who",
             "Somebody asks who texted them: the patient, or a wrong number",
-            advice="They were told the practice's name and phone, nothing about the patient. Call to be sure whom the "
-            "number reaches. If it is somebody else, press “Reached the wrong person” on the patient's page.",
+            advice=f"{told} Call to be sure whom the number reaches. If it is somebody else, press “Reached the wrong "
+            "person” on the patient's page.",
         )
         end(reply, sender, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None)
 

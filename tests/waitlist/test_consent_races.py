@@ -79,12 +79,17 @@ def test_a_stop_between_the_look_and_the_consent_wins(
     assert consent.is_revoked(Channel.SMS, index)
 
 
-def test_a_stop_while_an_earlier_one_is_taken_back_is_not_lost(patient: Patient) -> None:
+@pytest.mark.parametrize("by_start", [False, True])
+def test_a_stop_while_an_earlier_one_is_taken_back_is_not_lost(patient: Patient, by_start: bool) -> None:
     contact = patient.contact_points.get(system=ContactPoint.System.PHONE)
-    consent.revoke_address(Channel.SMS, contact.address_index, source=ConsentRecord.Source.REPLY)
-    stop = Stop(contact.address_index)
+    index = contact.address_index
+    consent.revoke_address(Channel.SMS, index, source=ConsentRecord.Source.REPLY)
+    stop = Stop(index)
     with transaction.atomic():
-        consent.grant(patient, contact, source=ConsentRecord.Source.SPOKEN)
+        if by_start:
+            consent.restore_address(Channel.SMS, index, source=ConsentRecord.Source.REPLY)
+        else:
+            consent.grant(patient, contact, source=ConsentRecord.Source.SPOKEN)
         stop.comes()
     stop.is_taken_in()
     assert not consent.allowed(patient, contact, Channel.SMS)

@@ -494,3 +494,10 @@ def test_a_reply_of_somebody_nobody_knows_is_everybodys(scene: Scene) -> None:
     assert replies.handle(reply.pk)
     reply.refresh_from_db()
     assert (reply.outcome, reply.location, reply.patient) == ("staff", None, None)
+
+
+def test_who_asks_after_a_stop_is_told_nothing_and_staff_know_that(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.text(offer.patient, "STOP")
+    scene.text(offer.patient, "Who is this?")
+    assert "They were told nothing" in WorkItem.objects.get(kind="reply.who").advice
