@@ -85,7 +85,7 @@ class Reader:
             status_code=status_code,
             start=start,
             end=end,
-            patient_id=self._actor(coming, "Patient"),
+            patient_id=self._patient(resource),
             provider_id=self._provider(coming),
             location_id=location_id,
             type_system=type_system,
@@ -153,6 +153,11 @@ class Reader:
     def practitioners(self, resource: Json) -> set[str]:
         """Return everybody whose time the appointment takes up."""
         return {found for each in _coming(resource) if (found := self._practitioner(each))}
+
+    def _patient(self, resource: Json) -> str:
+        """Return whose visit it is. One of several patients is nobody's here: to take the first would be a guess."""
+        several = self.patients(resource)
+        return several.pop() if len(several) == 1 else ""
 
     def patients(self, resource: Json) -> set[str]:
         """Return every patient who is to come."""

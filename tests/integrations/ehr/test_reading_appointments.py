@@ -108,6 +108,22 @@ def test_who_sees_the_patient(people: list[dict[str, Any]], expected: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("people", "expected"),
+    [
+        ([actor("Patient/a")], "a"),
+        ([actor("Patient/a"), actor("Patient/a", type=typed("SBJ"))], "a"),
+        ([actor("Patient/a", status="declined"), actor("Patient/b")], "b"),
+        ([actor("Patient/a"), actor("Patient/b")], ""),
+        ([], ""),
+    ],
+)
+def test_a_visit_of_several_patients_is_nobodys_rather_than_the_firsts(
+    people: list[dict[str, Any]], expected: str
+) -> None:
+    assert read(participant=[*people, actor("Practitioner/a")]).patient_id == expected
+
+
+@pytest.mark.parametrize(
     ("fields", "minutes"),
     [
         ({"end": ..., "minutesDuration": 45}, 45),
