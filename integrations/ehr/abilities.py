@@ -29,6 +29,7 @@ _TRIED: Final = {
 _WORDS: Final[dict[str, str]] = {
     "slots": "Publish free slots",
     "writes_appointments": "Take bookings",
+    "holds": "Keep a time aside before it is booked",
     "book_mode": "Book",
     "cancels": "Let us cancel appointments",
     "version_check": "Notice two changes at once",
@@ -45,7 +46,8 @@ _WORDS: Final[dict[str, str]] = {
     "confirms_itself": "Write to patients about bookings by itself",
 }
 #: Values that are more than yes or no.
-_VALUES: Final[dict[str, dict[str, str]]] = {
+_VALUES: Final[dict[str, dict[Any, str]]] = {
+    "holds": {True: "yes, which we do not need", False: "no"},
     "book_mode": {"plain": "any free time", "one_slot": "one open slot at a time"},
     "retry_safety": {"conditional_create": "yes", "slot_guard": "yes, by its slot", "none": "no"},
     "reads_many": {"": "no", "batch": "yes, by a batch", "ids": "yes, by a list of ids"},

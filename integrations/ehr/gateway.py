@@ -46,7 +46,9 @@ class Capabilities:
 
     ``retry_safety`` none: a lost write goes to staff. ``finds_by_identifier``: our own key on a booking is kept and
     found again. ``cancels``: an appointment can be cancelled by us. ``confirms_itself``: it writes to patients on its
-    own about bookings. ``comments``: a booking's comment is kept and shown to whoever opens it there.
+    own about bookings. ``holds``: it keeps a time aside before it is booked, which we leave out: a time is
+    booked within moments of the look that found it.
+    ``comments``: a booking's comment is kept and shown to whoever opens it there.
     ``people_last_updated``: patients, clinicians and places can be asked for by when they changed. ``reads_many``: how
     several records are fetched by one call, by a batch of reads or by a list of ids; empty where
     each takes a call of its own.
@@ -67,6 +69,7 @@ class Capabilities:
     finds_by_identifier: bool = True
     cancels: bool = True
     confirms_itself: bool = False
+    holds: bool = False
     lists_cancelled: bool = True
     comments: bool = False
     people_last_updated: bool = False

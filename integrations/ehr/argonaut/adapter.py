@@ -7,9 +7,10 @@ make our own booking look taken.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django.utils import timezone
 
@@ -32,7 +33,7 @@ _TAKEN = frozenset({"conflict", "duplicate", "lock-error"})
 class ArgonautGateway(FhirGateway):
     """An open connection to one server of Argonaut's scheduling operations."""
 
-    known_better: ClassVar[dict[str, Any]] = {
+    known_better: Mapping[str, Any] = {
         "search_last_updated": False,
         "conditional_create": False,
         "patch": False,
@@ -47,6 +48,7 @@ class ArgonautGateway(FhirGateway):
     def __init__(self, connection: Connection, writeback: Writeback | None = None) -> None:
         super().__init__(connection, writeback)
         self._form = form_of(self.transport.base_url)
+        self.known_better = {**self.known_better, "holds": self._form.holds}
         self._proposals = replace(self._reader, base_url=self._form.base_url)
 
     def availability(self, provider_id: str, location_id: str, start: datetime, end: datetime) -> Freshness:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from integrations.ehr.fhir import build
@@ -25,6 +26,7 @@ class Guide:
     """``$find`` by GET, with references and times alone: nobody's patient stands in the address."""
 
     base_url: str
+    holds: ClassVar[bool] = True
 
     def find(self, transport: Transport, provider_id: str, location_id: str, start: datetime, end: datetime) -> Answer:
         """Ask for proposals; raises GatewayError."""
@@ -52,6 +54,7 @@ class Epic:
     """Both by POST at the STU3 address beside R4, under names of its own. No parameter names a clinician."""
 
     base_url: str
+    holds: ClassVar[bool] = False
 
     def find(self, transport: Transport, provider_id: str, location_id: str, start: datetime, end: datetime) -> Answer:
         """Ask for the proposals of everybody at the location; raises GatewayError."""

@@ -6,7 +6,8 @@ unless each booking says not to, and patients hear from us already.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from integrations.ehr.fhir.adapter import FhirGateway
@@ -23,7 +24,7 @@ CANCELLED_BY_US = "Given up by the patient through the waitlist"
 class AthenaGateway(FhirGateway):
     """An open connection to one athenahealth practice."""
 
-    known_better: ClassVar[dict[str, Any]] = {
+    known_better: Mapping[str, Any] = {
         "conditional_create": False,
         "patch": False,
         "version_check": False,

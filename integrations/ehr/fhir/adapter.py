@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -59,7 +59,7 @@ class FhirGateway:
     CapabilityStatement leaves out or gets wrong, and overrides what the maker does in another way.
     """
 
-    known_better: ClassVar[dict[str, Any]] = {}
+    known_better: Mapping[str, Any] = {}
 
     def __init__(self, connection: Connection, writeback: Writeback | None = None) -> None:
         self._connection = connection

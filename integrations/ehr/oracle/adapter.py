@@ -6,7 +6,8 @@ date, that identifiers of ours are dropped, or that a taken slot is refused by i
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from integrations.ehr.fhir.adapter import FhirGateway, window
 from integrations.models import Connection
@@ -16,7 +17,7 @@ from scheduling.models import ExternalId, Writeback
 class OracleGateway(FhirGateway):
     """An open connection to one Millennium domain."""
 
-    known_better: ClassVar[dict[str, Any]] = {
+    known_better: Mapping[str, Any] = {
         "search_last_updated": False,
         "conditional_create": False,
         "finds_by_identifier": False,

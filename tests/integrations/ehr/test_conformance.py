@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from integrations.ehr import conformance, load
+from integrations.ehr import abilities, conformance, load
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import Booking, Gateway, GatewayError, Kind, Record, Taken, connect
 from integrations.ehr.sandbox import epic
@@ -126,6 +126,16 @@ def test_each_dialect_reads_as_its_adapter_says(gateway: Gateway, playing: ehr.S
     assert by_batch is (kind == "fhir")
     (told,) = [each.detail for each in results if each.question == "What pays for a patient's visits can be read"]
     assert told == "1 for 3 patients, 1 with a plan"
+
+
+def test_a_time_kept_aside_before_it_is_booked_is_known_of_those_who_follow_the_guide(
+    gateway: Gateway, kind: str
+) -> None:
+    assert gateway.capabilities.holds == (kind == "argonaut")
+    told = {each.what: each.answer for each in abilities.abilities(Connection.objects.get())}
+    assert told["Keep a time aside before it is booked"] == (
+        "yes, which we do not need" if kind == "argonaut" else "no"
+    )
 
 
 def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
