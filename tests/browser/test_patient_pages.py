@@ -258,7 +258,8 @@ def test_asking_for_consent_and_ending_e_mails_are_readable_at_every_width(scene
                         keep_picture(page, f"{path[1]}-{language}-{width}-{scheme}")
                 buttons = page.locator("main button:visible")
                 if buttons.count():
-                    buttons.first.click()
+                    with page.expect_navigation():  # until its stylesheet is there, too
+                        buttons.first.click()
 
 
 def test_a_dead_link_is_readable_too(scene: Scene, opened: Opener) -> None:
