@@ -70,9 +70,11 @@ def note(connection: Connection, said: StreamStatus, now: datetime | None = None
     if row is None:
         return False
     rows.filter(Q(last_heard_at__isnull=True) | Q(last_heard_at__lt=now)).update(last_heard_at=now)
-    if said.status and said.status != row.status:
-        rows.update(status=_status(said.status))
-        _listen_if_active(row, said.status, now)
+    # Written before the handshake was answered, or not: what tells of an event is active.
+    status = str(Status.ACTIVE) if said.told and said.status == Status.REQUESTED else said.status
+    if status and status != row.status:
+        rows.update(status=_status(status))
+        _listen_if_active(row, status, now)
     if said.total is None:
         return False
     rows.filter(Q(events_seen__isnull=True) | Q(events_seen__lt=said.total)).update(events_seen=said.total)

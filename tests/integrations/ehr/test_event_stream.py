@@ -239,6 +239,14 @@ def test_events_that_overtake_one_another_never_lower_the_count(loaded: Connecti
     assert subscription().events_seen == 3
 
 
+def test_one_that_tells_of_an_event_is_active_whatever_it_was_when_that_was_written(loaded: Connection) -> None:
+    EventSubscription.objects.create(connection=loaded, external_id="s-1", by="topic", checked_at=timezone.now())
+    event_stream.note(loaded, StreamStatus("s-1", "requested", 0, 0))
+    assert subscription().status == "requested"
+    event_stream.note(loaded, StreamStatus("s-1", "requested", 1, 1))
+    assert subscription().status == "active"
+
+
 def test_a_stream_of_somebody_else_is_nothing_to_us(loaded: Connection) -> None:
     assert event_stream.note(loaded, StreamStatus("other", "error", 99, 1)) is False
     assert EventSubscription.objects.count() == 0
