@@ -10,7 +10,11 @@ from django.utils import timezone
 from scheduling import openings
 from scheduling.models import Block, Opening, Practice, WorkItem, Writeback
 from scheduling.records import Interval
-from scheduling.worklist import ask_staff, finish_for
+from scheduling.worklist import ask_staff, finish, finish_for
+
+#: What staff are asked about a whole day, and why its openings are held meanwhile.
+PROVIDER_DAY = "opening.provider_day"
+ABOUT_THE_DAY = (Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED)
 
 
 def hold_if_doubtful(opening: Opening, verdict: str, now: datetime) -> None:
@@ -99,7 +103,7 @@ def hold_doubtful_day(opening: Opening, now: datetime) -> None:
 def ask_about_day(opening: Opening, title: str) -> None:
     """Ask staff whether the provider is out that day."""
     ask_staff(
-        "opening.provider_day",
+        PROVIDER_DAY,
         title,
         advice="Is the provider out? Nobody is offered this day until you say. Go on, or close the day's openings.",
         dedupe_key=day_key(opening),
@@ -112,7 +116,7 @@ def ask_about_day(opening: Opening, title: str) -> None:
 
 def release_day(opening: Opening) -> int:
     """The provider is in: go on with every held opening of the day. Returns how many."""
-    held = _openings_of_day(opening).filter(held__in=(Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED))
+    held = _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY)
     return sum(openings.unhold(each) for each in held)
 
 
@@ -136,6 +140,17 @@ def apply_block(block: Block) -> None:
             ask_about_day(opening, "A block was put on a provider's day that has open time")
 
 
+def settle_ended(opening: Opening) -> None:
+    """The opening is filled or closed: what staff were asked about its time asks for nothing any more."""
+    asked = WorkItem.objects.filter(opening=opening, kind__startswith="opening.", status=WorkItem.Status.OPEN)
+    for item in asked.exclude(kind=PROVIDER_DAY):
+        finish(item, "system", "The time is no longer open.")
+    # One question for all of the day, whichever of its openings it hangs on.
+    held = _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY, status__in=Opening.CLAIMABLE)
+    if not held.exists():
+        finish_for(day_key(opening), "None of the day's times is open any more.")
+
+
 def _freed_by_us(opening: Opening) -> bool:
     if opening.freed_by_id is None:
         return False
@@ -148,7 +163,7 @@ def _local_day(opening: Opening) -> object:
 
 def day_key(opening: Opening) -> str:
     """Return the key of the question whether the opening's provider is out on its day; one for all of that day."""
-    return f"opening.provider_day:{opening.provider_id}:{_local_day(opening)}"
+    return f"{PROVIDER_DAY}:{opening.provider_id}:{_local_day(opening)}"
 
 
 def _openings_of_day(opening: Opening) -> QuerySet[Opening]:

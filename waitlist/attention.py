@@ -10,9 +10,9 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audit.context import correlated
-from scheduling import openings, reviews
+from scheduling import guards, openings, reviews
 from scheduling.models import Opening, WorkItem
-from scheduling.worklist import ask_staff
+from scheduling.worklist import ask_staff, finish_for
 from waitlist import closed_records, match_summary, offers, replies
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.policies import policy_for
@@ -74,6 +74,7 @@ def take_up(opening_id: int, now: datetime | None = None) -> bool:
             opening = Opening.objects.select_related("location", "provider").get(pk=opening_id)
             with correlated(opening.correlation_id or None):
                 look_at(opening, now)
+                finish_for(_stuck_key(opening_id), "It works again.")
     except Exception as error:
         # A fault of ours at one opening: staff know, it is tried again, and the others go on.
         logger.exception("opening %s could not be taken up: %s", opening_id, type(error).__name__)
@@ -90,12 +91,16 @@ def _set_back(opening_id: int, now: datetime) -> None:
         "The machine fails at one opening",
         advice="It is tried again every 30 seconds and the others go on. Fill this time by hand or close it, "
         "and tell whoever runs the system.",
-        dedupe_key=f"opening.stuck:{opening.pk}",
+        dedupe_key=_stuck_key(opening.pk),
         urgency=WorkItem.Urgency.RED,
         subject=opening,
         opening=opening,
         due_at=opening.start,
     )
+
+
+def _stuck_key(opening_id: int) -> str:
+    return f"opening.stuck:{opening_id}"
 
 
 _REASONS = {
@@ -130,6 +135,7 @@ def look_at(opening: Opening, now: datetime) -> None:
 
 def _end_offers(opening: Opening, reason: str, now: datetime) -> None:
     offers.withdraw(opening, reason, now)
+    guards.settle_ended(opening)
     if tell_late(opening, reason, now):
         openings.request_attention(opening.pk)
 

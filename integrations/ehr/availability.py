@@ -60,7 +60,11 @@ def look(opening_id: int, now: datetime | None = None) -> bool:
     opening = Opening.objects.select_related("source__connection", "provider", "location").get(pk=opening_id)
     with correlated(opening.correlation_id or None):
         connection = _connection_of(opening)
-        if connection is None:
+        if opening.start <= now:
+            # Whatever the EHR would say, and whether or not it answers.
+            with transaction.atomic():
+                openings.close(opening, Opening.Closed.CUT_OFF)
+        elif connection is None:
             _nobody_to_ask(opening)
         elif not outage.answers(connection, now):
             _look_later(opening, connection, None)
@@ -83,7 +87,7 @@ def _look_safely(opening: Opening, connection: Connection) -> None:
             "The machine fails at one opening",
             advice="It is tried again every 30 seconds and the others go on. Fill this time by hand or close it, "
             "and tell whoever runs the system.",
-            dedupe_key=f"opening.stuck:{opening.pk}",
+            dedupe_key=_stuck_key(opening),
             urgency=WorkItem.Urgency.RED,
             opening=opening,
             subject=opening,
@@ -116,7 +120,8 @@ def _record(opening: Opening, found: Freshness) -> None:
     with transaction.atomic():
         if openings.record_check(opening, found):
             offers.send_wave(opening, timezone.now())
-        finish_for(_key(opening), "The EHR answered.")
+        for key in (_key(opening), _stuck_key(opening)):
+            finish_for(key, "The EHR answered.")
 
 
 def _connection_of(opening: Opening) -> Connection | None:
@@ -158,8 +163,8 @@ def _tell_once(opening: Opening, kind: str, summary: str, code: str) -> None:
 
 
 def _cannot_be_looked_at(opening: Opening, code: str) -> None:
-    """The EHR answers, but not about this: a person has to say what is wrong."""
-    Opening.objects.filter(pk=opening.pk).update(check_due_at=None, check_lease_until=None)
+    """The EHR answers, but not about this: a person has to say what is wrong, until its time has come."""
+    Opening.objects.filter(pk=opening.pk).update(check_due_at=opening.start, check_lease_until=None)
     tell(opening, "check.refused", "The EHR will not say whether this time is free; staff were asked.", code=code)
     ask_staff(
         "opening.cannot_check",
@@ -179,3 +184,7 @@ def _nobody_to_ask(opening: Opening) -> None:
 
 def _key(opening: Opening) -> str:
     return f"opening.cannot_check:{opening.pk}"
+
+
+def _stuck_key(opening: Opening) -> str:
+    return f"opening.stuck:look:{opening.pk}"

@@ -16,6 +16,7 @@ from scheduling import openings, practice
 from scheduling.models import ExternalId, Opening
 from tests import factories
 from tests.integrations.conftest import Clinic, open_items
+from waitlist import attention
 from waitlist.models import Offer
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +106,19 @@ def test_what_the_ehr_will_not_say_goes_to_staff(clinic: Clinic, opening: Openin
     availability.look(opening.pk)
     assert open_items() == ["opening.cannot_check"]
     assert availability.due() == []
+    # Nobody fills it by hand: it must not stay open, and asked about, after its time has come.
+    availability.look(opening.pk, opening.start)
+    assert now_of(opening).closed_reason == Opening.Closed.CUT_OFF
+    attention.drain()
+    assert open_items() == []
+
+
+def test_a_time_that_came_while_the_ehr_was_silent_is_over(clinic: Clinic, opening: Opening) -> None:
+    clinic.ehr.fail("availability", Unavailable(status=503))
+    availability.look(opening.pk)
+    Opening.objects.update(check_due_at=opening.start)
+    assert availability.look(opening.pk, opening.start)
+    assert (now_of(opening).status, clinic.ehr.calls) == (Opening.Status.CLOSED, ["availability"])
 
 
 def test_a_worker_that_died_with_it_is_replaced(clinic: Clinic, opening: Opening) -> None:
@@ -143,3 +157,7 @@ def test_a_fault_of_ours_at_one_opening_leaves_the_others_alone(
     assert after.check_due_at is not None
     assert after.check_due_at > timezone.now()
     assert open_items() == ["opening.stuck"]
+    monkeypatch.setattr(availability.offers, "send_wave", send_wave)
+    Opening.objects.filter(pk=opening.pk).update(check_due_at=timezone.now())
+    assert availability.look(opening.pk)
+    assert open_items() == []

@@ -18,6 +18,10 @@ from waitlist.models import Offer
 pytestmark = pytest.mark.django_db
 
 
+def open_kinds() -> list[str]:
+    return sorted(item.kind for item in WorkItem.objects.filter(status=WorkItem.Status.OPEN))
+
+
 def test_new_free_time_is_looked_at_after_the_start_delay(scene: Scene) -> None:
     opening = factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
     assert attention.is_due()
@@ -110,7 +114,40 @@ def test_one_failing_opening_does_not_keep_the_others(scene: Scene, monkeypatch:
     good.refresh_from_db()
     assert good.check_due_at is not None
     assert bad.attention_due_at == timezone.now() + timedelta(seconds=30)
-    assert WorkItem.objects.get().kind == "opening.stuck"
+    assert open_kinds() == ["opening.stuck"]
+    monkeypatch.undo()
+    attention.drain(timezone.now() + timedelta(seconds=30))
+    assert open_kinds() == []
+
+
+@pytest.mark.parametrize("ends", ["closed", "booked in the EHR"])
+@pytest.mark.parametrize("why", [Opening.Held.REASON, Opening.Held.TYPE, Opening.Held.STATUS])
+def test_what_staff_were_asked_of_a_time_ends_with_it(scene: Scene, why: Opening.Held, ends: str) -> None:
+    opening, other = (factories.opening(scene.provider, scene.location) for _ in range(2))
+    for each in (opening, other):
+        guards.hold_and_ask(each, why)
+    if ends == "closed":
+        openings.close(opening, Opening.Closed.STAFF)
+    else:
+        openings.take(opening.pk, by_staff=True)
+        opening.refresh_from_db()
+        openings.fill(opening)
+    attention.drain()
+    (left,) = WorkItem.objects.filter(status=WorkItem.Status.OPEN)
+    assert left.opening == other
+
+
+def test_the_question_about_a_day_ends_with_the_last_time_that_is_held_for_it(scene: Scene) -> None:
+    first, second = (factories.opening(scene.provider, scene.location) for _ in range(2))
+    for each in (first, second):
+        openings.hold(each, Opening.Held.PROVIDER_DAY)
+    guards.ask_about_day(first, "Several appointments were cancelled")
+    openings.close(first, Opening.Closed.RESTORED)
+    attention.drain()
+    assert open_kinds() == ["opening.provider_day"], "the other time of that day is still held for it"
+    openings.close(second, Opening.Closed.RESTORED)
+    attention.drain()
+    assert open_kinds() == []
 
 
 def test_what_a_dead_worker_had_begun_is_still_due(scene: Scene) -> None:
