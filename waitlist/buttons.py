@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractBaseUser
 
 from scheduling import openings
-from scheduling.models import Opening, PatientMerge, WorkItem
+from scheduling.models import Appointment, Opening, PatientMerge, WorkItem
 from scheduling.worklist import Action, register_action, register_script
-from waitlist import call_scripts, claims, closed_records
+from waitlist import bumped, call_scripts, claims, closed_records
 from waitlist.models import Offer
 from waitlist.withdrawal import withdraw
 
@@ -69,6 +69,11 @@ def _leave(item: WorkItem, user: AbstractBaseUser) -> str:
     return "Nothing was taken over; the record that was replaced is offered nothing."
 
 
+def _wait(item: WorkItem, user: AbstractBaseUser) -> str:
+    rows = Appointment.objects.select_related("patient", "appointment_type", "provider", "location")
+    return bumped.put_on_the_list(rows.get(pk=item.subject_id or 0))
+
+
 def _told(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The patient was told."
 
@@ -85,6 +90,13 @@ def register() -> None:
         ("offer.call", Action("yes", "They said yes", "The time is booked for them in the EHR.", _said_yes)),
         ("offer.call", Action("no", "They said no", "They are not offered this time again.", _said_no)),
         ("offer.call", Action("missed", "Not reached", "The offer ends; they keep their place.", _not_reached)),
+        (
+            bumped.KIND,
+            Action(
+                "wait", "Put on the waitlist", "They wait for the same, as urgent; nobody is written to now.", _wait
+            ),
+        ),
+        (bumped.KIND, Action("read", "Has a new time", "Nothing is sent; the item is closed.", _read)),
         ("claim.chase", Action("told", "Called", "Nothing is sent; the claim stays as it is.", _told)),
         ("claim.tell", Action("told", "Called", "Nothing is sent; the item is closed.", _told)),
         ("claim.checklist", Action("done", "Arranged", "Nothing is sent; the item is closed.", _read)),

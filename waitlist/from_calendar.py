@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from scheduling.models import Appointment, AppointmentType, WorkItem
 from scheduling.worklist import ask_staff, finish_for
-from waitlist import consent, entries
+from waitlist import bumped, consent, entries
 from waitlist.entry_drafts import MOVABLE
 from waitlist.models import ConsentRecord, WaitlistEntry
 
@@ -37,6 +37,7 @@ PRESENT = Q(patient__active=True, patient__deceased=False, patient__restricted=F
 def follow(now: datetime | None = None) -> int:
     """Bring the list in line with the calendar; return how many entries came or went."""
     now = now or timezone.now()
+    bumped.settle()
     return _end_waits() + _end_searches(now) + _begin_waits(now) + _begin_searches(now)
 
 
