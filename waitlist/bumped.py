@@ -1,4 +1,4 @@
-"""Patients whose visit the practice itself took back: proposed for the list, ahead of everybody, for a person to say."""
+"""Patients whose visit the practice itself took back: proposed for the list, first, for a person to say."""
 
 from __future__ import annotations
 

@@ -143,10 +143,19 @@ def show_implausible(connection: Connection) -> None:
         "The EHR's calendar lacks many appointments that we hold",
         advice="Nothing was changed or concluded: its search cannot have found everything. Check in the EHR whether "
         "our login may see all locations and clinicians, then compare again from Sync status.",
-        dedupe_key=f"calendar.implausible:{connection.pk}",
+        dedupe_key=_implausible_key(connection.pk),
         urgency=WorkItem.Urgency.RED,
         subject=connection,
     )
+
+
+def end_implausible(connection: Connection) -> None:
+    """A comparison went through to its end."""
+    finish_for(_implausible_key(connection.pk), "The EHR's calendar was found whole.")
+
+
+def _implausible_key(connection_id: int) -> str:
+    return f"calendar.implausible:{connection_id}"
 
 
 # --- what staff decide ------------------------------------------------------------------------------------------------

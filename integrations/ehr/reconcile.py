@@ -123,6 +123,7 @@ def _run(connection: Connection, lease: ReadingLease, now: datetime) -> GatewayE
     found = comparison.found
     with transaction.atomic():
         missed = differences.store(connection, found.differing, keep=found.unsettled, now=now)
+        differences.end_implausible(connection)
         Reconciliation.objects.filter(pk=row.pk).update(
             ended_at=timezone.now(),
             compared=found.compared,
