@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from integrations import alerts, heartbeat
 from integrations.ehr import watching
+from integrations.messaging import refusal
 from integrations.models import CarrierState, InboundEvent
 from integrations.sweep import EVERY_SECONDS
 from integrations.trouble import Trouble
@@ -41,8 +42,9 @@ def watch(now: datetime | None = None) -> list[str]:
 
 
 def _carriers(now: datetime) -> list[Trouble]:
-    failing = CarrierState.objects.filter(failing_since__lte=now - OUTAGE_SHOWS_AFTER)
-    return [
+    refused = CarrierState.objects.filter(refused_since__isnull=False)
+    failing = CarrierState.objects.filter(failing_since__lte=now - OUTAGE_SHOWS_AFTER, refused_since__isnull=True)
+    return [refusal.trouble(state.channel) for state in refused] + [
         Trouble(
             f"health.carrier:{state.channel}",
             "health.carrier",

@@ -12,7 +12,8 @@ What the product calls
 What a test calls
     POST /control/faults     {"fault": "503", "count": 2, "to": "+1…"}: what the next matching sends end with
     POST /control/patient    {"from": "+1…", "body": "YES 47", "deliver": true}: a patient texts us
-    POST /control/rate       {"per_second": 20}: more than that in any one second are refused with 429, and counted
+    POST /control/rate       {"per_second": 20}: more segments than that in any one second are refused with 429, and
+                             counted
     POST /control/report     {"sid": "SM…", "status": "undelivered", "code": 30006}: a delivery report
     GET  /control/messages   everything taken so far, oldest first, and how many came too fast
     POST /control/reset      forget everything
@@ -49,7 +50,25 @@ SENTENCES = {
     21614: (400, "'To' number is not a valid mobile number"),
     20003: (401, "Authenticate"),
     30001: (400, "Queue overflow"),
+    63038: (429, "Account exceeded the daily messages limit"),
 }
+
+
+#: What one character of a text takes of GSM 03.38; what is in neither makes the whole text UCS-2.
+ONE_UNIT = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+TWO_UNITS = "\f^{}\\[~]|€"
+
+
+def segments_of(body: str) -> int:
+    """How many segments a text is sent in: 160 or 153 septets each, 70 or 67 code units with any other character."""
+    if all(letter in ONE_UNIT or letter in TWO_UNITS for letter in body):
+        size, one, each = sum(1 + (letter in TWO_UNITS) for letter in body), 160, 153
+    else:
+        size, one, each = len(body.encode("utf-16-le")) // 2, 70, 67
+    return 1 if size <= one else -(-size // each)
 
 
 class Carrier:
@@ -64,14 +83,15 @@ class Carrier:
         self.arrived: list[float] = []
         self.too_fast = 0
 
-    def is_too_fast(self) -> bool:
-        now = time.monotonic()
+    def is_too_fast(self, body: str) -> bool:
+        """Count the segments as they leave, one after the other at the rate; a text may come when the last has left."""
+        now, count = time.monotonic(), segments_of(body)
         with self.lock:
             self.arrived = [at for at in self.arrived if at > now - 1]
-            if self.per_second and len(self.arrived) >= self.per_second:
+            if self.per_second and len(self.arrived) + count > max(self.per_second, count):
                 self.too_fast += 1
                 return True
-            self.arrived.append(now)
+            self.arrived += [now + each / (self.per_second or count) for each in range(count)]
         return False
 
     def take(self, to: str, sender: str, body: str, callback: str, direction: str) -> dict[str, Any]:
@@ -88,7 +108,7 @@ class Carrier:
             "date_sent": format_datetime(now) if direction == "inbound" else None,
             "date_updated": format_datetime(now),
             "num_media": "0",
-            "num_segments": "1",
+            "num_segments": str(segments_of(body)),
             "error_code": None,
             "callback": callback,
         }
@@ -159,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def send_message(self, form: dict[str, str]) -> None:
-        fault = "429" if self.carrier.is_too_fast() else self.carrier.fault_for(form.get("To", ""))
+        fault = "429" if self.carrier.is_too_fast(form.get("Body", "")) else self.carrier.fault_for(form.get("To", ""))
         if fault in ("", "lost", "lost_500", "garbled", "slow_taken"):
             callback = form.get("StatusCallback", "")
             message = self.carrier.take(form["To"], form["From"], form["Body"], callback, "outbound-api")

@@ -67,6 +67,10 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
 def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
     """Return the state of one message channel."""
     name = {"sms": "Texts", "email": "E-mail"}.get(row.channel, row.channel)
+    if row.refused_since:
+        since = relative(row.refused_since, now).removesuffix(" ago")
+        note = f"For {since} the carrier has not accepted our account. Offers go another way or by call. Tell IT."
+        return SystemLine(name, "danger", "refused", note)
     if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
         since = relative(row.failing_since, now).removesuffix(" ago")
         return SystemLine(name, "danger", "not going out", f"None for {since}. They are kept and sent later.")

@@ -16,7 +16,7 @@ from scheduling.admin.display import link, state, when
 @admin.register(CarrierState)
 class CarrierStateAdmin(ReadOnlyAdmin):
     everyones = "Carriers serve all locations."
-    list_display = ("channel", "success", "failing", "quiet", "inbound", "last_error")
+    list_display = ("channel", "success", "failing", "refused", "quiet", "inbound", "last_error")
 
     @admin.display(description="Last success", ordering="last_success_at")
     def success(self, row: CarrierState) -> str:
@@ -25,6 +25,10 @@ class CarrierStateAdmin(ReadOnlyAdmin):
     @admin.display(description="Failing since", ordering="failing_since")
     def failing(self, row: CarrierState) -> str:
         return when(row.failing_since)
+
+    @admin.display(description="Our account refused since", ordering="refused_since")
+    def refused(self, row: CarrierState) -> str:
+        return when(row.refused_since)
 
     @admin.display(description="Nothing before", ordering="quiet_until")
     def quiet(self, row: CarrierState) -> str:
@@ -40,8 +44,8 @@ class SendingLimitAdmin(ScopedAdmin):
     everyones = "Carriers serve all locations."
     empty_list_says = (
         "No limit is set: by Twilio one text a second leaves from an ordinary number, three from a toll-free one and a "
-        "hundred from a short code; everything else as fast as the carriers take it. At most six a minute and thirty "
-        "an hour go to one address."
+        "hundred from a short code, where a text of more than 160 letters counts as two or more; everything else as "
+        "fast as the carriers take it. At most six a minute and thirty an hour go to one address."
     )
     list_display = ("channel", "per_second", "per_address_minute", "per_address_hour")
 

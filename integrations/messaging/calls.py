@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from integrations.calls import record
+from integrations.messaging import refusal
 from integrations.messaging.gateway import (
     CarrierBusy,
     CarrierDown,
@@ -45,7 +46,7 @@ def recorded(channel: str, method: str, resource: str) -> Iterator[None]:
         result = type(error).__name__
         raise
     else:
-        _note_success(channel)
+        _note_success(channel, is_message=method == "SEND")
     finally:
         record(
             system=channel,
@@ -67,8 +68,10 @@ def state_of(channel: str) -> CarrierState:
     return CarrierState.objects.get_or_create(channel=channel)[0]
 
 
-def _note_success(channel: str) -> None:
+def _note_success(channel: str, *, is_message: bool) -> None:
     now, state = timezone.now(), state_of(channel)
+    if state.refused_since is not None and not refusal.taken(channel, is_message=is_message, now=now):
+        return
     is_fresh = state.last_success_at is not None and state.last_success_at >= now - NOTED_EVERY
     if is_fresh and state.failing_since is None:
         return
@@ -82,9 +85,11 @@ def _note_trouble(channel: str, error: MessagingError) -> None:
     rows = CarrierState.objects.filter(channel=channel)
     if isinstance(error, CarrierBusy | CarrierDown | CarrierRefusesUs | HandoverUnknown):
         rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
+    if isinstance(error, CarrierRefusesUs):
+        refusal.begin(channel, now)
     if isinstance(error, CarrierBusy):
         until = error.retry_at or now + _patience(rows.values_list("failing_since", flat=True).get() or now, now)
-    elif isinstance(error, CarrierDown | CarrierRefusesUs):
+    elif isinstance(error, CarrierDown):
         until = now + DOWN_WAIT
     else:
         return

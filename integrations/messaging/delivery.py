@@ -12,26 +12,17 @@ import logging
 import time
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
 from audit.context import correlated
-from integrations.messaging import calls, failures, pace, recipients
+from integrations.messaging import after_errors, calls, failures, pace, recipients, refusal
 from integrations.messaging.gateway import (
     CALL_SECONDS,
     LEASE,
-    AddressBusy,
-    AddressUnusable,
     Carrier,
-    CarrierBusy,
-    CarrierDown,
-    CarrierRefusesUs,
-    HandoverUnknown,
-    MessageRejected,
     MessagingError,
-    OptedOut,
     Outgoing,
     carrier_for,
 )
@@ -92,7 +83,7 @@ def send(message_id: int, now: datetime | None = None) -> bool:
         except Exception as error:
             # A fault of ours: what may have been sent is asked for, the tries are counted, the others go on.
             logger.exception("message %s failed: %s", message_id, type(error).__name__)
-            return failures.stumbled(message_id, _most_tries())
+            return failures.stumbled(message_id, after_errors.most_tries())
 
 
 def _load(message_id: int) -> Message:
@@ -123,6 +114,10 @@ def _send_if_allowed(message: Message, now: datetime) -> bool:
         return True
     if not carrier.leaves_the_building:
         return _keep_here(message, carrier, now)
+    try_at = refusal.next_try(message, now)
+    if try_at is not None:
+        after_errors.refused(message, calls.state_of(message.channel).last_error, try_at)
+        return True
     turn = pace.take_turn(message)
     if turn is None:
         return False
@@ -148,7 +143,7 @@ def _is_allowed(message: Message, carrier: Carrier, now: datetime) -> bool:
         _suppress(message, decision.reason)
     elif carrier.leaves_the_building and not recipients.may_be_reached(message.address):
         _suppress(message, "test_installation")
-    elif message.attempts >= _most_tries():
+    elif message.attempts >= after_errors.most_tries():
         failures.give_up(message, message.error_code or "tries_used_up")
     else:
         return True
@@ -158,10 +153,6 @@ def _is_allowed(message: Message, carrier: Carrier, now: datetime) -> bool:
 def _wait(message: Message, until: datetime) -> bool:
     rows = Message.objects.filter(pk=message.pk, status=Status.WAITING, due_at=message.due_at)
     return bool(rows.update(due_at=until))
-
-
-def _most_tries() -> int:
-    return len(settings.MESSAGE_RETRY_SECONDS) + 1
 
 
 def _suppress(message: Message, reason: str) -> bool:
@@ -198,7 +189,7 @@ def _hand_over(message: Message, carrier: Carrier, now: datetime) -> bool:
         with calls.recorded(message.channel, "SEND", f"message/{message.pk}"):
             carrier_id = carrier.send(_outgoing(message))
     except MessagingError as error:
-        _take_error(message, error)
+        after_errors.take(message, error)
     else:
         mark_sent(message, carrier_id)
     return True
@@ -234,43 +225,6 @@ def mark_sent(message: Message, carrier_id: str) -> bool:
                 message.opening, "message.sent", f"{by} sent: {kind}.", message_id=message.pk, offer_id=message.offer_id
             )
     return moved
-
-
-def _take_error(message: Message, error: MessagingError) -> None:
-    """Choose the next step by what the error says about it."""
-    code = error.code
-    if isinstance(error, HandoverUnknown):
-        _unknown(message, code)
-    elif isinstance(error, CarrierBusy):
-        _later(message, error.retry_at or timezone.now() + calls.BUSY_WAIT, code, counts=False)
-    elif isinstance(error, AddressBusy | CarrierDown | CarrierRefusesUs):
-        if message.attempts >= _most_tries():
-            failures.give_up(message, code, carrier_down=not isinstance(error, AddressBusy))
-        else:
-            _later(message, _next_try(message), code)
-    elif isinstance(error, AddressUnusable):
-        failures.address_unusable(message, code)
-    elif isinstance(error, OptedOut):
-        failures.opted_out(message, code)
-    elif isinstance(error, MessageRejected):
-        failures.give_up(message, code)
-    else:
-        _unknown(message, code)
-
-
-def _next_try(message: Message) -> datetime:
-    schedule = settings.MESSAGE_RETRY_SECONDS
-    return timezone.now() + timedelta(seconds=schedule[min(max(message.attempts, 1), len(schedule)) - 1])
-
-
-def _later(message: Message, at: datetime, code: str, *, counts: bool = True) -> None:
-    attempts = message.attempts if counts else max(message.attempts - 1, 0)
-    move(message, Status.WAITING, due_at=at, lease_until=None, attempts=attempts, error_code=code[:60])
-
-
-def _unknown(message: Message, code: str) -> None:
-    """It may have been sent. ``lease_until`` stays: it tells when the hand-over began."""
-    move(message, Status.UNKNOWN, due_at=timezone.now() + timedelta(seconds=1), error_code=code[:60])
 
 
 def _handed_over_at(message: Message) -> datetime:

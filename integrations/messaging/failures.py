@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -33,6 +33,13 @@ MUST_BE_HEARD = frozenset(
 )
 #: How long a message that our own code failed at is left alone.
 SETBACK = timedelta(seconds=30)
+#: How long an answer to a patient's own message waits for a carrier that is down or refuses us.
+ANSWER_WORTH = timedelta(hours=24)
+#: A receipt of an opt-out is expected within five minutes (47 CFR 64.1200(a)(12)); later it is a text nobody wants.
+RECEIPT_WORTH = timedelta(minutes=5)
+#: Why staff offer a time on the phone that was to be offered in writing.
+NO_ADDRESS = "No text or e-mail arrives at any address we have."
+NOT_TAKEN = "The carrier takes no messages of ours just now, and no other way is open."
 #: Reasons that stand against this address only: another way to the patient may be open.
 ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen", "gone"})
 #: Those of them that say nothing against hearing of the offer elsewhere at once.
@@ -72,6 +79,34 @@ def give_up(message: Message, code: str, *, carrier_down: bool = False) -> bool:
             return False
         _go_elsewhere(message, skip_channel=message.channel if carrier_down else "")
     return True
+
+
+def go_round(message: Message, code: str) -> bool:
+    """The carrier does not accept us: what can reach the patient otherwise does so at once. False: nothing changed.
+
+    An offer does not wait, since its time does not: where no other way is open, staff call.
+    """
+    with transaction.atomic():
+        if not Message.objects.select_for_update().filter(pk=message.pk, status=message.status).exists():
+            return True  # somebody else has dealt with it
+        if message.kind not in (Message.Kind.OFFER, Message.Kind.STAFF) and not _has_another_way(message):
+            return False
+        if _fail(message, code):
+            _go_elsewhere(message, skip_channel=message.channel, why=NOT_TAKEN)
+    return True
+
+
+def _has_another_way(message: Message) -> bool:
+    is_news = message.patient_id is not None and message.kind in MUST_BE_HEARD
+    return is_news and rerouting.send_elsewhere(message, skip_channel=message.channel) is not None
+
+
+def is_owed(message: Message, now: datetime) -> bool:
+    """Whether it answers a patient and waits for the carrier: no other way takes it, and nobody is asked to call."""
+    if message.initiated or message.kind in MUST_BE_HEARD or message.kind == Message.Kind.STAFF:
+        return False
+    worth = RECEIPT_WORTH if message.kind == Message.Kind.STOP_RECEIPT else ANSWER_WORTH
+    return message.created_at > now - worth
 
 
 def cannot_tell(message: Message) -> bool:
@@ -175,7 +210,7 @@ def _mark_invalid(contact_point: ContactPoint | None) -> None:
         record_change(contact_point, {"state": (ContactPoint.State.USABLE, ContactPoint.State.INVALID)})
 
 
-def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
+def _go_elsewhere(message: Message, *, skip_channel: str = "", why: str = NO_ADDRESS) -> None:
     if message.kind == Message.Kind.STAFF:
         # Words to whoever wrote, for no other address.
         staff_answers.not_told(message)
@@ -188,7 +223,7 @@ def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
     if rerouting.send_elsewhere(message, skip_channel=skip_channel) is not None:
         return
     if message.kind == Message.Kind.OFFER and message.offer is not None:
-        _offer_by_phone(message, message.offer)
+        _offer_by_phone(message, message.offer, why)
     else:
         _ask_to_call(
             message,
@@ -198,10 +233,10 @@ def _go_elsewhere(message: Message, *, skip_channel: str = "") -> None:
         )
 
 
-def _offer_by_phone(message: Message, offer: Offer) -> None:
+def _offer_by_phone(message: Message, offer: Offer, why: str) -> None:
     """Have staff offer the time on the phone, as to a patient who cannot be written to; not if it is over by now."""
     if offer.status == Offer.Status.SENT and offer.answered_at is None and message.created_at >= offer.created_at:
-        offering.ask_for_call(offer, why="No text or e-mail arrives at any address we have.")
+        offering.ask_for_call(offer, why=why)
 
 
 def _ask_to_call(message: Message, kind: str, title: str, advice: str) -> None:

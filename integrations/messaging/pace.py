@@ -2,6 +2,7 @@
 
 A message takes the sender's next turn, and with it is its worker's own until that turn is over: no turn is lost to two
 workers with the same message. Turns lie evenly at nine tenths of the rate, since the network bunches what left evenly.
+Carriers count a text's segments, so a text of three takes as long as three texts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from django.utils import timezone
 from integrations.messaging.gateway import LEASE
 from integrations.messaging.twilio import rates
 from integrations.models import CarrierState, SendingLimit
+from waitlist import gsm7
 from waitlist.models import Message
 
 Status = Message.Status
@@ -26,6 +28,8 @@ Status = Message.Status
 SHARE = 0.9
 #: A worker sleeps until a turn that is no further away; the others find nothing due and do something else.
 LEAST_PATIENCE = timedelta(milliseconds=250)
+#: A text of so many segments never leaves a gap that nobody waits for, up to the time after which the sweep looks anew.
+USUAL_SEGMENTS, SWEEP = 3, timedelta(seconds=1)
 #: How long a message stays its worker's own after its turn. A worker that died costs that much, and nothing else.
 GRACE = timedelta(seconds=3)
 
@@ -62,7 +66,7 @@ def take_turn(message: Message) -> datetime | None:
         mine = Message.objects.filter(pk=message.pk, status=Status.WAITING, due_at=message.due_at)
         if not mine.update(due_at=turn + GRACE):
             return None
-        CarrierState.objects.filter(pk=state.pk).update(next_at=turn + _interval(limit.per_second))
+        CarrierState.objects.filter(pk=state.pk).update(next_at=turn + _takes(message, limit.per_second))
     message.due_at = turn + GRACE
     return turn
 
@@ -116,6 +120,12 @@ def _interval(per_second: int) -> timedelta:
     return timedelta(microseconds=math.ceil(1_000_000 / (per_second * SHARE)))
 
 
+def _takes(message: Message, per_second: int) -> timedelta:
+    """How long the message keeps the sender from sending another."""
+    return _interval(per_second) * (gsm7.segments(message.body) if message.channel == SendingLimit.Channel.SMS else 1)
+
+
 def _patience(per_second: int) -> timedelta:
-    """More than one interval, so that there is always a worker who waits for the next turn."""
-    return max(LEAST_PATIENCE, _interval(per_second) * 1.5)
+    """More than the time one message takes, so that there is always a worker who waits for the next turn."""
+    interval = _interval(per_second)
+    return max(LEAST_PATIENCE, interval * 1.5, min(interval * (USUAL_SEGMENTS + 0.5), SWEEP))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
+
 from audit.context import correlated
 from integrations.messaging import failures
 from integrations.messaging.delivery import mark_sent, reference_of
-from integrations.messaging.gateway import DeliveryReport
+from integrations.messaging.gateway import LEASE, DeliveryReport
 from scheduling.transitions import allows, move
 from waitlist.models import Message
 
@@ -21,6 +23,7 @@ def take_report(report: DeliveryReport) -> bool:
     if message is None:
         return False
     with correlated(message.correlation_id or None):
+        _was_taken_all_the_same(message)
         if report.outcome == "under_way":
             return message.status in (Status.SENDING, Status.UNKNOWN) and mark_sent(message, report.carrier_id)
         if report.outcome == "delivered":
@@ -41,6 +44,12 @@ def _reported(report: DeliveryReport) -> Message | None:
             return message
     rows = Message.objects.select_related("opening", "contact_point", "patient", "offer")
     return rows.filter(carrier_id=report.carrier_id).exclude(carrier_id="").first()
+
+
+def _was_taken_all_the_same(message: Message) -> None:
+    """A carrier reports only what it has: a message that was to be tried again, since it seemed lost, is not."""
+    if message.status == Status.WAITING and message.attempts:
+        move(message, Status.SENDING, lease_until=timezone.now() + LEASE)
 
 
 def _delivered(message: Message, report: DeliveryReport) -> bool:

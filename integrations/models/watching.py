@@ -47,6 +47,14 @@ class CarrierState(models.Model):
         blank=True,
         help_text="Nothing is handed over before this: the carrier asked for patience, or is down.",
     )
+    refused_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The carrier has not accepted our account or sender since then: messages go another way.",
+    )
+    probe_at = models.DateTimeField(
+        null=True, blank=True, help_text="When one message is tried again although we were refused."
+    )
     inbound_seen_at = models.DateTimeField(
         null=True, blank=True, help_text="Inbound messages up to this time have been fetched from the carrier."
     )
@@ -75,11 +83,12 @@ class SendingLimit(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Messages per second that your carrier takes from your number, as your contract with it says: 1 for "
-        "an ordinary US number unless your 10DLC campaign has more, 3 for a toll-free one, 100 for a short code. With "
-        "Twilio those hold by themselves while nothing is entered here. We stay under it; confirmations and answers go "
-        "before offers. Longer texts count more at the carrier. Empty: as fast as the carrier takes them, and slower "
-        "when it asks for that.",
+        help_text="Segments of texts per second that your carrier sends from your number, by your contract with it: 1 "
+        "for an ordinary US number unless your 10DLC campaign has more, 3 for a toll-free one, 100 for a short code. "
+        "A text of up to 160 letters is one segment, a longer one is counted as the carrier counts it. With Twilio "
+        "those hold by themselves while nothing is entered here. We stay under it; confirmations and answers go "
+        "before offers. For e-mail: messages per second. Empty: as fast as the carrier takes them, and slower when it "
+        "asks for that.",
     )
     per_address_minute = models.PositiveSmallIntegerField(
         "to one number or address per minute",

@@ -17,11 +17,13 @@ ADDRESS_UNUSABLE = frozenset({21211, 21217, 21265, 21614, 21635, 30005, 30006, 6
 OPTED_OUT = frozenset({21610})
 #: Too many at once, or a queue on their side is full.
 BUSY = frozenset({14107, 20429, 21611, 30001, 30022, 63018})
-#: Account, credentials or sender: nothing goes out until somebody mends it. From 30002 on they are told in a report,
-#: after the text was taken: suspended, not verified (toll-free), not registered (10DLC), sending switched off.
+#: Account, credentials or sender: nothing goes out until somebody mends it, or the day is over (63038). From 30002 on
+#: they are told in a report, after the text was taken: suspended, not verified (toll-free), not registered (10DLC),
+#: sending switched off.
 REFUSES_US = frozenset(
     {
-        *{20003, 20005, 20403, 20404, 21212, 21401, 21407, 21601, 21603, 21606, 21608, 21659, 21660, 21661, 21703},
+        *{10001, 20003, 20005, 20010, 20403, 20404, 63038, 90010},
+        *{21212, 21401, 21407, 21601, 21603, 21606, 21608, 21659, 21660, 21661, 21703},
         *{30002, 30032, 30033, 30034, 30037},
     }
 )

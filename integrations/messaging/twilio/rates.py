@@ -1,7 +1,8 @@
-"""How many texts Twilio takes from a number in a second, unless it was agreed otherwise.
+"""How many segments of texts Twilio sends from a number in a second, unless it was agreed otherwise.
 
 Source: Twilio, error 30001 ("a US long code number can send one message segment per second, and a short code may send
-over 100") and "Toll-Free SMS and MMS messaging throughput" (3). What a 10DLC campaign may send beyond one is between
+over 100 message segments per second"), "Understanding Twilio rate limits and message queues" (a queue holds ten hours
+of segments) and "Toll-Free SMS and MMS messaging throughput" (3). What a 10DLC campaign may send beyond one is between
 the networks and the campaign, so it is never assumed. Above these, Twilio queues: an answer would wait behind offers.
 """
 
@@ -21,7 +22,7 @@ _SHORT_CODE = re.compile(r"\d{5,6}")
 
 
 def usual_rate() -> int | None:
-    """Return the messages per second that the number we send from may leave with; None for a stand-in of Twilio's."""
+    """Return the segments per second that the number we send from may leave with; None for a stand-in of Twilio's."""
     return _rate_of(settings.SMS_FROM) if settings.SMS_BASE_URL.rstrip("/") == OWN_ADDRESS else None
 
 

@@ -173,7 +173,7 @@ def _judge(response: requests.Response, body: bytes, lost: type[MessagingError])
     given = answer.get("code") if isinstance(answer, dict) else None
     number = given if isinstance(given, int) else 0
     code = f"twilio_{number or response.status_code}"
-    if response.status_code == 429 or number in codes.BUSY:
+    if number in codes.BUSY or (response.status_code == 429 and number not in codes.REFUSES_US):
         raise CarrierBusy(code, retry_at=_retry_at(response))
     if response.status_code >= 500:
         # 503 is refused before it is taken; any other failure of theirs may come after.

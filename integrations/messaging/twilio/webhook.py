@@ -17,10 +17,11 @@ SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def is_genuine(request: HttpRequest) -> bool:
     """Return whether Twilio signed this call.
 
-    The address is built from our own public one, never from the request's Host header, which anybody may write.
+    The address is built from our own public one, never from the request's Host header, which anybody may write. A path
+    that the public one begins with may have been taken off by a proxy or be our script name: it counts once.
     """
     given = request.headers.get(HEADER, "")
-    url = settings.PUBLIC_BASE_URL + request.get_full_path()
+    url = settings.PUBLIC_BASE_URL + request.get_full_path_info()
     return bool(settings.SMS_TOKEN and given) and signature.matches(
         given, settings.SMS_TOKEN, url, dict(request.POST.lists())
     )

@@ -143,6 +143,21 @@ def test_report_before_the_answer_settles_it(carrier: CarrierClient, phone: Cont
     assert not reports.take_report(report)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "becomes"), [("under_way", Status.SENT), ("delivered", Status.DELIVERED), ("failed", Status.FAILED)]
+)
+def test_a_report_about_what_is_to_be_tried_again_keeps_it_from_being_sent_twice(
+    carrier: CarrierClient, phone: ContactPoint, outcome: Any, becomes: str
+) -> None:
+    """The carrier's list did not show it in time, and it was taken all the same."""
+    message = message_to(phone, attempts=1, error_code="twilio_500")
+    assert reports.take_report(DeliveryReport(delivery.reference_of(message), "SM9", outcome, code="twilio_30003"))
+    message.refresh_from_db()
+    assert message.status == becomes
+    assert not delivery.send(message.pk)
+    assert carrier.messages() == []
+
+
 def test_a_strangers_reference_settles_nothing(carrier: CarrierClient, phone: ContactPoint) -> None:
     message = message_to(phone, status=Status.SENT, carrier_id="SM1")
     assert not reports.take_report(DeliveryReport(f"{message.pk}-0123456789abcdef", "SM2", "delivered"))
@@ -166,7 +181,7 @@ def test_a_mail_server_that_wants_nothing_of_ours_for_now_is_asked_less_and_less
     message = message_to(factories.patient(phone=None).contact_points.get())
     waits = []
     with mock.patch.object(EmailCarrier, "send", side_effect=CarrierBusy("smtp_451")):
-        for minutes in (0, 0.5, 5, 60):
+        for minutes in (0, 0.5, 5, 10):
             now = timezone.now()
             CarrierState.objects.update(quiet_until=None, failing_since=now - timedelta(minutes=minutes))
             Message.objects.update(due_at=now)
@@ -175,7 +190,7 @@ def test_a_mail_server_that_wants_nothing_of_ours_for_now_is_asked_less_and_less
             assert state.quiet_until is not None
             waits.append(round((state.quiet_until - now).total_seconds()))
     assert waits == [2, 30, 60, 60]
-    assert (state.failing_since, state.last_error) == (now - timedelta(minutes=60), "smtp_451")
+    assert (state.failing_since, state.last_error) == (now - timedelta(minutes=10), "smtp_451")
     assert lines.carrier_line(state, now).word == "not going out"
     lapse(message)
     CarrierState.objects.update(quiet_until=None)

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from integrations.draining import drain
 from integrations.messaging import delivery, pace
+from integrations.messaging.gateway import Outgoing
+from integrations.messaging.twilio.transport import TwilioCarrier
 from integrations.models import CarrierState, SendingLimit
 from scheduling.models import ContactPoint, Patient
 from tests import factories
@@ -64,18 +66,43 @@ def agreed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_turns_lie_evenly_under_the_rate_and_are_taken_once(carrier: CarrierClient, phone: ContactPoint) -> None:
     SendingLimit.objects.create(channel="sms", per_second=10)
     with time_machine.travel(timezone.now(), tick=False):
-        first, second, third, *_, last = offers(phone, 6)
-        now = timezone.now()
-        turns = [pace.take_turn(each) for each in (first, second, third)]
-        assert turns == [now, now + timedelta(microseconds=111_112), now + timedelta(microseconds=222_224)]
-        assert pace.take_turn(last) is None, "a third of a second away: this worker does something else"
+        first, second, third, fourth, *_, last = offers(phone, 7)
+        now, step = timezone.now(), timedelta(microseconds=111_112)
+        turns = [pace.take_turn(each) for each in (first, second, third, fourth)]
+        assert turns == [now, now + step, now + 2 * step, now + 3 * step]
+        assert pace.take_turn(last) is None, "nearly half a second away: this worker does something else"
         assert delivery.due() == []
-        assert delivery.due(now + timedelta(milliseconds=100)) == [3 + first.pk, 4 + first.pk, 5 + first.pk]
+        assert delivery.due(now + timedelta(milliseconds=100)) == [4 + first.pk, 5 + first.pk, 6 + first.pk]
         # Another worker that had listed the same message finds it taken, and uses up no turn.
         CarrierState.objects.update(next_at=now)
         assert pace.take_turn(Message.objects.get(pk=last.pk)) == now
         assert pace.take_turn(Message(pk=last.pk, channel="sms", due_at=now)) is None
         assert CarrierState.objects.get().next_at == now + timedelta(microseconds=111_112)
+
+
+@pytest.mark.parametrize(
+    ("body", "segments"),
+    [("x" * 160, 1), ("x" * 161, 2), ("x" * 307, 3), ("á" + "x" * 70, 2), ("€" * 80, 1)],
+    ids=["one", "two", "three", "accent", "two units each"],
+)
+def test_a_long_text_takes_the_time_of_as_many_as_the_carrier_counts(
+    carrier: CarrierClient, phone: ContactPoint, body: str, segments: int
+) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=10)
+    with time_machine.travel(timezone.now(), tick=False):
+        long, short = offers(phone, 2, body=body)
+        turns = [pace.take_turn(long), pace.take_turn(short)]
+        assert turns == [timezone.now(), timezone.now() + segments * timedelta(microseconds=111_112)]
+    TwilioCarrier().send(Outgoing(reference="1-a", channel="sms", address=phone.value, body=body))
+    assert carrier.messages()[0]["num_segments"] == str(segments), "the carrier counts the same"
+
+
+def test_an_e_mail_is_one_message_however_long(phone: ContactPoint) -> None:
+    SendingLimit.objects.create(channel="email", per_second=10)
+    with time_machine.travel(timezone.now(), tick=False):
+        first, second = offers(phone, 2, channel="email", body="x" * 1000)
+        pace.take_turn(first)
+        assert pace.take_turn(second) == timezone.now() + timedelta(microseconds=111_112)
 
 
 @pytest.mark.parametrize(
@@ -186,16 +213,20 @@ def test_what_became_true_while_its_text_waited_for_a_turn_counts(carrier: Carri
     assert carrier.messages() == []
 
 
-TEXTS, RATE, WORKERS = 45, 30, 4
+TEXTS, RATE, WORKERS = 36, 30, 4
 
 
 def test_many_offers_in_one_go_leave_under_the_carriers_rate(
     carrier: CarrierClient, phone: ContactPoint, agreed: None
 ) -> None:
-    """None lost, none twice, none over the rate, while an answer that comes meanwhile overtakes them."""
+    """None lost, none twice, none over the rate, while an answer that comes meanwhile overtakes them.
+
+    Some are of two segments, as an accent or a long name makes them.
+    """
     SendingLimit.objects.create(channel="sms", per_second=RATE)
     carrier.allow(RATE)
     rows = offers(phone, TEXTS, initiated=True)
+    Message.objects.filter(pk__in=[row.pk for row in rows[::3]]).update(body="x" * 200)
     pause = threading.Event()
 
     def work(index: int) -> None:

@@ -86,6 +86,25 @@ def test_the_host_header_is_not_believed(client: Client) -> None:
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("script", ["", "/waitlist"], ids=["taken off by the proxy", "script name"])
+@pytest.mark.parametrize("port", ["", ":443", ":8443"])
+def test_behind_a_proxy_with_a_port_and_a_path_the_public_address_is_what_was_signed(
+    client: Client, settings: Any, script: str, port: str
+) -> None:
+    settings.PUBLIC_BASE_URL = f"https://practice.example.org{port}/waitlist"
+    message = message_to(factories.patient(phone=ROBIN, email=None).contact_points.get(), status="sent", carrier_id="S")
+    path = f"{STATUS}?ref={delivery.reference_of(message)}"
+    form = {"MessageSid": "S", "MessageStatus": "delivered"}
+    public = f"https://practice.example.org{port}/waitlist{path}"
+    signed = {"X-Twilio-Signature": signature.sign(TOKEN, public, {key: [value] for key, value in form.items()})}
+    behind: Any = {"SCRIPT_NAME": script, "wsgi.url_scheme": "http", "SERVER_PORT": "8000"}
+    assert client.post(path, form, headers=signed, **behind).status_code == 200
+    elsewhere = f"{STATUS}?ref={message.pk}-0"
+    assert client.post(elsewhere, form, headers=signed, **behind).status_code == 401, "the query is signed"
+    message.refresh_from_db()
+    assert message.status == Message.Status.DELIVERED
+
+
 def test_too_large_is_413(client: Client) -> None:
     assert call(client, INBOUND, text("x" * 70_000)).status_code == 413
     assert Reply.objects.count() == 0

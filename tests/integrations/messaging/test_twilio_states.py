@@ -172,9 +172,11 @@ def test_a_sender_that_is_set_wrongly_costs_no_patients_number(
     message = message_to(phone)
     delivery.send(message.pk)
     message.refresh_from_db()
-    assert (message.status, message.error_code) == (Status.WAITING, f"twilio_{number}")
+    assert (message.status, message.error_code) == (Status.FAILED, f"twilio_{number}")
     assert not patient.contact_points.exclude(state=ContactPoint.State.USABLE).exists()
-    assert delivery.due() == [], "nobody else is tried meanwhile"
+    assert told_instead(patient, message) == [MAIL], "at once, and no other number is tried meanwhile"
+    item = WorkItem.objects.get()
+    assert (item.kind, item.urgency, item.patient) == ("health.carrier", WorkItem.Urgency.RED, None)
 
 
 @pytest.mark.parametrize("number", [21408, 21612, 21999])
