@@ -136,7 +136,7 @@ def _words() -> LaunchLine:
 
 
 def _sender() -> LaunchLine:
-    if settings.SMS_CHANNEL != "twilio":
+    if settings.SMS_CHANNEL == "console":
         return LaunchLine(
             "Sender", "pause", "none", "Texts are kept on a page of this site.", "IT enters the carrier's account."
         )
@@ -156,7 +156,7 @@ def _sender() -> LaunchLine:
 
 
 def _calls() -> LaunchLine:
-    if settings.SMS_CHANNEL != "twilio":
+    if settings.SMS_CHANNEL == "console":
         return LaunchLine("Calls to the sender", "pause", "none", "No number sends texts yet.")
     said = launch.newest(Topic.CALLS, settings.SMS_FROM)
     if said and said.answer == Answer.REACHED:

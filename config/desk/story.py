@@ -17,6 +17,20 @@ MOST_STEPS = 400
 #: Neighbours further apart than this are lines of their own.
 ONE_RUN = timedelta(minutes=1)
 _READS, _MESSAGES = "reads", "messages"
+#: What a carrier's call ended with, by what was asked of it; by its result alone where that says enough.
+_CARRIER_SAID = {
+    ("SEND", "ok"): "taken",
+    ("FIND", "ok"): "this is what I have",
+    ("LIST", "ok"): "this is what came",
+    ("", "AddressUnusable"): "this address takes nothing",
+    ("", "AddressBusy"): "this address takes nothing just now",
+    ("", "OptedOut"): "they ended messages",
+    ("", "MessageRejected"): "not this message",
+    ("", "CarrierBusy"): "not now, later",
+    ("", "CarrierDown"): "nothing, it is not reached",
+    ("", "CarrierRefusesUs"): "your account is not accepted",
+    ("", "HandoverUnknown"): "nothing, it may have been taken",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +146,8 @@ def _call_step(row: ApiCall) -> Step:
 
 
 def _answer(call: ApiCall) -> str:
+    if call.system != "ehr":
+        return _CARRIER_SAID.get((call.method, call.result)) or _CARRIER_SAID.get(("", call.result)) or call.result
     if call.status is None:
         return f"nothing ({call.result.replace('_', ' ')})"
     if call.result != "ok":

@@ -13,8 +13,8 @@ from scheduling.models import ContactPoint, WorkItem
 from scheduling.story import tell
 from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
-from waitlist import consent, offering, own_contacts, rerouting, staff_answers
-from waitlist.models import ConsentRecord, Message, Offer
+from waitlist import consent, offering, own_contacts, rerouting, staff_answers, why_not_sent
+from waitlist.models import Channel, ConsentRecord, Message, Offer
 
 Status = Message.Status
 
@@ -198,7 +198,9 @@ def _revoke(message: Message, code: str) -> bool:
 def _fail(message: Message, code: str) -> bool:
     failed = move(message, Status.FAILED, error_code=code[:60], lease_until=None)
     if failed:
-        tell(message.opening, "message.failed", "A message did not arrive.", message_id=message.pk, code=code)
+        what, why = "text" if message.channel == Channel.SMS else "e-mail", why_not_sent.say(code)
+        said = f"{'A' if what == 'text' else 'An'} {what} did not arrive{f': {why}' if why else ''}."
+        tell(message.opening, "message.failed", said, message_id=message.pk, code=code)
     return failed
 
 

@@ -114,12 +114,14 @@ class Carrier(Protocol):
     """A way to send on one channel. No method runs inside a transaction; each may raise :class:`MessagingError`.
 
     ``leaves_the_building`` is False where messages stay in our own database. ``can_be_asked`` says whether
-    :meth:`find` can tell what became of a message whose answer was lost.
+    :meth:`find` can tell what became of a message whose answer was lost. ``usual_rate`` is how many segments of texts,
+    or e-mails, it takes from us in a second until the practice enters another number; None where that is not known.
     """
 
     name: str
     leaves_the_building: bool
     can_be_asked: bool
+    usual_rate: int | None
 
     def send(self, message: Outgoing) -> str:
         """Hand over one message and return the carrier's id, which may be empty."""

@@ -11,13 +11,11 @@ import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from integrations.messaging.gateway import LEASE
-from integrations.messaging.twilio import rates
+from integrations.messaging.gateway import LEASE, carrier_for
 from integrations.models import CarrierState, SendingLimit
 from waitlist import gsm7
 from waitlist.models import Message
@@ -103,8 +101,7 @@ def _limit_of(channel: str) -> SendingLimit:
 
 
 def _usual(channel: str) -> SendingLimit:
-    is_twilio = channel == SendingLimit.Channel.SMS and settings.SMS_CHANNEL == "twilio"
-    return SendingLimit(channel=channel, per_second=rates.usual_rate() if is_twilio else None)
+    return SendingLimit(channel=channel, per_second=carrier_for(channel).usual_rate)
 
 
 def _locked(channel: str) -> CarrierState:

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from config.desk.advice import what_next
+from config.desk.story import latest_steps
 from integrations.models import ApiCall, InboundEvent
 from scheduling import guards
 from scheduling.models import Opening, TimelineEntry, Writeback
@@ -289,3 +290,19 @@ def test_every_reason_to_hold_a_time_has_its_advice(practice: Practice) -> None:
         if held:
             opening = practice.opening(held=held)
             assert what_next(opening, [], [], is_paused=False).startswith(("Nobody", "Look", "The EHR")), held
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "says"),
+    [
+        ("SEND", "ok", "taken"),
+        ("LIST", "ok", "this is what came"),
+        ("SEND", "CarrierRefusesUs", "your account is not accepted"),
+        ("LIST", "CarrierDown", "nothing, it is not reached"),
+    ],
+)
+def test_a_call_to_a_carrier_is_told_in_words(practice: Practice, method: str, result: str, says: str) -> None:
+    ApiCall.objects.create(
+        system="sms", at=timezone.now(), actor="w", method=method, resource="message/1", duration_ms=5, result=result
+    )
+    assert latest_steps(1)[0].text == f"Carrier says: {says}"

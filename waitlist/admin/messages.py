@@ -103,11 +103,12 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Patient")
     def patient_shown(self, row: Message) -> str:
-        return patient_name(row.patient)
+        return patient_name(row.patient) if row.patient or not row.test_by else "–"
 
     @admin.display(description="By", ordering="channel")
     def way(self, row: Message) -> str:
-        return format_html("{} {}", icon("phone" if row.channel == "sms" else "mail"), row.get_channel_display())
+        way = icon("phone" if row.channel == "sms" else "mail")
+        return format_html('<span class="nowrap">{} {}</span>', way, row.get_channel_display())
 
     @admin.display(description="State", ordering="status")
     def status_shown(self, row: Message) -> str:

@@ -14,6 +14,7 @@ class ConsoleCarrier:
     name = "console"
     leaves_the_building = False
     can_be_asked = True
+    usual_rate: int | None = None
 
     def send(self, message: Outgoing) -> str:
         """Return the id under which the message is kept."""

@@ -40,6 +40,7 @@ class EmailCarrier:
     name = "email"
     leaves_the_building = True
     can_be_asked = False
+    usual_rate: int | None = None
 
     def send(self, message: Outgoing) -> str:
         """Hand the e-mail over; return the provider's id of it, or its Message-ID, the same for every attempt."""

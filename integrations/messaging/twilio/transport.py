@@ -31,7 +31,7 @@ from integrations.messaging.gateway import (
     OptedOut,
     Outgoing,
 )
-from integrations.messaging.twilio import codes
+from integrations.messaging.twilio import codes, rates
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
@@ -50,6 +50,7 @@ class TwilioCarrier:
     can_be_asked = True
 
     def __init__(self) -> None:
+        self.usual_rate: int | None = rates.usual_rate()
         self._origin = settings.SMS_BASE_URL
         self._path = f"/2010-04-01/Accounts/{settings.SMS_ACCOUNT}/Messages.json"
 

@@ -180,7 +180,7 @@ def test_workers_together_do_not_exceed_what_one_number_gets(carrier: CarrierCli
 
 
 def test_stop_while_its_text_waits_for_a_turn_keeps_it_from_being_sent(
-    carrier: CarrierClient, phone: ContactPoint
+    carrier: CarrierClient, phone: ContactPoint, clock: Any
 ) -> None:
     SendingLimit.objects.create(channel="sms", per_second=10)
     message = message_to(phone, kind=Kind.FILLED)
@@ -198,7 +198,9 @@ def test_stop_while_its_text_waits_for_a_turn_keeps_it_from_being_sent(
     assert carrier.messages() == []
 
 
-def test_what_became_true_while_its_text_waited_for_a_turn_counts(carrier: CarrierClient, phone: ContactPoint) -> None:
+def test_what_became_true_while_its_text_waited_for_a_turn_counts(
+    carrier: CarrierClient, phone: ContactPoint, clock: Any
+) -> None:
     SendingLimit.objects.create(channel="sms", per_second=10)
     message = message_to(phone, kind=Kind.FILLED)
     CarrierState.objects.create(channel="sms", next_at=timezone.now() + timedelta(milliseconds=100))

@@ -72,6 +72,11 @@ def test_unsigned_is_401_not_stored_and_counted(client: Client, headers: dict[st
     assert (refused.endpoint, refused.reason, refused.count) == ("sms", "signature", 1)
 
 
+def test_without_a_token_nobody_is_believed(client: Client, settings: Any) -> None:
+    settings.SMS_TOKEN = ""
+    assert call(client, INBOUND, text("YES 47"), signed_with="").status_code == 401
+
+
 def test_a_signature_is_for_one_body(client: Client) -> None:
     signed = signature.sign(TOKEN, f"https://waitlist.example.org{INBOUND}", {"MessageSid": ["SM1"]})
     answer = client.post(INBOUND, text("YES 47"), headers={"X-Twilio-Signature": signed})
@@ -138,14 +143,17 @@ def test_console_answers_are_signed_by_ourselves(client: Client, settings: Any) 
     assert Reply.objects.get().body == "YES 47"
 
 
-def test_delivery_reports_in_any_order(client: Client) -> None:
+@pytest.mark.parametrize(("end", "becomes"), [("delivered", "delivered"), ("undelivered", "failed")])
+@pytest.mark.parametrize("late", ["accepted", "queued", "sending", "sent"])
+def test_a_report_that_comes_late_moves_nothing_back(client: Client, end: str, becomes: str, late: str) -> None:
     contact = factories.patient(phone=ROBIN, email=None).contact_points.get()
     message = message_to(contact, status=Message.Status.SENT, carrier_id="SM9")
     path = f"{STATUS}?ref={delivery.reference_of(message)}"
-    for state in ("delivered", "sent", "queued", "delivered"):
+    for state in (end, late):
         assert call(client, path, {"MessageSid": "SM9", "MessageStatus": state}).status_code == 200
-    message.refresh_from_db()
-    assert message.status == Message.Status.DELIVERED
+        message.refresh_from_db()
+        assert message.status == becomes
+    assert Message.objects.count() == 1
 
 
 def test_report_of_a_landline_marks_the_number(client: Client) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+
 from integrations.messaging.twilio import signature
 
 TOKEN = "12345"
@@ -28,6 +31,12 @@ def test_any_change_breaks_it() -> None:
     assert not signature.matches(PUBLISHED, TOKEN, URL, {**FIELDS, "Extra": ["1"]})
     assert not signature.matches("", TOKEN, URL, FIELDS)
     assert not signature.matches("é", TOKEN, URL, FIELDS)
+
+
+def test_a_field_given_twice_counts_with_each_value_once() -> None:
+    """As Twilio's own libraries build what they check."""
+    signed = base64.b64encode(hmac.new(b"12345", f"{URL}MediaUrlaMediaUrlb".encode(), "sha1").digest()).decode()
+    assert signature.sign(TOKEN, URL, {"MediaUrl": ["b", "a", "b"]}) == signed
 
 
 def test_with_or_without_the_port() -> None:
