@@ -69,7 +69,7 @@ def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
     name = {"sms": "Texts", "email": "E-mail"}.get(row.channel, row.channel)
     if row.refused_since:
         since = relative(row.refused_since, now).removesuffix(" ago")
-        note = f"For {since} the carrier has not accepted our account. Offers go another way or by call. Tell IT."
+        note = f"For {since} the carrier has not accepted our account. Messages go another way, offers else by a call."
         return SystemLine(name, "danger", "refused", note)
     if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
         since = relative(row.failing_since, now).removesuffix(" ago")

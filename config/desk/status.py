@@ -33,6 +33,7 @@ from integrations.performance import Performance
 from scheduling.counting import counted
 from scheduling.models import Writeback
 from waitlist.models import Message
+from waitlist.why_not_sent import say
 
 WINDOW = timedelta(hours=24)
 OPERATE = "integrations.operate_connection"
@@ -82,7 +83,7 @@ def status_view(request: HttpRequest) -> HttpResponse:
         "title": "Sync status",
         "subtitle": None,
         "connections": [_row(row, now) for row in Connection.objects.select_related("source").order_by("slug")],
-        "carriers": [(row, carrier_line(row, now)) for row in CarrierState.objects.order_by("channel")],
+        "carriers": [(carrier_line(row, now), say(row.last_error)) for row in CarrierState.objects.order_by("channel")],
         "worker": beat,
         "depths": [(depth, request.user.has_perm(depth.permission)) for depth in depths(now)],
         "refused": RefusedCall.objects.filter(day__gte=(now - timedelta(days=7)).date()).order_by("-last_at")[:20],

@@ -39,7 +39,7 @@ def recorded(channel: str, method: str, resource: str) -> Iterator[None]:
         yield
     except MessagingError as error:
         result = type(error).__name__
-        _note_trouble(channel, error)
+        _note_trouble(channel, error, is_message=method == "SEND")
         raise
     except Exception as error:
         # A fault of ours is in the record of calls as well, and goes on to whoever deals with it.
@@ -78,7 +78,7 @@ def _note_success(channel: str, *, is_message: bool) -> None:
     CarrierState.objects.filter(pk=state.pk).update(last_success_at=now, failing_since=None, last_error="")
 
 
-def _note_trouble(channel: str, error: MessagingError) -> None:
+def _note_trouble(channel: str, error: MessagingError, *, is_message: bool) -> None:
     """Only what concerns the carrier as a whole holds up the others; a bad number is that message's own affair."""
     now = timezone.now()
     state_of(channel)
@@ -86,7 +86,7 @@ def _note_trouble(channel: str, error: MessagingError) -> None:
     if isinstance(error, CarrierBusy | CarrierDown | CarrierRefusesUs | HandoverUnknown):
         rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
     if isinstance(error, CarrierRefusesUs):
-        refusal.begin(channel, now)
+        refusal.begin(channel, is_message=is_message, now=now)
     if isinstance(error, CarrierBusy):
         until = error.retry_at or now + _patience(rows.values_list("failing_since", flat=True).get() or now, now)
     elif isinstance(error, CarrierDown):

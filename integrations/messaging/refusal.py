@@ -20,14 +20,17 @@ from waitlist.models import Message
 
 #: How often one message is tried while the carrier refuses us. A refused call costs nothing and reaches nobody.
 PROBE_EVERY = timedelta(seconds=60)
-#: With no message to try for so long, a list that the carrier gives us is taken for its word.
+#: With no message to try for so long, a list that the carrier gives us is taken for its word. Sooner only where it had
+#: refused that too: a number that is not ours any more stops messages and no list.
 FORGOTTEN_AFTER = timedelta(minutes=30)
 
 
-def begin(channel: str, now: datetime) -> None:
-    """Note that the carrier refuses us, and tell staff at once. Again: nothing."""
-    rows = CarrierState.objects.filter(channel=channel, refused_since__isnull=True)
-    if rows.update(refused_since=now, probe_at=now + PROBE_EVERY):
+def begin(channel: str, *, is_message: bool, now: datetime) -> None:
+    """Note that the carrier refuses us, and tell staff at once; once that is known, whether it refuses lists too."""
+    rows = CarrierState.objects.filter(channel=channel)
+    if not is_message:
+        rows.update(lists_refused=True)
+    if rows.filter(refused_since__isnull=True).update(refused_since=now, probe_at=now + PROBE_EVERY):
         told = trouble(channel)
         ask_staff(told.kind, told.title, advice=told.advice, dedupe_key=told.key, urgency=WorkItem.Urgency.RED)
 
@@ -57,11 +60,11 @@ def next_try(message: Message, now: datetime) -> datetime | None:
 
 
 def taken(channel: str, *, is_message: bool, now: datetime) -> bool:
-    """End it when the carrier took a message, or gave us a list and nothing was tried for long; False: it goes on."""
+    """End it when the carrier took a message, or gives us what it refused; False: it goes on."""
     rows = CarrierState.objects.filter(channel=channel, refused_since__isnull=False)
     if not is_message:
-        rows = rows.filter(Q(probe_at__isnull=True) | Q(probe_at__lt=now - FORGOTTEN_AFTER))
-    is_over = bool(rows.update(refused_since=None, probe_at=None))
+        rows = rows.filter(Q(lists_refused=True) | Q(probe_at__lt=now - FORGOTTEN_AFTER))
+    is_over = bool(rows.update(refused_since=None, probe_at=None, lists_refused=False))
     if is_over:
         held = Message.objects.filter(channel=channel, status=Message.Status.WAITING, due_at__gt=now)
         held.exclude(error_code="").update(due_at=now)

@@ -55,6 +55,9 @@ class CarrierState(models.Model):
     probe_at = models.DateTimeField(
         null=True, blank=True, help_text="When one message is tried again although we were refused."
     )
+    lists_refused = models.BooleanField(
+        default=False, help_text="It refuses us its lists as well: once it gives one, our account is accepted again."
+    )
     inbound_seen_at = models.DateTimeField(
         null=True, blank=True, help_text="Inbound messages up to this time have been fetched from the carrier."
     )

@@ -30,6 +30,12 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
             duration_ms=5,
             result=result,
         )
+    CarrierState.objects.create(
+        channel="email",
+        refused_since=now - timedelta(minutes=3),
+        failing_since=now - timedelta(minutes=3),
+        last_error="mail_login_refused",
+    )
     CarrierState.objects.create(channel="sms", failing_since=now - timedelta(minutes=7))
     Heartbeat.objects.create(name="sweep", at=now - timedelta(minutes=2))
     words = text_of(dana.get(PAGE))
@@ -37,6 +43,8 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
     assert "Calls in 24 hours 4, 75 % answered as they should" in words
     assert "Time to answer half within 5 ms, 95 % within 5 ms News of appointments as it arrives" in words
     assert "Waiting 0 to read, 0 to write" in words
+    assert "E-mail refused For 3 min the carrier has not accepted our account." in words
+    assert "Its last answer: the mail server does not accept our login: tell IT." in words
     assert "Texts not going out None for 7 min. They are kept and sent later." in words
     assert "Background work stands still Last sign of life 2 min ago. Call IT." in words
 

@@ -175,7 +175,19 @@ def test_the_list_that_is_refused_is_known_before_any_message_and_its_return_end
     settings.SMS_TOKEN = TOKEN
     CarrierState.objects.update(inbound_due_at=None)
     catch_up.fetch_missed()
-    assert refused().refused_since is not None, "a list is no message"
+    assert (refused().refused_since, refused().lists_refused) == (None, False)
+
+
+def test_a_list_says_nothing_of_a_number_that_is_refused_until_nothing_was_tried_for_long(
+    carrier: CarrierClient,
+) -> None:
+    catch_up.fetch_missed()
+    carrier.fail(21606)
+    delivery.send(message_to(only_phone()).pk)
+    CarrierState.objects.update(inbound_due_at=None)
+    catch_up.fetch_missed()
+    assert refused().refused_since is not None
+    assert refused().last_error == "twilio_21606"
     CarrierState.objects.update(inbound_due_at=None, probe_at=timezone.now() - timedelta(minutes=31))
     catch_up.fetch_missed()
     assert refused().refused_since is None
