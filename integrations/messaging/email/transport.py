@@ -15,6 +15,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
 from integrations.calls import refuse_inside_transaction
+from integrations.messaging.connections import never_reached
 from integrations.messaging.gateway import (
     AddressBusy,
     AddressUnusable,
@@ -134,6 +135,8 @@ def _at_handover(error: Exception) -> MessagingError:
 def _by_provider(error: AnymailError) -> MessagingError:
     if isinstance(error, AnymailRecipientsRefused):
         return AddressUnusable("mail_address_refused")
+    if never_reached(error.__cause__):
+        return CarrierDown("mail_server_unreachable")
     if isinstance(error, AnymailAPIError):
         return _by_status(error.status_code)
     return MessageRejected("mail_cannot_be_built")
@@ -152,7 +155,7 @@ def _by_status(status: int | None) -> MessagingError:
         return HandoverUnknown("mail_answer_lost")
     if status == 429:
         return CarrierBusy("mail_429")
-    if status in {401, 403}:
+    if status in {401, 402, 403}:  # 402: the account is out of credit
         return CarrierRefusesUs(f"mail_{status}")
     return MessageRejected(f"mail_{status}")
 

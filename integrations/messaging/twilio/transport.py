@@ -18,6 +18,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from integrations.calls import refuse_inside_transaction
+from integrations.messaging.connections import never_reached
 from integrations.messaging.gateway import (
     CALL_SECONDS,
     AddressUnusable,
@@ -140,16 +141,10 @@ class TwilioCarrier:
         except requests.exceptions.ConnectTimeout as error:
             raise CarrierDown("no_connection") from error
         except requests.exceptions.ConnectionError as error:
-            raise (CarrierDown if _never_connected(error) else lost)("connection_lost") from None
+            raise (CarrierDown if never_reached(error) else lost)("connection_lost") from None
         except requests.exceptions.RequestException:
             raise lost("answer_lost") from None
         return _judge(response, body, lost)
-
-
-def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
-    """Tell a refused connection, which cannot have had an effect, from one that broke afterwards."""
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "SSLError"}
 
 
 def _read_within(response: requests.Response, deadline: float) -> bytes:

@@ -17,6 +17,7 @@ from integrations.messaging.gateway import (
     AddressUnusable,
     CarrierBusy,
     CarrierDown,
+    CarrierRefusesUs,
     HandoverUnknown,
     MessageRejected,
     Outgoing,
@@ -39,7 +40,12 @@ class Mailbox:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
         self.senders: list[str] = []
-        self.rcpt, self.data, self.hang_up = "250 OK", "250 OK", False
+        self.mail, self.rcpt, self.data, self.hang_up = "250 OK", "250 OK", "250 OK", False
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.mail.startswith("250"):
+            envelope.mail_from = address
+        return self.mail
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if self.rcpt.startswith("250"):
@@ -104,6 +110,57 @@ def test_a_providers_own_id_is_kept_and_our_reference_goes_along(settings: Any, 
     assert asked.get_json()["Metadata"] == {"reference": MAIL.reference}
 
 
+def by_postmark(settings: Any, address: str) -> None:
+    settings.EMAIL_PROVIDER, settings.EMAIL_BACKEND = "postmark", "anymail.backends.postmark.EmailBackend"
+    settings.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "t", "POSTMARK_API_URL": address}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, MessageRejected),
+        (401, CarrierRefusesUs),
+        (402, CarrierRefusesUs),
+        (403, CarrierRefusesUs),
+        (429, CarrierBusy),
+        (500, HandoverUnknown),
+        (503, HandoverUnknown),
+    ],
+)
+def test_each_answer_of_a_provider_has_a_name(
+    settings: Any, httpserver: HTTPServer, status: int, error: type[Exception]
+) -> None:
+    by_postmark(settings, httpserver.url_for("/"))
+    httpserver.expect_request("/email").respond_with_json({"Message": MAIL.address}, status=status)
+    with pytest.raises(error) as raised:
+        EmailCarrier().send(MAIL)
+    assert MAIL.address not in str(raised.value)
+
+
+def test_a_mailbox_that_a_provider_knows_not_to_work_is_unusable(settings: Any, httpserver: HTTPServer) -> None:
+    by_postmark(settings, httpserver.url_for("/"))
+    said = (
+        "You tried to send to a recipient that has been marked as inactive.\n"
+        f"Found inactive addresses: {MAIL.address}.\n"
+        "Inactive recipients are ones that have generated a hard bounce or a spam complaint."
+    )
+    httpserver.expect_request("/email").respond_with_json({"ErrorCode": 406, "Message": said}, status=422)
+    with pytest.raises(AddressUnusable):
+        EmailCarrier().send(MAIL)
+
+
+def test_a_provider_that_is_not_reached_had_no_effect(settings: Any) -> None:
+    by_postmark(settings, "http://127.0.0.1:9/")
+    with pytest.raises(CarrierDown):
+        EmailCarrier().send(MAIL)
+
+
+def test_a_login_that_is_not_accepted_is_ours_to_mend(mailbox: Mailbox, settings: Any) -> None:
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "user", "of yesterday"
+    with pytest.raises(CarrierRefusesUs):
+        EmailCarrier().send(MAIL)
+
+
 def test_the_message_id_is_the_same_each_time_and_says_nothing() -> None:
     assert message_id("7-abc") == message_id("7-abc")
     assert message_id("7-abc") != message_id("8-abc")
@@ -113,6 +170,8 @@ def test_the_message_id_is_the_same_each_time_and_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("stage", "answer", "error"),
     [
+        ("mail", "550 Not from you", CarrierRefusesUs),
+        ("mail", "451 Not now", CarrierBusy),
         ("rcpt", "550 No such user", AddressUnusable),
         ("rcpt", "450 Greylisted, come again", AddressBusy),
         ("rcpt", "452 Mailbox full", AddressBusy),
