@@ -21,13 +21,17 @@
 
   const openDetails = (part) => [...part.querySelectorAll("details[open][id]")].map((each) => each.id);
 
+  const scrolled = (part) => [...part.querySelectorAll(".scroll[id]")].map((each) => [each.id, each.scrollTop]);
+
   const show = (part, html) => {
     const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     const left = part.scrollLeft;
     const opened = openDetails(part);
+    const places = scrolled(part);
     part.innerHTML = html;
     opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
     part.scrollLeft = left;
+    places.forEach(([id, top]) => document.getElementById(id)?.scrollTo(0, top));
     if (focused) {
       document.getElementById(focused)?.focus({ preventScroll: true });
     }
