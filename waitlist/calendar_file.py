@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from icalendar import Calendar, Event
 
 from scheduling.models import Appointment
-from waitlist.times import say_phone
+from waitlist.times import say, say_phone
 from waitlist.wording import language_of, plain
 
 _TITLES = {"en": "Appointment", "es": "Cita"}
 _NOTES = {
-    "en": "Reference: {reference}. If you cannot come, call {phone}.",
-    "es": "Referencia: {reference}. Si no puede venir, llame al {phone}.",
+    "en": "{when}. Reference: {reference}. If you cannot come, call {phone}.",
+    "es": "{when}. Referencia: {reference}. Si no puede venir, llame al {phone}.",
 }
 
 
@@ -34,7 +34,9 @@ def calendar_file(appointment: Appointment, practice: str, language: str, now: d
     if location is not None and location.address:
         event.add("location", plain(location.address))
     if location is not None and location.phone:
-        note = _NOTES[language].format(reference=appointment.reference, phone=say_phone(location.phone))
+        # A calendar shows the time on its owner's clock; the words say it on the practice's.
+        when = say(appointment.start.astimezone(location.zone), language, zone=True)
+        note = _NOTES[language].format(when=when, reference=appointment.reference, phone=say_phone(location.phone))
         event.add("description", note)
     event.add("status", "CONFIRMED")
     calendar = Calendar()

@@ -6,7 +6,7 @@ Every moment comes in on the clock it is to be read from: with the location's ``
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 _DAYS = {
@@ -54,10 +54,10 @@ _US_NUMBER = re.compile(r"\+?1?[\s.-]*\(?(\d{3})\)?[\s.-]*(\d{3})[\s.-]*(\d{4})"
 
 
 def say(moment: datetime, language: str, *, zone: bool = False) -> str:
-    """Return "Tuesday 24 November, 2:00 in the afternoon", with the zone's name behind it where asked for."""
+    """Return "Tuesday, November 24 at 2:00 in the afternoon", with the zone's name behind it where asked for."""
     day, month = _DAYS[language][moment.weekday()], _MONTHS[language][moment.month - 1]
-    date = f"{day} {moment.day} de {month}" if language == "es" else f"{day} {moment.day} {month}"
-    said = f"{date}, {say_clock(moment, language)}"
+    clock = say_clock(moment, language)
+    said = f"{day} {moment.day} de {month}, {clock}" if language == "es" else f"{day}, {month} {moment.day} at {clock}"
     return f"{said} ({zone_name(moment, language)})" if zone else said
 
 
@@ -66,7 +66,7 @@ def weekday_name(weekday: int, language: str) -> str:
     return _DAYS[language][weekday]
 
 
-def say_clock(moment: datetime, language: str) -> str:
+def say_clock(moment: datetime | time, language: str) -> str:
     """Return "2:00 in the afternoon" or "a las 2:00 de la tarde"."""
     hour = moment.hour % 12 or 12
     clock = f"{hour}:{moment.minute:02d}"
@@ -76,6 +76,16 @@ def say_clock(moment: datetime, language: str) -> str:
     if language == "es":
         return f"{'a la' if hour == 1 else 'a las'} {clock} {part}"
     return f"{clock} {part}"
+
+
+def say_hours(start: time, end: time, language: str) -> str:
+    """Return "8:00 in the morning to 10:30 in the morning" or "de 8:00 de la mañana a 10:30 de la mañana".
+
+    The last minute of a day is midnight.
+    """
+    last = time(0) if (end.hour, end.minute) == (23, 59) else end
+    since, until = (say_clock(each, language).removeprefix("a las ").removeprefix("a la ") for each in (start, last))
+    return f"de {since} a {until}" if language == "es" else f"{since} to {until}"
 
 
 def say_short(moment: datetime, language: str, *, zone: bool = False) -> str:

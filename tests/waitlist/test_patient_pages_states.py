@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from icalendar import Calendar
 
 from audit.models import AccessRecord
 from scheduling.models import Location, Patient
@@ -78,10 +79,10 @@ def test_the_question_says_what_when_and_where(scene: Scene, client: Client) -> 
     shown = client.get(link_of(offer))
     assert text(shown) == (
         "Do you want this appointment? "
-        "When Tuesday 3 March, 8:00 in the evening (Eastern time) "
+        "When Tuesday, March 3 at 8:00 in the evening (Eastern time) "
         "Where Downtown office 12 Elm Street, Springfield "
-        "Please answer by Tuesday 3 March, 7:00 in the evening. We ask other people too. The first person to say yes "
-        "gets the time. Yes, I&#x27;ll take it Not this one Never on a Tuesday See or change what you wait for"
+        "Please answer by Tuesday, March 3 at 7:00 in the evening. We ask other people too. The first person to say "
+        "yes gets the time. Yes, I&#x27;ll take it Not this one Never on a Tuesday See or change what you wait for"
     ).replace("&#x27;", "'")
     body = shown.content.decode()
     assert '<a class="phone" href="tel:+12125550101">(212) 555-0101</a>' in body
@@ -115,7 +116,7 @@ def test_a_move_up_says_which_appointment_a_yes_gives_up(scene: Scene, client: C
     scene.deliver()
     offer = Offer.objects.get(entry=entry)
     path = link_of(offer)
-    kept = "Thursday 12 March, 10:00 in the morning"
+    kept = "Thursday, March 12 at 10:00 in the morning"
     assert (
         f"You keep {kept} unless we confirm this one. If we confirm this one, we cancel the other one for you."
         in text(client.get(path))
@@ -134,7 +135,7 @@ def test_the_pending_page_looks_again_by_itself_until_it_is_settled(scene: Scene
     assert page.headers["Refresh"] == "3"
     assert "Refresh" not in client.get(f"{path}?still=1").headers
     assert f"Reference {reference}" in text(page)
-    assert "If you hear nothing by Tuesday 3 March, 3:00 in the afternoon, call us." in text(page)
+    assert "If you hear nothing by Tuesday, March 3 at 3:00 in the afternoon, call us." in text(page)
     scene.pass_time(minutes=5)
     assert client.get(path).headers["Refresh"] == "15"
     scene.pass_time(hours=5)
@@ -163,6 +164,16 @@ def test_a_confirmed_appointment_comes_as_a_calendar_file(scene: Scene, client: 
     assert r"LOCATION:12 Elm Street\; Springfield" in lines
     reference = Claim.objects.get().appointment.reference
     assert f"UID:{reference}@appointments.invalid" in lines
+    [event] = Calendar.from_ical(answer.content).walk("VEVENT")
+    assert event["DESCRIPTION"] == (
+        f"Tuesday, March 3 at 8:00 in the evening (Eastern time). Reference: {reference}. "
+        "If you cannot come, call (212) 555-0101."
+    )
+    assert all(len(line.encode()) <= 75 for line in lines)
+    # Opened again, it is the same event and no second one.
+    [later] = Calendar.from_ical(client.get(f"{path}calendar.ics?lang=es").content).walk("VEVENT")
+    assert (later["UID"], later.start) == (event["UID"], event.start)
+    assert later["DESCRIPTION"].startswith("martes 3 de marzo, a las 8:00 de la noche (hora del Este). Referencia: ")
 
 
 @pytest.mark.parametrize("state", [pages.question, pages.received, pages.refused, pages.canceled, pages.filled])
@@ -257,7 +268,7 @@ def test_a_restricted_patient_is_asked_to_call(scene: Scene, client: Client) -> 
 def test_a_reader_elsewhere_sees_the_time_on_their_own_clock_too(scene: Scene, client: Client) -> None:
     offer = pages.question(scene)
     Patient.objects.filter(pk=offer.patient_id).update(time_zone="America/Chicago")
-    assert "On your clock: Tuesday 3 March, 7:00 in the evening (Central time)" in text(client.get(link_of(offer)))
+    assert "On your clock: Tuesday, March 3 at 7:00 in the evening (Central time)" in text(client.get(link_of(offer)))
     # Another name for the same clock is no news.
     Patient.objects.filter(pk=offer.patient_id).update(time_zone="America/Detroit")
     assert "On your clock" not in text(client.get(link_of(offer)))

@@ -136,7 +136,7 @@ def test_a_move_up_says_what_a_yes_gives_up() -> None:
     assert "You keep Thu Dec 3, 9:00 AM unless we confirm this one." in text("offer", keep=LATER)
     assert "Conserva la del jue 3 dic, 9:00 AM mientras no le confirmemos esta." in text("offer", "es", keep=LATER)
     assert (
-        "You keep your appointment on Thursday 3 December, 9:00 in the morning unless we confirm this one. "
+        "You keep your appointment on Thursday, December 3 at 9:00 in the morning unless we confirm this one. "
         "If we confirm this one, we cancel the other one for you." in mail("offer", keep=LATER).body
     )
     assert "We will cancel Thu Dec 3, 9:00 AM for you." in text("confirmed", replaces=LATER)
@@ -170,7 +170,7 @@ def test_received_is_never_confirmed() -> None:
     )
     said = mail("received").body
     assert "It is not confirmed yet." in said
-    assert "If you hear nothing by Monday 23 November, 9:15 at night, call (212) 555-0100." in said
+    assert "If you hear nothing by Monday, November 23 at 9:15 at night, call (212) 555-0100." in said
 
 
 def test_confirmed_has_the_reference_and_says_what_to_do_otherwise() -> None:
@@ -213,7 +213,7 @@ def test_a_question_names_each_code() -> None:
 
 def test_the_zone_is_named_when_asked_for() -> None:
     assert "Tue Nov 24, 2:30 PM ET." in text("offer", zone="EST")
-    assert "Tuesday 24 November, 2:30 in the afternoon (Eastern time)" in mail("offer", zone="EST").body
+    assert "Tuesday, November 24 at 2:30 in the afternoon (Eastern time)" in mail("offer", zone="EST").body
     assert "martes 24 de noviembre, a las 2:30 de la tarde (hora del Este)" in mail("offer", "es", zone="EST").body
 
 

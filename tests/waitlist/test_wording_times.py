@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from waitlist import gsm7
-from waitlist.times import say, say_phone, say_short, zone_name
+from waitlist.times import say, say_hours, say_phone, say_short, zone_name
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -31,13 +31,33 @@ NEW_YORK = ZoneInfo("America/New_York")
 )
 def test_the_clock(clock: tuple[int, int], english: str, spanish: str) -> None:
     moment = datetime(2026, 11, 24, *clock, tzinfo=NEW_YORK)
-    assert say(moment, "en") == f"Tuesday 24 November, {english}"
+    assert say(moment, "en") == f"Tuesday, November 24 at {english}"
     assert say(moment, "es") == f"martes 24 de noviembre, {spanish}"
+
+
+@pytest.mark.parametrize(
+    ("hours", "english", "spanish"),
+    [
+        (
+            (time(8), time(10, 30)),
+            "8:00 in the morning to 10:30 in the morning",
+            "de 8:00 de la mañana a 10:30 de la mañana",
+        ),
+        (
+            (time(13), time(18)),
+            "1:00 in the afternoon to 6:00 in the evening",
+            "de 1:00 de la tarde a 6:00 de la tarde",
+        ),
+        ((time(12), time(23, 59)), "12:00 noon to 12:00 midnight", "de 12:00 del mediodía a 12:00 de la medianoche"),
+    ],
+)
+def test_hours_from_and_to(hours: tuple[time, time], english: str, spanish: str) -> None:
+    assert (say_hours(*hours, "en"), say_hours(*hours, "es")) == (english, spanish)
 
 
 def test_the_zone_behind_it() -> None:
     moment = datetime(2026, 11, 24, 14, tzinfo=NEW_YORK)
-    assert say(moment, "en", zone=True) == "Tuesday 24 November, 2:00 in the afternoon (Eastern time)"
+    assert say(moment, "en", zone=True) == "Tuesday, November 24 at 2:00 in the afternoon (Eastern time)"
     assert say(moment, "es", zone=True) == "martes 24 de noviembre, a las 2:00 de la tarde (hora del Este)"
     assert say_short(moment, "en", zone=True) == "Tue Nov 24, 2:00 PM ET"
     assert say_short(moment, "es") == "mar 24 nov, 2:00 PM"
@@ -67,8 +87,8 @@ def test_zones_have_one_name_in_winter_and_summer(key: str, english: str, spanis
 def test_the_days_of_a_clock_change_are_read_on_the_clock() -> None:
     spring = datetime(2026, 3, 8, 7, 0, tzinfo=UTC).astimezone(NEW_YORK)
     autumn = [datetime(2026, 11, 1, hour, 30, tzinfo=UTC).astimezone(NEW_YORK) for hour in (5, 6)]
-    assert say(spring, "en") == "Sunday 8 March, 3:00 in the morning"
-    assert [say(each, "en") for each in autumn] == ["Sunday 1 November, 1:30 in the morning"] * 2
+    assert say(spring, "en") == "Sunday, March 8 at 3:00 in the morning"
+    assert [say(each, "en") for each in autumn] == ["Sunday, November 1 at 1:30 in the morning"] * 2
 
 
 @pytest.mark.parametrize(
