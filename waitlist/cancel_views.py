@@ -62,9 +62,10 @@ def _show(request: HttpRequest, found: Found, standing: Standing, problem: str =
     record_view(request, offer, offer.patient_id, offer.opening.location_id, "cancel")
     language = language_for(request, offer.patient)
     context = content.describe(found, standing, language, timezone.now()) | {
-        "heading": _("Give up this appointment?"),
+        "heading": _("Cancel this appointment?"),
         "look_again_seconds": None,
         "problem": problem,
+        "then": request.POST.get("then", ""),
         "asks_birth_year": found.asks_birth_year,
         "must_call": found.asks_birth_year and not birth_year.can_be_asked(offer.patient),
     }

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from waitlist import consent_forms
 from waitlist.pages import content
-from waitlist.pages.shell import asked_for, back_to, dead_link, patient_page, render
-from waitlist.wording import language_of
+from waitlist.pages.shell import back_to, dead_link, patient_page, preferred, render
 
 SHORTEST_PHONE = 10
 
@@ -21,7 +19,7 @@ def consent_page(request: HttpRequest, token: str) -> HttpResponse:
     if link is None:
         return dead_link(request)
     # Not in the patient's language: even that would tell something.
-    language = asked_for(request) or language_of(translation.get_language_from_request(request))
+    language = preferred(request)
     context = content.frame(language) | {"heading": _("May we text you about earlier appointments?")}
     context["words"] = consent_forms.words(language)
     if link.answered_at is not None:
@@ -29,18 +27,19 @@ def consent_page(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST":
         return render("waitlist/consent.html", language, context)
     year, phone = request.POST.get("birth_year", "").strip(), request.POST.get("phone", "").strip()
-    problem = _problem(year, phone)
-    if problem:
-        return render(
-            "waitlist/consent.html", language, context | {"problem": problem, "year": year, "phone_typed": phone}
-        )
+    missing = {"no_year": not _is_year(year), "no_phone": not _is_phone(phone)}
+    if any(missing.values()):
+        typed = {"problem": True, "year": year, "phone_typed": phone}
+        return render("waitlist/consent.html", language, context | typed | missing)
     consent_forms.answer(link, year, phone, language)
     return back_to(request, request.path)
 
 
-def _problem(year: str, phone: str) -> str:
-    """Return what is missing; whether it is right is not said."""
-    if not (len(year) == 4 and year.isascii() and year.isdigit()):
-        return "missing"
+def _is_year(year: str) -> bool:
+    """Return whether it could be a year; whether it is the right one is not said."""
+    return len(year) == 4 and year.isascii() and year.isdigit()
+
+
+def _is_phone(phone: str) -> bool:
     digits = sum(letter.isdigit() for letter in phone)
-    return "" if SHORTEST_PHONE <= digits <= 2 * SHORTEST_PHONE else "no_phone"
+    return SHORTEST_PHONE <= digits <= 2 * SHORTEST_PHONE

@@ -80,7 +80,7 @@ def contact_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
 
 def _visit(request: HttpRequest, found: FoundRequest, step: str) -> Visit:
     patient = found.entry.patient
-    change = Change(patient, request_words.location_of(found.entry), timezone.now())
+    change = Change(patient, found.location or request_words.location_of(found.entry), timezone.now())
     number = step[1:]
     is_point = step.startswith("p") and number.isascii() and number.isdigit() and len(number) < 19
     point = own_contacts.point(patient, int(number)) if is_point else None
@@ -110,10 +110,11 @@ def _show(visit: Visit, problem: str = "") -> HttpResponse:
         if waiting is None:
             return back_to(visit.request, visit.base)
         if contact_codes.is_used_up(waiting):
-            said = contact.problem("used_up")
+            said = contact.problem("used_up") | {"heading": contact.USED_UP}
         return _render(visit, "code", contact.code(waiting, visit.language) | said)
     if not visit.step:
-        return _render(visit, "", contact.overview(visit.change, waiting, visit.language) | said)
+        waits = waiting if waiting is not None and not contact_codes.is_used_up(waiting) else None
+        return _render(visit, "", contact.overview(visit.change, waits, visit.language) | said)
     template = visit.step if visit.step in ("address", "language") else "point"
     return _render(visit, template, contact.form(visit.step, visit.change, visit.point, visit.language) | said)
 
@@ -122,7 +123,7 @@ def _render(visit: Visit, template: str, context: dict[str, object]) -> HttpResp
     entry, place = visit.found.entry, visit.change.location
     record_view(visit.request, entry, entry.patient_id, place.pk if place else None, f"contact {template}".strip())
     posted = visit.request.POST
-    frame = request_words.frame(entry, visit.language) | {
+    frame = request_words.frame(entry, visit.language, place) | {
         "step": visit.step,
         "base": visit.base,
         "year": posted.get("birth_year", "")[:4] if visit.request.method == "POST" else "",

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from scheduling.models import Location
 from waitlist.models import Offer, RequestLink, WaitlistEntry
 
 #: 128 bits, in 22 characters: more would cost a text its one segment and a guesser nothing that matters.
@@ -46,10 +47,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class FoundRequest:
-    """The entry behind a link to a patient's own request."""
+    """The entry behind a link to a patient's own request, and the place whose offer's link led there, if one did."""
 
     entry: WaitlistEntry
     asks_birth_year: bool
+    location: Location | None = None
 
 
 def make_token() -> Tokens:

@@ -19,7 +19,7 @@ from waitlist.models import EntryWindow, WaitlistEntry
 WEEK = frozenset(range(7))
 NOON, DAY_START, DAY_END = time(12, 0), time(0, 0), time(23, 59)
 #: What a patient may choose for "how long before must you know?", in minutes.
-NOTICES = (120, 240, 24 * 60, 2 * 24 * 60, 3 * 24 * 60, 7 * 24 * 60)
+NOTICES = (0, 120, 240, 24 * 60, 2 * 24 * 60, 3 * 24 * 60, 7 * 24 * 60)
 
 
 class Part(models.TextChoices):
@@ -99,6 +99,23 @@ def choose_providers(entry: WaitlistEntry, chosen: Collection[int]) -> None:
     wanted = [each for each in possible if each.pk in chosen]
     unnamed = entry.providers.exclude(pk__in=named)
     entries.change(entry, providers=[*wanted, *unnamed] if wanted else [])
+
+
+def choose_night(entry: WaitlistEntry, *, wanted: bool) -> None:
+    """Text the patient at once what would be gone by the morning, or text by day only."""
+    entries.change(entry, texts_by_night=wanted)
+
+
+def is_offered_on(entry: WaitlistEntry, weekday: int) -> bool:
+    """Return whether the entry's days leave a weekday in."""
+    days = set(entry.windows.values_list("weekday", flat=True))
+    return not days or weekday in days
+
+
+def can_leave_out(entry: WaitlistEntry, weekday: int) -> bool:
+    """Return whether another day is left without this one."""
+    days = set(entry.windows.values_list("weekday", flat=True)) or WEEK
+    return weekday in days and len(days) > 1
 
 
 def choose_notice(entry: WaitlistEntry, minutes: int) -> bool:

@@ -46,7 +46,8 @@ def find(token: str, *, by_offer: bool) -> links.FoundRequest | None:
     found = links.find_offer(token)
     if found is None or not found.offer.is_told or found.offer.end <= now:
         return None
-    return links.FoundRequest(found.offer.entry, found.asks_birth_year)
+    # The page is signed as the offer was: a place that signs neutrally is named nowhere behind its link.
+    return links.FoundRequest(found.offer.entry, found.asks_birth_year, found.offer.opening.location)
 
 
 def _summary_instead(request: HttpRequest, step: str) -> HttpResponse:
@@ -57,17 +58,19 @@ def _summary_instead(request: HttpRequest, step: str) -> HttpResponse:
 def _show(request: HttpRequest, found: links.FoundRequest, step: str, problem: str = "") -> HttpResponse:
     entry, patient = found.entry, found.entry.patient
     language = language_for(request, patient)
-    place = words.location_of(entry)
+    place = found.location or words.location_of(entry)
     record_view(request, entry, patient.pk, place.pk if place else None, f"request {step}".strip())
-    context = words.frame(entry, language) | {
+    context = words.frame(entry, language, place) | {
         "problem": problem,
         "asks_birth_year": found.asks_birth_year,
         "must_call": found.asks_birth_year and not birth_year.can_be_asked(patient),
     }
     if not step:
         return render("waitlist/request.html", language, context | words.summary(entry, language))
+    # What was chosen stays chosen while something else on the page is put right.
+    posted = request.POST if request.method == "POST" else None
     template = "waitlist/request_confirm.html" if step in ("pause", "leave") else f"waitlist/request_{step}.html"
-    return render(template, language, context | words.question(entry, step, language))
+    return render(template, language, context | words.question(entry, step, language, posted))
 
 
 def _problem(found: links.FoundRequest, posted: QueryDict) -> str:
@@ -91,8 +94,12 @@ def _on_summary(entry: WaitlistEntry, posted: QueryDict) -> None:
 def _days(entry: WaitlistEntry, posted: QueryDict) -> str | None:
     days = {int(day) for day in posted.getlist("weekday") if day in tuple("0123456")}
     part = posted.get("part", "")
-    chosen = part in Part.values and own_request.choose_days(entry, days, Part(part))
-    return None if chosen else "no_day"
+    if not days:
+        return "no_day"
+    if part not in Part.values:
+        return "no_part"
+    own_request.choose_days(entry, days, Part(part))
+    return None
 
 
 def _who(entry: WaitlistEntry, posted: QueryDict) -> None:
@@ -105,6 +112,14 @@ def _notice(entry: WaitlistEntry, posted: QueryDict) -> str | None:
     known = {str(each): each for each in own_request.NOTICES}
     chosen = minutes in known and own_request.choose_notice(entry, known[minutes])
     return None if chosen else "no_notice"
+
+
+def _night(entry: WaitlistEntry, posted: QueryDict) -> str | None:
+    wish = posted.get("night", "")
+    if wish not in ("yes", "no"):
+        return "no_night"
+    own_request.choose_night(entry, wanted=wish == "yes")
+    return None
 
 
 def _pause(entry: WaitlistEntry, posted: QueryDict) -> None:
@@ -120,6 +135,7 @@ _STEPS: dict[str, Callable[[WaitlistEntry, QueryDict], str | None]] = {
     "days": _days,
     "who": _who,
     "notice": _notice,
+    "night": _night,
     "pause": _pause,
     "leave": _leave,
 }

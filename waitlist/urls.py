@@ -1,16 +1,16 @@
 """The addresses patients are sent to."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, re_path
 
 from waitlist.cancel_views import cancel_page
 from waitlist.consent_views import consent_page
 from waitlist.contact_views import contact_page
 from waitlist.request_views import request_page
 from waitlist.unsubscribe_views import unsubscribe_page
-from waitlist.views import calendar, offer_page
+from waitlist.views import calendar, cut_off_page, front_page, offer_page
 
 BY_OFFER = {"by_offer": True}
-urlpatterns: list[URLPattern | URLResolver] = [
+BEHIND_A_TOKEN: list[URLPattern | URLResolver] = [
     path("o/<str:token>/", offer_page, name="offer"),
     path("o/<str:token>/calendar.ics", calendar, name="offer-calendar"),
     path("o/<str:token>/cancel/", cancel_page, name="offer-cancel"),
@@ -24,4 +24,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("r/<str:token>/contact/", contact_page, name="contact"),
     path("r/<str:token>/contact/<slug:step>/", contact_page, name="contact-step"),
     path("r/<str:token>/<slug:step>/", request_page, name="request-step"),
+]
+urlpatterns = [
+    path("", front_page, name="front"),
+    *BEHIND_A_TOKEN,
+    # What a phone cut off or added to.
+    re_path(r"^[cour]/(?:.*/)?$", cut_off_page, name="cut-off"),
 ]

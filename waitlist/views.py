@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from audit.context import Actor, acting_as
 from waitlist import claims, links, own_request
@@ -12,10 +13,11 @@ from waitlist.links import Found
 from waitlist.models import Offer
 from waitlist.pages import birth_year, content, late
 from waitlist.pages.birth_year import Check
-from waitlist.pages.shell import back_to, dead_link, language_for, patient_page, record_view, render
+from waitlist.pages.shell import back_to, dead_link, language_for, patient_page, preferred, record_view, render
 from waitlist.pages.states import PageState, Standing, standing_of
 
 YES, NO, NOT_THIS_DAY = "yes", "no", "not_this_day"
+FRONT = _("Do you have a message from us?")
 
 
 @patient_page("GET", "HEAD", "POST")
@@ -46,6 +48,19 @@ def calendar(request: HttpRequest, token: str) -> HttpResponse:
     response = HttpResponse(text, content_type="text/calendar; charset=utf-8")
     response.headers["Content-Disposition"] = 'attachment; filename="appointment.ics"'
     return response
+
+
+@patient_page("GET", "HEAD")
+def front_page(request: HttpRequest) -> HttpResponse:
+    """Say where to go to whoever typed the bare address: patients to their message or the phone, staff to sign in."""
+    language = preferred(request)
+    return render("waitlist/front.html", language, content.frame(language) | {"heading": FRONT})
+
+
+@patient_page("GET", "HEAD")
+def cut_off_page(request: HttpRequest) -> HttpResponse:
+    """Answer a link that lost a part, or got one, as every other that leads nowhere."""
+    return dead_link(request)
 
 
 def _is_alive(offer: Offer) -> bool:

@@ -18,7 +18,7 @@ from tests.flows.clinic import Clinic
 from tests.waitlist.pages import rows
 from waitlist import links, unsubscribing
 from waitlist.models import Claim, ConsentRecord, Message, Offer
-from waitlist.urls import urlpatterns
+from waitlist.urls import BEHIND_A_TOKEN
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,7 +104,7 @@ def test_tokens_are_unguessable_hashed_at_rest_and_answered_alike(offering: Clin
 
 def test_every_page_behind_a_token_is_kept_nowhere_told_to_nobody_and_masked_in_logs(client: Client) -> None:
     token, paths = secrets.token_urlsafe(links.SECRET_BYTES), set()
-    for pattern in urlpatterns:
+    for pattern in BEHIND_A_TOKEN:
         names = re.findall(r"<\w+:(\w+)>", str(pattern.pattern))
         paths.add(
             "/" + re.sub(r"<\w+:(\w+)>", lambda found: token if found[1] == "token" else "days", str(pattern.pattern))

@@ -224,7 +224,11 @@ STATES: list[tuple[Callable[[Scene], Offer], str, str]] = [
     (refused, "We could not book this time for you", "No pudimos reservarle esta cita"),
     (refused_and_open_again, "We could not book this time for you", "No pudimos reservarle esta cita"),
     (canceled, "You do not have this appointment any more", "Usted ya no tiene esta cita"),
-    (canceling, "We have your wish. It is not canceled yet.", "Recibimos su aviso. La cita todavía no está cancelada."),
+    (
+        canceling,
+        "You asked us to cancel. It is not canceled yet.",
+        "Usted pidió cancelar. La cita todavía no está cancelada.",
+    ),
     (released, "You do not have this appointment any more", "Usted ya no tiene esta cita"),
     (first, "Someone answered first", "Otra persona respondió antes"),
     (too_late, "Someone answered first", "Otra persona respondió antes"),

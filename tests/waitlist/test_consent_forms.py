@@ -103,6 +103,9 @@ def test_an_old_or_guessed_link_leads_nowhere(client: Client, page: str) -> None
 def test_what_is_missing_is_asked_for_without_using_the_form_up(client: Client, patient: Patient, page: str) -> None:
     assert "Write the year with four digits" in client.post(page, {**RIGHT, "birth_year": "80"}).content.decode()
     assert "Write your phone number with ten digits." in text(client.post(page, {**RIGHT, "phone": "555-0199"}))
+    both = text(client.post(page))
+    assert both.count("Write the year with four digits, for example 1980.") == 2  # on top and at the field
+    assert both.count("Write your phone number with ten digits.") == 2
     client.post(page, RIGHT)
     assert may_be_texted(patient) == ["+12015550199"]
 

@@ -34,7 +34,7 @@ def test_it_is_asked_first_and_looking_changes_nothing(offer: Offer, client: Cli
     page = client.get(link_of(offer))
     assert 'href="cancel/?lang=en"' in page.content.decode()
     before = pages.rows()
-    assert heading(client.get(f"{link_of(offer)}cancel/")) == "Give up this appointment?"
+    assert heading(client.get(f"{link_of(offer)}cancel/")) == "Cancel this appointment?"
     assert client.head(f"{link_of(offer)}cancel/").status_code == 200
     assert "Choose one of the answers." in text(press(offer))
     assert pages.rows() == before
@@ -47,7 +47,7 @@ def test_it_goes_to_the_ehr_and_the_page_says_that_it_is_not_done_yet(
     answer = press(offer, then)
     assert (answer.status_code, answer.headers["Location"]) == (303, link_of(offer))
     page = client.get(link_of(offer))
-    assert heading(page) == "We have your wish. It is not canceled yet."
+    assert heading(page) == "You asked us to cancel. It is not canceled yet."
     assert page.headers["Refresh"] == "3"
     assert cancels() == 1
     assert WaitlistEntry.objects.get(pk=offer.entry_id).status == status
@@ -72,7 +72,9 @@ def test_a_yes_that_is_not_written_yet_is_taken_back_at_once(
 
 def test_from_an_e_mail_the_birth_year_is_asked(offer: Offer) -> None:
     assert "Write the year with four digits" in text(press(offer, "nothing", "email"))
-    assert "not the year of birth that we know" in text(press(offer, "nothing", "email", birth_year="1899"))
+    wrong = press(offer, "nothing", "email", birth_year="1899")
+    assert "not the year of birth that we know" in text(wrong)
+    assert 'name="then" value="nothing" checked' in wrong.content.decode()
     assert cancels() == 0
     born = offer.patient.birth_date
     assert born is not None

@@ -180,8 +180,12 @@ def test_a_code_is_guessed_at_five_times(entry: WaitlistEntry, path: str, client
     code = code_sent()
     for _ in range(5):
         page = post(f"{path}code/", do="save", code=another(code))
-    assert "This code does not work any more." in text(page)
-    assert "This code does not work any more." in text(post(f"{path}code/", do="save", code=code))
+    assert "A wrong code was typed too often." in text(page)
+    again = post(f"{path}code/", do="save", code=code)
+    assert heading(again) == "This code does not work any more"
+    assert 'name="code"' not in again.content.decode()
+    assert text(again).endswith("Start again")
+    assert "waits for its code" not in text(client.get(path))
     assert in_use(entry.patient) == [MAIL, OLD]
     assert ContactChange.objects.get().tries == 5
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
@@ -27,6 +28,11 @@ STATUSES = WaitlistEntry.Status
 def post(path: str, **fields: Any) -> Any:
     """Press a button, in a browser without cookies that checks forgery protection."""
     return Client(enforce_csrf_checks=True).post(path, fields)
+
+
+def checked(page: Any) -> list[str]:
+    """The ids of what is marked in a page's form."""
+    return re.findall(r'<input[^>]* id="(\w+)"[^>]* checked', page.content.decode())
 
 
 @pytest.fixture
@@ -53,8 +59,8 @@ def test_what_the_patient_told_us_is_said_in_words(entry: WaitlistEntry, path: s
     entries.change(entry, windows=[EntryWindow(weekday=d, start=time(0), end=time(12)) for d in (0, 3)])
     assert "Monday, Thursday in the morning, until noon" in text(client.get(path))
     entries.change(entry, windows=[EntryWindow(weekday=0, start=time(8), end=time(10, 30))])
-    assert "Monday 08:00–10:30" in text(client.get(path))
-    assert "lunes 08:00–10:30" in text(client.get(f"{path}?lang=es"))
+    assert "Monday, 8:00 in the morning to 10:30 in the morning" in text(client.get(path))
+    assert "lunes, de 8:00 de la mañana a 10:30 de la mañana" in text(client.get(f"{path}?lang=es"))
 
 
 def test_days_and_hours_are_chosen_and_the_line_follows(scene: Scene, entry: WaitlistEntry, path: str) -> None:
@@ -71,11 +77,25 @@ def test_days_and_hours_are_chosen_and_the_line_follows(scene: Scene, entry: Wai
 
 def test_no_day_at_all_is_asked_again_and_changes_nothing(entry: WaitlistEntry, path: str) -> None:
     before = pages.rows()
-    for fields in ({"part": "any"}, {"weekday": ["7", "x"], "part": "any"}, {"weekday": ["1"], "part": "night"}):
+    for fields in ({"part": "any"}, {"weekday": ["7", "x"], "part": "any"}, {"part": "night"}):
         page = post(f"{path}days/", **fields)
         assert page.status_code == 200
         assert "Choose at least one day." in text(page)
+    assert "Choose one of the answers." in text(post(f"{path}days/", weekday=["1"], part="night"))
     assert pages.rows() == before
+
+
+def test_hours_that_staff_entered_are_not_lost_unasked(entry: WaitlistEntry, path: str, client: Client) -> None:
+    entries.change(entry, windows=[EntryWindow(weekday=0, start=time(8), end=time(10, 30))])
+    page = client.get(f"{path}days/")
+    assert "Now we have: Monday, 8:00 in the morning to 10:30 in the morning" in text(page)
+    assert checked(page) == ["weekday_0"]
+    again = post(f"{path}days/", weekday=["0", "1"])
+    assert text(again).startswith("Back There is a problem Choose one of the answers. Nothing is booked or changed.")
+    assert checked(again) == ["weekday_0", "weekday_1"]
+    assert windows(entry) == [(0, time(8), time(10, 30))]
+    post(f"{path}days/", weekday=["0", "1"], part="morning")
+    assert windows(entry) == [(0, time(0), time(12)), (1, time(0), time(12))]
 
 
 def test_only_clinicians_the_place_names_can_be_chosen(
@@ -103,6 +123,66 @@ def test_notice_is_chosen_from_what_is_offered(entry: WaitlistEntry, path: str, 
     assert entry.minimum_notice_minutes == 2880
     assert "2 days" in text(client.get(path))
     assert "Choose one of the answers." in text(post(f"{path}notice/", notice="1"))
+    assert post(f"{path}notice/", notice="0").status_code == 303
+    assert "I can come at once" in text(client.get(path))
+    entries.change(entry, minimum_notice_minutes=90)
+    assert checked(client.get(f"{path}notice/")) == ["notice_2"], "the next longer one"
+    entries.change(entry, minimum_notice_minutes=10 * 24 * 60)
+    assert checked(client.get(f"{path}notice/")) == [], "none is as long, and a shorter one was not asked for"
+
+
+def test_texts_at_night_are_the_patients_own_choice_and_on_record_as_theirs(
+    scene: Scene, entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    assert "Texts at night only by day" in text(client.get(path))
+    before = pages.rows()
+    for fields in ({}, {"night": ""}, {"night": "true"}):
+        page = post(f"{path}night/", **fields)
+        assert (page.status_code, heading(page)) == (200, "May we text you at night?")
+        assert "Choose one of the answers." in text(page)
+    assert checked(client.get(f"{path}night/")) == ["night_no"]
+    assert pages.rows() == before
+
+    assert post(f"{path}night/", night="yes").headers["Location"] == path
+    assert "Texts at night at night too, if it cannot wait" in text(client.get(path))
+    assert "Mensajes de noche también de noche, si no puede esperar" in text(client.get(f"{path}?lang=es"))
+    assert checked(client.get(f"{path}night/")) == ["night_yes"]
+    change = LogEntry.objects.get_for_object(entry).latest("pk")
+    assert change.changes["texts_by_night"] == ["False", "True"]
+    assert change.additional_data["actor"] == {"kind": "patient", "name": f"patient {entry.patient_id}"}
+    # What counts when a wave goes out and when a text leaves.
+    scene.clock.move_to(datetime(2026, 3, 4, 2, 0, tzinfo=UTC))
+    scene.look(scene.opening(hours=8))
+    assert Message.objects.get(channel="sms").due_at == timezone.now()
+    post(f"{path}night/", night="no")
+    entry.refresh_from_db()
+    assert entry.texts_by_night is False
+
+
+def test_what_was_chosen_stays_while_the_birth_year_is_put_right(scene: Scene) -> None:
+    Location.objects.update(names_providers=True)
+    entry = scene.waiting(1)[0]
+    path = f"/r/{links.make_request_link(entry, timezone.now()).email}/"
+    wrong = {"birth_year": "1899"}
+    assert checked(post(f"{path}days/", weekday=["2", "4"], part="morning", **wrong)) == [
+        *("weekday_2", "weekday_4", "part_morning")
+    ]
+    assert checked(post(f"{path}notice/", notice="240", **wrong)) == ["notice_3"]
+    assert checked(post(f"{path}who/", who=[str(scene.provider.pk)], **wrong)) == [f"who_{scene.provider.pk}"]
+    assert checked(post(f"{path}night/", night="yes", **wrong)) == ["night_yes"]
+    entry.refresh_from_db()
+    assert (windows(entry), entry.texts_by_night, list(entry.providers.all())) == ([], False, [])
+
+
+def test_behind_an_offers_link_the_request_is_signed_as_the_offer_was(scene: Scene, client: Client) -> None:
+    Location.objects.update(signature="EHC")
+    path = f"{link_of(pages.question(scene))}request/"
+    for step in ("", "days/", "contact/", "contact/phone/"):
+        page = client.get(path + step)
+        assert page.status_code == 200
+        assert "Elm Street Clinic" not in page.content.decode().replace("Elm Street Clinic may text you", "")
+        assert "EHC" in page.content.decode()
+        assert "tel:+12125550101" in page.content.decode()
 
 
 def test_pausing_going_on_and_leaving(entry: WaitlistEntry, path: str, client: Client) -> None:
@@ -123,7 +203,7 @@ def test_pausing_going_on_and_leaving(entry: WaitlistEntry, path: str, client: C
 
 def test_looking_changes_nothing(entry: WaitlistEntry, path: str, client: Client) -> None:
     before = pages.rows()
-    for step in ("", "days/", "notice/", "pause/", "leave/"):
+    for step in ("", "days/", "notice/", "night/", "pause/", "leave/"):
         for answer in (client.get(path + step), client.head(path + step)):
             assert answer.headers["Cache-Control"] == "no-store"
             assert answer.headers["Referrer-Policy"] == "no-referrer"
@@ -183,12 +263,29 @@ def test_never_on_this_weekday_says_no_and_leaves_the_day_out(scene: Scene, clie
     offer.refresh_from_db()
     assert offer.status == Offer.Status.NO
     assert {row.weekday for row in offer.entry.windows.all()} == own_request.WEEK - {day.weekday()}
+    assert f"We offer you no more times on a {day:%A}." in text(client.get(link_of(offer)))
+
+
+def test_a_plain_no_says_nothing_of_the_weekday(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    post(link_of(offer), answer="no")
+    assert "no more times on a" not in text(client.get(link_of(offer)))
+    assert windows(offer.entry) == []
 
 
 def test_the_only_day_left_is_not_left_out(entry: WaitlistEntry) -> None:
     entries.change(entry, windows=[EntryWindow(weekday=2, start=time(9), end=time(12))])
     assert own_request.leave_out(entry, 2) is False
     assert windows(entry) == [(2, time(9), time(12))]
+
+
+def test_the_only_day_left_has_no_button_that_would_leave_it_out(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    day = offer.start.astimezone(scene.location.zone).weekday()
+    entries.change(offer.entry, windows=[EntryWindow(weekday=day, start=time(0), end=time(23, 59))])
+    page = client.get(link_of(offer)).content.decode()
+    assert 'value="not_this_day"' not in page
+    assert 'value="no"' in page
 
 
 def test_whoever_is_asked_whether_they_still_wait_gets_a_link_to_answer(scene: Scene, client: Client) -> None:

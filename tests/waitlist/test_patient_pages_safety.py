@@ -6,19 +6,23 @@ import logging
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from django.conf import settings as project_settings
 from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import timezone
 
 from config.logs import masked
 from scheduling.models import Location, Practice
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import STATES, heading, link_of, nobody_has_guessed  # noqa: F401
+from waitlist import consent_forms, links
 from waitlist.models import Claim, Message, Offer
 from waitlist.pages import limits
+from waitlist.unsubscribing import address_for
 
 pytestmark = pytest.mark.django_db
 GUESSES = ("a" * 32, "b" * 43, "short", "x" * 300, "%00", "'; DROP TABLE waitlist_offer; --", "\u202e")
@@ -42,6 +46,38 @@ def test_every_link_that_leads_nowhere_gets_one_answer(scene: Scene, client: Cli
     assert codes == {404}
     assert len(bodies) == 1
     assert b"This link does not work" in bodies.pop()
+
+
+def test_a_link_that_lost_or_got_a_part_on_its_way_gets_the_same_answer_and_the_phone(
+    scene: Scene, client: Client
+) -> None:
+    offer = pages.question(scene)
+    wrong = client.get("/o/" + "a" * 32 + "/").content
+    for path in ("/o/", "/r/", "/c/", "/u/", f"{link_of(offer)}x/y/", f"{link_of(offer)}./"):
+        cut = client.get(path)
+        assert (cut.status_code, cut.content) == (404, wrong), path
+        assert "(212) 555-0100" in cut.content.decode()
+        assert client.post(path).status_code == 405
+    for path in ("/o", link_of(offer).removesuffix("/")):
+        assert client.get(path).headers["Location"] == f"{path}/"
+    assert client.get("/x/").content != wrong
+
+
+def test_the_bare_address_leads_patients_to_their_message_and_staff_to_their_login(
+    scene: Scene, client: Client
+) -> None:
+    before = pages.rows()
+    page = client.get("/")
+    assert (page.status_code, heading(page)) == (200, "Do you have a message from us?")
+    body = page.content.decode()
+    assert "Please open the link in the newest message from us, or call us." in body
+    assert '<a class="phone" href="tel:+12125550100">(212) 555-0100</a>' in body
+    assert '<a class="link" href="/admin/">Sign in as staff</a>' in body
+    assert (page.headers["Cache-Control"], page.headers["X-Robots-Tag"]) == ("no-store", "noindex, nofollow")
+    spanish = client.get("/", headers={"accept-language": "es-MX,es;q=0.9"})
+    assert heading(spanish) == "¿Tiene un mensaje nuestro?"
+    assert (client.head("/").status_code, client.post("/").status_code) == (200, 405)
+    assert pages.rows() == before
 
 
 def test_nothing_is_posted_to_a_link_that_leads_nowhere(scene: Scene, client: Client) -> None:
@@ -91,6 +127,28 @@ def test_one_home_of_ipv6_addresses_is_one_guesser(scene: Scene) -> None:
     ]
     assert codes[-1] == 429
     assert Client(REMOTE_ADDR="2001:db8:1:3::1").get("/o/" + "a" * 32 + "/").status_code == 404
+
+
+def test_a_scanner_that_follows_every_link_from_page_to_page_changes_nothing(scene: Scene, client: Client) -> None:
+    asked, booked = scene.offered(1, hours=30)[0], pages.booked(scene)
+    own = links.make_request_link(asked.entry, timezone.now())
+    form = consent_forms.make_link(asked.patient)[1]
+    mail = Message.objects.filter(offer=asked, channel="email").get()
+    starts = [link_of(offer, channel) for offer in (asked, booked) for channel in ("sms", "email")]
+    starts += [f"/r/{own.text}/", f"/r/{own.email}/", *(urlsplit(each).path for each in (form, address_for(mail)))]
+    before, seen, ahead = pages.rows(), set(), list(starts)
+    while ahead:
+        path = ahead.pop()
+        if path in seen or path.startswith(("/static/", "/admin/")) or not path.startswith("/"):
+            continue
+        seen.add(path)
+        assert client.head(path).status_code in (200, 303), path
+        page = client.get(path)
+        for href in [*re.findall(r'href="([^"]+)"', page.content.decode()), page.headers.get("Location", "")]:
+            ahead.append(urljoin(path, href).replace("&amp;", "&"))
+    kinds = {re.sub(r"^/[a-z]/[^/]+/", "", each).partition("?")[0] for each in seen}
+    assert {"", "calendar.ics", "cancel/", "request/leave/", "pause/", "contact/phone/", "request/contact/"} <= kinds
+    assert pages.rows() == before
 
 
 # --- traces -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ MODULES = (
     "cancel_views.py",
     "consent_views.py",
     "unsubscribe_views.py",
+    "views.py",
 )
 #: A marked sentence in Python, or in what Django makes of a template for the extractor.
 CALL = re.compile(r'\b(?:n?gettext|_)\(\s*u?(["\'])(.+?)(?<!\\)\1', re.DOTALL)

@@ -27,6 +27,7 @@ HEADINGS = {
 }
 CHANGE_PHONE, CHANGE_EMAIL = _("Change this phone number"), _("Change this e-mail address")
 FIRST = _("First a question")
+USED_UP = _("This code does not work any more")
 LANGUAGE_NAMES = {"en": "English", "es": "Español"}
 #: What may be wrong with what was written, and the field that it is about.
 PROBLEMS = {
@@ -37,7 +38,7 @@ PROBLEMS = {
     "no_language": (_("Choose one of the answers."), "language_en"),
     "too_many": (_("We can send no more codes today. Please call us."), ""),
     "wrong_code": (_("This is not the code we sent. Please check it."), "code"),
-    "used_up": (_("This code does not work any more. Start again, or call us."), ""),
+    "used_up": (_("A wrong code was typed too often. Start again, or call us."), ""),
     "last_one": (_("This is the only way we have to reach you, so we keep it."), ""),
 }
 

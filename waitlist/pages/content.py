@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext, override
 
 from scheduling.models import Location, Practice
-from waitlist import telling, wording
+from waitlist import own_request, telling, wording
 from waitlist.links import Found
 from waitlist.models import Claim, Offer
 from waitlist.offering import kept_until_confirmed
@@ -45,7 +45,7 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         **_place(location),
         "provider": wording.plain(offer.opening.provider.name) if location.names_providers else "",
         "can_say_yes": standing.can_say_yes,
-        "not_this_day": _not_this_day(offer.start.astimezone(location.zone), language),
+        **_weekday(offer, standing, language),
         "answer_by": say(offer.expires_at.astimezone(location.zone), language),
         "is_pending": standing.state == PageState.RECEIVED,
         "can_give_up": standing.state in GIVES_UP and start > now,
@@ -64,9 +64,16 @@ def _when_there(start: datetime, location: Location, zone_name: str, language: s
     return "" if is_same else say(there, language, zone=True)
 
 
-def _not_this_day(start: datetime, language: str) -> str:
+def _weekday(offer: Offer, standing: Standing, language: str) -> dict[str, str]:
+    """Say what the button for the offer's weekday does; after a no, whether that weekday is still offered."""
+    day = offer.start.astimezone(offer.opening.location.zone).weekday()
+    named = weekday_name(day, language)
+    if standing.state == PageState.DECLINED:
+        return {"no_more_on": "" if own_request.is_offered_on(offer.entry, day) else named}
+    if standing.state != PageState.QUESTION or not own_request.can_leave_out(offer.entry, day):
+        return {}
     with override(language):
-        return gettext("Never on a %(weekday)s") % {"weekday": weekday_name(start.weekday(), language)}
+        return {"not_this_day": gettext("Never on a %(weekday)s") % {"weekday": named}}
 
 
 def _place(location: Location) -> dict[str, str]:

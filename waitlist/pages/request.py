@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.http import QueryDict
 from django.utils.translation import gettext, ngettext, override
 from django.utils.translation import gettext_lazy as _
 
@@ -14,7 +15,7 @@ from waitlist import own_request
 from waitlist.models import WaitlistEntry
 from waitlist.own_request import Part
 from waitlist.pages import content
-from waitlist.times import weekday_name
+from waitlist.times import say_hours, weekday_name
 from waitlist.wording import plain
 
 _S = WaitlistEntry.Status
@@ -32,9 +33,14 @@ QUESTIONS = {
     "days": _("When could you come?"),
     "who": _("Who would you like to see?"),
     "notice": _("How much notice do you need?"),
+    "night": _("May we text you at night?"),
     "pause": _("Pause your place on our waitlist?"),
     "leave": _("Leave our waitlist?"),
 }
+
+
+#: Each list of choices and the field of the form that they are chosen in.
+FIELDS = {"weekdays": "weekday", "parts": "part", "people": "who", "notices": "notice", "nights": "night"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,9 @@ def location_of(entry: WaitlistEntry) -> Location | None:
     return places[0] if len(places) == 1 else None
 
 
-def frame(entry: WaitlistEntry, language: str) -> dict[str, Any]:
-    """Return what every page of the request shows."""
-    return content.frame(language, location_of(entry)) | {"status": entry.status}
+def frame(entry: WaitlistEntry, language: str, place: Location | None) -> dict[str, Any]:
+    """Return what every page of the request shows; ``place`` signs it."""
+    return content.frame(language, place) | {"status": entry.status}
 
 
 def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
@@ -66,13 +72,19 @@ def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
             "can_choose_who": bool(own_request.possible_providers(entry)),
             "who": _say_who(entry),
             "notice": say_notice(entry.minimum_notice_minutes),
+            "night": gettext("at night too, if it cannot wait") if entry.texts_by_night else gettext("only by day"),
         }
 
 
-def question(entry: WaitlistEntry, step: str, language: str) -> dict[str, Any]:
-    """Return what a page that changes one thing asks, and what can be chosen."""
+def question(entry: WaitlistEntry, step: str, language: str, posted: QueryDict | None = None) -> dict[str, Any]:
+    """Return what a page that changes one thing asks, and what can be chosen; marked is what was ``posted``, if so."""
     with override(language):
-        return {"heading": QUESTIONS[step], "step": step, **_CHOICES.get(step, lambda *_: {})(entry, language)}
+        choices = _CHOICES.get(step, lambda *_: {})(entry, language)
+    if posted is not None:
+        for name, field in FIELDS.items():
+            chosen = posted.getlist(field)
+            choices |= {name: [replace(each, chosen=each.value in chosen) for each in choices.get(name, ())]}
+    return {"heading": QUESTIONS[step], "step": step, **choices}
 
 
 def say_notice(minutes: int) -> str:
@@ -92,7 +104,7 @@ def _say_days(entry: WaitlistEntry, language: str) -> list[str]:
     windows = list(entry.windows.all())
     days = own_request.days_of(windows)
     if days.part is None:
-        return [f"{weekday_name(row.weekday, language)} {row.start:%H:%M}–{row.end:%H:%M}" for row in windows]
+        return [f"{weekday_name(row.weekday, language)}, {say_hours(row.start, row.end, language)}" for row in windows]
     if days.weekdays == own_request.WEEK:
         named = gettext("any day")
     else:
@@ -113,7 +125,9 @@ def _days(entry: WaitlistEntry, language: str) -> dict[str, Any]:
             Choice(str(day), weekday_name(day, language).capitalize(), day in days.weekdays)
             for day in sorted(own_request.WEEK)
         ],
-        "parts": [Choice(part, str(part.label), part == (days.part or Part.ANY)) for part in Part],
+        # Hours that staff entered are none of these parts: then none is marked, so that nobody loses them unasked.
+        "parts": [Choice(part, str(part.label), part == days.part) for part in Part],
+        "now": [] if days.part else _say_days(entry, language),
     }
 
 
@@ -132,9 +146,18 @@ def _notice(entry: WaitlistEntry, language: str) -> dict[str, Any]:
 
 
 def _notice_choices(known: Sequence[int], current: int) -> list[Choice]:
-    # What staff entered may be none of these: then the next longer one is marked.
-    marked = next((minutes for minutes in known if minutes >= current), known[-1])
+    # What staff entered may be none of these: then the next longer one is marked, if there is one.
+    marked = next((minutes for minutes in known if minutes >= current), None)
     return [Choice(str(minutes), say_notice(minutes), minutes == marked) for minutes in known]
 
 
-_CHOICES = {"days": _days, "who": _who, "notice": _notice}
+def _night(entry: WaitlistEntry, language: str) -> dict[str, Any]:
+    return {
+        "nights": [
+            Choice("no", gettext("No, text me only by day"), not entry.texts_by_night),
+            Choice("yes", gettext("Yes, text me at any hour if it cannot wait"), entry.texts_by_night),
+        ]
+    }
+
+
+_CHOICES = {"days": _days, "who": _who, "notice": _notice, "night": _night}

@@ -73,7 +73,7 @@ def dead_link(request: HttpRequest) -> HttpResponse:
 
     Each is counted, so that not even the answer to whoever tries too many tells one that was from one that never was.
     """
-    language = asked_for(request) or language_of(translation.get_language_from_request(request))
+    language = preferred(request)
     if limits.guesses_too_often(client_address(request)):
         context = content.frame(language) | {"heading": _("Please wait ten minutes")}
         response = render("waitlist/too_many.html", language, context, status=429)
@@ -109,6 +109,11 @@ def record_view(request: HttpRequest, subject: Model, patient_id: int, location_
 def language_for(request: HttpRequest, patient: Patient) -> str:
     """Return the language the page is asked for in, else the patient's."""
     return asked_for(request) or language_of(patient.language)
+
+
+def preferred(request: HttpRequest) -> str:
+    """Return the language the page is asked for in, else the browser's: for people we know nothing about."""
+    return asked_for(request) or language_of(translation.get_language_from_request(request))
 
 
 def asked_for(request: HttpRequest) -> str:

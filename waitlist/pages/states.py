@@ -22,7 +22,7 @@ class PageState(models.TextChoices):
     QUESTION = "question", _("Do you want this appointment?")
     RECEIVED = "received", _("We have your answer. It is not confirmed yet.")
     CONFIRMED = "confirmed", _("You have this appointment")
-    CANCELING = "canceling", _("We have your wish. It is not canceled yet.")
+    CANCELING = "canceling", _("You asked us to cancel. It is not canceled yet.")
     REFUSED = "refused", _("We could not book this time for you")
     CANCELED = "canceled", _("You do not have this appointment any more")
     FIRST = "first", _("Someone answered first")
