@@ -28,6 +28,23 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 RECEIVED = "We have your answer. It is not confirmed yet."
 
 
+def press(page: Page, selector: str) -> None:
+    """Click, and wait for the page that it leads to."""
+    with page.expect_navigation():
+        page.locator(selector).click()
+
+
+def assert_readable(page: Page, name: str) -> None:
+    """Measure a page that runs scripts at every width, by day and by night, and keep pictures of it."""
+    assert violations(page) == [], name
+    for width in (320, *WIDTHS):
+        page.set_viewport_size({"width": width, "height": 844})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert problems(page) == [], f"{name} {width} {scheme}"
+            keep_picture(page, f"{name}-{width}-{scheme}")
+
+
 def test_yes_on_a_phone_without_scripts_until_it_is_confirmed(scene: Scene, opened: Opener) -> None:
     Location.objects.update(address="12 Elm Street, Springfield")
     offer = pages.question(scene)
@@ -108,36 +125,23 @@ def test_each_page_is_readable_at_every_width_by_day_and_by_night(scene: Scene, 
     offer = state(scene)
     for language in ("en", "es"):
         page = hold_still(opened(f"{link_of(offer)}?lang={language}&still=1", scripts=True))
-        assert violations(page) == []
-        for width in (320, *WIDTHS):
-            page.set_viewport_size({"width": width, "height": 844})
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                assert problems(page) == [], f"{language} {width} {scheme}"
-                keep_picture(page, f"{state.__name__}-{language}-{width}-{scheme}")
+        assert_readable(page, f"{state.__name__}-{language}")
 
 
-@pytest.mark.parametrize("step", ["", "days/", "who/", "notice/", "pause/", "leave/"])
+@pytest.mark.parametrize("step", ["", "days/", "who/", "notice/", "night/", "pause/", "leave/"])
 @pytest.mark.parametrize("channel", ["sms", "email"])
 def test_ones_own_request_is_readable_at_every_width(scene: Scene, opened: Opener, step: str, channel: str) -> None:
     Location.objects.update(names_providers=True)
     tokens = make_request_link(scene.waiting(1)[0], timezone.now())
     token = tokens.email if channel == "email" else tokens.text
     for language in ("en", "es"):
-        page = hold_still(opened(f"/r/{token}/{step}?lang={language}", scripts=True))
-        assert violations(page) == []
-        for width in (320, *WIDTHS):
-            page.set_viewport_size({"width": width, "height": 844})
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                assert problems(page) == [], f"{language} {width} {scheme}"
-                keep_picture(page, f"request-{step.strip('/')}-{channel}-{language}-{width}-{scheme}")
-
-
-def press(page: Page, selector: str) -> None:
-    """Click, and wait for the page that it leads to."""
-    with page.expect_navigation():
-        page.locator(selector).click()
+        page = opened(f"/r/{token}/{step}?lang={language}", scripts=True)
+        assert_readable(page, f"request-{step.strip('/')}-{channel}-{language}")
+        if step and step != "who/" and (channel == "email" or step not in ("pause/", "leave/")):
+            page.evaluate("document.querySelectorAll('input').forEach((each) => each.checked = false)")
+            press(page, "main .yes")
+            expect(page.get_by_role("alert")).to_be_visible()
+            assert_readable(page, f"request-{step.strip('/')}-{channel}-error-{language}")
 
 
 @pytest.mark.parametrize(
@@ -167,13 +171,7 @@ def test_changing_how_one_is_reached_is_readable_at_every_width(
                 press(page, "main .yes")
             elif wanted != "as it is opened":
                 continue
-            assert violations(page) == []
-            for width in (320, *WIDTHS):
-                page.set_viewport_size({"width": width, "height": 844})
-                for scheme in SCHEMES:
-                    page.emulate_media(color_scheme=scheme)
-                    assert problems(page) == [], f"{language} {width} {scheme} {wanted}"
-                    keep_picture(page, f"contact-{step}-{channel}-{wanted[:5]}-{language}-{width}-{scheme}")
+            assert_readable(page, f"contact-{step}-{channel}-{wanted}-{language}")
 
 
 def test_a_number_is_changed_on_a_phone_without_scripts(scene: Scene, opened: Opener) -> None:
@@ -206,13 +204,10 @@ def test_giving_an_appointment_up_is_readable_at_every_width(scene: Scene, opene
     offer = pages.booked(scene)
     for language in ("en", "es"):
         page = opened(f"{link_of(offer, channel)}cancel/?lang={language}", scripts=True)
-        assert violations(page) == []
-        for width in (320, *WIDTHS):
-            page.set_viewport_size({"width": width, "height": 844})
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                assert problems(page) == [], f"{language} {width} {scheme}"
-                keep_picture(page, f"cancel-{channel}-{language}-{width}-{scheme}")
+        assert_readable(page, f"cancel-{channel}-{language}")
+        press(page, "main .yes")
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert_readable(page, f"cancel-{channel}-error-{language}")
 
 
 def test_days_are_changed_on_a_phone_without_scripts(scene: Scene, opened: Opener) -> None:
@@ -248,35 +243,67 @@ def test_asking_for_consent_and_ending_e_mails_are_readable_at_every_width(scene
         path = urlsplit(address).path
         for language in ("en", "es"):
             page = opened(f"{path}?lang={language}", scripts=True)
-            for _ in range(2):  # once with the question, once with what the button led to: an error, or the end
-                assert violations(page) == []
-                for width in (320, *WIDTHS):
-                    page.set_viewport_size({"width": width, "height": 844})
-                    for scheme in SCHEMES:
-                        page.emulate_media(color_scheme=scheme)
-                        assert problems(page) == [], f"{path[:3]} {language} {width} {scheme}"
-                        keep_picture(page, f"{path[1]}-{language}-{width}-{scheme}")
-                buttons = page.locator("main button:visible")
-                if buttons.count():
-                    with page.expect_navigation():  # until its stylesheet is there, too
-                        buttons.first.click()
+            for shown in ("question", "after the button"):  # which leads to an error, or to the end
+                assert_readable(page, f"{path[1]}-{shown}-{language}")
+                if shown == "question" and page.locator("main .yes").count():
+                    press(page, "main .yes")
 
 
-def test_a_dead_link_is_readable_too(scene: Scene, opened: Opener) -> None:
-    for scheme in SCHEMES:
-        page = opened("/o/" + "a" * 32 + "/", scheme=scheme, scripts=True)
-        assert problems(page) == []
-        assert violations(page) == []
-        keep_picture(page, f"dead-link-390-{scheme}")
+@pytest.mark.parametrize("path", ["/", "/o/" + "a" * 32 + "/"])
+def test_the_bare_address_and_a_dead_link_are_readable_too(scene: Scene, opened: Opener, path: str) -> None:
+    for language in ("en", "es"):
+        assert_readable(opened(f"{path}?lang={language}", scripts=True), f"nobodys-{len(path)}-{language}")
 
 
-def test_it_all_weighs_little(scene: Scene, opened: Opener, live_server: Any) -> None:
+def test_it_all_weighs_little_and_comes_from_here(scene: Scene, opened: Opener, live_server: Any) -> None:
+    link = link_of(pages.question(scene), "email")
+    for path in (link, f"{link}request/", f"{link}request/days/", f"{link}request/contact/", "/"):
+        page = opened("/healthz")
+        weights: dict[str, int] = {}
+        page.on("response", lambda answer, weights=weights: weights.update({answer.url: len(answer.body())}))
+        page.goto(f"{live_server.url}{path}", wait_until="networkidle")
+        assert len(weights) >= 2
+        assert all(url.startswith(live_server.url) for url in weights)
+        assert sum(weights.values()) < 50_000
+
+
+def test_the_keyboard_goes_from_top_to_bottom_and_shows_where_it_is(scene: Scene, opened: Opener) -> None:
+    page = opened(link_of(pages.question(scene), "email"), width=1280, scripts=True)
+    passed = []
+    for _ in range(7):
+        page.keyboard.press("Tab")
+        named, outline = page.evaluate(
+            "[document.activeElement.id || document.activeElement.textContent, "
+            "getComputedStyle(document.activeElement).outline]"
+        )
+        assert "3px" in outline, named
+        assert "solid" in outline, named
+        passed.append(named)
+    assert passed == [
+        *("Español", "birth_year", "Yes, I'll take it", "Not this one", "Never on a Tuesday"),
+        *("See or change what you wait for", "(212) 555-0101"),
+    ]
+
+
+def test_without_its_stylesheet_a_page_reads_and_works_the_same(scene: Scene, opened: Opener) -> None:
+    path = link_of(pages.question(scene), "email")
     page = opened("/healthz")
-    weights: dict[str, int] = {}
-    page.on("response", lambda answer: weights.update({answer.url: len(answer.body())}))
-    page.goto(f"{live_server.url}{link_of(pages.question(scene))}", wait_until="networkidle")
-    assert all(url.startswith(live_server.url) for url in weights)
-    assert sum(weights.values()) < 50_000
+    page.route("**/*.css", lambda route: route.abort())
+    page.goto(page.url.replace("/healthz", path))
+    says = " ".join(page.locator("body").inner_text().split())
+    places = [
+        says.index(each)
+        for each in (
+            *("Elm Street Clinic", "Do you want this appointment?", "When", "Tuesday, March 3", "Where"),
+            *("Please answer by", "What year was the patient born?", "See or change", "(212) 555-0101"),
+        )
+    ]
+    assert places == sorted(places)
+    assert page.locator("button:visible").count() == 3
+    keep_picture(page, "without-css-390")
+    page.get_by_label("What year was the patient born?").fill("1980")
+    page.get_by_role("button", name="Yes, I'll take it").click()
+    expect(page.locator("h1")).to_have_text(RECEIVED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
