@@ -2,28 +2,44 @@
 
 Only a medical record number within its system, confirmed by birth date and family name, says by itself who somebody
 is. Everything weaker is shown to a person. The deciding is pure (:func:`decide`); what it decides on is looked up by
-blind indexes in at most three queries (:func:`find`).
+blind indexes (:mod:`scheduling.evidence`).
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from enum import StrEnum
 
-from django.db.models import Q
+from scheduling import evidence
+from scheduling.evidence import MEDICAL_RECORD, MOST_CANDIDATES, Evidence, PersonDescription
+from scheduling.models import Patient, Source
+from scheduling.patient_keys import family_index
 
-from scheduling.models import ContactPoint, Patient, PatientIdentifier, Source
-from scheduling.patient_keys import address_index, birth_date_index, family_index, identifier_index
-from scheduling.records import IdentifierRecord, PatientRecord
+__all__ = [
+    "LONGEST_CHAIN",
+    "MEDICAL_RECORD",
+    "MOST_CANDIDATES",
+    "Candidate",
+    "Candidates",
+    "Evidence",
+    "Linked",
+    "Match",
+    "Nobody",
+    "PersonDescription",
+    "Reason",
+    "confirms",
+    "decide",
+    "find",
+    "find_each",
+    "first_initial",
+    "same_initial",
+    "successor",
+]
 
-MEDICAL_RECORD = "MR"
 #: Records that replaced one another are followed this far.
 LONGEST_CHAIN = 8
-#: More records than these tell nobody who is meant.
-MOST_CANDIDATES = 10
 
 
 class Reason(StrEnum):
@@ -47,23 +63,6 @@ class Reason(StrEnum):
         member._value_ = value
         member.label = label
         return member
-
-
-@dataclass(frozen=True, slots=True)
-class PersonDescription:
-    """A person as some source writes them. Identifiers count by their system; phones are as received."""
-
-    given_name: str = ""
-    family_name: str = ""
-    birth_date: date | None = None
-    identifiers: tuple[IdentifierRecord, ...] = ()
-    phones: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, record: PatientRecord) -> PersonDescription:
-        """Return what an EHR's record says of the person."""
-        phones = tuple(each.value for each in record.contacts if each.system == "phone" and not each.guardian)
-        return cls(record.given_name, record.family_name, record.birth_date, record.identifiers, phones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +95,6 @@ class Nobody:
 Match = Linked | Candidates | Nobody
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A record found, and by which ways: its medical record number, another number, its phone."""
-
-    patient: Patient
-    by_number: bool = False
-    by_other_number: bool = False
-    by_phone: bool = False
-
-
 def find(source: Source, described: PersonDescription, *, apart_from: Patient | None = None) -> Match:
     """Return who is meant by ``described``.
 
@@ -117,12 +106,15 @@ def find(source: Source, described: PersonDescription, *, apart_from: Patient | 
     Returns :class:`Linked`, :class:`Candidates` or :class:`Nobody`; changes nothing and raises nothing. Whether the
     patient may be offered anything is another question (``Patient.may_be_offered``).
     """
-    found: dict[int, Evidence] = {}
-    _by_numbers(source, described, found)
-    if described.birth_date is not None:
-        _by_birth_date(described, found)
     own = None if apart_from is None else apart_from.pk
-    return decide(described, [each for pk, each in found.items() if pk != own])
+    [found] = evidence.gather([(source, described)])
+    return decide(described, [each for each in found if each.patient.pk != own])
+
+
+def find_each(asked: Sequence[tuple[Source, PersonDescription]]) -> list[Match]:
+    """Return what :func:`find` would of each of these, in as many queries as for one."""
+    found = evidence.gather(asked)
+    return [decide(described, each) for (_, described), each in zip(asked, found, strict=True)]
 
 
 def decide(described: PersonDescription, found: Iterable[Evidence]) -> Match:
@@ -241,37 +233,3 @@ _WEIGHTS = {
 
 def _weight(reasons: Iterable[Reason]) -> int:
     return sum(_WEIGHTS.get(each, 0) for each in reasons)
-
-
-def _by_numbers(source: Source, described: PersonDescription, found: dict[int, Evidence]) -> None:
-    wanted = {
-        (each.system, identifier_index(each.system, each.value)): each.type_code == MEDICAL_RECORD
-        for each in described.identifiers
-        if each.system and each.value.strip()
-    }
-    if not wanted:
-        return
-    rows = PatientIdentifier.objects.filter(source=source, value_index__in={index for _, index in wanted})
-    for row in rows.select_related("patient__replaced_by"):
-        is_record_number = wanted.get((row.system, row.value_index))
-        if is_record_number is None:
-            continue
-        known = found.get(row.patient_id, Evidence(row.patient))
-        if is_record_number or row.type_code == MEDICAL_RECORD:
-            found[row.patient_id] = replace(known, by_number=True)
-        else:
-            found[row.patient_id] = replace(known, by_other_number=True)
-
-
-def _by_birth_date(described: PersonDescription, found: dict[int, Evidence]) -> None:
-    born, family = birth_date_index(described.birth_date), family_index(described.family_name)
-    phones = {address_index(ContactPoint.System.PHONE, each) for each in described.phones if each.strip()}
-    at_phone: set[int] = set()
-    if phones:
-        contacts = ContactPoint.objects.filter(system=ContactPoint.System.PHONE, address_index__in=phones)
-        at_phone = set(contacts.filter(patient__birth_date_index=born).values_list("patient_id", flat=True))
-    alike = Q(pk__in=at_phone) | (Q(family_index=family) if family else Q(pk__in=()))
-    people = Patient.objects.filter(alike, birth_date_index=born).select_related("replaced_by").order_by("pk")
-    for patient in people[: 5 * MOST_CANDIDATES]:
-        known = found.get(patient.pk, Evidence(patient))
-        found[patient.pk] = replace(known, by_phone=patient.pk in at_phone)

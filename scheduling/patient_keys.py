@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import phonenumbers
 
 from audit.encryption import blind_index
@@ -16,6 +18,7 @@ def normalise_phone(raw: str, region: str = REGION) -> tuple[str, bool]:
     return value, valid
 
 
+@lru_cache(maxsize=4096)
 def read_phone(raw: str, region: str = REGION) -> tuple[str, bool, str]:
     """Return the normalised number, whether it is valid, and its extension."""
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from scheduling.matching import Candidates, Linked, Match, Nobody, PersonDescription, Reason, find
+from scheduling.matching import Candidates, Linked, Match, Nobody, PersonDescription, Reason, find, find_each
 from scheduling.models import Patient, Source
 from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
@@ -138,3 +138,26 @@ def test_a_look_takes_three_queries_however_many_there_are(django_assert_max_num
     with django_assert_max_num_queries(3):
         match = find(source, described("", phones=("+12125550101",)))
     assert len(reasons(match)) == 8
+
+
+def test_many_are_found_as_each_alone_would_be_in_as_many_queries(django_assert_max_num_queries: Any) -> None:
+    source, other = factories.source(), factories.source("other")
+    held(
+        source,
+        record(),
+        record("p-2", "M2", "Bella"),
+        record("p-3", "M3", "Juan", family_name="Okafor", birth_date=date(1990, 1, 2), contacts=()),
+    )
+    asked = [
+        (source, described()),
+        (source, described("M2", "Ana")),
+        (source, described("M3", "Juan", family_name="Okafor")),  # of Ana's birth date
+        (other, described("M3", "Juan", family_name="Okafor", birth_date=date(1990, 1, 2))),
+        (source, described("", "Zoe", family_name="Silva", phones=("(212) 555-0101",))),
+        (source, described("", "Zoe", family_name="Silva", birth_date=date(1990, 1, 2), phones=("(212) 555-0101",))),
+        (source, described("", "Zoe", family_name="", birth_date=None, phones=("(212) 555-0101",))),
+    ]
+    alone = [find(*each) for each in asked]
+    with django_assert_max_num_queries(4):
+        assert find_each(asked) == alone
+    assert [type(each) for each in alone] == [Linked, Candidates, Candidates, Candidates, Candidates, Nobody, Nobody]

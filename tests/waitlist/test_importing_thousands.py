@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from scheduling.models import AppointmentType, Location, Patient
 from tests import factories
 from waitlist import entries
-from waitlist.importing import adding, batches, newcomers, working
+from waitlist.importing import adding, batches, checking, newcomers, working
 from waitlist.models import ConsentRecord, ImportBatch, MatchKey, WaitlistEntry
 
 CHUNK = 2
@@ -157,3 +159,32 @@ def test_a_worker_that_stood_still_for_long_leaves_the_list_to_the_one_that_took
     assert working.take_up(batch.pk, timezone.now() + timedelta(minutes=10))
     assert on_the_list() == (ROWS, ROWS, ROWS - 1)
     assert Patient.objects.count() == ROWS - 1
+
+
+def test_a_longer_list_costs_no_more_statements_within_a_chunk(place: Location) -> None:
+    """Checking and adding a chunk; what is known of each row must not be asked for row by row."""
+    user = User.objects.create_superuser("maria")
+
+    def statements(rows: int, family: str, area: int) -> int:
+        people = [
+            f"{family},Person{n},3/{n + 1}/1980,({area}) 555-01{n:02},p{n}@example.org,Follow-up" for n in range(rows)
+        ]
+        text = "\n".join(["Last name,First name,DOB,Cell,Email,Visit", *people])
+        batch = batches.upload(text.encode(), "list.csv", user, place, None)
+        with CaptureQueriesContext(connection) as made:
+            assert batches.confirm_columns(batch, {"consent": "form", "consent_form": "form 7"})
+            assert batches.start_adding(batch, "maria", rows) == ""
+        assert batches.counts(batch)["added"] == rows
+        return len(made)
+
+    assert statements(25, "Okoye", 212) - statements(5, "Silva", 312) < 10
+
+
+def test_rows_that_a_second_look_leaves_as_they_were_are_not_written_again(
+    batch: ImportBatch,
+) -> None:
+    rows = list(batch.rows.order_by("number"))
+    with CaptureQueriesContext(connection) as made:
+        checking.check(batch, rows, timezone.localdate())
+    assert not [each["sql"] for each in made if each["sql"].startswith("UPDATE")]
+    assert {row.verdict for row in rows} == {"ready"}

@@ -81,7 +81,9 @@ def _add(batch: ImportBatch, ready: Sequence[Ready], now: datetime, last: int) -
         raise Overtaken from None
     for each, entry in zip(ready, made, strict=True):
         each.row.entry, each.row.verdict = entry, _V.ADDED
-    ImportRow.objects.bulk_update([each.row for each in ready], ("entry", "verdict"), batch_size=CHUNK)
+    rows = [each.row for each in ready]
+    ImportRow.objects.bulk_update(rows, ("entry",), batch_size=CHUNK)
+    ImportRow.objects.filter(pk__in=[row.pk for row in rows]).update(verdict=_V.ADDED)
     _record_consent(batch, ready)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from waitlist.importing.parsing import Wish, Words, parse
 from waitlist.importing.people import Found
 from waitlist.models import ImportBatch, ImportRow, WaitlistEntry
 
-COLUMNS = ("verdict", "problems", "person_index", "candidates", "choice", "patient")
+COLUMNS = ("verdict", "problems", "person_index", "candidates", "choice", "patient_id")
 KIND = ImportRow._meta.label_lower
 _V, _C = ImportRow.Verdict, ImportRow.Choice
 #: Rows nothing more is said about.
@@ -52,6 +53,7 @@ def check(batch: ImportBatch, rows: Sequence[ImportRow], today: date, words: Wor
     """Give each of ``rows`` its verdict and store it."""
     words = words or Words(batch)
     open_rows = [row for row in rows if row.verdict not in SETTLED]
+    before = [_stored(row) for row in open_rows]
     wishes = [parse(batch, row, words, today) for row in open_rows]
     persons = [wish.person for wish in wishes if wish.person is not None]
     known = iter(people.find(persons))
@@ -68,8 +70,22 @@ def check(batch: ImportBatch, rows: Sequence[ImportRow], today: date, words: Wor
     earlier = _earlier(batch, checked)
     for each in checked:
         _judge(each, patients, waiting, earlier)
-    ImportRow.objects.bulk_update(open_rows, COLUMNS, batch_size=500)
+    _store(open_rows, before)
     reviews.withdraw(KIND, [row.pk for row in open_rows if row.verdict != _V.LOOK])
+
+
+def _stored(row: ImportRow) -> dict[str, object]:
+    return {name: getattr(row, name) for name in COLUMNS}
+
+
+def _store(rows: Sequence[ImportRow], before: Sequence[dict[str, object]]) -> None:
+    """Write the columns that changed: most rows of most lists change in two of them, or in none at a second look."""
+    changed: dict[tuple[str, ...], list[ImportRow]] = defaultdict(list)
+    for row, old in zip(rows, before, strict=True):
+        changed[tuple(name for name in COLUMNS if getattr(row, name) != old[name])].append(row)
+    changed.pop((), None)
+    for names, alike in changed.items():
+        ImportRow.objects.bulk_update(alike, names, batch_size=500)
 
 
 def _leave_out_newcomers(batch: ImportBatch, checked: Sequence[Checked]) -> None:

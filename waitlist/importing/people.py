@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 
 from scheduling import local_patients, matching
-from scheduling.matching import Candidate, Linked, Nobody, PersonDescription
+from scheduling.matching import Candidate, Candidates, Linked, Match, PersonDescription
 from scheduling.models import ContactPoint, Patient, PatientIdentifier, Source
 from scheduling.patients import address_index
 from scheduling.records import IdentifierRecord
@@ -43,9 +44,8 @@ class Found:
 
 
 def find(people: Sequence[Person]) -> list[Found]:
-    """Return for each person whom we know them as."""
-    systems = _number_systems() if any(person.mrn for person in people) else {}
-    matches = [_match(person, systems) for person in people]
+    """Return for each person whom we know them as, in a fixed number of queries."""
+    matches = _matches(people)
     named = {each.patient for match in matches for each in match if not each.patient.active}
     # Made from a list that was undone: nobody any more. Whom the EHR calls inactive stays somebody.
     known = local_patients.in_ehr(patient.pk for patient in named)
@@ -55,7 +55,7 @@ def find(people: Sequence[Person]) -> list[Found]:
 
 def candidates(person: Person) -> list[Candidate]:
     """Return the records that may be the person, the likeliest first, each with what speaks for it."""
-    return _match(person, _number_systems() if person.mrn else {})
+    return _matches([person])[0]
 
 
 def _number_systems() -> dict[Source, set[str]]:
@@ -67,20 +67,32 @@ def _number_systems() -> dict[Source, set[str]]:
     return {source: found[source.pk] for source in Source.objects.filter(pk__in=found).order_by("pk")}
 
 
-def _match(person: Person, systems: dict[Source, set[str]]) -> list[Candidate]:
-    """Return the likely records; one without reasons is linked."""
+def _matches(people: Sequence[Person]) -> list[list[Candidate]]:
+    """Return the likely records of each person; a single one without reasons is linked."""
+    systems = _number_systems() if any(person.mrn for person in people) else {}
+    asked = [list(_descriptions(person, systems)) for person in people]
+    answers = iter(matching.find_each([each for of_one in asked for each in of_one]))
+    return [_joined(list(islice(answers, len(of_one)))) for of_one in asked]
+
+
+def _descriptions(person: Person, systems: dict[Source, set[str]]) -> Iterator[tuple[Source, PersonDescription]]:
+    """Yield the person as each source would write them that has chart numbers, or once without a number."""
     asked: Iterable[tuple[Source, set[str]]] = systems.items() if person.mrn and systems else [(Source(), set())]
-    linked: dict[int, Patient] = {}
-    likely: dict[int, Candidate] = {}
     for source, theirs in asked:
         numbers = tuple(IdentifierRecord(system, person.mrn, matching.MEDICAL_RECORD) for system in sorted(theirs))
-        described = PersonDescription(person.given_name, person.family_name, person.birth_date, numbers, person.phones)
-        match = matching.find(source, described)
-        if isinstance(match, Linked):
-            linked[match.patient.pk] = match.patient
-        elif not isinstance(match, Nobody):
-            for each in match.people:
-                likely.setdefault(each.patient.pk, each)
+        yield (
+            source,
+            PersonDescription(person.given_name, person.family_name, person.birth_date, numbers, person.phones),
+        )
+
+
+def _joined(matches: Sequence[Match]) -> list[Candidate]:
+    """Return what the sources say of one person together."""
+    linked = {match.patient.pk: match.patient for match in matches if isinstance(match, Linked)}
+    likely: dict[int, Candidate] = {}
+    for match in matches:
+        for each in match.people if isinstance(match, Candidates) else ():
+            likely.setdefault(each.patient.pk, each)
     if len(linked) == 1:
         return [Candidate(patient, ()) for patient in linked.values()]
     return [*(Candidate(patient, (matching.Reason.NUMBER,)) for patient in linked.values()), *likely.values()]
