@@ -16,6 +16,7 @@ from audit.models import AccessRecord
 from scheduling.models import Patient
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
+from tests.waitlist.test_importing_files import several
 from waitlist.models import ConsentRecord, ImportBatch, WaitlistEntry
 
 ADD = "/admin/waitlist/importbatch/add/"
@@ -28,9 +29,7 @@ def at(batch: ImportBatch, page: str, *more: Any) -> str:
     return reverse(f"admin:waitlist_importbatch_{page}", args=[batch.pk, *more])
 
 
-def brought(client: Client, *rows: str, head: str = HEAD, **said_of_it: str) -> ImportBatch:
-    """Upload rows through the page and confirm the guess."""
-    file = SimpleUploadedFile("list.csv", "\n".join([head, *rows]).encode())
+def uploaded(client: Client, file: SimpleUploadedFile) -> ImportBatch:
     page = client.get(ADD)
     assert page.status_code == 200
     place = re.search(r'<option value="(\d+)"[^>]*>Riverside', page.content.decode())
@@ -38,6 +37,12 @@ def brought(client: Client, *rows: str, head: str = HEAD, **said_of_it: str) -> 
     response = client.post(ADD, {"file": file, "location": place[1]})
     batch = ImportBatch.objects.latest("pk")
     assert (response.status_code, response.url) == (302, at(batch, "columns")), response.content[-3000:]
+    return batch
+
+
+def brought(client: Client, *rows: str, head: str = HEAD, **said_of_it: str) -> ImportBatch:
+    """Upload rows through the page and confirm the guess."""
+    batch = uploaded(client, SimpleUploadedFile("list.csv", "\n".join([head, *rows]).encode()))
     answer = client.post(at(batch, "columns"), {**guessed(client, batch), **NONE, **said_of_it})
     assert (answer.status_code, answer.url) == (302, at(batch, "change")), text_of(answer)
     batch.refresh_from_db()
@@ -67,6 +72,35 @@ def test_a_list_goes_from_the_file_to_the_waitlist_and_back(dana: Client, practi
     assert WaitlistEntry.objects.filter(status="waiting", added_by="dana").count() == 2
     assert said(dana, dana.post(at(batch, "step", "undo"))) == "Undone: 2 are off the list again."
     assert WaitlistEntry.objects.filter(status="left").count() == 2
+
+
+def test_the_practice_is_told_which_sheet_is_read_and_chooses_another(dana: Client, practice: Practice) -> None:
+    row, other = GOOD.split(","), ["Yu", "Mei", "1980", "2125550103", "Follow-up", "", ""]
+    content = several(
+        Waitlist=[HEAD.split(","), row], Later=[HEAD.split(","), other, other], Headings=[HEAD.split(",")]
+    )
+    file = SimpleUploadedFile("book.xlsx", content)
+    batch = uploaded(dana, file)
+    words = text_of(dana.get(at(batch, "columns")))
+    assert "This workbook has 3 sheets; “ Waitlist ” is read" in words
+    answer = dana.post(at(batch, "step", "sheet"), {"sheet": "Later"})
+    assert said(dana, answer) == "“Later” is read now: 2 rows."
+    assert dana.post(at(batch, "columns"), {**guessed(dana, batch), **NONE}).status_code == 302
+    words = text_of(dana.get(at(batch, "change")))
+    assert "sheet “ Later ” of 3" in words
+    assert "2 errors" in words
+    # A sheet that cannot be read, or is not there, changes nothing; a list that is added keeps its sheet.
+    answer = dana.post(at(batch, "step", "sheet"), {"sheet": "Headings"})
+    assert said(dana, answer).startswith("“Headings” cannot be read, and “Later” stays. The file has headings but no")
+    assert said(dana, dana.post(at(batch, "step", "sheet"), {"sheet": "Nowhere"})).startswith("Nothing changed")
+    assert batch.rows.count() == 2
+    dana.post(at(batch, "step", "sheet"), {"sheet": "Waitlist"})
+    batch.refresh_from_db()
+    assert (batch.status, [each.cells[0] for each in batch.rows.all()]) == ("columns", ["Ng"])
+    dana.post(at(batch, "columns"), {**guessed(dana, batch), **NONE})
+    dana.post(at(batch, "step", "add"), {"expected": "1"})
+    assert said(dana, dana.post(at(batch, "step", "sheet"), {"sheet": "Later"})).startswith("Nothing changed")
+    assert batch.rows.get().cells[0] == "Ng"
 
 
 def test_a_file_that_cannot_be_read_or_is_too_large_is_refused_kindly(maria: Client, practice: Practice) -> None:

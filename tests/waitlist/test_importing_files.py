@@ -56,6 +56,41 @@ def test_a_workbook_with_a_title_above_its_headings_and_blank_rows_below() -> No
     assert values.read_birth_date("29221", date(2026, 1, 1)) == date(1980, 1, 1)
 
 
+def several(**sheets: list[list[Any]]) -> bytes:
+    """A workbook of several sheets; one whose name begins with "Hidden" is."""
+    book = Workbook()
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        sheet.sheet_state = "hidden" if name.startswith("Hidden") else "visible"
+        for row in rows:
+            sheet.append(row)
+    book.remove(book.worksheets[0])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+LIST = [["Last name", "First name", "DOB"], ["Okoye", "Ada", "3/14/1980"]]
+
+
+def test_of_several_sheets_the_one_that_reads_like_a_list_is_read_and_all_with_rows_are_named() -> None:
+    other = [LIST[0], ["Silva", "Ana", "3/15/1980"]]
+    content = several(Hidden=LIST, ReadMe=[["How to use this"], ["Ask Maria"]], Empty=[], Waitlist=other, Old=LIST)
+    table = reading.read(content)
+    assert (table.sheet_name, [row.cells[0] for row in table.rows]) == ("Waitlist", ["Silva"])
+    assert [(sheet.name, sheet.hidden) for sheet in table.sheets] == [
+        ("Hidden", True),
+        ("ReadMe", False),
+        ("Waitlist", False),
+        ("Old", False),
+    ]
+    assert reading.read(content, "Old").rows[0].cells == LIST[1]
+    assert reading.read(content, "Hidden").sheet_name == "Hidden"
+    # Headings without a row below them are no list; without any list it is the first sheet that has rows.
+    assert reading.read(several(Template=LIST[:1], Waitlist=other)).sheet_name == "Waitlist"
+    assert reading.read(several(Empty=[], Notes=[["a", "b"], ["c", "d"]], More=[["e"]])).sheet_name == "Notes"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8", "cp1252", "utf-16", "utf-16-le"])
 def test_text_is_read_in_every_encoding_that_programs_write(encoding: str) -> None:
     text = "Nombre completo;Nacimiento;Correo electrónico\r\nPeña, José;14/03/1980;jose@example.org\r\n"

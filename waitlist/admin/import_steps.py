@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from scheduling.counting import counted
 from waitlist.admin import import_rows
 from waitlist.importing import adding, batches, returned, reviewing, working
+from waitlist.importing.limits import Unreadable
 from waitlist.models import ImportBatch, ImportRow
 
 _S, _V = ImportBatch.Status, ImportRow.Verdict
@@ -109,6 +110,19 @@ def _add(request: HttpRequest, batch: ImportBatch) -> None:
         messages.warning(request, batch.note or working.CHANGED)
 
 
+def _sheet(request: HttpRequest, batch: ImportBatch) -> None:
+    name = request.POST.get("sheet", "")
+    try:
+        is_read = batches.choose_sheet(batch, name)
+    except Unreadable as problem:
+        messages.error(request, f"“{name}” cannot be read, and “{batch.sheet_name}” stays. {problem}")
+        return
+    if is_read:
+        messages.success(request, f"“{name}” is read now: {counted(batch.row_count, 'row')}.")
+    else:
+        messages.warning(request, BUSY)
+
+
 def _discard(request: HttpRequest, batch: ImportBatch) -> None:
     if batches.discard(batch):
         messages.success(request, "Discarded: the file and its rows are deleted. Nobody was put on the list.")
@@ -134,6 +148,7 @@ STEPS: dict[str, Callable[[HttpRequest, ImportBatch], None]] = {
     "leave-out": _each(batches.leave_out, "Row {} is left out."),
     "take-in": _each(batches.take_back_in, "Row {} was checked again."),
     "add": _add,
+    "sheet": _sheet,
     "discard": _discard,
     "undo": _undo,
 }

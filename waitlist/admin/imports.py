@@ -159,7 +159,8 @@ class ImportBatchAdmin(ScopedAdmin):
             raise Http404
         import_steps.STEPS[step](request, batch)
         show = request.POST.get("show", "")
-        return self._to(batch, query=f"?show={show}" if show in _V.values else "")
+        page = "columns" if batch.status == _S.COLUMNS else "change"
+        return self._to(batch, page, query=f"?show={show}" if show in _V.values else "")
 
     # --- parts of them ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from scheduling import reviews
@@ -41,30 +41,59 @@ def upload(
     ``table`` is what the file says, where it was read already.
     """
     table = table or reading.read(content)
-    cells = [row.cells for row in table.rows]
-    fields = columns.guess(table.headings, cells)
-    dates = [place for place, name in enumerate(fields) if name in columns.DATES]
-    now = timezone.now()
     with transaction.atomic():
         batch = ImportBatch.objects.create(
             location=location,
             appointment_type=kind,
             file_name=file_name[-200:],
             content=content,
-            sheet_name=table.sheet_name,
-            heading_row=table.heading_row,
-            headings=table.headings,
-            fields=fields,
-            day_first=[place for place in dates if columns.shows_day_first(column(cells, place))],
-            row_count=len(table.rows),
             uploaded_by=user,
-            forget_at=now + timedelta(days=KEPT_DAYS),
+            forget_at=timezone.now() + timedelta(days=KEPT_DAYS),
+            **_told_by(table),
         )
-        rows = [
-            ImportRow(batch=batch, number=row.number, cells=row.cells, unread=list(row.unread)) for row in table.rows
-        ]
-        ImportRow.objects.bulk_create(rows, batch_size=1000)
+        _store_rows(batch, table)
     return batch
+
+
+def _told_by(table: Table) -> dict[str, Any]:
+    """Return the columns of ImportBatch that say how a table stands in its file, with a guess at what it means."""
+    cells = [row.cells for row in table.rows]
+    fields = columns.guess(table.headings, cells)
+    dates = [place for place, name in enumerate(fields) if name in columns.DATES]
+    return {
+        "sheet_name": table.sheet_name,
+        "sheets": [[sheet.name, sheet.hidden] for sheet in table.sheets],
+        "heading_row": table.heading_row,
+        "headings": table.headings,
+        "fields": fields,
+        "day_first": [place for place in dates if columns.shows_day_first(column(cells, place))],
+        "row_count": len(table.rows),
+    }
+
+
+def _store_rows(batch: ImportBatch, table: Table) -> None:
+    rows = [ImportRow(batch=batch, number=row.number, cells=row.cells, unread=list(row.unread)) for row in table.rows]
+    ImportRow.objects.bulk_create(rows, batch_size=1000)
+
+
+def choose_sheet(batch: ImportBatch, name: str) -> bool:
+    """Read another sheet of the workbook instead: its columns are guessed anew, what was corrected is given up.
+
+    False for a sheet that is not there, and when the list is being worked on, was added or is deleted. Raises
+    ``limits.Unreadable``, having changed nothing.
+    """
+    is_there = any(name == each for each, _ in batch.sheets)
+    if not is_there or batch.content is None or batch.status not in (_S.COLUMNS, _S.PREVIEW):
+        return False
+    table = reading.read(bytes(batch.content), name)
+    with transaction.atomic():
+        told = _told_by(table)
+        if not move(batch, _S.COLUMNS, where=Q(added_at=None), note="", checked_count=0, **told):
+            return False
+        reviews.withdraw(checking.KIND, batch.rows.values_list("pk", flat=True))
+        batch.rows.all().delete()
+        _store_rows(batch, table)
+    return True
 
 
 def confirm_columns(batch: ImportBatch, values: Mapping[str, Any]) -> bool:

@@ -14,6 +14,8 @@ MAX_UNPACKED = 80 * 1024 * 1024
 MAX_PARTS = 300
 #: Blank rows in a row after which a sheet is taken to be over.
 LONGEST_GAP = 500
+#: Rows in which the headings are looked for; above them stand titles and notes.
+DEEPEST_HEADINGS = 15
 #: Invisible, but part of how names are written in some scripts.
 JOINERS = "\u200c\u200d"
 

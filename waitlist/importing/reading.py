@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from waitlist.importing import columns, csv_file, error_file, xlsx_file
-from waitlist.importing.limits import MAX_BYTES, MAX_ROWS, SheetRow, Unreadable, too_many_rows
+from waitlist.importing.limits import DEEPEST_HEADINGS, MAX_BYTES, MAX_ROWS, SheetRow, Unreadable, too_many_rows
+from waitlist.importing.xlsx_file import Sheet
 
-#: Rows in which the headings are looked for; above them stand titles and notes.
-DEEPEST_HEADINGS = 15
 _OLD = (
     "This is an old Excel file (.xls) or one with a password. Nothing was stored. Open it in Excel, save it as .xlsx "
     "without a password, and upload that."
@@ -22,7 +21,8 @@ _FOREIGN = (
 class Table:
     """A list as read. ``heading_row`` 0: it has no headings, and the columns are named by letters.
 
-    ``returns_to`` is the number of the list whose rows with errors these are, None for a new list.
+    ``returns_to`` is the number of the list whose rows with errors these are, None for a new list; ``sheets`` are all
+    of the workbook that have rows, none for a text file.
     """
 
     sheet_name: str
@@ -30,28 +30,29 @@ class Table:
     headings: list[str]
     rows: list[SheetRow]
     returns_to: int | None = None
+    sheets: tuple[Sheet, ...] = ()
 
 
-def read(content: bytes) -> Table:
-    """Return the list in a CSV or XLSX file; raises Unreadable, which says what to do."""
+def read(content: bytes, sheet: str = "") -> Table:
+    """Return the list in a CSV or XLSX file, of a workbook that of ``sheet``; raises Unreadable: it says what to do."""
     if not content.strip():
         raise Unreadable("The file is empty. Nothing was stored. Choose the file that has the list in it.")
     if len(content) > MAX_BYTES:
         raise Unreadable(f"The file is larger than {MAX_BYTES // 1024 // 1024} MB. Nothing was stored. Split it.")
-    sheet, rows = _sheet(content)
+    sheet, rows, sheets = _sheet(content, sheet)
     if not rows:
         raise Unreadable("The file has no rows. Nothing was stored. Choose the file that has the list in it.")
-    return _table(sheet, rows)
+    return replace(_table(sheet, rows), sheets=tuple(sheets))
 
 
-def _sheet(content: bytes) -> tuple[str, list[SheetRow]]:
+def _sheet(content: bytes, wanted: str) -> tuple[str, list[SheetRow], list[Sheet]]:
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise Unreadable(_OLD)
     if content.startswith(b"PK"):
-        return xlsx_file.read(content)
+        return xlsx_file.read(content, wanted)
     if content.startswith((b"%PDF", b"{\\rtf", b"\x89PNG", b"\xff\xd8\xff")) or content.lstrip()[:1] == b"<":
         raise Unreadable(_FOREIGN)
-    return "", csv_file.read(content)
+    return "", csv_file.read(content), []
 
 
 def _table(sheet: str, rows: list[SheetRow]) -> Table:

@@ -27,7 +27,7 @@ register(
     ImportBatch,
     "status",
     {
-        _S.COLUMNS: {_S.CHECKING, _S.DISCARDED},
+        _S.COLUMNS: {_S.COLUMNS, _S.CHECKING, _S.DISCARDED},
         _S.CHECKING: {_S.PREVIEW, _S.ADDED, _S.COLUMNS, _S.DISCARDED},
         _S.PREVIEW: {_S.COLUMNS, _S.CHECKING, _S.ADDING, _S.DISCARDED},
         _S.ADDING: {_S.ADDED, _S.CHECKING, _S.PREVIEW},
@@ -189,5 +189,5 @@ def _forget_all_but(batch: ImportBatch, waiting: set[int], now: datetime) -> Non
 
 
 def _forget_file(batch: ImportBatch) -> None:
-    batch.content, batch.file_name, batch.sheet_name = None, "", ""
-    batch.save(update_fields=["content", "file_name", "sheet_name"])
+    batch.content, batch.file_name, batch.sheet_name, batch.sheets = None, "", "", []
+    batch.save(update_fields=["content", "file_name", "sheet_name", "sheets"])

@@ -6,12 +6,17 @@ import io
 import logging
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime, time
+from itertools import islice
 from typing import Any
 
 from openpyxl import load_workbook
 
+from waitlist.importing import columns
 from waitlist.importing.limits import (
+    DEEPEST_HEADINGS,
     LONGEST_GAP,
     MAX_COLUMNS,
     MAX_PARTS,
@@ -35,26 +40,52 @@ _UNSAFE = (
 )
 
 
-def read(content: bytes) -> tuple[str, list[SheetRow]]:
-    """Return the name of the first sheet with rows, and its rows that are not blank; raises Unreadable."""
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet that has rows, as the workbook names it."""
+
+    name: str
+    hidden: bool
+
+
+def read(content: bytes, wanted: str = "") -> tuple[str, list[SheetRow], list[Sheet]]:
+    """Return a sheet's name, its rows that are not blank, and all sheets that have any; raises Unreadable.
+
+    It is the sheet called ``wanted``, else the first one in sight that reads like a list, else the first that has rows.
+    """
     has_formulas = _look_over(content)
     try:
         values = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
         formulas = load_workbook(io.BytesIO(content), read_only=True, keep_links=False) if has_formulas else None
-        for sheet in values.worksheets:
-            if sheet.sheet_state != "visible":
-                continue
-            twin = formulas[sheet.title] if formulas else None
-            rows = list(_rows(sheet, twin))
-            if rows:
-                return sheet.title, rows
+        heads = {sheet.title: head for sheet in values.worksheets if (head := _head(sheet))}
+        sheets = [Sheet(name, values[name].sheet_state != "visible") for name in heads]
+        name = wanted if wanted in heads else _likeliest(sheets, heads)
+        return name, list(_rows(values[name], formulas[name] if formulas else None)) if name else [], sheets
     except Unreadable:
         raise
     except Exception as error:
         # Whatever openpyxl makes of a broken file; who uploaded it is told, and a fault of ours is found in the log.
         logger.warning("a workbook could not be read: %s", type(error).__name__)
         raise Unreadable(_BROKEN) from None
-    return "", []
+
+
+def _head(sheet: Any) -> list[list[str]]:
+    """Return the first rows of a sheet that are not blank, as far as they can be read."""
+    head: list[list[str]] = []
+    with suppress(Unreadable):
+        for row in islice(_rows(sheet, None), DEEPEST_HEADINGS + 1):
+            head.append(row.cells)
+    return head or ([[]] if _has_cells(sheet) else [])
+
+
+def _has_cells(sheet: Any) -> bool:
+    return any(value is not None for row in sheet.iter_rows(max_row=LONGEST_GAP, values_only=True) for value in row)
+
+
+def _likeliest(sheets: list[Sheet], heads: dict[str, list[list[str]]]) -> str:
+    names = [sheet.name for sheet in sheets if not sheet.hidden]
+    lists = (name for name in names if any(columns.likeness_of_headings(cells) >= 2 for cells in heads[name][:-1]))
+    return next(lists, names[0] if names else "")
 
 
 def _look_over(content: bytes) -> bool:

@@ -46,6 +46,7 @@ class ImportBatch(ScopedModel):
     file_name = EncryptedTextField(blank=True)
     content = EncryptedBinaryField(null=True, help_text="The file as uploaded; empty once it was deleted.")
     sheet_name = EncryptedTextField(blank=True)
+    sheets = EncryptedJSONField(default=list, help_text="[name, whether hidden] of the workbook's sheets with rows.")
     heading_row = models.PositiveIntegerField(default=0, help_text="0: the file has no headings.")
     headings = EncryptedJSONField(default=list)
     fields = models.JSONField(
