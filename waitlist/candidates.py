@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,20 @@ from waitlist.policies import policies_for
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 #: Appointments that can still be given up for an earlier one.
 STANDING = (Appointment.Status.BOOKED, Appointment.Status.PENDING)
+#: What of an entry is its candidate's under the same name.
+_AS_STORED = (
+    "status",
+    "urgency",
+    "lost_races",
+    "joined_at",
+    "earliest_date",
+    "latest_date",
+    "referral_required",
+    "referral_valid_until",
+    "authorization_required",
+    "authorization_valid_until",
+    "silences",
+)
 
 
 def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
@@ -83,19 +97,8 @@ def load(entry_ids: Sequence[int], facts: OpeningFacts) -> list[Candidate]:
     bookings = _bookings(people, facts.now)
     histories = _histories(people, facts)
     covers = _covers(patient_ids) if any(fit.needs_insurance for fit in facts.fits) else {}
-    return [
-        _candidate(
-            rows[pk],
-            wishes,
-            contacts.get(rows[pk]["patient"], ()),
-            tuple(bookings.get(rows[pk]["patient"], ())),
-            histories.get(rows[pk]["patient"], History()),
-            records=people[rows[pk]["patient"]],
-            covers=tuple(covers.get(rows[pk]["patient"], ())),
-        )
-        for pk in entry_ids
-        if pk in rows
-    ]
+    around = Around(people, wishes, contacts, bookings, histories, covers)
+    return [_candidate(rows[pk], around) for pk in entry_ids if pk in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,18 @@ class Wishes:
     providers: dict[int, set[int]]
     locations: dict[int, set[int]]
     windows: dict[int, list[Window]]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known around a batch of entries: of each patient, the records they have had; the rest by patient."""
+
+    people: Mapping[int, frozenset[int]]
+    wishes: Wishes
+    contacts: Mapping[int, list[Contact]]
+    bookings: Mapping[int, list[Booking]]
+    histories: Mapping[int, History]
+    covers: Mapping[int, list[Cover]]
 
 
 @dataclass(slots=True)
@@ -118,61 +133,53 @@ class History:
     declined_this_time: bool = False
 
 
-def _candidate(
-    row: dict[str, Any],
-    wishes: Wishes,
-    contacts: Iterable[Contact],
-    bookings: tuple[Booking, ...],
-    history: History,
-    *,
-    records: frozenset[int],
-    covers: tuple[Cover, ...],
-) -> Candidate:
-    pk = row["id"]
-    move_up = None
-    if row["move_up"] is not None:
-        move_up = MoveUp(row["move_up"], row["move_up__start"], row["move_up__status"] in STANDING)
+def _candidate(row: dict[str, Any], around: Around) -> Candidate:
+    pk, patient_id = row["id"], row["patient"]
+    history = around.histories.get(patient_id, History())
     return Candidate(
         entry_id=pk,
-        patient_id=row["patient"],
+        patient_id=patient_id,
         type_id=row["appointment_type"],
-        status=row["status"],
-        urgency=row["urgency"],
-        lost_races=row["lost_races"],
-        joined_at=row["joined_at"],
-        providers=frozenset(wishes.providers.get(pk, ())),
-        locations=frozenset(wishes.locations.get(pk, ())),
-        windows=tuple(wishes.windows.get(pk, ())),
-        earliest_date=row["earliest_date"],
-        latest_date=row["latest_date"],
+        **{name: row[name] for name in _AS_STORED},
+        **_person(row),
+        providers=frozenset(around.wishes.providers.get(pk, ())),
+        locations=frozenset(around.wishes.locations.get(pk, ())),
+        windows=tuple(around.wishes.windows.get(pk, ())),
         notice=timedelta(minutes=row["minimum_notice_minutes"]),
         needs=tuple(_need(need) for need in row["needs"]),
-        referral_required=row["referral_required"],
-        referral_valid_until=row["referral_valid_until"],
-        authorization_required=row["authorization_required"],
-        authorization_valid_until=row["authorization_valid_until"],
         plan_id=row["plan"],
-        covers=covers,
-        move_up=move_up,
-        silences=row["silences"],
-        birth_date=row["patient__birth_date"],
-        active=row["patient__active"],
-        deceased=row["patient__deceased"],
-        restricted=row["patient__restricted"],
-        replaced=row["patient__replaced_by"] is not None,
-        established=row["patient__established"],
-        language=row["patient__language"] or "en",
-        time_zone=row["patient__time_zone"],
-        contacts=tuple(contacts),
-        bookings=bookings,
+        covers=tuple(around.covers.get(patient_id, ())),
+        move_up=_move_up(row),
+        contacts=tuple(around.contacts.get(patient_id, ())),
+        bookings=tuple(around.bookings.get(patient_id, ())),
         offers_last_day=history.last_day,
         offers_last_week=history.last_week,
         has_live_offer=history.has_live_offer,
         offer_here=history.offer_here,
         declined_this_time=history.declined_this_time,
         only_written_to=row["origin"] == WaitlistEntry.Origin.BOOKING,
-        records=records,
+        records=around.people[patient_id],
     )
+
+
+def _person(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a candidate says of the patient, by its own names."""
+    return {
+        "birth_date": row["patient__birth_date"],
+        "active": row["patient__active"],
+        "deceased": row["patient__deceased"],
+        "restricted": row["patient__restricted"],
+        "replaced": row["patient__replaced_by"] is not None,
+        "established": row["patient__established"],
+        "language": row["patient__language"] or "en",
+        "time_zone": row["patient__time_zone"],
+    }
+
+
+def _move_up(row: dict[str, Any]) -> MoveUp | None:
+    if row["move_up"] is None:
+        return None
+    return MoveUp(row["move_up"], row["move_up__start"], row["move_up__status"] in STANDING)
 
 
 def _need(stored: dict[str, Any]) -> Need:

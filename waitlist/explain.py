@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from scheduling import families
 from scheduling.models import Opening
 from waitlist import candidates
 from waitlist.eligibility import Verdict, judge
-from waitlist.models import WaitlistEntry
+from waitlist.models import Offer, WaitlistEntry
 from waitlist.reasons import Reason
 
 _R = Reason
@@ -85,3 +86,9 @@ def why_not(opening: Opening, entry: WaitlistEntry, now: datetime | None = None)
     facts = candidates.facts_for(opening, now)
     verdict = judge(facts, candidates.load([entry.pk], facts)[0])
     return verdict, explain_all(verdict.codes)
+
+
+def offer_here(opening: Opening, entry: WaitlistEntry) -> Offer | None:
+    """Return the offer of this opening that the patient has or had, under whichever of their records."""
+    records = families.records_of([entry.patient_id])[entry.patient_id]
+    return Offer.objects.filter(opening=opening, patient__in=records).order_by("-created_at").first()

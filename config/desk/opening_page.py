@@ -26,6 +26,19 @@ from waitlist.models import CandidateVerdict, Claim, MatchSummary, Message, Offe
 from waitlist.reasons import Reason
 
 MOST_FOUND = 30
+_S = Offer.Status
+#: Offers that a patient has; beside them nothing is to be judged.
+STANDS = (_S.PROPOSED, _S.SENT, _S.YES)
+#: How the page of one entry says what became of its offer.
+OFFER_SAYS = {
+    _S.PROPOSED: "is proposed",
+    _S.SENT: "has this offer",
+    _S.YES: "said yes to it",
+    _S.NO: "said no to it",
+    _S.TOO_LATE: "said yes too late",
+    _S.EXPIRED: "did not answer",
+    _S.WITHDRAWN: "was offered it, and it was taken back",
+}
 
 
 def fetch_opening(request: HttpRequest, pk: int) -> Opening:
@@ -169,7 +182,12 @@ def why_not_view(request: HttpRequest, pk: int, entry_id: int) -> HttpResponse:
     opening = fetch_opening(request, pk)
     rows = WaitlistEntry.objects.select_related("patient", "appointment_type")
     entry: WaitlistEntry = fetch_or_404(rows, request.user, entry_id)
-    verdict, sentence = explain.why_not(opening, entry)
+    verdict, _ = explain.why_not(opening, entry)
+    offer = explain.offer_here(opening, entry)
+    stands = offer is not None and offer.status in STANDS
+    stored = CandidateVerdict.objects.filter(opening=opening, entry=offer.entry_id).first() if offer else None
+    # The offer is told with its times; that there was one is not said again.
+    reasons = [] if stands else [each for each in verdict.reasons if not offer or each is not Reason.OFFERED_BEFORE]
     viewing.record_view([entry.patient], reason="why not offered")
     context = {
         **admin.site.each_context(request),
@@ -179,7 +197,10 @@ def why_not_view(request: HttpRequest, pk: int, entry_id: int) -> HttpResponse:
         "zone": opening.location.zone,
         "entry": entry,
         "verdict": verdict,
-        "sentence": sentence,
-        "reasons": [explain.explain(reason) for reason in verdict.reasons],
+        "offer": offer,
+        "offer_says": OFFER_SAYS[_S(offer.status)] if offer else "",
+        "stands": stands,
+        "offered_because": explain.explain_all(stored.reasons) if stored and stored.wave else "",
+        "reasons": [explain.explain(reason) for reason in reasons],
     }
     return TemplateResponse(request, "admin/desk/opening_why_not.html", context)

@@ -14,6 +14,7 @@ from config.desk.advice import what_next
 from config.desk.story import latest_steps
 from integrations.models import ApiCall, InboundEvent
 from scheduling import guards
+from scheduling.admin import display
 from scheduling.models import Opening, TimelineEntry, Writeback
 from scheduling.models import Practice as PracticeRow
 from tests import factories
@@ -164,6 +165,34 @@ def test_why_not_her_is_answered_by_the_rules_that_decide(dana: Client, practice
     assert "does not suit right now" in words
     assert explain(Reason.PROVIDER) in words
     assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+
+
+def test_why_says_of_who_holds_an_offer_that_they_do_and_not_that_it_does_not_suit(
+    dana: Client, practice: Practice
+) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    entry = practice.entry()
+    offer = factories.offer(opening, entry, rank=3)
+    CandidateVerdict.objects.create(
+        opening=opening, entry=entry, rank=3, eligible=True, reasons=["suits"], wave=1, computed_at=timezone.now()
+    )
+    at = display.clock(offer.created_at, opening.location.zone, seconds=True)
+    page = f"/admin/openings/{opening.pk}/why-not/{entry.pk}/"
+    words = text_of(dana.get(page))
+    assert f"has this offer since {at}" in words
+    assert "No. 3 in line, wave 1: This time suits." in words
+    assert "suit right now" not in words
+    assert explain(Reason.OFFERED_BEFORE) not in words
+    offer.status = "expired"
+    offer.save()
+    words = text_of(dana.get(page))
+    assert f"did not answer offered at {at}" in words
+    assert "is not offered it again as things are" in words
+    assert explain(Reason.OFFERED_BEFORE) not in words
+    # One who was too late gets the next fresh offer.
+    offer.status = "too_late"
+    offer.save()
+    assert "suits right now" in text_of(dana.get(page))
 
 
 def test_times_stand_in_the_locations_zone(dana: Client, practice: Practice) -> None:
