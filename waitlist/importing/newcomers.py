@@ -65,9 +65,9 @@ def make(batch: ImportBatch, ready: Sequence[Ready], words: Words, today: date) 
     made |= dict(zip(new, rows, strict=True))
     for each in unknown:
         each.row.patient, each.row.made_patient = made[_same_person(each.person)], True
-    rows = [each.row for each in unknown]
-    ImportRow.objects.bulk_update(rows, ("patient",), batch_size=500)
-    ImportRow.objects.filter(pk__in=[row.pk for row in rows]).update(made_patient=True)
+    touched = [each.row for each in unknown]
+    ImportRow.objects.bulk_update(touched, ("patient",), batch_size=500)
+    ImportRow.objects.filter(pk__in=[row.pk for row in touched]).update(made_patient=True)
 
 
 def take_back(batch: ImportBatch) -> None:
