@@ -12,7 +12,7 @@ from openpyxl import Workbook
 
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
-from tests.desk.test_import_pages import ADD, GOOD, HEAD, at, brought
+from tests.desk.test_import_pages import ADD, GOOD, HEAD, NONE, at, brought, guessed
 from waitlist.importing.returned import is_rewritten
 from waitlist.models import ImportBatch, WaitlistEntry
 
@@ -100,6 +100,17 @@ def test_a_date_is_read_in_the_order_of_its_column(dana: Client, practice: Pract
     sheet[1][2] = "4/3/1980"
     dana.post(at(batch, "corrected"), {"file": as_csv(sheet)})
     assert corrections(batch)[3] == {"birth_date": "1980-03-04"}
+
+
+def test_a_correction_on_the_page_is_read_in_the_order_of_its_column_too(dana: Client, practice: Practice) -> None:
+    batch = brought(dana, "Ng,Al,25/3/1980,2125550102,Follow-up,,", "Yu,Mei,31/2/1980,2125550103,Follow-up,,")
+    page = text_of(dana.get(at(batch, "change")))
+    assert "Birth date : This is no date. Write for example 14/3/1980." in page
+    dana.post(at(batch, "step", "correct"), {"fix-3-birth_date": "4/3/1980", "show": "error"})
+    assert "born Mar 4, 1980" in text_of(dana.get(at(batch, "change"), {"show": "ready"}))
+    # It stays that day, whatever is said of the column afterwards.
+    dana.post(at(batch, "columns"), {**guessed(dana, batch), "order_2": "month", **NONE})
+    assert "born Mar 4, 1980" in text_of(dana.get(at(batch, "change"), {"show": "ready"}))
 
 
 def test_a_file_that_names_a_row_twice_or_is_of_another_list_changes_nothing(dana: Client, practice: Practice) -> None:

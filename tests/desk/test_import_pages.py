@@ -60,7 +60,7 @@ def test_a_list_goes_from_the_file_to_the_waitlist_and_back(dana: Client, practi
     assert "Import a spreadsheet" in words
     batch = brought(dana, GOOD, "Yu,Mei,1980,2125550103,Follow-up,,")
     words = text_of(dana.get(at(batch, "change")))
-    assert "1 errors 1 ready" in words
+    assert "1 with errors 1 ready" in words
     assert "Birth date : This is no date. Write for example 3/14/1980." in words
     assert not WaitlistEntry.objects.exists()
     answer = dana.post(at(batch, "step", "correct"), {"fix-3-birth_date": "3/16/1980", "show": "error"})
@@ -88,7 +88,7 @@ def test_the_practice_is_told_which_sheet_is_read_and_chooses_another(dana: Clie
     assert dana.post(at(batch, "columns"), {**guessed(dana, batch), **NONE}).status_code == 302
     words = text_of(dana.get(at(batch, "change")))
     assert "sheet “ Later ” of 3" in words
-    assert "2 errors" in words
+    assert "2 with errors" in words
     # A sheet that cannot be read, or is not there, changes nothing; a list that is added keeps its sheet.
     answer = dana.post(at(batch, "step", "sheet"), {"sheet": "Headings"})
     assert said(dana, answer).startswith("“Headings” cannot be read, and “Later” stays. The file has headings but no")

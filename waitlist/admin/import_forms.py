@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,11 +161,23 @@ class ColumnsForm(forms.Form):
             asks = f"Its dates can be read both ways, such as {example}. Say which it is."
         return ColumnLine(
             self.batch.headings[place],
-            list(dict.fromkeys(found))[:SAMPLES],
+            [self._sample(text, place) for text in list(dict.fromkeys(found))[:SAMPLES]],
             self[f"column_{place}"],
             self[f"order_{place}"] if has_order else None,
             asks,
         )
+
+    def _sample(self, text: str, place: int) -> str:
+        """Return a cell as it stands, a day that a spreadsheet keeps as a number with the date it is."""
+        if self.batch.fields[place] in columns.DATES and text.isdigit():
+            with suppress(values.Wrong):
+                return f"{text} (the day {values.read_date(text, day_first=False, past=True):%b %-d, %Y})"
+        return text
+
+    @property
+    def marked(self) -> list[forms.BoundField]:
+        """The questions that were not answered as they must be."""
+        return [field for field in self if field.errors]
 
     @property
     def type_lines(self) -> list[forms.BoundField]:

@@ -22,11 +22,11 @@ from waitlist.models import ImportBatch, ImportRow
 ROWS_A_PAGE = 50
 MOST_PROPOSALS = 1000
 _V = ImportRow.Verdict
-#: Verdict to word and tone; what needs a person comes first.
+#: Verdict to word and tone, for one row as for many; what needs a person comes first.
 WORDS = {
-    _V.ERROR: ("errors", "danger"),
-    _V.LOOK: ("need a look", "wait"),
-    _V.DUPLICATE: ("duplicates", "stop"),
+    _V.ERROR: ("with errors", "danger"),
+    _V.LOOK: ("to look at", "wait"),
+    _V.DUPLICATE: ("duplicate", "stop"),
     _V.READY: ("ready", "accent"),
     _V.LEFT_OUT: ("left out", "stop"),
     _V.ADDED: ("added", "ok"),

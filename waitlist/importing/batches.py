@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +16,8 @@ from scheduling import reviews
 from scheduling.counting import counted
 from scheduling.models import AppointmentType, Location, Patient
 from scheduling.transitions import move
-from waitlist.importing import checking, columns, reading, working
-from waitlist.importing.parsing import Words
+from waitlist.importing import checking, columns, reading, values, working
+from waitlist.importing.parsing import Words, days_first
 from waitlist.importing.reading import Table
 from waitlist.models import ImportBatch, ImportRow
 
@@ -133,7 +133,11 @@ def correct(batch: ImportBatch, corrections: Mapping[int, Mapping[str, str]]) ->
             return 0
         touched = list(rows.filter(number__in=corrections).exclude(verdict=_V.ADDED))
         for row in touched:
-            told = {name: text for name, text in corrections[row.number].items() if name in columns.FIELDS}
+            told = {
+                name: _unmistakable(batch, name, text)
+                for name, text in corrections[row.number].items()
+                if name in columns.FIELDS
+            }
             row.corrections = {**row.corrections, **told}
             row.verdict = _V.NEW
         ImportRow.objects.bulk_update(touched, ("corrections", "verdict"), batch_size=500)
@@ -147,6 +151,14 @@ def correct(batch: ImportBatch, corrections: Mapping[int, Mapping[str, str]]) ->
     if batch.status == _S.CHECKING:
         working.run_now_or_wake(batch)
     return len(touched)
+
+
+def _unmistakable(batch: ImportBatch, name: str, text: str) -> str:
+    """Return a date written day first, as its column is, so that it stays that day if the column's order is changed."""
+    if name in days_first(batch):
+        with suppress(values.Wrong):
+            return values.read_date(text, day_first=True, past=name == "birth_date").isoformat()
+    return text
 
 
 def say_who(batch: ImportBatch, number: int, patient: Patient | None) -> bool:

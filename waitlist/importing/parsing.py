@@ -97,6 +97,11 @@ def cells_of(batch: ImportBatch, row: ImportRow) -> dict[str, str]:
     return {**found, **row.corrections}
 
 
+def days_first(batch: ImportBatch) -> set[str]:
+    """Return the fields whose dates are day/month/year."""
+    return {batch.fields[place] for place in batch.day_first if place < len(batch.fields)}
+
+
 def parse(batch: ImportBatch, row: ImportRow, words: Words, today: date) -> Wish:
     """Return what the row says; its ``problems`` are empty when it can be taken as it is."""
     return _Parser(batch, row, words, today).wish
@@ -137,14 +142,9 @@ class _Parser:
             return empty
 
     def _read_date(self, name: str, read: Callable[..., date]) -> date | None:
-        # What staff type into a correction is in the order of the page's own examples.
-        day_first = name not in self._corrected and name in self._day_first()
+        day_first = name in days_first(self._batch)
         found: date | None = self._read(name, lambda text: read(text, day_first=day_first), None)
         return found
-
-    def _day_first(self) -> set[str]:
-        fields = self._batch.fields
-        return {fields[place] for place in self._batch.day_first if place < len(fields)}
 
     def _person(self) -> Person | None:
         given, family = self._names()
@@ -209,4 +209,4 @@ def _names(rows: list[Any]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "none is set up yet"
 
 
-__all__ = ["Problem", "Wish", "Words", "cells_of", "parse"]
+__all__ = ["Problem", "Wish", "Words", "cells_of", "days_first", "parse"]

@@ -100,7 +100,7 @@ def _written_anew(batch: ImportBatch, row: ImportRow, places: dict[str, int], ce
         text = cells[place] if place < len(cells) else ""
         before = (stands.get(name, ""), original.get(name, ""))
         if text not in before and not any(is_rewritten(old, text) for old in before):
-            found[name] = _in_our_order(batch, name, text)
+            found[name] = text
     return found
 
 
@@ -122,11 +122,3 @@ def _readings(text: str) -> set[str]:
         with suppress(values.Wrong):
             found.add(values.read_date(text, day_first=day_first, past=past).isoformat())
     return found
-
-
-def _in_our_order(batch: ImportBatch, name: str, text: str) -> str:
-    """Return a date of a column of days first as the page would have it: corrections are month first."""
-    if name in {batch.fields[place] for place in batch.day_first if place < len(batch.fields)}:
-        with suppress(values.Wrong):
-            return values.read_date(text, day_first=True, past=name == "birth_date").isoformat()
-    return text

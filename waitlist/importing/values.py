@@ -104,7 +104,7 @@ def read_date(text: str, *, day_first: bool, past: bool) -> date:
     """
     found = _by_numbers(text, day_first, past) or _by_name(text, past) or _by_digits(text)
     if found is None:
-        raise Wrong("This is no date. Write for example 3/14/1980.")
+        raise Wrong(f"This is no date. Write for example {'14/3/1980' if day_first else '3/14/1980'}.")
     return found
 
 
