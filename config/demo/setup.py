@@ -98,6 +98,7 @@ def staff_password() -> str:
     for username, group, name, _ in LOGINS:
         user, _ = get_user_model().objects.get_or_create(username=username)
         user.first_name, user.is_staff, user.is_superuser = name, True, not group
+        user.email = f"{username}@example.org"  # where a test of a message's words goes
         user.set_password(password)
         user.save()
         user.groups.set(Group.objects.filter(name=group))

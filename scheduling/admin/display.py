@@ -72,12 +72,13 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
         text = f"{distance:.0f} s"
     elif distance < HOUR:
         text = f"{distance / MINUTE:.0f} min"
-    elif distance < DAY:
+    elif distance < 2 * DAY:
+        # In days it could be "in 2 days" for what is tomorrow.
         hours, minutes = divmod(round(distance / MINUTE), 60)
         text = f"{hours} h {minutes} min" if minutes and hours < 12 else f"{hours} h"
     else:
         days = round(distance / DAY)
-        text = f"{days} day{'' if days == 1 else 's'}"
+        text = f"{days} days"
     return f"in {text}" if seconds > 0 else f"{text} ago"
 
 

@@ -25,7 +25,8 @@ NEW_YORK = ZoneInfo("America/New_York")
         (timedelta(hours=3, minutes=10), "in 3 h 10 min"),
         (timedelta(hours=-5), "5 h ago"),
         (timedelta(hours=20, minutes=20), "in 20 h"),
-        (timedelta(days=1, hours=1), "in 1 day"),
+        (timedelta(days=1, hours=15), "in 39 h"),
+        (timedelta(days=-2), "2 days ago"),
         (timedelta(days=-9), "9 days ago"),
     ],
 )
