@@ -72,6 +72,15 @@ def test_where_few_accept_a_wave_is_larger_and_the_story_says_why(scene: Scene) 
     assert told == "Wave 1: 12 offers. At 3% acceptance each, 31% within 3 minutes."
 
 
+def test_what_hardly_anybody_accepts_is_not_said_to_be_accepted_by_none(scene: Scene) -> None:
+    scene.waiting(3)
+    seen(scene.type, 0, 5000, 5)
+    opening = scene.opening(hours=1.25)
+    scene.look(opening)
+    told = opening.timeline.get(kind="wave.sent").summary
+    assert told == "Wave 1: 3 offers. At under 1% acceptance each, under 1% within 3 minutes."
+
+
 def test_no_more_than_so_many_wait_for_an_answer_at_once(scene: Scene) -> None:
     scene.waiting(8)
     factories.policy(most_waiting=5)
@@ -102,3 +111,19 @@ def test_what_a_type_shows_at_other_lead_times_counts_less(scene: Scene) -> None
     assert long is not None
     assert short < 0.05
     assert long > 0.25
+
+
+def test_one_types_answers_are_not_taken_for_anothers(scene: Scene) -> None:
+    other = factories.appointment_type()
+    seen(scene.type, 0, 1000, 300)
+    seen(other, 0, 1000, 20)
+
+    liked, disliked, both = (
+        rates.acceptance_for(types, timedelta(hours=1))
+        for types in ({scene.type.pk}, {other.pk}, {scene.type.pk, other.pk})
+    )
+
+    assert liked is not None
+    assert disliked is not None
+    assert both is not None
+    assert disliked < 0.03 < 0.1 < both < 0.2 < 0.28 < liked

@@ -12,7 +12,7 @@ from scheduling import closed_days, openings, practice, worklist
 from scheduling.models import Bookable, Opening, WorkItem
 from tests import factories
 from tests.waitlist.conftest import MORNING, Scene, steps, told
-from waitlist import attention, match_summary, offers, sending, verdicts
+from waitlist import attention, match_summary, offering, offers, sending, verdicts
 from waitlist.models import CandidateVerdict, Channel, MatchSummary, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
@@ -386,6 +386,17 @@ def test_codes_of_one_number_differ(scene: Scene) -> None:
     codes = list(opening.offers.values_list("code", flat=True))
     assert len(set(codes)) == 2
     assert all(code.isdigit() and len(code) == 2 for code in codes)
+
+
+def test_a_code_is_not_given_to_the_same_number_again_for_a_week(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offering.secrets, "choice", min)
+    codes = []
+    for days in (0, 6, 8):
+        scene.pass_time(days=days)
+        offer = scene.offered(1, patient_phone="+12125550177", patient_email=None)[0]
+        codes.append(offer.code)
+    # The first one is free again once no late reply can mean it.
+    assert codes == ["10", "11", "10"]
 
 
 def test_the_link_is_unguessable_and_kept_as_a_hash(scene: Scene) -> None:
