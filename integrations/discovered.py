@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,8 @@ def seen(connection: Connection, domain: str) -> dict[Key, Seen]:
         found = _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found)
     elif kind in (Domain.LANGUAGE, Domain.PLAN):
         found = _with_events(connection, ExternalId.Kind.PATIENT, "Patient", found)
+    else:
+        found = _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found, _visits(connection, kind))
     return {**_noted(connection, kind, found), **found}
 
 
@@ -120,16 +122,24 @@ def _of_names(connection: Connection, kind: Domain) -> dict[Key, Seen]:
     return found
 
 
-def _with_events(connection: Connection, kind: str, resource: str, found: dict[Key, Seen]) -> dict[Key, Seen]:
-    names = ExternalId.objects.filter(
-        source_id=connection.source_id, kind=kind, object_id__in=[each.row_id for each in found.values()]
-    )
+def _visits(connection: Connection, kind: Domain) -> dict[int, int]:
+    """Return the latest visit of each clinician or location."""
+    rows = Appointment.objects.filter(source_id=connection.source_id, **{f"{kind}__isnull": False})
+    return dict(rows.values_list(f"{kind}_id").annotate(Max("pk")).order_by())
+
+
+def _with_events(
+    connection: Connection, kind: str, resource: str, found: dict[Key, Seen], of_row: Mapping[int, int] | None = None
+) -> dict[Key, Seen]:
+    """Add the latest event about the row that carries each code, or about what ``of_row`` has for that row."""
+    about = {key: each.row_id or 0 for key, each in found.items()}
+    if of_row is not None:
+        about = {key: of_row.get(pk, 0) for key, pk in about.items()}
+    names = ExternalId.objects.filter(source_id=connection.source_id, kind=kind, object_id__in=about.values())
     subject_of = {pk: f"{resource}/{value}" for pk, value in names.values_list("object_id", "value")}
     events = InboundEvent.objects.filter(connection=connection, subject_key__in=subject_of.values())
     latest = dict(events.values_list("subject_key").annotate(Max("pk")).order_by())
-    return {
-        key: replace(each, event_id=latest.get(subject_of.get(each.row_id or 0, ""))) for key, each in found.items()
-    }
+    return {key: replace(each, event_id=latest.get(subject_of.get(about[key], ""))) for key, each in found.items()}
 
 
 def _noted(connection: Connection, kind: Domain, found: Iterable[Key]) -> dict[Key, Seen]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from django.db import transaction
 from django.utils import timezone
@@ -15,7 +15,18 @@ from integrations.models import CodeChange, CodeMapping, Connection, MappingChan
 from scheduling.models import AppointmentType, ExternalId, Location, Plan, Provider
 from scheduling.worklist import finish_for
 
-__all__ = ["CodeBook", "allowed_targets", "map_code", "standard_target", "undo", "undoable", "unmap"]
+__all__ = [
+    "CodeBook",
+    "allowed_targets",
+    "map_code",
+    "may_undo",
+    "originals",
+    "standard_target",
+    "standing",
+    "undo",
+    "undoable",
+    "unmap",
+]
 
 Domain = CodeMapping.Domain
 
@@ -71,23 +82,42 @@ def unmap(
 
 def undoable(row: CodeMapping) -> CodeChange | None:
     """Return the last change of a code that was not taken back yet, or None."""
-    return row.changes.filter(undoes__isnull=True, undone_by__isnull=True).order_by("-pk").first()
+    held = standing(row.changes.all())
+    return held[-1] if held else None
+
+
+def standing(changes: Iterable[CodeChange]) -> list[CodeChange]:
+    """Return the changes of one code that hold, the earliest first; ``changes`` are all it had, in their order.
+
+    An undo takes out what it took back, and the undo of an undo stands for what it brought back.
+    """
+    held: dict[int, CodeChange] = {}
+    for each in changes:
+        if each.undoes_id is None or held.pop(each.undoes_id, None) is None:
+            held[each.pk] = each
+    return [*held.values()]
+
+
+def may_undo(change: CodeChange, changes: Sequence[CodeChange]) -> bool:
+    """Return whether nothing newer stands on a change: it is the last that holds, or an undo after which none came."""
+    held = standing(changes)
+    return change.pk in {each.pk for each in (*changes[-1:], *held[-1:])}
 
 
 def undo(change: CodeChange, by: str) -> bool:
     """Take the last change of a code back, with all that follows from it; False when it is not the last any more.
 
-    Raises ValueError when what the code meant before does not exist any more.
+    The last undo is taken back in the same way. Raises ValueError when what the code meant before does not exist any
+    more.
     """
     with transaction.atomic():
         rows = CodeMapping.objects.select_for_update().select_related("connection__source")
         row = rows.get(pk=change.mapping_id)
-        last = undoable(row)
-        if last is None or last.pk != change.pk:
+        if not may_undo(change, list(row.changes.all())):
             return False
-        if last.before and last.before not in allowed_targets(row.domain):
+        if change.before and change.before not in allowed_targets(row.domain):
             raise ValueError("What it meant before does not exist any more.")
-        _change(row, last.before, by, undoes=last)
+        _change(row, change.before, by, undoes=change)
     return True
 
 
@@ -130,6 +160,7 @@ def _change(
     part_of: MappingChange | None = None,
 ) -> None:
     """Write the change and do all that follows from it. ``row`` is locked; an empty target unmaps."""
+    undoes = undoes or _part_undone(row, part_of)
     if target == row.target and undoes is None:
         return
     before = Meanings.of(row.connection)
@@ -145,6 +176,26 @@ def _change(
     elif standard_target(row.domain, row.system, row.code) is None and row.location_id is None:
         ask_about(row)
     mapping_effects.follow(row, earlier, before, Meanings.of(row.connection))
+
+
+def _part_undone(row: CodeMapping, part_of: MappingChange | None) -> CodeChange | None:
+    """Return what the undo of an import takes back of this code, unless something newer stands on that."""
+    if part_of is None or part_of.undoes_id is None:
+        return None
+    changes = list(row.changes.all())
+    part = next((each for each in changes if each.part_of_id == part_of.undoes_id), None)
+    return part if part is not None and may_undo(part, changes) else None
+
+
+def originals(connection: Connection) -> dict[tuple[str, str], str]:
+    """Return which row of ours each id of a clinician or place named before anybody said otherwise, by kind and id."""
+    kinds = (Domain.PROVIDER, Domain.LOCATION)
+    names = ExternalId.objects.filter(source_id=connection.source_id, kind__in=kinds)
+    found = {(kind, value): str(pk) for kind, value, pk in names.values_list("kind", "value", "object_id")}
+    changes = CodeChange.objects.filter(mapping__connection=connection, mapping__domain__in=kinds).order_by("-pk")
+    for domain, code, before in changes.values_list("mapping__domain", "mapping__code", "before"):
+        found[domain, code] = before
+    return found
 
 
 def _original(row: CodeMapping) -> str:

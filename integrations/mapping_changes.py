@@ -84,13 +84,9 @@ def undo(earlier: MappingChange, by: str) -> MappingChange | None:
             row = mapping_state.lock(earlier.connection)
             if MappingChange.objects.filter(undoes=earlier).exists():
                 return None
-            state = mapping_state.current(row)
-            held = entries_of(earlier)
-            later = [each.key for each in held if _value(state, each.key) != each.after]
-            if later:
+            if later := changed_since(earlier, mapping_state.current(row)):
                 raise Overtaken(later)
-            back = [Entry(each.key, each.after, each.before) for each in held]
-            return _write(row, back, by, How.UNDO, undoes=earlier)
+            return _write(row, backwards(earlier), by, How.UNDO, undoes=earlier)
     except IntegrityError:
         if MappingChange.objects.filter(undoes=earlier).exists():
             return None
@@ -100,6 +96,16 @@ def undo(earlier: MappingChange, by: str) -> MappingChange | None:
 def entries_of(row: MappingChange) -> list[Entry]:
     """Return what a change changed."""
     return [Entry(tuple(each["what"]), each["before"], each["after"]) for each in row.entries]
+
+
+def backwards(row: MappingChange) -> list[Entry]:
+    """Return what the undo of a change changes."""
+    return [Entry(each.key, each.after, each.before) for each in entries_of(row)]
+
+
+def changed_since(row: MappingChange, state: State) -> list[Key]:
+    """Return what of a change has another value by now, where ``state`` is what is mapped now."""
+    return [each.key for each in entries_of(row) if _value(state, each.key) != each.after]
 
 
 def _value(state: State, key: Key) -> Any:
@@ -134,4 +140,15 @@ def _read_again(connection: Connection, fields: Iterable[str]) -> None:
         transaction.on_commit(partial(load_requests.ask, connection))
 
 
-__all__ = ["Entry", "Impossible", "Overtaken", "Stale", "change", "difference", "entries_of", "undo"]
+__all__ = [
+    "Entry",
+    "Impossible",
+    "Overtaken",
+    "Stale",
+    "backwards",
+    "change",
+    "changed_since",
+    "difference",
+    "entries_of",
+    "undo",
+]

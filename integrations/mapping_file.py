@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from integrations import mapping_state, yaml_nodes
+from integrations import mapping, mapping_state, yaml_nodes
 from integrations.field_mapping import PathKind
 from integrations.fields import FIELDS, Transform
 from integrations.mapping_state import MISSING_REASON, Impossible, Key, State
@@ -145,6 +145,7 @@ def read(body: bytes, connection: Connection) -> File:
 class _Reading:
     def __init__(self, file: File, connection: Connection) -> None:
         self._file, self._connection, self._names = file, connection, _Names()
+        self._named_first = mapping.originals(connection)
 
     def _problem(self, node: Node, says: str) -> None:
         self._file.problems.append(Problem(node.line, says))
@@ -200,6 +201,7 @@ class _Reading:
             target = self._scalar(meant) if "means" in found else ""
             if target and domain in (Domain.LOCATION, Domain.PROVIDER):
                 target = self._names.key_of(domain, target)
+                target = "" if target == self._named_first.get((domain, code)) else target
         except Impossible as problem:
             self._problem(found.get("location") or found.get("means") or node, str(problem))
             return

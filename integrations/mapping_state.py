@@ -3,8 +3,8 @@
 Keys are tuples of text, values are text or, for paths, ``{"path": …, "transform": …}``:
 
 - ``("setting", "missing_reason")``
-- ``("code", domain, system, code, location)``: the target, empty where it is not mapped; ``location`` is our row's
-  key, empty for all locations
+- ``("code", domain, system, code, location)``: the target, empty where it is not mapped, or where an id of a
+  clinician or place names what it did from the first; ``location`` is our row's key, empty for all locations
 - ``("owner", field)``: ehr or practice
 - ``("path", field, kind)``: where the field stands, its usual place included
 """
@@ -39,9 +39,11 @@ def current(connection: Connection) -> State:
     state: State = {
         MISSING_REASON: Connection.objects.values_list("missing_reason", flat=True).get(pk=connection.pk),
     }
-    rows = CodeMapping.objects.filter(connection=connection)
+    rows, named_first = CodeMapping.objects.filter(connection=connection), mapping.originals(connection)
     for domain, system, code, place, target in rows.values_list("domain", "system", "code", "location_id", "target"):
-        state["code", domain, system, code, str(place or "")] = target
+        # An id that means what the EHR meant by it from the first is not mapped by anybody.
+        is_own = bool(target) and target == named_first.get((domain, code))
+        state["code", domain, system, code, str(place or "")] = "" if is_own else target
     owned = ours(connection.source)
     for field in FIELDS.values():
         if not field.fixed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,10 @@ REASONS = {
     CodeMapping.REBOOKABLE: "the time may be offered",
     CodeMapping.NOT_REBOOKABLE: "the time is not offered",
     CodeMapping.ASK_STAFF: "staff decide each time",
+}
+STATUSES = {
+    **{str(value): str(label) for value, label in Appointment.Status.choices if value != Appointment.Status.UNKNOWN},
+    "confirmed": "confirmed by the patient",
 }
 _OWNERS = {"ehr": "the EHR", "practice": "the practice"}
 
@@ -52,6 +56,16 @@ def lines(connection: Connection, entries: Sequence[Entry], *, is_done: bool = F
     ]
 
 
+def withdraws(connection: Connection, entries: Iterable[Entry]) -> bool:
+    """Return whether any of the entries takes offers back that are out."""
+    rows = {_key_of(row): row for row in CodeMapping.objects.filter(connection=connection)}
+    return any(each.key in rows and offers_at_stake(rows[each.key], each.after) for each in entries)
+
+
+def _key_of(row: CodeMapping) -> StateKey:
+    return ("code", row.domain, row.system, row.code, str(row.location_id or ""))
+
+
 def what(key: StateKey) -> str:
     """Return what a key is about, in words."""
     return _Words().what(key)
@@ -63,7 +77,7 @@ class _Words:
         self._targets: dict[str, dict[str, str]] = {
             Domain.TYPE: dict(AppointmentType.objects.values_list("code", "name")),
             Domain.REASON: REASONS,
-            Domain.STATUS: {str(value): str(label) for value, label in Appointment.Status.choices},
+            Domain.STATUS: STATUSES,
             Domain.LANGUAGE: LANGUAGES,
             Domain.PLAN: dict(Plan.objects.values_list("code", "name")),
             Domain.PROVIDER: {str(pk): name for pk, name in Provider.objects.values_list("pk", "name")},

@@ -170,8 +170,8 @@ def _mirrored(event: InboundEvent, value: str) -> _Told | None:
         (row.type_system, row.type_code, row.type_display),
         (row.reason_system, row.reason_code),
         CancellationNote.objects.filter(appointment=row).exists(),
-        ("", row.provider_id),
-        ("", row.location_id),
+        (_name(event, ExternalId.Kind.PROVIDER, row.provider_id), row.provider_id),
+        (_name(event, ExternalId.Kind.LOCATION, row.location_id), row.location_id),
         row.patient_id,
     )
 
@@ -183,6 +183,13 @@ def _row(event: InboundEvent, kind: str, value: str) -> int | None:
     return names.values_list("object_id", flat=True).first()
 
 
+def _name(event: InboundEvent, kind: str, pk: int | None) -> str:
+    """Return the EHR's id of a row of ours; empty where it has several, of which nobody can tell which one came."""
+    names = ExternalId.objects.filter(source_id=event.connection.source_id, kind=kind, object_id=pk or 0)
+    found = list(names.values_list("value", flat=True)[:2])
+    return found[0] if len(found) == 1 else ""
+
+
 def _try_appointment(told: _Told, now: Meanings, then: Meanings, change: Change | None, note: str) -> Trial:
     types = dict(AppointmentType.objects.values_list("code", "name"))
     both = (now, then)
@@ -192,7 +199,7 @@ def _try_appointment(told: _Told, now: Meanings, then: Meanings, change: Change 
         target = meanings.type_target(told.type[0], told.type[1], place)
         return "not mapped" if target is None else types.get(target, target or "none")
 
-    statuses = [str(Appointment.Status(each.status(told.status, place)).label) for each in both]
+    statuses = [_status(each.status(told.status, place)) for each in both]
     people_ = [_named(Provider, Domain.PROVIDER, told.provider, change if each is then else None) for each in both]
     places = [_named(Location, Domain.LOCATION, told.location, change if each is then else None) for each in both]
     fields = (
@@ -204,6 +211,10 @@ def _try_appointment(told: _Told, now: Meanings, then: Meanings, change: Change 
         Field("Its time", "", *(_time(told, each) for each in both)),
     )
     return Trial(fields, note, Patient.objects.filter(pk=told.patient_id).first() if told.patient_id else None)
+
+
+def _status(status: str) -> str:
+    return "not mapped" if status == Appointment.Status.UNKNOWN else str(Appointment.Status(status).label)
 
 
 def _named(model: Any, domain: Domain, named: tuple[str, int | None], change: Change | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -48,6 +49,7 @@ class Row:
     transform: str
     is_own: bool
     health: FieldHealth | None
+    since: datetime | None
     state: tuple[str, str, str]
 
 
@@ -130,6 +132,7 @@ def field_view(request: HttpRequest, pk: int, field: str) -> HttpResponse:
         "usual": {kind: mapping_state.usual(declared, kind)["path"] for kind in PathKind.values},
         "health": health,
         "state": _state(health, declared, is_loaded=row.loaded_at is not None),
+        "since": _since(health),
         "good": _good_value(request, row, health),
         "tried": tried,
         "may_change": request.user.has_perm(CHANGE),
@@ -211,6 +214,7 @@ def _rows(row: Connection) -> list[Row]:
                 Transform(state[key]["transform"]).label,
                 state[key] != mapping_state.nothing(key),
                 health.get(field.key),
+                _since(health.get(field.key)),
                 _state(health.get(field.key), field, is_loaded=row.loaded_at is not None),
             )
         )
@@ -233,6 +237,13 @@ def _state(health: FieldHealth | None, field: Field, *, is_loaded: bool) -> tupl
     if health.last_good_at is None:
         return ("none so far", "stop", "No patient read so far had it.")
     return ("comes", "ok", f"{_the_last(health.empty)} had none." if health.empty else "")
+
+
+def _since(health: FieldHealth | None) -> datetime | None:
+    """Return since when a field fails; what merely stopped coming does so since it came last."""
+    if health is None:
+        return None
+    return health.failing_since or (health.last_good_at if is_failing(health) else None)
 
 
 def _initial(state: mapping_state.State, field: Field) -> dict[str, str]:

@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from integrations import likeness, mapping
 from integrations.discovered import Seen, held_up, seen
+from integrations.mapping_words import REASONS, STATUSES
 from integrations.meanings import LANGUAGES, Domain, Key, standard_target
 from integrations.models import CodeChange, CodeMapping, Connection
 from scheduling.admin.display import day, slot
@@ -15,11 +16,6 @@ from scheduling.models import Appointment, AppointmentType, Location, Plan, Prov
 from waitlist.entries import LIVE
 from waitlist.models import WaitlistEntry
 
-REASONS = {
-    CodeMapping.REBOOKABLE: "the time may be offered",
-    CodeMapping.NOT_REBOOKABLE: "the time is not offered",
-    CodeMapping.ASK_STAFF: "staff decide each time",
-}
 #: Kinds whose codes may mean something else at one location.
 BY_LOCATION = (Domain.STATUS, Domain.REASON, Domain.TYPE)
 #: What an unmapped code of the kind costs, in a few words.
@@ -78,16 +74,15 @@ def names_of(domain: str) -> dict[str, str]:
         return dict(REASONS)
     if kind == Domain.LANGUAGE:
         return dict(LANGUAGES)
-    labels = {str(value): str(label) for value, label in Appointment.Status.choices}
-    del labels[Appointment.Status.UNKNOWN]
-    return {**labels, "confirmed": "confirmed by the patient"}
+    return dict(STATUSES)
 
 
 def lines_of(connection: Connection, domain: str) -> list[Line]:
     """Return every code of a kind: unmapped ones first, of these what holds up most, then what comes most often."""
     names, holds = names_of(domain), held_up(connection, domain)
     rows: dict[Key, list[CodeMapping]] = {}
-    for row in CodeMapping.objects.filter(connection=connection, domain=domain).select_related("location"):
+    mapped = CodeMapping.objects.filter(connection=connection, domain=domain)
+    for row in mapped.select_related("location").prefetch_related("changes"):
         rows.setdefault(Key(row.domain, row.system, row.code), []).append(row)
     lines = [
         _line(number, each, rows.get(each.key, []), names, holds.get(each.key, []))

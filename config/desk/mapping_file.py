@@ -14,13 +14,16 @@ from django.views.decorators.http import require_POST, require_safe
 
 from audit.log import record
 from audit.models import AccessRecord
-from config.desk.mapping_history import history
+from config.desk.mapping_history import SHOWN, history
 from config.desk.rights import require
 from integrations import mapping_changes, mapping_file, mapping_state, mapping_words, yaml_nodes
 from integrations.mapping_changes import Impossible, Overtaken, Stale
 from integrations.models import Connection, MappingChange
 
 VIEW, CHANGE = "integrations.view_codemapping", ("integrations.change_codemapping", "integrations.change_fieldmapping")
+
+#: So much of the history is put on one page.
+MOST_SHOWN = 3200
 
 
 @require_safe
@@ -84,10 +87,16 @@ def apply_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def undo_view(request: HttpRequest, pk: int, change: int) -> HttpResponse:
-    """Bring back what was before one change."""
+    """Bring back what was before one change; asked again where patients would hear of it."""
     _require_all(request)
     row = _connection(pk)
     earlier = get_object_or_404(MappingChange, pk=change, connection=row)
+    back = mapping_changes.backwards(earlier)
+    is_open = not mapping_changes.changed_since(earlier, mapping_state.current(row))
+    if is_open and "sure" not in request.POST and mapping_words.withdraws(row, back):
+        context = {"title": f"What the undo changes at {row.source.name}", "change": earlier}
+        lines = [(line, None) for line in mapping_words.lines(row, back)]
+        return _shown(request, row, "admin/desk/mapping_import.html", {**context, "lines": lines})
     try:
         done = mapping_changes.undo(earlier, request.user.get_username())
     except Overtaken as later:
@@ -123,10 +132,14 @@ def _preview(request: HttpRequest, row: Connection, body: bytes) -> HttpResponse
 
 
 def _page(request: HttpRequest, row: Connection, *, problems: list[yaml_nodes.Problem] | None = None) -> HttpResponse:
+    asked = request.GET.get("shown", "")
+    shown = min(int(asked), MOST_SHOWN) if asked.isdecimal() and len(asked) < 6 else SHOWN
+    changes = history(row, shown + 1)
     context = {
         "title": f"Mappings of {row.source.name} as a file",
         "problems": problems or [],
-        "changes": history(row),
+        "changes": changes[:shown],
+        "older": shown * 4 if len(changes) > shown and shown < MOST_SHOWN else 0,
         "may_change_codes": request.user.has_perm(CHANGE[0]),
         "may_change": all(request.user.has_perm(right) for right in CHANGE),
     }

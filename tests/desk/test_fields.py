@@ -146,6 +146,7 @@ def test_the_list_says_what_stopped_and_since_when(ira: Client, practice: Practi
     )  # fmt: skip
     page = text_of(ira.get(f"/admin/connections/{practice.connection.pk}/fields/"))
     assert "12 failed in a row Last: it is no language code." in page
+    assert page.count("just now") == 1
     assert "No EHR tells it in a usual place: give its path." in page
     assert "Preferred name the EHR none so far No patient read so far had it." in page
     Connection.objects.update(loaded_at=None)

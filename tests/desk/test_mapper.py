@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from integrations import mapping_mirror
+from integrations import mapping, mapping_mirror
 from integrations.models import CodeChange, CodeMapping, Connection, InboundEvent
 from scheduling import guards
 from scheduling.admin.display import slot
@@ -256,6 +256,7 @@ def test_insurance_plans_stand_there_with_their_patients_an_example_and_a_guess(
     )
     assert first.example.startswith("a wait for Follow-up since ")
     assert (second.seen.count, second.example) == (1, "")
+    assert ira.get(f"{path}?domain=plan").context["lines"][0].example == ""  # the patient is none of hers
     words = text_of(page)
     assert "Who has it is offered a visit that needs insurance by a person only." in words
     assert "Alvarez" not in words
@@ -306,3 +307,166 @@ def test_without_plans_the_page_says_when_they_come_and_why_they_do_not(
     Connection.objects.update(coverage_problem="It does not let us read insurance.")
     words = text_of(ira.get(f"{path}?domain=plan"))
     assert "It does not let us read insurance. Plans are entered by staff, at the entry on the waitlist." in words
+
+
+def test_what_holds_up_most_comes_first_then_what_comes_most_often(
+    ira: Client, maria: Client, practice: Practice, path: str
+) -> None:
+    for number, (code, held) in enumerate([("b", 0), ("b", 0), ("a", 1), ("c", 2), ("c", 2), ("d", 0)]):
+        gone = cancelled(practice, f"v-{number}", reason_code=code)
+        if held:
+            opening = practice.opening(freed_by=gone, start=factories.in_days(2 + number))
+            guards.hold_and_ask(opening, Opening.Held.REASON)
+    for code in ("m", "n", "n"):
+        cancelled(practice, f"m-{code}-{Appointment.objects.count()}", reason_code=code)
+    for code in ("m", "n"):
+        mapping.map_code(practice.connection, "reason", "", code, "rebookable")
+    lines = ira.get(path + "?domain=reason").context["lines"]
+    assert [line.seen.key.code for line in lines] == ["c", "a", "b", "d", "n", "m"]
+    # What it holds up leads to the opening for whoever may see that, and to nowhere for anybody else.
+    link = f'href="/admin/openings/{lines[1].holds[0]}/"'
+    assert link in maria.get(path + "?domain=reason").content.decode()
+    assert link not in ira.get(path + "?domain=reason").content.decode()
+
+
+def test_a_department_has_a_status_of_its_own(ira: Client, practice: Practice, path: str) -> None:
+    cancelled(practice, status_code="cancelled")
+    form = {"domain": "status", "system": "", "code": "cancelled", "location": str(practice.lakeview.pk)}
+    answer = said(ira, ira.post(path + "map/", {**form, "target": "bumped"}))
+    assert answer == "“cancelled” at Lakeview means: cancelled by the practice. You can undo it below."
+    (line,) = ira.get(path + "?domain=status").context["lines"]
+    assert (line.general.label, line.by_list, line.guess) == ("cancelled", True, "")
+    assert [(each.location.name, each.label) for each in line.special] == [("Lakeview", "cancelled by the practice")]
+    words = text_of(ira.get(path + "?domain=status"))
+    assert "cancelled by the standard Lakeview: cancelled by the practice Remove" in words
+    assert mapping.CodeBook(practice.connection).status("cancelled") == "cancelled"
+    ira.post(f"{path}undo/{CodeChange.objects.get().pk}/")
+    assert ira.get(path + "?domain=status").context["lines"][0].special == []
+    # Of a language there is one meaning only, wherever it is.
+    ira.post(path + "map/", {**form, "domain": "language", "code": "S", "target": "es"})
+    assert CodeMapping.objects.get(code="S").location is None
+
+
+def test_two_ids_of_one_clinician_or_place_are_noticed_by_likeness(ira: Client, practice: Practice, path: str) -> None:
+    rows = {
+        "provider": [practice.chen, factories.provider(name="Chen, Mei"), factories.provider(name="Dr. Ann Lee")],
+        "location": [practice.riverside, factories.location(name="River-side"), factories.location(name="Harbor")],
+    }
+    for kind, (ours, twin, other) in rows.items():
+        for name, row in (("a", ours), ("b", twin), ("c", other)):
+            factories.external_id(practice.source, kind, row, name)
+        lines = {line.seen.key.code: line for line in ira.get(f"{path}?domain={kind}").context["lines"]}
+        assert [lines[code].guess for code in "abc"] == [str(twin.pk), str(ours.pk), ""]
+        assert all(line.is_mapped and line.by_list for line in lines.values())
+        answer = ira.post(path + "map/", {"domain": kind, "system": "", "code": "b", "target": str(ours.pk)})
+        assert said(ira, answer).startswith(f"“b” means: {ours.name}")
+        assert ExternalId.objects.get(kind=kind, value="b").object_id == ours.pk
+
+
+def test_codes_of_every_kind_are_shown_mapped_and_had_back(ira: Client, practice: Practice, path: str) -> None:
+    Plan.objects.create(code="acme-ppo", name="Acme Open PPO")
+    cancelled(practice, type_code="FUP", reason_code="x-9", status_code="CX")
+    Patient.objects.filter(pk=practice.patient.pk).update(language_code="S")
+    insured(practice)
+    targets = {
+        "type": ("", "FUP", practice.followup.code),
+        "reason": ("", "x-9", "rebookable"),
+        "status": ("", "CX", "noshow"),
+        "language": ("", "S", "es"),
+        "plan": ("Organization/acme", "PPO-1", "acme-ppo"),
+    }
+    for kind, (system, code, target) in targets.items():
+        (line,) = ira.get(f"{path}?domain={kind}").context["lines"]
+        assert (tuple(line.seen.key), line.seen.count, line.is_mapped) == ((kind, system, code), 1, False)
+        ira.post(path + "map/", {"domain": kind, "system": system, "code": code, "target": target})
+        (line,) = ira.get(f"{path}?domain={kind}").context["lines"]
+        assert (line.general.target, line.is_mapped, line.guess) == (target, True, "")
+        ira.post(f"{path}undo/{line.general.last.pk}/")
+        assert not ira.get(f"{path}?domain={kind}").context["lines"][0].is_mapped
+
+
+def tried(client: Client, path: str, event: InboundEvent, **change: str) -> dict[str, tuple[str, str, str]]:
+    page = client.get(f"{path}try/{event.pk}/", change)
+    return {field.name: (field.says, field.before, field.after) for field in page.context["trial"].fields}
+
+
+def test_each_meaning_is_tried_field_by_field(ira: Client, practice: Practice, path: str) -> None:
+    factories.external_id(practice.source, "provider", practice.chen, "d-1")
+    factories.external_id(practice.source, "location", practice.lakeview, "l-1")
+    double = factories.provider(name="Dr. Ann Lee")
+    body: dict[str, Any] = {
+        "resourceType": "Appointment",
+        "id": "a-1",
+        "status": "CX",
+        "start": "2030-05-06T14:00:00Z",
+        "end": "2030-05-06T14:30:00Z",
+        "cancelationReason": {"coding": [{"code": "x-9"}]},
+        "participant": [{"actor": {"reference": each}} for each in ("Practitioner/d-1", "Location/l-1")],
+    }
+    event, place = stored(practice, body), str(practice.lakeview.pk)
+    mapping.map_code(practice.connection, "reason", "", "x-9", "rebookable")
+    # The reason of a status that nobody knew counts as soon as the status means cancelled.
+    fields = tried(ira, path, event, domain="status", code="CX", target="cancelled")
+    assert fields["Status"] == ("CX", "not mapped", "cancelled")
+    assert fields["Cancellation reason"] == ("x-9", "the time may be offered", "the time may be offered")
+    assert fields["Its time"][1:] == (
+        "frees nothing: the status is not mapped",
+        "offered, after a fresh look at the EHR",
+    )
+    bumped = tried(ira, path, event, domain="status", code="CX", target="bumped", location=place)
+    assert bumped["Its time"][2] == "not offered; staff are asked to put the patient on the list"
+    elsewhere = str(practice.riverside.pk)
+    same = tried(ira, path, event, domain="status", code="CX", target="bumped", location=elsewhere)
+    assert same["Status"][1] == same["Status"][2]
+    assert tried(ira, path, event, domain="provider", code="d-1", target=str(double.pk))["Clinician"] == (
+        "d-1",
+        "Dr. Mei Chen",
+        "Dr. Ann Lee",
+    )
+    assert tried(ira, path, event, domain="location", code="l-1", target=elsewhere)["Location"][1:] == (
+        "Lakeview",
+        "Riverside",
+    )
+    # What is no meaning at all is not tried.
+    assert ira.get(f"{path}try/{event.pk}/?domain=status&code=CX&target=x").context["change"] is None
+    in_words = stored(practice, {**body, "status": "cancelled", "cancelationReason": {"text": "moved away"}})
+    fields = tried(ira, path, in_words, domain="status", code="CX", target="cancelled")
+    assert fields["Cancellation reason"][1] == "words, for a person to read"
+    assert fields["Its time"][1] == "kept for staff to decide"
+    cancelled(practice, "a-7", reason_code="x-9", status_code="cancelled")
+    CancellationNote.objects.create(appointment=Appointment.objects.get(), text="moved away")
+    named = stored(practice, {"resourceType": "Appointment", "id": "a-7"}, "Appointment/a-7")
+    fields = tried(ira, path, named, domain="provider", code="d-1", target=str(double.pk))
+    assert (fields["Clinician"], fields["Its time"][1]) == (
+        ("d-1", "Dr. Mei Chen", "Dr. Ann Lee"),
+        "kept for staff to decide",
+    )
+    assert not Opening.objects.exists()
+
+
+def test_a_language_is_tried_and_what_cannot_be_read_is_said(
+    ira: Client, dana: Client, practice: Practice, path: str
+) -> None:
+    speaks = [{"language": {"coding": [{"code": "S"}]}, "preferred": True}]
+    body = {"resourceType": "Patient", "id": "p-9", "name": [{"family": "Alvarez"}], "communication": speaks}
+    event = stored(practice, body, "Patient/p-9")
+    assert tried(ira, path, event, domain="language", code="S", target="es") == {
+        "Language": ("S", "not mapped: English", "es")
+    }
+    broken = stored(practice, {"resourceType": "Appointment", "id": "a-1", "status": "booked", "start": "soon"})
+    page = ira.get(f"{path}try/{broken.pk}/")
+    assert (page.context["trial"].fields, "It cannot be read" in text_of(page)) == ((), True)
+    other = factories.connection("oak")
+    assert ira.get(f"/admin/connections/{other.pk}/codes/try/{event.pk}/").status_code == 404
+
+
+def test_a_clinician_is_tried_on_the_latest_visit(ira: Client, practice: Practice, path: str) -> None:
+    factories.external_id(practice.source, "provider", practice.chen, "d-1")
+    idle = factories.provider(name="Dr. Idle")
+    factories.external_id(practice.source, "provider", idle, "d-2")
+    cancelled(practice, "a-1")
+    cancelled(practice, "a-2")
+    stored(practice, {}, "Appointment/a-1")
+    event = stored(practice, {}, "Appointment/a-2")
+    lines = {line.seen.key.code: line.seen for line in ira.get(f"{path}?domain=provider").context["lines"]}
+    assert (lines["d-1"].event_id, lines["d-1"].count, lines["d-2"].event_id) == (event.pk, 2, None)

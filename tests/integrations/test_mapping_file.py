@@ -111,6 +111,23 @@ def test_an_import_does_all_it_says_on_record_and_is_undone_as_a_whole(connectio
     assert owner_of(connection, "preferred_name") == "practice"
 
 
+def test_an_id_of_a_clinician_that_is_taken_out_means_what_it_did_from_the_first(connection: Connection) -> None:
+    chen, double = factories.provider(name="Dr. Chen"), factories.provider(name="Chen M")
+    factories.external_id(connection.source, ExternalId.Kind.PROVIDER, double, "17")
+    mapping.map_code(connection, "provider", "", "17", str(chen.pk))
+    whole = mapping_file.write(connection)
+    swap = ('means: "Dr. Chen"', "means:")
+    done = apply(connection, whole.replace(*swap).encode())
+    assert done is not None
+    assert ExternalId.objects.get(kind="provider", value="17").object_id == double.pk
+    # The same file again changes nothing, nor does one that names the clinician it meant anyway.
+    for text in (whole.replace(*swap), whole.replace(swap[0], 'means: "Chen M"')):
+        assert apply(connection, text.encode()) is None
+    assert "      means:\n" in mapping_file.write(connection)
+    assert mapping_changes.undo(done, "ira") is not None
+    assert ExternalId.objects.get(kind="provider", value="17").object_id == chen.pk
+
+
 def test_what_was_changed_again_since_is_not_undone_by_half(connection: Connection) -> None:
     done = apply(
         connection, file_of(connection, ("means: rebookable", "means: ask_staff"), ("reason: offer", "reason: staff"))
