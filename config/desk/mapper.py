@@ -143,4 +143,4 @@ def _frame(request: HttpRequest, row: Connection, domain: Domain) -> dict[str, o
 
 
 def _back(row: Connection, domain: Domain) -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:desk_mapper", args=[row.pk]) + f"?domain={domain.value}")
+    return HttpResponseRedirect(reverse("admin:desk_mapper", args=[row.pk]) + f"?domain={domain.value}#codes")

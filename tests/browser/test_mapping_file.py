@@ -111,3 +111,34 @@ def test_the_fields_of_patients_fit(staff_page: SignedIn, practice: Practice) ->
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".errornote")).to_contain_text("It cannot be read from character")
     fits(page, "field")
+
+
+def test_codes_are_mapped_and_had_back_with_the_keyboard_alone(staff_page: SignedIn, practice: Practice) -> None:
+    for code, display in (("NS", ""), ("CXL", "")):
+        CodeMapping.objects.create(connection=practice.connection, domain="status", code=code, display=display)
+    page = staff_page(f"/admin/connections/{practice.connection.pk}/codes/?domain=status")
+    fits(page, "mapper-unmapped")
+
+    def tab_to(name: str, most: int) -> None:
+        for _ in range(most):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.innerText.trim()").startswith(name):
+                assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+                return
+        raise AssertionError(f"{name} was not reached")
+
+    tab_to("Skip to main content", 1)
+    page.keyboard.press("Enter")
+    tab_to("Accept: cancelled", 10)
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("“CXL” means: cancelled.")
+    expect(page.locator(".messagelist")).to_be_in_viewport()
+    # The next guess is the next stop, without a way through the whole page.
+    tab_to("Accept: no-show", 1)
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("“NS” means: no-show.")
+    assert dict(CodeMapping.objects.values_list("code", "target")) == {"CXL": "cancelled", "NS": "noshow"}
+    tab_to("Undo", 4)
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("the last change was taken back")
+    assert sorted(CodeMapping.objects.values_list("target", flat=True)) == ["", "noshow"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from integrations import mapping
+from integrations import mapping, mapping_state
+from integrations.field_health import EMPTY_AFTER
 from integrations.field_mapping import owner_of
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MappingChange
 from scheduling.models import PatientIdentifier
@@ -176,3 +178,33 @@ def test_a_file_is_exported_and_imported_only_by_those_who_may(ira: Client, dana
 
 def upload(body: bytes) -> SimpleUploadedFile:
     return SimpleUploadedFile("m.yaml", body)
+
+
+def test_a_bad_file_or_none_changes_and_loses_nothing(ira: Client, practice: Practice) -> None:
+    mapping.map_code(practice.connection, "reason", "", "x-9", "rebookable")
+    start = f"/admin/connections/{practice.connection.pk}/mappings/"
+    body, before = ira.get(f"{start}export/").content, mapping_state.current(practice.connection)
+    assert "No file was chosen" in text_of(ira.post(f"{start}import/"))
+    wrong = body.replace(b"means: rebookable", b"means: rebook")
+    seen = mapping_state.fingerprint(before)
+    for path, data in (("import/", {"file": upload(wrong)}), ("apply/", {"body": wrong.decode(), "seen": seen})):
+        page = text_of(ira.post(start + path, data))
+        assert "Nothing was imported and nothing was changed." in page
+        assert "“rebook” is nothing that a code of this kind can mean." in page
+    assert mapping_state.current(practice.connection) == before
+    assert (MappingChange.objects.count(), records("import")) == (0, [])
+    good = {"body": body.replace(b"means: rebookable", b"means: ask_staff").decode(), "seen": seen}
+    assert said(ira, ira.post(f"{start}apply/", good)) == "Imported: 1 value changed. It can be undone below."
+    assert records("import") == [("integrations.connection", str(practice.connection.pk))]
+    again = good | {"seen": mapping_state.fingerprint(mapping_state.current(practice.connection))}
+    assert "the mappings are already as in the file" in said(ira, ira.post(f"{start}apply/", again))
+
+
+def test_a_field_that_merely_stopped_coming_did_so_when_it_came_last(ira: Client, practice: Practice) -> None:
+    long_ago = timezone.now() - timedelta(days=3)
+    FieldHealth.objects.create(connection=practice.connection, field="phones", empty=EMPTY_AFTER, last_good_at=long_ago)
+    FieldHealth.objects.create(connection=practice.connection, field="emails", empty=1, last_good_at=long_ago)
+    rows = {row.field.key: row for row in ira.get(field_page(practice, "")[:-1]).context["rows"]}
+    assert (rows["phones"].state[:2], rows["phones"].since) == (("stopped coming", "danger"), long_ago)
+    assert rows["phones"].state[2] == "The last 200 patients had nothing there."
+    assert (rows["emails"].state, rows["emails"].since) == (("comes", "ok", "The last patient had none."), None)
