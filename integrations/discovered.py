@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,16 +20,19 @@ _SPELLED = {
     Domain.REASON: ("reason_system", "reason_code", None),
     Domain.STATUS: (None, "status_code", None),
 }
+#: So many of the latest events are looked through for one about each code.
+LOOKED_AT = 2000
 _NOT_CODES = ("", "deleted", FREE_TEXT)
 _HELD = {Domain.TYPE: Opening.Held.TYPE, Domain.REASON: Opening.Held.REASON, Domain.STATUS: Opening.Held.STATUS}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A code as the EHR sends it. ``count`` is that of :func:`counts`; ``row_id`` is the latest that carries it: a
-    visit, a patient, or the clinician or location itself.
+    """A code as the EHR sends it. ``count`` is that of :func:`counts`; ``row_id`` is one that carries it: a visit, a
+    patient, or the clinician or location itself.
 
-    ``event_id`` is the latest stored event about that one, None when none is stored.
+    ``event_id`` is the latest stored event about any that carries it, None when none is stored; ``row_id`` is then of
+    that one.
     """
 
     key: Key
@@ -43,13 +46,7 @@ class Seen:
 def seen(connection: Connection, domain: str) -> dict[Key, Seen]:
     """Return every code of a kind that the EHR has sent, by code, with the latest stored event about each."""
     kind = Domain(domain)
-    found = _carried(connection, kind)
-    if kind in _SPELLED:
-        found = _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found)
-    elif kind in (Domain.LANGUAGE, Domain.PLAN):
-        found = _with_events(connection, ExternalId.Kind.PATIENT, "Patient", found)
-    else:
-        found = _with_events(connection, ExternalId.Kind.APPOINTMENT, "Appointment", found, _visits(connection, kind))
+    found = _with_events(connection, kind, _carried(connection, kind))
     return {**_noted(connection, kind, found), **found}
 
 
@@ -122,24 +119,44 @@ def _of_names(connection: Connection, kind: Domain) -> dict[Key, Seen]:
     return found
 
 
-def _visits(connection: Connection, kind: Domain) -> dict[int, int]:
-    """Return the latest visit of each clinician or location."""
-    rows = Appointment.objects.filter(source_id=connection.source_id, **{f"{kind}__isnull": False})
-    return dict(rows.values_list(f"{kind}_id").annotate(Max("pk")).order_by())
+def _with_events(connection: Connection, kind: Domain, found: dict[Key, Seen]) -> dict[Key, Seen]:
+    """Add the latest event about anything that carries a code; the visit or patient it is about is then the example."""
+    of_patients = kind in (Domain.LANGUAGE, Domain.PLAN)
+    named = ExternalId.Kind.PATIENT if of_patients else ExternalId.Kind.APPOINTMENT
+    resource = "Patient/" if of_patients else "Appointment/"
+    events = InboundEvent.objects.filter(connection=connection, subject_key__startswith=resource).order_by("-pk")
+    newest_first = events.values_list("subject_key", "pk")[:LOOKED_AT]
+    latest = {subject.removeprefix(resource): pk for subject, pk in reversed(newest_first)}
+    names = ExternalId.objects.filter(source_id=connection.source_id, kind=named, value__in=latest)
+    event_of = {pk: latest[value] for pk, value in names.values_list("object_id", "value")}
+    told = dict(found)
+    for key, pk in _carriers(connection, kind, event_of):
+        if key in told and event_of[pk] > (told[key].event_id or 0):
+            example = told[key].row_id if kind in (Domain.PROVIDER, Domain.LOCATION) else pk
+            told[key] = replace(told[key], event_id=event_of[pk], row_id=example)
+    return told
 
 
-def _with_events(
-    connection: Connection, kind: str, resource: str, found: dict[Key, Seen], of_row: Mapping[int, int] | None = None
-) -> dict[Key, Seen]:
-    """Add the latest event about the row that carries each code, or about what ``of_row`` has for that row."""
-    about = {key: each.row_id or 0 for key, each in found.items()}
-    if of_row is not None:
-        about = {key: of_row.get(pk, 0) for key, pk in about.items()}
-    names = ExternalId.objects.filter(source_id=connection.source_id, kind=kind, object_id__in=about.values())
-    subject_of = {pk: f"{resource}/{value}" for pk, value in names.values_list("object_id", "value")}
-    events = InboundEvent.objects.filter(connection=connection, subject_key__in=subject_of.values())
-    latest = dict(events.values_list("subject_key").annotate(Max("pk")).order_by())
-    return {key: replace(each, event_id=latest.get(subject_of.get(about[key], ""))) for key, each in found.items()}
+def _carriers(connection: Connection, kind: Domain, pks: Iterable[int]) -> Iterator[tuple[Key, int]]:
+    """Yield which of these visits, of languages and insurance plans which of these patients, carry which code."""
+    if kind == Domain.LANGUAGE:
+        for code, pk in Patient.objects.filter(pk__in=pks).values_list("language_code", "pk"):
+            yield Key(kind, "", code), pk
+    elif kind == Domain.PLAN:
+        rows = Coverage.objects.filter(source_id=connection.source_id, patient__in=pks)
+        for system, code, pk in rows.values_list("system", "code", "patient_id"):
+            yield Key(kind, system, code), pk
+    elif kind in _SPELLED:
+        system, code, _ = _SPELLED[kind]
+        for row in Appointment.objects.filter(pk__in=pks).values("pk", *filter(None, (system, code))):
+            yield Key(kind, row[system] if system else "", row[code]), row["pk"]
+    else:
+        names: dict[int, list[str]] = {}
+        for name in ExternalId.objects.filter(source_id=connection.source_id, kind=kind):
+            names.setdefault(name.object_id, []).append(name.value)
+        for row_id, pk in Appointment.objects.filter(pk__in=pks).values_list(f"{kind}_id", "pk"):
+            for value in names.get(row_id, ()):
+                yield Key(kind, "", value), pk
 
 
 def _noted(connection: Connection, kind: Domain, found: Iterable[Key]) -> dict[Key, Seen]:

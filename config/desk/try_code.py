@@ -15,8 +15,8 @@ from config.desk.mapper import VIEW
 from config.desk.mapper_lines import BY_LOCATION, names_of
 from config.desk.rights import require
 from integrations import mapping
-from integrations.meanings import Domain, Key
-from integrations.models import InboundEvent
+from integrations.meanings import Domain, Key, Meanings
+from integrations.models import Connection, InboundEvent
 from integrations.try_it import Change, try_event
 from scheduling.admin import viewing
 from scheduling.models import Location
@@ -48,7 +48,7 @@ def try_view(request: HttpRequest, pk: int, event_id: int) -> HttpResponse:
         "domain": domain,
         "system": request.GET.get("system", ""),
         "code": request.GET.get("code", ""),
-        "target": request.GET.get("target", ""),
+        "target": request.GET.get("target", _meant_now(row, request)),
         "place": request.GET.get("location", ""),
         "names": names_of(domain).items() if domain in Domain.values else (),
         "locations": Location.objects.filter(active=True) if domain in BY_LOCATION else (),
@@ -56,6 +56,12 @@ def try_view(request: HttpRequest, pk: int, event_id: int) -> HttpResponse:
         "may_change": request.user.has_perm("integrations.change_codemapping"),
     }
     return TemplateResponse(request, "admin/desk/try_code.html", context)
+
+
+def _meant_now(row: Connection, request: HttpRequest) -> str:
+    """Return what the code in the address means, so that the choice begins there."""
+    key = Key(*(request.GET.get(name, "") for name in ("domain", "system", "code")))
+    return Meanings.of(row).target(key) or ""
 
 
 def _change(request: HttpRequest) -> Change | None:

@@ -460,13 +460,21 @@ def test_a_language_is_tried_and_what_cannot_be_read_is_said(
     assert ira.get(f"/admin/connections/{other.pk}/codes/try/{event.pk}/").status_code == 404
 
 
-def test_a_clinician_is_tried_on_the_latest_visit(ira: Client, practice: Practice, path: str) -> None:
+def test_a_code_is_tried_on_the_latest_event_about_whatever_carries_it(
+    ira: Client, practice: Practice, path: str
+) -> None:
     factories.external_id(practice.source, "provider", practice.chen, "d-1")
     idle = factories.provider(name="Dr. Idle")
     factories.external_id(practice.source, "provider", idle, "d-2")
-    cancelled(practice, "a-1")
-    cancelled(practice, "a-2")
-    stored(practice, {}, "Appointment/a-1")
-    event = stored(practice, {}, "Appointment/a-2")
+    first = cancelled(practice, "a-1", reason_code="x-9")
+    cancelled(practice, "a-2", reason_code="x-9")
+    stored(practice, {}, "Appointment/a-2")
+    event = stored(practice, {}, "Appointment/a-1")
+    cancelled(practice, "a-3", reason_code="x-9")  # of the first load, with no event of its own
     lines = {line.seen.key.code: line.seen for line in ira.get(f"{path}?domain=provider").context["lines"]}
-    assert (lines["d-1"].event_id, lines["d-1"].count, lines["d-2"].event_id) == (event.pk, 2, None)
+    assert (lines["d-1"].event_id, lines["d-1"].count, lines["d-2"].event_id) == (event.pk, 3, None)
+    (line,) = ira.get(f"{path}?domain=reason").context["lines"]
+    assert (line.seen.event_id, line.seen.row_id, line.seen.count) == (event.pk, first.pk, 3)
+    assert ira.get(f"{path}try/{event.pk}/?domain=provider&code=d-1").context["target"] == ""
+    mapping.map_code(practice.connection, "reason", "", "x-9", "ask_staff")
+    assert ira.get(f"{path}try/{event.pk}/?domain=reason&code=x-9").context["target"] == "ask_staff"

@@ -170,6 +170,7 @@ def test_undo_is_for_those_who_may_change_and_of_their_own_connection(
     mapping.map_code(practice.connection, "reason", "", "x-9", CodeMapping.REBOOKABLE, by="ada")
     mapping_changes.change(practice.connection, PATH, by="ben")
     other = factories.connection("oak")
+    assert history(other) == []
     for line in history(practice.connection):
         assert dana.post(line.undo).status_code == 403
         there = line.undo.replace(f"/{practice.connection.pk}/", f"/{other.pk}/", 1)
