@@ -10,6 +10,8 @@ from integrations.models import CodeMapping
 
 #: A likeness from 0 to 1 below which nothing is suggested.
 LEAST = 0.72
+#: How alike two clinicians or places must be for anybody to be asked whether they are one, as a whole and by each word.
+TWIN, SAME_WORD = 0.9, 0.8
 #: Abbreviations of the field, written out. Applied word by word.
 _WORDS = {
     "fu": "follow up",
@@ -98,6 +100,19 @@ def likeness(one: str, other: str) -> float:
     ordered = SequenceMatcher(None, left, right).ratio()
     by_word = SequenceMatcher(None, " ".join(sorted(left.split())), " ".join(sorted(right.split()))).ratio()
     return max(ordered, by_word)
+
+
+def are_twins(first: str, second: str) -> bool:
+    """Return whether two names are so like that they may be one clinician or place.
+
+    Each word counts by itself: a slip of the pen does no harm, but East is not West and suite 1 is not suite 2.
+    """
+    ours, theirs = sorted(words_of(first).split()), sorted(words_of(second).split())
+    if likeness(first, second) < TWIN:
+        return False
+    if len(ours) != len(theirs):
+        return True
+    return all(SequenceMatcher(None, one, other).ratio() >= SAME_WORD for one, other in zip(ours, theirs, strict=True))
 
 
 def suggestion(domain: str, said: Iterable[str], names: Mapping[str, str]) -> str | None:

@@ -27,6 +27,8 @@ from scheduling.patients import ours
 
 Key = tuple[str, ...]
 State = dict[Key, Any]
+#: Of more meanings than this, none is listed to who writes one that does not exist.
+MOST_LISTED = 20
 MISSING_REASON: Key = ("setting", "missing_reason")
 
 
@@ -89,8 +91,9 @@ def check(key: Key, value: Any) -> None:
         if value == "practice" and FIELDS[key[1]].fixed:
             raise Impossible(FIELDS[key[1]].fixed)
     elif key[0] == "code":
-        if value and value not in mapping.allowed_targets(key[1]):
-            raise Impossible(f"“{value}” is nothing that a code of this kind can mean.")
+        if value and value not in (known := mapping.allowed_targets(key[1])):
+            listed = f" It can mean {', '.join(sorted(known))}." if 0 < len(known) <= MOST_LISTED else ""
+            raise Impossible(f"“{value}” is nothing that a code of this kind can mean.{listed}")
     else:
         _one_of(value["transform"], Transform.values)
         _check_path(key[2], value["path"], default_path(FIELDS[key[1]], key[2]))

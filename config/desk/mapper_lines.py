@@ -153,9 +153,5 @@ def _guess(code: Seen, names: dict[str, str], target: str) -> str:
         # Each is a row of ours already: only another row that looks the same is worth a word.
         others = {each: name for each, name in names.items() if each != target}
         guess = likeness.suggestion(code.key.domain, said[:1], others) or ""
-        return guess if guess and likeness.likeness(code.display, names[guess]) >= TWIN else ""
+        return guess if guess and likeness.are_twins(code.display, names[guess]) else ""
     return "" if target else likeness.suggestion(code.key.domain, said, names) or ""
-
-
-#: How alike two clinicians or places must be for the page to ask whether they are one.
-TWIN = 0.9

@@ -121,9 +121,10 @@ def _preview(request: HttpRequest, row: Connection, body: bytes) -> HttpResponse
     state = mapping_state.current(row)
     entries = mapping_changes.difference(state, file.wanted)
     found = mapping_words.lines(row, entries)
+    numbered = [(line, file.lines.get(entry.key)) for line, entry in zip(found, entries, strict=True)]
     context = {
         "title": f"What the file changes at {row.source.name}",
-        "lines": [(line, file.lines.get(entry.key)) for line, entry in zip(found, entries, strict=True)],
+        "lines": sorted(numbered, key=lambda each: (each[1] is None, each[1] or 0)),
         "body": body.decode("utf-8-sig"),
         "seen": mapping_state.fingerprint(state),
         "counts": ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(line.kind for line in found).items())),

@@ -169,6 +169,12 @@ def test_a_file_is_exported_and_imported_only_by_those_who_may(ira: Client, dana
         assert dana.post(start + path, data).status_code == 403
     assert ira.get(f"{start}apply/").status_code == 405
 
+    several = body.replace(b"missing_reason: offer", b"missing_reason: staff").replace(
+        b"owner: ehr", b"owner: practice"
+    )
+    shown = ira.post(f"{start}import/", {"file": upload(several.replace(b"  location: []\n", b""))}).context["lines"]
+    numbers = [number for _, number in shown]
+    assert (len(numbers) > 2, numbers) == (True, sorted(numbers))
     page = text_of(ira.post(f"{start}import/", {"file": upload(body)}))
     assert "1 changed Nothing is changed yet." in page
     # Without the fingerprint of what was looked at nothing is applied.
@@ -190,7 +196,7 @@ def test_a_bad_file_or_none_changes_and_loses_nothing(ira: Client, practice: Pra
     for path, data in (("import/", {"file": upload(wrong)}), ("apply/", {"body": wrong.decode(), "seen": seen})):
         page = text_of(ira.post(start + path, data))
         assert "Nothing was imported and nothing was changed." in page
-        assert "“rebook” is nothing that a code of this kind can mean." in page
+        assert "“rebook” is nothing that a code of this kind can mean. It can mean ask_staff, not_reb" in page
     assert mapping_state.current(practice.connection) == before
     assert (MappingChange.objects.count(), records("import")) == (0, [])
     good = {"body": body.replace(b"means: rebookable", b"means: ask_staff").decode(), "seen": seen}

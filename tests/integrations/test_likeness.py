@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integrations.likeness import likeness, suggestion
+from integrations.likeness import are_twins, likeness, suggestion
 
 TYPES = {"follow-up": "Follow-up", "new-patient": "New patient", "physical": "Annual physical", "video": "Video visit"}
 STATUSES = {each: each.replace("-", " ") for each in ("booked", "bumped", "cancelled", "noshow", "checked-in")}
@@ -47,3 +47,18 @@ def test_words_of_the_field(domain: str, code: str, meant: str | None) -> None:
 def test_two_that_are_equally_like_are_no_guess() -> None:
     assert suggestion("provider", ["Chen"], {"1": "Dr. Chen", "2": "Chen, MD"}) is None
     assert likeness("Chen Mei", "Dr. Mei Chen") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "one"),
+    [
+        ("Dr. Mei Chen", "Chen, Mei", True),
+        ("Dr. Mei Chen", "Mei Chenn MD", True),
+        ("Riverside", "River-side", True),
+        ("Harbor East", "Harbor West", False),
+        ("Harbor Clinic Suite 1", "Harbor Clinic Suite 2", False),
+        ("Dr. Ann Lee", "Dr. Dan Lee", False),
+    ],
+)
+def test_two_that_may_be_one(first: str, second: str, one: bool) -> None:
+    assert are_twins(first, second) is one
