@@ -147,9 +147,9 @@ def _carriers(connection: Connection, kind: Domain, pks: Iterable[int]) -> Itera
         for system, code, pk in rows.values_list("system", "code", "patient_id"):
             yield Key(kind, system, code), pk
     elif kind in _SPELLED:
-        system, code, _ = _SPELLED[kind]
-        for row in Appointment.objects.filter(pk__in=pks).values("pk", *filter(None, (system, code))):
-            yield Key(kind, row[system] if system else "", row[code]), row["pk"]
+        in_system, in_code, _ = _SPELLED[kind]
+        for row in Appointment.objects.filter(pk__in=pks).values("pk", *filter(None, (in_system, in_code))):
+            yield Key(kind, row[in_system] if in_system else "", row[in_code]), row["pk"]
     else:
         names: dict[int, list[str]] = {}
         for name in ExternalId.objects.filter(source_id=connection.source_id, kind=kind):
