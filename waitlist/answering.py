@@ -31,6 +31,7 @@ def answer(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
         Intent.URGENT: escalating.urgent,
         Intent.WRONG_PERSON: escalating.wrong_person,
         Intent.DIED: escalating.wrong_person,
+        Intent.MAYBE_WRONG_PERSON: escalating.maybe_wrong_person,
         Intent.WHO: escalating.who_are_you,
         Intent.OKAY: _okay,
     }

@@ -63,6 +63,20 @@ def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) 
         end(reply, sender, _O.WRONG_PERSON)
 
 
+def maybe_wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
+    """It may say that somebody else has the number, or something else: a person decides, nothing is frozen."""
+    with transaction.atomic():
+        _ask(
+            reply,
+            sender,
+            "reply.unclear",
+            "A text may say that a number reaches somebody else: read it",
+            advice="Nothing was changed and no answer was sent. If it is somebody else, press “Reached the wrong "
+            "person” on the patient's page: nothing more goes there. Otherwise answer, or act on the offer.",
+        )
+        end(reply, sender, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None)
+
+
 def who_are_you(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     """Say who we are and nothing about anybody: it may be the patient who asks, or a stranger. Nothing is frozen."""
     told = "They were told the practice's name and phone, nothing about the patient."

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from waitlist.wrong_number_words import says_wrong_person, who_are_you
+from waitlist.stop_words import BESIDE, STOP_WORDS, asks_to_stop
+from waitlist.wrong_number_words import Sureness, says_died, says_wrong_person, who_are_you
 
 
 class Intent(StrEnum):
@@ -25,6 +26,7 @@ class Intent(StrEnum):
     HELP = "help"
     OKAY = "okay"
     WRONG_PERSON = "wrong_person"
+    MAYBE_WRONG_PERSON = "maybe_wrong_person"
     WHO = "who"
     DIED = "died"
     URGENT = "urgent"
@@ -46,23 +48,37 @@ class Meaning:
 
 #: Texts longer than this are letters, not answers.
 LONGEST_ANSWER = 60
-# fmt: off
-STOP_WORDS = frozenset(
-    [
-        "stop", "stopall", "quit", "end", "revoke", "optout", "opt out", "cancel", "unsubscribe", "alto", "parar",
-        "pare", "basta", "cancelar", "baja", "no mas", "desuscribir", "detener", "salir", "terminar", "no more",
-        # As thumbs write it.
-        "stpo", "sotp", "tsop", "stp", "dtop", "atop", "stiop", "sstop", "s t o p", "unsubcribe", "unsuscribe",
-        "unsubsribe", "atlo", "bsata", "desuscribirme", "cancelr",
-    ]
-)
-# fmt: on
 START_WORDS = frozenset(("start", "unstop", "subscribe", "opt in", "empezar", "comenzar", "iniciar", "alta"))
 HELP_WORDS = frozenset(("help", "info", "ayuda", "informacion"))
 YES = frozenset(("yes", "y", "yep", "yeah", "yea", "yup", "si", "sip", "claro", "sure", "accept", "acepto"))
 NO = frozenset(("no", "n", "nope", "nah", "decline", "rechazo"))
+#: Whole texts that take what was offered without a yes.
+ACCEPTING = frozenset(
+    (
+        *("ill take it", "i will take it", "i want it", "i want that one", "ill take that one", "i accept", "book it"),
+        *("la quiero", "la tomo", "la acepto", "quiero la cita", "quiero esa cita", "tomo la cita", "me la quedo"),
+    )
+)
 #: Polite words that people also send to say "I have read it": by themselves they are no yes.
 OKAY = frozenset(("ok", "okay", "k", "kk", "thanks", "thank", "you", "thx", "ty", "vale", "gracias", "muchas", "bueno"))
+#: The same of a whole text.
+OKAY_TEXTS = frozenset(
+    (
+        *("sounds good", "works for me", "that works", "great", "perfect", "cool", "got it", "will do"),
+        *(
+            "perfecto",
+            "perfecta",
+            "de acuerdo",
+            "esta bien",
+            "dale",
+            "listo",
+            "sale",
+            "orale",
+            "me sirve",
+            "me interesa",
+        ),
+    )
+)
 YES_SIGNS = ("👍", "✅", "👌", "🙋")
 NO_SIGNS = ("👎", "❌", "🚫")
 # fmt: off
@@ -74,7 +90,9 @@ POLITE = frozenset(
         "hi", "hello", "for", "me", "works", "good", "sounds", "so", "much", "very", "code", "can", "do", "accept",
         "confirm", "the", "por", "favor", "gracias", "muchas", "quiero", "la", "lo", "esta", "esa", "cita", "tomo",
         "perfecto", "acepto", "hola", "buenos", "dias", "buenas", "tardes", "sirve", "codigo", "puedo", "confirmo",
-        "senor", "senora",
+        "senor", "senora", "thing",
+        # Spoken by whoever dictates.
+        "period", "comma", "exclamation", "point", "mark", "punto", "coma",
     ]
 )
 #: What may stand beside a no only.
@@ -88,46 +106,28 @@ REGRET = frozenset(
 #: Beside a plain no these contradict it ("no, I want it"), unless the text says not.
 _WANTING = frozenset(("want", "take", "like", "works", "accept", "confirm", "perfect", "great"))
 _NOT = frozenset(("not", "dont", "cant", "cannot"))
-_STOP_PHRASES = re.compile(
-    r"\b(stop|quit) ([a-z]+ ){0,3}(text|texts|texting|message|messages|messaging|contacting|writing|sending|sms)\b"
-    r"|\b(dont|do not|never) (ever )?(text|message|contact|write|send)\b"
-    r"|\bno more ([a-z]+ )?(text|texts|message|messages|sms)\b"
-    r"|\b(leave me alone|unsubscribe|opt (me )?out)\b"
-    r"|\b(take|remove|delete) (me|my number|my name|this number) (off|from)\b|^remove me\b"
-    # STOP and a name, a code or a word more: whoever shares the number, it binds the number.
-    r"|^(please |pls |no |thanks |thank you |gracias |por favor )*(stop|stopall|unsubscribe|alto|basta)"
-    r"( (?!by\b|in\b|at\b|over\b)[a-z0-9]+){0,3}$"
-    r"|\b(dont|do not|no longer) (want|need)( to (get|receive))?( any| more| these| those| your| such)*"
-    r" (text|texts|message|messages|sms)\b"
-    r"|\bnot interested in( any| more| these| those| your| the)* (texts|messages|texting)\b"
-    r"|^(please )?(end|cancel|quit|cease) ([a-z]+ ){0,2}(text|texts|texting|message|messages|sms)( please)?$"
-    r"|^please remove me\b|\bquit it$"
-    r"|\bno (me |nos )?(mande|manden|mandes|envie|envien|envies|escriba|escriban|escribas|moleste|molesten|molestes)\b"
-    r"|\b(deje|dejen|deja|dejar|pare|paren|para) de (mandar|enviar|escribir|molestar|textear|recibir)"
-    r"|\bno( mandar)? mas (mensajes|textos|sms)\b"
-    r"|\bno (quiero|deseo|necesito)( mas| recibir| sus| estos)* (mensajes|textos|sms)\b"
-    r"|^(cancelar|detener|terminar) (los |estos |sus )?(mensajes|textos|sms)\b"
-    r"|^(por favor )?(quiero |quisiera )?(dar|darme|dame|deme|denme|dese) de baja( [a-z]+){0,3}$"
-    r"|\b(quiteme|quitenme|borreme|borrenme|saqueme|saquenme)\b"
-)
+#: Beside a code they are a yes, and a word for "number" there says nothing.
+_TAKING = frozenset(("take", "want", "accept", "quiero", "tomo", "acepto"))
+_NUMBER = frozenset(("number", "num", "numero"))
+_PLEASE = frozenset(("please", "pls", "plz", "por", "favor"))
 _URGENT_PHRASES = re.compile(
-    r"\b(chest pains?|chest hurts|chest (is |feels )?(tight|tightness|pressure)|"
-    r"(tightness|pressure) in (my|his|her|the) chest|heart attack|(cant|can not|cannot) breathe?|"
-    r"(trouble|difficulty) breathing|hard to breathe|catch (my|his|her) breath|short of breath|throat (is )?closing|"
+    r"\b(chest ?pains?|chest pian|pains? in (my|his|her|the) chest|chest ([a-z]+ )?(hurts?|hurting|aches?|discomfort)|"
+    r"chest (is |feels )?(tight|tightness|pressure)|(tightness|pressure) in (my|his|her|the) chest|heart attack|"
+    r"(cant|can not|cannot|cnat) breathe?|(trouble|difficulty|not|stopped) breathing|hard to breathe|choking|"
+    r"catch (my|his|her) breath|short of breath|throat (is )?closing|"
     r"stroke|seizures?|suicid\w*|kill (myself|himself|herself)|(hurt|harm|cut) myself|end (my|his|her) life|end it all|"
-    r"want to die|dying(?! (to|for)\b)|overdos\w*|too many pills|bleeding|unconscious|passed out|emergency|911|"
-    r"ambulance|anaphyla\w*)\b"
-    r"|\b(dolor (de|en el) pecho|me duele el pecho|(presion|opresion) en el pecho|no (puedo|puede) respirar|"
-    r"(me|le) cuesta respirar|falta de aire|infarto|ataque al corazon|derrame|convulsion\w*|suicid\w*|matarme|"
-    r"me quiero matar|hacerme dano|quiero morir|no quiero vivir|me (muero|estoy muriendo)|sobredosis|sangrando|"
-    r"sangrado|inconsciente|desmay\w*|emergencia|ambulancia)\b"
+    r"want to die|(dont|do not) want to (live|be alive)|better off dead|(tired of|no reason to) liv(e|ing)|"
+    r"take my (own )?life|dying(?! (to|for)\b)|overdos\w*|too many pills|bleeding|(coughing|throwing) up blood|"
+    r"vomiting (up )?blood|unconscious|passed out|emergency|911|ambulance|anaphyla\w*)\b"
+    r"|\b(dolor ([a-z]+ ){0,2}(de|en el) pecho|(duele|aprieta) ([a-z]+ ){0,2}el pecho|el pecho (me|le) (duele|aprieta)|"
+    r"(presion|opresion) en el pecho|no (puedo|puede) respirar|no respira|(me|le) cuesta respirar|falta (de|el) aire|"
+    r"(me|se) (ahogo|ahoga|estoy ahogando|esta ahogando)|infarto|ataque al corazon|derrame|convulsion\w*|suicid\w*|"
+    r"matarme|me quiero matar|quitarme la vida|hacerme dano|quiero morir|no quiero vivir|me (muero|estoy muriendo)|"
+    r"sobredosis|sangrando|sangrado|hemorragia|(vomit|escup)(o|a|ando) sangre|inconsciente|desmay\w*|emergencia|"
+    r"ambulancia)\b"
 )
-_DIED_PHRASES = re.compile(
-    r"\b(he|she|they|patient|mom|mum|dad|mother|father|husband|wife|son|daughter|brother|sister|grand\w+|my \w+)"
-    r"( has| have)? (died|passed( away)?|is dead|is deceased|is no longer with us)\b"
-    r"|\b(is deceased|passed away)\b"
-    r"|\b(murio|fallecio|ha fallecido|ha muerto|esta muert[oa]|en paz descanse)\b"
-)
+#: An emergency that is none, by the sender's own words.
+_NO_EMERGENCY = re.compile(r"\b(not|isnt|no) (an |a )?(real )?emergency\b|\bno es (una |de )?emergencia\b")
 _CODE = re.compile(r"\d{1,4}")
 
 
@@ -136,6 +136,9 @@ def understand(text: str, media_count: int = 0, names: Iterable[str] = ()) -> Me
 
     ``names``: those of the patients who have the number, for "I'm not Maria".
     """
+    reaction = _REACTION.fullmatch(text)
+    if reaction:  # our own words are quoted in it
+        return Meaning(Intent.OKAY if reaction["liked"] else Intent.UNCLEAR)
     signs = _signs(text)
     plain = _plain(text)
     if not plain and not signs:
@@ -144,49 +147,47 @@ def understand(text: str, media_count: int = 0, names: Iterable[str] = ()) -> Me
     whole = _whole_text(plain)
     if whole is not None:
         return Meaning(whole)
-    clauses = [clause for part in _CLAUSE_ENDS.split(text) if (clause := _plain(part))]
-    stops = _asks_to_stop(clauses)
-    for intent, phrases in _PHRASES:
-        if phrases.search(plain):
-            return Meaning(intent, stops=stops)
-    if says_wrong_person(text, clauses, [_plain(name) for name in names]):
-        return Meaning(Intent.WRONG_PERSON, stops=stops)
-    if stops or _STOP_PHRASES.search(plain):
-        return Meaning(Intent.STOP)
-    if who_are_you(clauses):
-        return Meaning(Intent.WHO)
+    meaning = _said_within(text, plain, [_plain(name) for name in names])
+    if meaning is not None:
+        return meaning
     if media_count or len(plain) > LONGEST_ANSWER:
         return Meaning(Intent.UNCLEAR)
     return _answer(plain.split(), signs)
 
 
-_PHRASES = ((Intent.URGENT, _URGENT_PHRASES), (Intent.DIED, _DIED_PHRASES))
-#: Said beside a command, it changes nothing.
-_BESIDE = re.compile(r"\b(please|pls|plz|thanks|thank you|thx|ty|por favor|gracias)\b")
-_CLAUSE_ENDS = re.compile(r"[.,;:!?¡¿()\n\r–—]+|\s-+\s")
-#: What does not stop, or is to be stopped, is no text: "the bleeding won't stop".
-_NO_STOP = re.compile(
-    r"\b(cant|cannot|can not|wont|will not|doesnt|does not|didnt|did not|not|never|to|it|this|bus|train|metro|next|"
-    r"last|my|your|which|a|the) stop\b"
-    r"|\bstop(?= (by|in|at|over|the (bleeding|pain|bus)|(the |my |his |her )?(bleeding|seizures?|shaking|crying)))\b"
-    r"|\b(dont|do not) send (an? |the )?(ambulance|police|help|any(one|body))\b"
+def _said_within(text: str, plain: str, names: list[str]) -> Meaning | None:
+    """Return what counts wherever in a text it is said, the most pressing first."""
+    clauses = [clause for part in _CLAUSE_ENDS.split(text) if (clause := _plain(part))]
+    stops = asks_to_stop(clauses)
+    wrong = says_wrong_person(text, clauses, names)
+    for intent, is_said in (
+        (Intent.URGENT, _URGENT_PHRASES.search(_NO_EMERGENCY.sub(" ", plain)) is not None),
+        (Intent.DIED, says_died(plain, names)),
+        (Intent.WRONG_PERSON, wrong == Sureness.CERTAIN),
+        (Intent.STOP, stops),
+        (Intent.MAYBE_WRONG_PERSON, wrong == Sureness.DOUBT),
+        (Intent.WHO, who_are_you(clauses)),
+    ):
+        if is_said:
+            return Meaning(intent, stops=stops and intent != Intent.STOP)
+    return None
+
+
+#: What phones send to others when somebody taps a sign on one of our texts.
+_REACTION = re.compile(
+    r"\s*((?P<liked>Liked|Loved|Emphasi[sz]ed|Le (gustó|encantó)|Puso énfasis en"
+    r"|((Reacted|Reaccionó con) )?\W*[👍❤🙏]\W*( to| a)?)"
+    r"|Disliked|Laughed at|Questioned|No le gustó|Le dio risa|Cuestionó|Removed an? .{1,20} from"
+    r"|(Reacted |Reaccionó )?\W{1,8}( to| a))"
+    r"\s*[“\"«].*[”\"»]\s*",
+    re.DOTALL,
 )
-#: Words that end texts wherever they stand by themselves, or at the end of what was said.
-_PLAIN_STOP = re.compile(r"^(stpo|sotp|alto|basta)$|\b(stop|stopall|unsubscribe)$")
-
-
-def _asks_to_stop(clauses: list[str]) -> bool:
-    """Return whether one of the clauses is an opt-out, whatever the others say."""
-    for clause in clauses:
-        bare = " ".join(_BESIDE.sub(" ", _NO_STOP.sub(" ", clause)).split())
-        if _PLAIN_STOP.search(bare) or _STOP_PHRASES.search(bare):
-            return True
-    return False
+_CLAUSE_ENDS = re.compile(r"[.,;:!?¡¿()\n\r–—]+|\s-+\s")
 
 
 def _whole_text(plain: str) -> Intent | None:
     """Return what a text that is one command and politeness commands."""
-    bare = " ".join(_BESIDE.sub(" ", plain).split())
+    bare = " ".join(BESIDE.sub(" ", plain).split())
     for intent, words in ((Intent.STOP, STOP_WORDS), (Intent.START, START_WORDS), (Intent.HELP, HELP_WORDS)):
         if bare in words:
             return intent
@@ -195,9 +196,9 @@ def _whole_text(plain: str) -> Intent | None:
 
 def _answer(words: list[str], signs: set[Intent]) -> Meaning:
     """Return a yes or a no that nothing else in the text contradicts, with its code."""
-    words = [part for word in words for part in _split_glued_code(word)]
+    words = _joined_digits([part for word in words for part in _split_glued_code(word)])
     codes = [word for word in words if _CODE.fullmatch(word)]
-    spoken = [word for word in words if not _CODE.fullmatch(word)]
+    spoken = [word for word in words if not _CODE.fullmatch(word) and not (codes and word in _NUMBER)]
     said = set(signs)
     if any(word in YES for word in spoken):
         said.add(Intent.YES)
@@ -216,15 +217,40 @@ def _answer(words: list[str], signs: set[Intent]) -> Meaning:
 
 
 def _neither(spoken: list[str], code: str) -> Meaning:
-    if code:
-        return Meaning(Intent.UNCLEAR if spoken else Intent.CODE, "" if spoken else code)
-    return Meaning(Intent.OKAY if spoken and OKAY.issuperset(spoken) else Intent.UNCLEAR)
+    """Return what a text without a yes or a no means: "I'll take 47" is one, "ok 47" and "ok" need a question."""
+    if code and POLITE.issuperset(spoken) and not _TAKING.isdisjoint(spoken):
+        return Meaning(Intent.YES, code)
+    if not code and " ".join(word for word in spoken if word not in OKAY and word not in _PLEASE) in ACCEPTING:
+        return Meaning(Intent.YES)
+    is_okay = OKAY.issuperset(spoken) or " ".join(spoken) in OKAY_TEXTS
+    if not is_okay:
+        return Meaning(Intent.UNCLEAR)
+    return Meaning(Intent.CODE, code) if code else Meaning(Intent.OKAY if spoken else Intent.UNCLEAR)
 
 
 def _split_glued_code(word: str) -> list[str]:
-    """Take "yes47" apart."""
-    glued = re.fullmatch(r"([a-z]+)(\d{1,4})", word)
-    return [glued[1], glued[2]] if glued else [word]
+    """Take "yes47" and "47yes" apart, and "yesss" for yes."""
+    glued = re.fullmatch(r"([a-z]*)(\d{1,4})([a-z]*)", word)
+    said = _drawn_in(glued[1] + glued[3] if glued else word)
+    if glued is None:
+        return [said]
+    return [said, glued[2]] if said in YES | NO | OKAY else [glued[2]] if not said else [word]
+
+
+def _drawn_in(word: str) -> str:
+    """Return "yes" for "yeesss"."""
+    return next((short for pattern, short in _DRAWN_OUT if re.fullmatch(pattern, word)), word)
+
+
+_DRAWN_OUT = (("y+e+s+", "yes"), ("s+i+", "si"), ("n+o+", "no"), ("y+e+a+h*", "yeah"), ("o+k+", "ok"))
+
+
+def _joined_digits(words: list[str]) -> list[str]:
+    """Take "yes 4 7" for yes 47: no code of ours has one digit."""
+    digits = [word for word in words if word.isdigit()]
+    if len(digits) in (0, 1, len(words)) or max(map(len, digits)) > 1:
+        return words
+    return [*(word for word in words if not word.isdigit()), "".join(digits)]
 
 
 def _signs(text: str) -> set[Intent]:

@@ -367,6 +367,41 @@ def test_who_says_they_are_somebody_else_is_written_to_no_more(scene: Scene, wor
     assert offer.patient.contact_points.get(system="phone").state == ContactPoint.State.FROZEN
 
 
+@pytest.mark.parametrize("words", ["I'm not Medicare", "No es Robin, soy su hija", "who is Robin?"])
+def test_what_only_may_be_a_wrong_number_is_read_by_staff_and_freezes_nothing(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1, patient_given_name="Robin")
+    reply = scene.text(offer.patient, words)
+    offer.refresh_from_db()
+    item = WorkItem.objects.get()
+    assert (reply.outcome, answers(reply), item.kind, item.subject_id) == ("staff", [], "reply.unclear", reply.pk)
+    assert "somebody else" in item.title
+    assert "Reached the wrong person" in item.advice
+    assert (offer.status, offer.patient.contact_points.get(system="phone").state) == ("sent", "usable")
+    assert not WrongPersonReport.objects.exists()
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
+@pytest.mark.parametrize("words", ["please don't stop texting me", "no paren de escribirme", "is it the bus stop?"])
+def test_who_says_do_not_stop_is_still_written_to(scene: Scene, words: str) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    assert (reply.outcome, answers(reply), WorkItem.objects.get().kind) == ("staff", [], "reply.unclear")
+    assert not ConsentRecord.objects.filter(action="revoked").exists()
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
+def test_a_sign_on_our_own_text_is_no_answer_and_no_stop(scene: Scene) -> None:
+    """Phones quote our words to say it, and STOP is among them."""
+    (offer,) = scene.offered(1)
+    ours = Message.objects.get(offer=offer, channel="sms").body
+    assert "STOP" in ours
+    liked = scene.text(offer.patient, f"Liked “{ours}”")
+    assert (liked.outcome, answers(liked), Claim.objects.count()) == ("asked", ["question"], 0)
+    assert scene.text(offer.patient, f"Disliked “{ours}”").outcome == "staff"
+    assert not ConsentRecord.objects.filter(action="revoked").exists()
+    assert scene.text(offer.patient, f"OK {offer.code}").outcome == "claimed"
+
+
 # --- stored first, read once ---
 def test_the_same_text_delivered_again_is_one_row(scene: Scene) -> None:
     first = replies.receive("sms", "in-1", "+12125550188", "yes")
