@@ -221,11 +221,11 @@ def revoke_address(
 
 
 def suppress_address(channel: str, address_index: str, why: str) -> list[Message]:
-    """Stop every message waiting for an address, opt-out receipts apart, and return those that were stopped."""
+    """Stop every message waiting for an address but those that always leave, and return those that were stopped."""
     waiting = Message.objects.filter(channel=channel, address_index=address_index, status=Message.Status.WAITING)
     return [
         message
-        for message in waiting.exclude(kind=Message.Kind.STOP_RECEIPT)
+        for message in waiting.exclude(kind__in=Message.ALWAYS_LEAVE)
         if move(message, Message.Status.SUPPRESSED, error_code=why)
     ]
 

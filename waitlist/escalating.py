@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -16,6 +16,8 @@ from waitlist.senders import Sender
 from waitlist.understanding import Intent, Meaning
 
 _O = Reply.Outcome
+#: Urgent words that follow others so soon need no second answer; each is put before staff.
+TOLD_JUST_NOW = timedelta(minutes=5)
 WAITS = (WaitlistEntry.Status.WAITING, WaitlistEntry.Status.ASKED)
 
 
@@ -24,13 +26,11 @@ def urgent(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
     advice = "They were told that nobody watches this number and to call 911. Read the thread and call."
     with transaction.atomic():
         if meaning.stops:
-            opt_out(reply, sender)
             advice += " They also asked for no more texts: that is recorded."
-        if consent.is_revoked(reply.channel, reply.address_index):
-            # The one kind of message that still leaves for the address.
+        if meaning.stops and opt_out(reply, sender):
             say(reply, sender, Message.Kind.STOP_RECEIPT, now, urgent=True)
-        else:
-            say(reply, sender, Message.Kind.ANSWER, now, outcome="urgent")
+        elif not _was_told_just_now(reply, now):
+            say(reply, sender, Message.Kind.URGENT, now, outcome="urgent")
         _ask(
             reply,
             sender,
@@ -40,6 +40,12 @@ def urgent(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> Non
             urgency=WorkItem.Urgency.RED,
         )
         end(reply, sender, _O.URGENT)
+
+
+def _was_told_just_now(reply: Reply, now: datetime) -> bool:
+    """A phone that answers by itself ("in an emergency call 911") is not answered on and on."""
+    told = Message.objects.filter(kind=Message.Kind.URGENT, address_index=reply.address_index)
+    return told.filter(created_at__gt=now - TOLD_JUST_NOW).exclude(dedupe_key__startswith=f"reply:{reply.pk}:").exists()
 
 
 def wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:

@@ -41,7 +41,7 @@ SEND = Decision("send")
 def may_send(message: Message, now: datetime | None = None) -> Decision:
     """Decide at the moment of sending, from what is true now: consent, the patient, the offer, the hour."""
     now = now or timezone.now()
-    if message.kind == Message.Kind.STOP_RECEIPT:
+    if message.kind in Message.ALWAYS_LEAVE:
         return SEND
     if message.test_by:
         return _may_send_test(message, now)
@@ -85,12 +85,20 @@ def _against_the_address(message: Message) -> str:
     contact = message.contact_point
     if contact is not None and contact.state != ContactPoint.State.USABLE:
         return contact.state
+    if contact is None and _is_frozen_for_somebody(message):
+        return "frozen"
     if message.kind not in TO_WHO_WROTE:
         if contact is not None and contact.use == "old" and message.kind != Message.Kind.CONTACT_CHANGED:
             return "gone"
         agreed = consent.consenting_at(message.channel, message.address_index)
         return "" if message.patient_id in agreed else "no_consent"
     return "opted_out" if consent.is_revoked(message.channel, message.address_index) else ""
+
+
+def _is_frozen_for_somebody(message: Message) -> bool:
+    """What goes to all who share a number goes to whoever it should not reach, too."""
+    at_the_address = ContactPoint.objects.filter(address_index=message.address_index).exclude(use="old")
+    return at_the_address.filter(state=ContactPoint.State.FROZEN).exists()
 
 
 def _against_the_time(message: Message, now: datetime) -> str:

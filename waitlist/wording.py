@@ -81,6 +81,8 @@ def language_of(tag: str) -> str:
 def event_of(kind: str, channel: str, context: Mapping[str, Any]) -> str:
     """Return whose words a message is written in. An e-mail's answer has one frame for all outcomes."""
     outcome = context.get("outcome", "")
+    if kind == "urgent":
+        kind, outcome = "answer", "urgent"
     if kind == "answer" and outcome in SAID_AS and channel == SMS:
         kind, outcome = SAID_AS[outcome], ""
     variant = VARIANTS.get(kind, "")

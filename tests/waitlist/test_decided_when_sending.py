@@ -125,6 +125,37 @@ def test_the_receipt_of_an_opt_out_always_goes(scene: Scene) -> None:
     assert decide(receipt, hours=12) == Decision("send")
 
 
+@pytest.mark.parametrize("closed", ["restricted", "deceased"])
+def test_urgent_words_are_answered_whatever_the_record_says(scene: Scene, closed: str) -> None:
+    person = factories.patient(**{closed: True})
+    reply = scene.text(person, "chest pain")
+    assert decide(Message.objects.get(dedupe_key=f"reply:{reply.pk}:urgent")) == Decision("send")
+    helped = scene.text(person, "HELP")
+    assert decide(Message.objects.get(dedupe_key=f"reply:{helped.pk}:help")) == Decision("suppress", reason=closed)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_number_that_reaches_the_wrong_person_hears_no_answer_but_911(scene: Scene, shared: bool) -> None:
+    phone = "+12125550177"
+    one, *_ = scene.waiting(2 if shared else 1, patient_phone=phone, patient_email=None)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    scene.deliver()
+    scene.text(one.patient, "wrong number")
+    late = scene.text(one.patient, f"yes {opening.offers.order_by('rank')[0].code}")
+    answer = Message.objects.get(dedupe_key=f"reply:{late.pk}:answer")
+    assert decide(answer) == Decision("suppress", reason="frozen")
+    urgent = scene.text(one.patient, "chest pain")
+    assert decide(Message.objects.get(dedupe_key=f"reply:{urgent.pk}:urgent")) == Decision("send")
+
+
+def test_a_stop_does_not_take_back_the_answer_to_urgent_words(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.text(offer.patient, "chest pain")
+    scene.text(offer.patient, "STOP")
+    assert Message.objects.get(kind="urgent").status == "waiting"
+
+
 def test_an_answer_to_who_wrote_needs_no_opt_in_and_no_answer_goes_after_stop(scene: Scene) -> None:
     person = factories.patient(consent=())
     help_reply = scene.text(person, "HELP")

@@ -345,6 +345,15 @@ def test_an_opt_out_beside_urgent_words_is_recorded_and_911_is_still_said(
     assert ("911" in answer.body, messages.may_send(answer).action) == (True, "send")
 
 
+def test_a_phone_that_answers_by_itself_is_told_once_in_a_while(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    for minutes, said in ((0, ["urgent"]), (4, []), (2, ["urgent"])):
+        scene.pass_time(minutes=minutes)
+        reply = scene.text(offer.patient, "I am driving. In an emergency call 911.")
+        assert (reply.outcome, answers(reply)) == ("urgent", said)
+    assert WorkItem.objects.filter(kind="reply.urgent").count() == 3
+
+
 @pytest.mark.parametrize("words", ["Who is this?", "¿Quién es?"])
 def test_who_asks_who_we_are_is_told_and_nothing_is_frozen(scene: Scene, words: str) -> None:
     (offer,) = scene.offered(1, patient_given_name="Robin", patient_family_name="Elm")

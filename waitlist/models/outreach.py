@@ -185,6 +185,7 @@ class Message(ScopedModel):
         HELP = "help", "help"
         QUESTION = "question", "question back"
         ANSWER = "answer", "answer"
+        URGENT = "urgent", "answer to urgent words"
         STAFF = "staff", "answer by staff"
         CANCELLING = "cancelling", "cancellation received"
         CANCELLED = "cancelled", "cancelled"
@@ -201,6 +202,9 @@ class Message(ScopedModel):
         FAILED = "failed", "failed"
         SUPPRESSED = "suppressed", "not sent"
         DEAD = "dead", "dead letter"
+
+    #: They leave whatever is known of the address or the person: the receipt of an opt-out, and "call 911".
+    ALWAYS_LEAVE = (Kind.STOP_RECEIPT, Kind.URGENT)
 
     kind = models.CharField(max_length=20, choices=Kind)
     channel = models.CharField(max_length=10, choices=Channel)
