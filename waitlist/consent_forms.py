@@ -119,10 +119,11 @@ def second_key(proof: str, patient: Patient) -> ConsentRecord | None:
 
 
 def textable(patient: Patient) -> list[ContactPoint]:
-    """Return the patient's numbers that can be texted."""
-    today = timezone.localdate()
+    """Return the patient's numbers that can be texted, those first that are at their age: a child's guardian's."""
+    today, house = timezone.localdate(), Practice.current()
     rows = patient.contact_points.filter(system=ContactPoint.System.PHONE, can_text=True).order_by("rank", "pk")
-    return [row for row in rows if row.usable_on(today)]
+    usable = [row for row in rows if row.usable_on(today)]
+    return sorted(usable, key=lambda row: not consent.suits(row, patient, today, house))
 
 
 def _contact(patient: Patient, phone: str) -> ContactPoint | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import date, timedelta
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
+from scheduling.models import Patient
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
@@ -37,9 +39,20 @@ def test_a_contact_is_kept_asks_for_consent_and_is_used_no_more(dana: Client, pr
     assert "(212) 555-0199 (guardian)" in shown
     row = practice.patient.contact_points.get(guardian=True)
     assert row.entered_by == "dana"
+    assert _number_chosen(dana, practice) != row.pk, "they are of age"
+    Patient.objects.filter(pk=practice.patient.pk).update(birth_date=timezone.localdate() - timedelta(days=5 * 366))
+    assert _number_chosen(dana, practice) == row.pk, "nothing is ever sent to a child's own number"
     assert "It is used no more." in text_of(dana.post(page, {"remove": row.pk}, follow=True))
     row.refresh_from_db()
     assert row.use == "old"
+
+
+def _number_chosen(client: Client, practice: Practice) -> int:
+    """The number that is chosen already on the page of consent, the same in both forms."""
+    page = client.get(f"/admin/waitlist/consentrecord/add/?patient={practice.patient.pk}").content.decode()
+    (spoken,) = re.findall(r'name="number" value="(\d+)" checked', page)
+    assert re.findall(r'<select name="contact_point".*?<option value="(\d+)"', page, re.DOTALL) == [spoken]
+    return int(spoken)
 
 
 def test_another_locations_patient_gets_none(dana: Client, practice: Practice) -> None:

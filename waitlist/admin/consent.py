@@ -44,7 +44,10 @@ class ConsentForm(forms.Form):
     def __init__(self, *args: Any, patient: Patient, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["contact_point"]
-        field.queryset = patient.contact_points.filter(state=ContactPoint.State.USABLE)  # type: ignore[attr-defined]
+        age = patient.age_on(timezone.localdate())
+        is_child = age is not None and age < Practice.current().adult_at_age
+        rows = patient.contact_points.filter(state=ContactPoint.State.USABLE)
+        field.queryset = rows.order_by("-guardian" if is_child else "guardian", "rank", "pk")  # type: ignore[attr-defined]
         field.label_from_instance = _label  # type: ignore[attr-defined]
 
 

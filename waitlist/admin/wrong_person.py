@@ -43,7 +43,7 @@ class WrongPersonReportAdmin(ReadOnlyAdmin):
     records_row = True
     list_title = "Reached the wrong person"
     empty_list_says = "No contact has reached somebody else. Replies that say so, and contacts you freeze, come here."
-    list_display = ("reported", "patient_shown", "system", "state_shown", "reported_by")
+    list_display = ("reported", "patient_shown", "system", "state_shown", "reporter")
     list_display_links = ("reported",)
     list_filter = ("system", ("undone_at", admin.EmptyFieldListFilter))
     list_select_related = ("patient",)
@@ -55,11 +55,11 @@ class WrongPersonReportAdmin(ReadOnlyAdmin):
         "address",
         "state_shown",
         "reported",
-        "reported_by",
+        "reporter",
         "undone",
         "undone_because",
     )
-    readonly_fields = ("patient_shown", "state_shown", "reported", "undone")
+    readonly_fields = ("patient_shown", "state_shown", "reported", "reporter", "undone")
 
     def get_fields(self, request: HttpRequest, obj: WrongPersonReport | None = None) -> Any:
         freed = ("undone", "undone_because")
@@ -163,6 +163,10 @@ class WrongPersonReportAdmin(ReadOnlyAdmin):
     @admin.display(description="Reported", ordering="reported_at")
     def reported(self, row: WrongPersonReport) -> str:
         return when(row.reported_at, seconds=True)
+
+    @admin.display(description="Reported by")
+    def reporter(self, row: WrongPersonReport) -> str:
+        return row.reporter
 
     @admin.display(description="Patient")
     def patient_shown(self, row: WrongPersonReport) -> str:

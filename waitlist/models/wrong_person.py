@@ -39,5 +39,10 @@ class WrongPersonReport(ScopedModel):
             ),
         )
 
+    @property
+    def reporter(self) -> str:
+        """Who said so, for staff: whoever wrote from a wrong number is not the patient whose number we took it for."""
+        return "a reply from there" if self.reply_id else self.reported_by
+
     def __str__(self) -> str:
         return f"wrong person report {self.pk}"
