@@ -132,7 +132,8 @@ _THINGS = (
 _DIED = re.compile(
     r"\b(he|she|they|patient|mom|mum|dad|mother|father|husband|wife|son|daughter|brother|sister|grand\w+"
     rf"|my (?!{_THINGS}\b)\w+)( has| have| just)?"
-    r" (died|passed( away|(?= (last|yesterday|in|this|on))|$)|is dead|is deceased|is no longer with us)\b"
+    r" (died|passed( away|(?= (last|yesterday|in|this (week|month|year|morning)|on (\w+day|\d|the \d)))|( on)?$)"
+    r"|is dead|is deceased|is no longer with us)\b"
     rf"|\bis deceased\b|(?<!\bi )(?<!\bdog )(?<!\bcat )\bpassed away\b"
     rf"|\b(murio|fallecio|ha fallecido|ha muerto|esta muert[oa])\b(?! (mi |el |la |su )?{_THINGS}\b)"
     r"|\ben paz descanse\b"

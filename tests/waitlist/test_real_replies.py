@@ -56,7 +56,17 @@ ENGLISH = {
             "I told you to stop",
         ),
         *("if you dont stop texting me I will sue", "dont text me stop", "Do. Not. Text. Me.", "don't call or text me"),
-        *("how do i unsubscribe", "how do I stop this", "I revoke my consent", "lose my number", "enough!", "Remove"),
+        *(
+            "how do i unsubscribe",
+            "how do I stop this",
+            "when will you stop texting me",
+            "why not stop",
+            "never mind stop",
+            "I revoke my consent",
+            "lose my number",
+            "enough!",
+            "Remove",
+        ),
         *("take me off the list", "I would like to stop receiving these", "i want these texts to stop", "STOP 2 END"),
         *("dont want to stop by just stop texting me", "No. Stop.", "opt me out", "you need to stop", "stopp", "dtop"),
     ],
@@ -77,7 +87,7 @@ ENGLISH = {
     ],
     "who": ["who?", "yes but who is this", "ok who dis", "how did you get my number?"],
     "urgent": ["chestpain", "pain in my chest", "my chest really hurts", "not an emergency but chest pain"],
-    "died": ["Robin passed away", "he passed in march", "Robin has died"],
+    "died": ["Robin passed away", "he passed in march", "Robin has died", "my wife passed on Tuesday", "he passed on"],
     "unclear": [
         # No revocation: it says the opposite, asks, or speaks of another stop.
         *("Don't stop texting me", "please don't stop", "please do not stop the texts", "I can't stop by today"),
@@ -130,7 +140,13 @@ ENGLISH = {
             "my phone died sorry",
             "my dog passed away",
         ),
-        *("she passed the exam", "Laughed at “Elm: STOP ends texts.”", "Disliked “Elm: STOP ends texts.”", "4 7"),
+        *(
+            "she passed the exam",
+            "my husband passed on this one",
+            "Laughed at “Elm: STOP ends texts.”",
+            "Disliked “Elm: STOP ends texts.”",
+            "4 7",
+        ),
     ],
 }
 SPANISH = {
