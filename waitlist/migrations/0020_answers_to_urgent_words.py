@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("waitlist", "0018_texts_by_night"),
+        ("waitlist", "0019_sheets_of_workbooks"),
     ]
 
     operations = [
