@@ -131,7 +131,7 @@ def _go_on(opening: Opening) -> None:
     if not (opening.held in DOUBTS and openings.unhold(opening)) and not was_closed:
         return
     guards.settle_doubts(opening, "The code was mapped; the time is offered after a fresh look.")
-    guards.hold_doubtful_day(opening, timezone.now())
+    guards.hold_doubtful_day(opening)
 
 
 def _reopened(opening: Opening) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -11,7 +12,7 @@ from django.utils import timezone
 from audit.log import record_changes
 from integrations.mapping_effects import Fate, codes_of, fate_of
 from integrations.meanings import Domain, Key, Meanings
-from integrations.models import CodeMapping
+from integrations.models import CodeMapping, Connection
 from scheduling import coverages
 from scheduling.models import Appointment, AppointmentType, ExternalId, Patient
 from scheduling.patients import ours
@@ -56,7 +57,7 @@ def apply(mapping_id: int) -> bool:
     elif row.domain == Domain.PLAN:
         coverages.set_plan(row.connection.source, row.system, row.code, row.target)
     if row.domain in (Domain.STATUS, Domain.REASON):
-        _open_what_was_given_up(row, meanings)
+        _open_what_was_given_up(row)
     # Whoever changed it once more meanwhile has set a due time of their own.
     CodeMapping.objects.filter(pk=row.pk, apply_due_at=row.apply_due_at).update(apply_due_at=None)
     return True
@@ -101,12 +102,19 @@ def given_up(row: CodeMapping) -> QuerySet[Appointment]:
     return rows.filter(openings__isnull=True, provider__isnull=False, location__isnull=False)
 
 
-def _open_what_was_given_up(row: CodeMapping, meanings: Meanings) -> None:
+def _open_what_was_given_up(row: CodeMapping) -> None:
     """One by one, each in a transaction of its own: what a worker that dies has opened is not found again."""
-    for each in given_up(row).filter(status__in=Appointment.FREEING).order_by("start").iterator(BATCH):
-        verdict = _VERDICTS.get(fate_of(each, meanings))
-        if verdict is not None:
-            open_given_up(each.pk, verdict)
+    found = given_up(row).filter(status__in=Appointment.FREEING).order_by("start")
+    for pk in found.values_list("pk", flat=True).iterator(BATCH):
+        with transaction.atomic():
+            # Locked as by whoever changes them: what opens here is found by the change that closes it.
+            list(CodeMapping.objects.select_for_update().filter(connection_id=row.connection_id).order_by("pk"))
+            connection = Connection.objects.get(pk=row.connection_id)
+            open_given_up(pk, partial(_verdict, meanings=Meanings.of(connection)))
+
+
+def _verdict(visit: Appointment, meanings: Meanings) -> ReasonVerdict | None:
+    return _VERDICTS.get(fate_of(visit, meanings))
 
 
 def _set_language(row: CodeMapping, meanings: Meanings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 
 from django.db.models import QuerySet
@@ -17,13 +18,13 @@ PROVIDER_DAY = "opening.provider_day"
 ABOUT_THE_DAY = (Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED)
 
 
-def hold_if_doubtful(opening: Opening, verdict: str, now: datetime) -> None:
+def hold_if_doubtful(opening: Opening, verdict: str) -> None:
     """Hold ``opening``, and the rest of the provider's day, where offering it could be wrong."""
     if verdict in ("unmapped", "ask_staff"):
         hold_and_ask(opening, Opening.Held.REASON)
     elif verdict == "unmapped_type":
         hold_and_ask(opening, Opening.Held.TYPE)
-    hold_doubtful_day(opening, now)
+    hold_doubtful_day(opening)
 
 
 #: Title and advice of what staff are asked about time whose codes leave it in doubt.
@@ -80,20 +81,13 @@ def hold_refused(opening: Opening) -> None:
     )
 
 
-def hold_doubtful_day(opening: Opening, now: datetime) -> None:
-    """Hold a provider's whole day after several cancellations of it in a short time."""
+def hold_doubtful_day(opening: Opening) -> None:
+    """Hold a provider's whole day after several cancellations of it in a short time, whenever they are opened."""
     if _freed_by_us(opening):
         return
     day = _openings_of_day(opening)
-    key = day_key(opening)
-    decided = WorkItem.objects.filter(dedupe_key=key, status=WorkItem.Status.DONE).order_by("-done_at").first()
-    house = Practice.current()
-    window_began = now - timedelta(minutes=house.absence_minutes)
-    since = max(window_began, decided.done_at) if decided and decided.done_at else window_began
-    recent = day.filter(parent__isnull=True, freed_by__isnull=False, created_at__gt=since)
     already_held = day.filter(held=Opening.Held.PROVIDER_DAY, status__in=Opening.CLAIMABLE).exists()
-    own = Writeback.objects.filter(kind=Writeback.Kind.CANCEL).values("appointment_id")
-    if not already_held and recent.exclude(freed_by__in=own).count() < house.absence_cancellations:
+    if not already_held and not _was_freed_with_others(opening, day):
         return
     for held in day.filter(status__in=Opening.CLAIMABLE, held=Opening.Held.NO):
         openings.hold(held, Opening.Held.PROVIDER_DAY)
@@ -149,6 +143,30 @@ def settle_ended(opening: Opening) -> None:
     held = _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY, status__in=Opening.CLAIMABLE)
     if not held.exists():
         finish_for(day_key(opening), "None of the day's times is open any more.")
+
+
+def _was_freed_with_others(opening: Opening, day: QuerySet[Opening]) -> bool:
+    """Return whether so many of ``day`` were cancelled about when ``opening`` was as looks like an absence.
+
+    What staff said of the day settles what was cancelled before.
+    """
+    house = Practice.current()
+    within = timedelta(minutes=house.absence_minutes)
+    own = Writeback.objects.filter(kind=Writeback.Kind.CANCEL).values("appointment_id")
+    freed = day.filter(parent__isnull=True, freed_by__isnull=False).exclude(freed_by__in=own)
+    freed = freed.filter(freed_at__gt=opening.freed_at - within, freed_at__lt=opening.freed_at + within)
+    answers = WorkItem.objects.filter(dedupe_key=day_key(opening), status=WorkItem.Status.DONE, done_at__isnull=False)
+    decided_at = answers.exclude(done_by="system").order_by("-done_at").values_list("done_at", flat=True).first()
+    if decided_at is not None:
+        freed = freed.filter(freed_at__gt=decided_at)
+    return look_like_absence(list(freed.values_list("freed_at", flat=True)), house)
+
+
+def look_like_absence(moments: Iterable[datetime], house: Practice) -> bool:
+    """Return whether so many cancellations of one clinician's day came within so few minutes as the practice says."""
+    within, needed = timedelta(minutes=house.absence_minutes), house.absence_cancellations
+    told = sorted(moments)
+    return any(last - first < within for first, last in zip(told, told[needed - 1 :], strict=False))
 
 
 def _freed_by_us(opening: Opening) -> bool:

@@ -31,13 +31,14 @@ def open_freed_time(
     interval: Interval,
     version: str,
     verdict: str,
+    freed_at: datetime | None = None,
     now: datetime | None = None,
 ) -> Opening | None:
     """Open the time ``appointment`` gave up at ``version``; the only creator of openings from the calendar.
 
-    Returns None when nothing is to be offered: the time is past, the reason says so, the same cancellation was
-    heard before, a block lies over it, or another opening holds it. A reason that nobody mapped opens a held one.
-    Call it inside a transaction.
+    ``freed_at`` is when the EHR told us of it, if not just now. Returns None when nothing is to be offered: the time is
+    past, the reason says so, the same cancellation was heard before, a block lies over it, or another opening holds it.
+    A reason that nobody mapped opens a held one. Call it inside a transaction.
     """
     now = now or timezone.now()
     if interval.end <= now or interval.start <= now or verdict == "not_rebookable":
@@ -52,33 +53,30 @@ def open_freed_time(
     if not free:
         return None
     merged = _merge_unoffered_neighbours(provider_id, location_id, free[0])
-    opening = _insert(appointment, key, merged, provider_id=provider_id, location_id=location_id, depth=depth)
+    fields = {"provider_id": provider_id, "location_id": location_id, "depth": depth, "freed_at": freed_at or now}
+    opening = _insert(appointment, key, merged, **fields)
     if opening is None:
         return None
     story.tell(opening, "opening.opened", "Time was freed in the EHR.", appointment_id=appointment.pk)
     for rest in free[1:]:
         open_remainder(opening, rest)
-    guards.hold_if_doubtful(opening, verdict, now)
+    guards.hold_if_doubtful(opening, verdict)
     wake("attention", opening.pk)
     return opening
 
 
-def _insert(
-    appointment: Appointment, key: str, interval: Interval, *, provider_id: int, location_id: int, depth: int
-) -> Opening | None:
+def _insert(appointment: Appointment, key: str, interval: Interval, **fields: Any) -> Opening | None:
     try:
         with transaction.atomic():
             return Opening.objects.create(
-                provider_id=provider_id,
-                location_id=location_id,
                 source_id=appointment.source_id,
                 start=interval.start,
                 end=interval.end,
                 freed_by=appointment,
                 origin_key=key,
-                depth=depth,
                 attention_due_at=timezone.now(),
                 correlation_id=correlation_id(),
+                **fields,
             )
     except IntegrityError:  # the same cancellation, heard at the same moment
         return None
@@ -134,6 +132,7 @@ def open_remainder(parent: Opening, interval: Interval) -> Opening | None:
                 start=interval.start,
                 end=interval.end,
                 freed_by=parent.freed_by,
+                freed_at=parent.freed_at,
                 parent=parent,
                 held=parent.held,
                 origin_key=f"remainder:{parent.pk}:{interval.start.isoformat()}/{interval.end.isoformat()}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import transaction
 
 from scheduling import mirror, openings, writebacks
 from scheduling.appointments import follow_status
 from scheduling.models import Appointment, ExternalId, Opening
-from scheduling.records import Interval
+from scheduling.records import Interval, ReasonVerdict
 from scheduling.story import tell
 
 
@@ -27,11 +29,11 @@ def restate(appointment_id: int, status_code: str, status: str) -> bool:
     return True
 
 
-def open_given_up(appointment_id: int, verdict: str) -> Opening | None:
+def open_given_up(appointment_id: int, judge: Callable[[Appointment], ReasonVerdict | None]) -> Opening | None:
     """Open the time of a cancellation we were told of, and whose codes only now say what it meant.
 
-    ``verdict`` is a :class:`~scheduling.records.ReasonVerdict`. None when the visit has changed meanwhile, its time was
-    opened before whatever came of that, or nothing is to be offered; and for what was so when the calendar was read.
+    ``judge`` says of the visit as it is now what its codes mean for its time, None for nothing. Returns None when
+    nothing is to be offered, its time was opened before whatever came of that, or it was so when the calendar was read.
     """
     with transaction.atomic():
         appointment = Appointment.objects.select_for_update().get(pk=appointment_id)
@@ -41,6 +43,9 @@ def open_given_up(appointment_id: int, verdict: str) -> Opening | None:
             return None
         if appointment.provider_id is None or appointment.location_id is None:
             return None
+        verdict = judge(appointment)
+        if verdict is None:
+            return None
         opening = openings.open_freed_time(
             appointment,
             provider_id=appointment.provider_id,
@@ -48,6 +53,7 @@ def open_given_up(appointment_id: int, verdict: str) -> Opening | None:
             interval=Interval(appointment.start, appointment.end),
             version=mirror.held_version(appointment.source_id, ExternalId.Kind.APPOINTMENT, appointment.pk),
             verdict=verdict,
+            freed_at=appointment.status_seen_at,
         )
         if opening is not None:
             tell(opening, "opening.mapped", "What the EHR's code for it means was entered only now.")

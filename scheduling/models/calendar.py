@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from audit.fields import EncryptedTextField
 from scheduling.models.scope import ScopedModel
@@ -211,6 +212,7 @@ class Opening(ScopedModel):
     mine_by = models.CharField(max_length=150, blank=True, help_text="The clerk who is filling this slot by hand.")
     mine_until = models.DateTimeField(null=True, blank=True)
     correlation_id = models.CharField(max_length=32, blank=True)
+    freed_at = models.DateTimeField(default=timezone.now, help_text="When the EHR told us that it was given up.")
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 

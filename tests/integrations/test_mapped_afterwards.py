@@ -241,6 +241,64 @@ def test_a_whole_day_that_is_freed_at_once_is_held_as_ever(scene: Scene, connect
     assert states() == [("open", "provider_day", "")] * 3
 
 
+@pytest.mark.parametrize(("apart", "held"), [(timedelta(days=1), ""), (timedelta(minutes=4), "provider_day")])
+def test_a_day_is_judged_by_when_its_visits_were_cancelled_not_by_when_the_code_was_mapped(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+    apart: timedelta,
+    held: str,
+) -> None:
+    for number in range(3):
+        visit = Visit(scene, number, hours=3 + number)
+        row = visit.told()
+        visit.told(**GONE)
+        Appointment.objects.filter(pk=row.pk).update(status_seen_at=timezone.now() - timedelta(days=9) + apart * number)
+    mapped(connection, "status", "CX", "cancelled")
+    assert states() == [("open", held, "")] * 3
+
+
+def test_a_day_cancelled_at_once_for_a_reason_nobody_knew_is_asked_about_once_it_is_mapped(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+) -> None:
+    for number in range(3):
+        visit = Visit(scene, number, hours=3 + number)
+        visit.told()
+        visit.told(status="cancelled", status_code="cancelled", reason_code="X1", reason_verdict="unmapped")
+    assert states() == [("open", "reason", "")] * 3
+    Opening.objects.update(freed_at=timezone.now() - timedelta(days=2))
+    mapped(connection, "reason", "X1", REBOOKABLE)
+    assert states() == [("open", "provider_day", "")] * 3
+
+
+@pytest.mark.parametrize("changed", ["visit", "other code"])
+def test_what_changes_while_a_code_is_followed_counts_and_not_what_was_read_before(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: str,
+) -> None:
+    mapped(connection, "reason", "X1", REBOOKABLE)
+    mapped(connection, "reason", "X2", NOT_REBOOKABLE)
+    visit = Visit(scene)
+    visit.told()
+    visit.told(reason_code="X1", reason_verdict="rebookable", **GONE)
+    name = "open_given_up" if changed == "visit" else "given_up"
+    whole = getattr(mapping_mirror, name)
+
+    def after_the_rival(*args: Any) -> Any:
+        monkeypatch.undo()
+        if changed == "visit":
+            Appointment.objects.update(reason_code="X2")
+        else:
+            mapping.map_code(connection, "reason", "", "X1", NOT_REBOOKABLE)
+        return whole(*args)
+
+    monkeypatch.setattr(mapping_mirror, name, after_the_rival)
+    mapped(connection, "status", "CX", "cancelled")
+    assert states() == []
+
+
 def test_a_worker_that_dies_half_way_leaves_the_rest_to_the_next_one(
     scene: Scene,  # noqa: F811
     connection: Connection,

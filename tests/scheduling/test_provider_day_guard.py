@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from scheduling import worklist
+from scheduling import guards, openings, worklist
 from scheduling.blocks import add_block
 from scheduling.models import Opening, WorkItem
 from scheduling.records import Interval
@@ -45,7 +45,7 @@ def test_three_within_minutes_hold_the_whole_day(clinic: Clinic) -> None:
 def test_how_many_within_how_long_is_the_practice_s_to_say(clinic: Clinic) -> None:
     factories.practice(absence_cancellations=2, absence_minutes=20)
     _cancel_apart(clinic, 1)
-    Opening.objects.update(created_at=timezone.now() - timedelta(minutes=15))
+    Opening.objects.update(freed_at=timezone.now() - timedelta(minutes=15))
     _cancel_apart(clinic, 2)
     assert Opening.objects.get(status="open").held == "provider_day"
 
@@ -53,7 +53,7 @@ def test_how_many_within_how_long_is_the_practice_s_to_say(clinic: Clinic) -> No
 def test_three_over_a_longer_time_are_offered(clinic: Clinic) -> None:
     _cancel_apart(clinic, 2)
     for opening in Opening.objects.all():
-        Opening.objects.filter(pk=opening.pk).update(created_at=opening.created_at - timedelta(minutes=11))
+        Opening.objects.filter(pk=opening.pk).update(freed_at=opening.freed_at - timedelta(minutes=11))
     _cancel_apart(clinic, 3)  # the first two are known versions
     assert set(Opening.objects.values_list("held", flat=True)) == {""}
 
@@ -67,6 +67,17 @@ def test_staff_say_she_is_in(clinic: Clinic) -> None:
     assert (WorkItem.objects.get().status, WorkItem.objects.get().done_by) == ("done", "clerk")
     _cancel_apart(clinic, 4)  # one more cancellation does not ask again
     assert set(Opening.objects.values_list("held", flat=True)) == {""}
+
+
+def test_a_question_that_nobody_answered_is_asked_again(clinic: Clinic) -> None:
+    _cancel_apart(clinic, 3)
+    for opening in Opening.objects.all():
+        openings.close(opening, Opening.Closed.TAKEN)
+        guards.settle_ended(opening)
+    item = WorkItem.objects.get()
+    assert (item.status, item.done_by) == ("done", "system")
+    _cancel_apart(clinic, 4)
+    assert Opening.objects.get(status="open").held == "provider_day"
 
 
 def test_staff_say_she_is_out(clinic: Clinic) -> None:
