@@ -172,6 +172,10 @@ def sentence(lines: Sequence[Line]) -> str:
         told.append(f"{len(saved)} of those {len(wasted)} would have been offered, on average to {each:.1f} patients.")
     elif wasted:
         told.append("None of those would have been offered to anybody.")
+    ahead = [line for line in lines if line.became == "ahead"]
+    if ahead:
+        some = sum(line.verdict == PastCancellation.Verdict.OFFERED for line in ahead)
+        told.append(f"Still to come: {len(ahead)}, of which {some} would have been offered.")
     return " ".join(told)
 
 

@@ -26,6 +26,7 @@ VERDICTS: Final[dict[str, tuple[str, str]]] = {
     Verdict.TYPE: (str(Verdict.TYPE.label), "danger"),
     Verdict.PATIENT: (str(Verdict.PATIENT.label), "danger"),
     Verdict.PLACE: (str(Verdict.PLACE.label), "danger"),
+    Verdict.DAY: (str(Verdict.DAY.label), "pause"),
     "held": ("held for staff", "pause"),
     "nobody": ("nobody on the list fits", "stop"),
     "waiting": ("being looked at", "wait"),
@@ -39,7 +40,11 @@ BECAME: Final[dict[str, tuple[str, str]]] = {
     "ahead": ("still to come, free", "accent"),
     "wasted": ("went to waste", "danger"),
 }
-_HELD = {Opening.Held.REASON: Verdict.REASON.value, Opening.Held.TYPE: Verdict.TYPE.value}
+_HELD = {
+    Opening.Held.REASON: Verdict.REASON.value,
+    Opening.Held.TYPE: Verdict.TYPE.value,
+    Opening.Held.PROVIDER_DAY: Verdict.DAY.value,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q
@@ -22,7 +23,8 @@ from integrations.ehr import outage
 from integrations.ehr.gateway import GatewayError, LoginRefused, Rejected, connect
 from integrations.ehr.reading_lease import AlreadyRunning, ReadingLease
 from integrations.models import Connection
-from scheduling.models import Appointment, AppointmentType, ExternalId, Location
+from scheduling import guards
+from scheduling.models import Appointment, AppointmentType, ExternalId, Location, Practice
 from scheduling.records import AppointmentRecord, Interval
 from scheduling.wake import wake
 from waitlist import hindsight
@@ -35,6 +37,8 @@ STRETCH = timedelta(days=7)
 #: Statuses by which somebody else has had the time.
 HAD_IT = (*Appointment.OCCUPYING, Appointment.Status.NOSHOW)
 Verdict, Became = PastCancellation.Verdict, PastCancellation.Became
+#: What is found out only after the question whether the clinician is out that day.
+_AFTER_THE_DAY = (Verdict.OFFERED, Verdict.NOBODY, Verdict.NOTICE, Verdict.OFF)
 #: What the reason or the type says already.
 _BY_CODES = {
     "unmapped": Verdict.REASON,
@@ -72,7 +76,9 @@ def progress_of(connection: Connection) -> HistoryProgress | None:
 def ask(connection: Connection, now: datetime | None = None) -> bool:
     """Have the past read from the beginning; False while it is being read."""
     now = now or timezone.now()
-    since = now - timedelta(days=DAYS)
+    zone = ZoneInfo(Practice.current().time_zone)
+    # From midnight on, so that no week ends in the middle of a clinician's day.
+    since = datetime.combine((now - timedelta(days=DAYS)).astimezone(zone).date(), time.min, zone)
     begun = HistoryProgress(began_at=now.isoformat(), since=since.isoformat(), reached=since.isoformat())
     idle = Connection.objects.filter(pk=connection.pk, history_due_at__isnull=True)
     if not idle.update(history_due_at=now, history_progress=asdict(begun)):
@@ -193,6 +199,8 @@ class _Week:
         patients = self._known(ExternalId.Kind.PATIENT, (each.patient_id for each in cancelled))
         locations = Location.objects.in_bulk(set(places.values()))
         types = dict(AppointmentType.objects.values_list("code", "pk"))
+        zones = {value: locations[key].zone for value, key in places.items() if key in locations}
+        of_a_day = _of_a_whole_day(cancelled, zones)
         rows = []
         for record in cancelled:
             self._lease.keep()
@@ -202,6 +210,8 @@ class _Week:
             location = locations.get(places.get(record.location_id, 0))
             provider_id = providers.get(record.provider_id)
             seen = self._see(record, Interval(start, end), provider_id, location, patients)
+            if seen.verdict in _AFTER_THE_DAY and record.external_id in of_a_day:
+                seen = hindsight.Hindsight(Verdict.DAY)
             rows.append(
                 PastCancellation(
                     source=self._source,
@@ -248,6 +258,23 @@ class _Week:
             self._source, location, provider_id, time.start, time.end, record.cancelled_at, patient_id
         )
         return hindsight.judge(freed, self._now)
+
+
+def _of_a_whole_day(cancelled: Iterable[AppointmentRecord], zones: Mapping[str, tzinfo]) -> set[str]:
+    """Return the ids of those cancelled about when others of the clinician's day were: staff would have been asked."""
+    days: dict[tuple[str, date], dict[str, datetime]] = defaultdict(dict)
+    for each in cancelled:
+        zone, at = zones.get(each.location_id), each.cancelled_at
+        if zone and at and each.start and at < each.start and each.reason_verdict != "not_rebookable":
+            days[each.provider_id, each.start.astimezone(zone).date()][each.external_id] = at
+    house = Practice.current()
+    within = timedelta(minutes=house.absence_minutes)
+    return {
+        external_id
+        for told in days.values()
+        for external_id, at in told.items()
+        if guards.look_like_absence([other for other in told.values() if abs(other - at) < within], house)
+    }
 
 
 def _had_by_others(records: Iterable[AppointmentRecord]) -> dict[str, list[Interval]]:

@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from integrations.models import CodeMapping
+from integrations.models import CodeMapping, InboundEvent
 from scheduling.models import Opening, PatientReview, Provider
 from scheduling.worklist import ask_staff
 from tests import factories
@@ -61,6 +61,7 @@ def test_it_says_in_a_sentence_what_would_have_been_saved(dana: Client, run: Pra
     words = report(dana, run)
     assert "4 freed times: 1 booked again by hand, 2 went to waste." in words
     assert "1 of those 2 would have been offered, on average to 3.0 patients." in words
+    assert "Still to come: 1, of which 1 would have been offered." in words
     assert "kind of visit not mapped: staff would have been asked" in words
     assert "still to come, free" in words
     assert "Dr. Mei Chen 4 1 2 1" in words
@@ -91,6 +92,16 @@ def test_patients_to_be_matched_lead_to_just_these_items(dana: Client, run: Prac
     assert "/admin/scheduling/patientreview/?state__exact=open" in html.unescape(found[1])
 
 
+def test_changes_that_could_not_be_read_are_counted(dana: Client, run: Practice) -> None:
+    at = timezone.now()
+    for key, status in (("a", "quarantined"), ("b", "dead"), ("c", "done")):
+        InboundEvent.objects.create(
+            connection=run.connection, via="poll", dedupe_key=key, subject_key=f"Appointment/{key}", status=status,
+            body=b"{}", due_at=at, received_at=at,
+        )  # fmt: skip
+    assert "Changes that could not be read or refer to nobody: 2." in report(dana, run)
+
+
 def test_codes_nobody_mapped_are_counted_as_on_the_mapper(ira: Client, dana: Client, run: Practice) -> None:
     for number in range(3):
         visit = {"source": run.source, "external": f"x-{number}", "type_code": "LUNCH", "status": "booked"}
@@ -104,6 +115,13 @@ def test_codes_nobody_mapped_are_counted_as_on_the_mapper(ira: Client, dana: Cli
     (line,) = ira.get(f"/admin/connections/{run.connection.pk}/codes/?domain=type").context["lines"]
     assert (line.seen.key.code, line.seen.count) == ("LUNCH", 3)
     assert "Times seen: 3 ×" in text_of(dana.get(f"/admin/scheduling/workitem/{item.pk}/change/"))
+
+
+def test_a_clinicians_day_that_staff_are_asked_about_is_told_apart(dana: Client, practice: Practice) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    freed(practice, 3, status="open", closed_reason="", held="provider_day")
+    assert "several of the clinician’s day at once: staff would have been asked" in report(dana, practice)
 
 
 def test_an_uncancelled_time_is_neither_waste_nor_refilled(dana: Client, practice: Practice) -> None:

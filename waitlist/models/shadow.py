@@ -49,6 +49,7 @@ class PastCancellation(ScopedModel):
         REASON = "reason", "reason not mapped: staff would have been asked"
         TYPE = "type", "kind of visit not mapped: staff would have been asked"
         ASK = "ask", "its reason leaves it to staff"
+        DAY = "day", "several of the clinician’s day at once: staff would have been asked"
         CLOSED = "closed", "its reason says not to offer it"
         NOTICE = "notice", "cancelled too shortly before"
         AFTER = "after", "changed in the EHR only after its start"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -97,6 +97,20 @@ def test_each_cancellation_says_what_would_have_come_of_it_and_what_did(
     assert set(CodeMapping.objects.filter(state="unmapped").values_list("code", flat=True)) == {"ZZ-1", "LUNCH"}
     assert (Appointment.objects.count(), Opening.objects.count(), Offer.objects.count()) == (before, 0, 0)
     assert not [each for each in sandbox.calls() if each["method"] != "GET" and "token" not in each["path"]]
+
+
+@pytest.mark.parametrize(("apart", "verdict"), [(4, "day"), (40, "offered")])
+def test_a_day_of_a_clinician_who_fell_ill_would_not_have_been_offered(
+    sandbox: ehr.Sandbox, connection: Connection, apart: float, verdict: str
+) -> None:
+    for number in range(3):
+        record = past(f"ill-{number}", 30, notice=48 - apart / 60 * number)
+        for name in ("start", "end"):
+            moment = datetime.fromisoformat(record[name]) + timedelta(minutes=45 * number)
+            record[name] = moment.isoformat()
+        sandbox.load(record)
+    read(connection)
+    assert {told for told, _, _ in verdicts().values()} == {verdict}
 
 
 def test_it_goes_on_where_the_ehr_stopped_answering(sandbox: ehr.Sandbox, connection: Connection) -> None:
