@@ -119,6 +119,24 @@ def apply_absence(
         return Applied(appointment, "updated", opened)
 
 
+def apply_never_written(appointment_id: int, *, verdict: str = "missing", opens: bool = True) -> Applied:
+    """A booking of ours is not in the EHR, and staff decided that it is not to be: it takes up its time no more.
+
+    ``own``: a write about it is under way, which decides.
+    """
+    with transaction.atomic():
+        appointment = Appointment.objects.select_for_update().get(pk=appointment_id)
+        if writebacks.booking_is_open(appointment):
+            return Applied(appointment, "own")
+        if appointment.status not in Appointment.OCCUPYING:
+            return Applied(appointment, "unchanged")
+        before = _Occupancy.of(appointment)
+        appointment.status, appointment.status_code = Appointment.Status.ENTERED_IN_ERROR, "deleted"
+        appointment.status_seen_at = timezone.now() if opens else None
+        appointment.save(update_fields=["status", "status_code", "status_seen_at", "updated_at"])
+        return Applied(appointment, "updated", _open(appointment, before, "deleted", verdict) if opens else ())
+
+
 def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:
     external = mirror.known(source, ExternalId.Kind.APPOINTMENT, record.external_id)
     if external is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,15 +26,23 @@ MOST = 200
 _STATUS = dict(Appointment.Status.choices)
 
 
+class Word(NamedTuple):
+    """One thing that a side says; ``differs`` where the other side says something else."""
+
+    text: str
+    differs: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A difference as its row on the page. ``differs`` are the words of what is not the same."""
 
     row: Difference
     differs: str
-    ehr_says: list[str]
-    we_hold: list[str]
+    ehr_says: list[Word]
+    we_hold: list[Word]
     frees: bool
+    sends: str
     why_not_sent: str
 
 
@@ -147,26 +155,29 @@ def _line(row: Difference, names: _Names) -> Line:
     return Line(
         row,
         differs=", ".join(row.fields) or row.get_kind_display(),
-        ehr_says=_words(row, row.ehr_says, names) or ["no such appointment"],
-        we_hold=_words(row, row.we_hold, names) or ["no such appointment"],
+        ehr_says=_words(row, row.ehr_says, names) or [Word("no such appointment", True)],
+        we_hold=_words(row, row.we_hold, names) or [Word("no such appointment", True)],
         frees=differences.frees(row),
+        sends=differences.what_is_sent(row),
         why_not_sent=differences.why_not_sent(row),
     )
 
 
-def _words(row: Difference, said: dict[str, str], names: _Names) -> list[str]:
+def _words(row: Difference, said: dict[str, str], names: _Names) -> list[Word]:
     """Return a side in words: status, time, clinician and place, and who and what for where that differs."""
     if not said:
         return []
     zone = row.location.zone if row.location else None
-    words = [_STATUS.get(said.get("status", ""), "no status")]
-    if said.get("start") and said.get("end"):
-        words.append(slot(datetime.fromisoformat(said["start"]), datetime.fromisoformat(said["end"]), zone))
-    elif said.get("start"):
-        words.append(exact(datetime.fromisoformat(said["start"]), zone))
-    words += [names.of(row, kind, said[kind]) for kind in ("provider", "location") if said.get(kind)]
+    words = [Word(_STATUS.get(said.get("status", ""), "no status"), "status" in row.fields)]
+    if said.get("start"):
+        start, end = datetime.fromisoformat(said["start"]), said.get("end")
+        time = slot(start, datetime.fromisoformat(end), zone) if end else exact(start, zone)
+        words.append(Word(time, "time" in row.fields))
+    for kind in ("provider", "location"):
+        if said.get(kind):
+            words.append(Word(names.of(row, kind, said[kind]), kind in row.fields))
     if "patient" in row.fields and said.get("patient"):
-        words.append(f"for {names.of(row, 'patient', said['patient'])}")
+        words.append(Word(f"for {names.of(row, 'patient', said['patient'])}", True))
     if "type" in row.fields:
-        words.append(said.get("type_name") or said.get("type") or "no type")
+        words.append(Word(said.get("type_name") or said.get("type") or "no type", True))
     return words

@@ -32,6 +32,7 @@ register(
     {
         State.OPEN: {State.TAKING, State.SENT, State.LEFT, State.GONE},
         State.TAKING: {State.TAKEN, State.OPEN, State.GONE},
+        State.LEFT: {State.GONE},
     },
 )
 #: A worker that died while it took one over is replaced after this long.
@@ -59,12 +60,14 @@ class Finding:
 def store(connection: Connection, found: Iterable[Finding], *, keep: Collection[str], now: datetime) -> int:
     """Keep what a complete comparison found, close what it no longer found, and return how many no event had told.
 
-    What staff left stays closed while both sides say the same as then. ``keep`` names subjects that were not judged.
-    Part of the caller's transaction.
+    What staff left stays closed for as long as both sides say the same as then. ``keep`` names subjects that were not
+    judged. Part of the caller's transaction.
     """
     waiting = {row.subject: row for row in connection.differences.filter(state__in=Difference.WAITING)}
+    left = {row.subject: row for row in connection.differences.filter(state=State.LEFT, start__gt=now).order_by("pk")}
     missed = 0
     for each in found:
+        left.pop(each.subject, None)
         missed += each.kind != Kind.NOT_WRITTEN
         row = waiting.pop(each.subject, None)
         if row is not None and (row.ehr_says, row.we_hold) == each.said:
@@ -76,6 +79,9 @@ def store(connection: Connection, found: Iterable[Finding], *, keep: Collection[
     for subject, row in waiting.items():
         if subject not in keep and row.state == State.OPEN:
             close(row, State.GONE, "The two agree again.", now)
+    for subject, row in left.items():
+        if subject not in keep:  # what comes up after this is news
+            close(row, State.GONE, "Left as it was, until the two agreed again.", now)
     tell_staff(connection)
     return missed
 
@@ -219,6 +225,11 @@ def why_not_sent(row: Difference) -> str:
     return ""
 
 
+def what_is_sent(row: Difference) -> str:
+    """Return what sending ours does, in words."""
+    return "cancels it in the EHR" if _is_our_cancellation(row) else "books it in the EHR again"
+
+
 def _is_our_cancellation(row: Difference) -> bool:
     """Whether we hold it as cancelled by a write of ours while it stands in the EHR."""
     if row.appointment is None or row.kind != Kind.DIFFERS or not comparing.takes_time(row.ehr_says):
@@ -237,6 +248,9 @@ def send(row: Difference, by: str) -> str:
     assert appointment is not None  # noqa: S101 - why_not_sent says so
     try:
         with transaction.atomic():
+            appointment = Appointment.objects.select_for_update().get(pk=appointment.pk)
+            if comparing.held(row.connection.source, appointment) != row.we_hold:
+                return _CHANGED_HERE
             if not close(row, State.SENT, "Ours was sent.", timezone.now(), by):
                 return _DECIDED
             if _is_our_cancellation(row):
@@ -250,6 +264,7 @@ def send(row: Difference, by: str) -> str:
     return "It is on its way to the EHR, which is read back afterwards."
 
 
+_CHANGED_HERE = "Ours has changed since the two were compared; nothing was sent. Compare again, then decide."
 _DECIDED = "Somebody else has decided it, or it is no more; nothing was changed."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit.context import correlated
@@ -11,8 +12,8 @@ from integrations.codebook import CodeBook
 from integrations.ehr import differences, mirroring, outage
 from integrations.ehr.gateway import Gateway, GatewayError, NotFound, connect
 from integrations.models import Difference
-from scheduling.appointments import Applied, apply_absence
-from scheduling.models import Appointment, WorkItem
+from scheduling.appointments import Applied, apply_absence, apply_never_written
+from scheduling.models import WorkItem
 from scheduling.records import AppointmentRecord
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
@@ -59,13 +60,13 @@ def _later(row: Difference, at: datetime) -> None:
 
 def _take_over(gateway: Gateway, row: Difference) -> str:
     kind, _, external_id = row.subject.partition(":")
+    verdict = CodeBook(row.connection).reason("", "", "")
     if kind != "ext":
-        return _give_up_ours(row)
+        return _give_up_ours(row, verdict)
     source, fetched_at = row.connection.source, timezone.now()
     try:
         record = gateway.fetch("appointment", external_id)
     except NotFound:
-        verdict = CodeBook(row.connection).reason("", "", "")
         return _told(apply_absence(source, external_id, fetched_at, verdict=verdict, opens=row.opens_time))
     if not isinstance(record, AppointmentRecord):
         raise GatewayError("not an appointment")
@@ -81,13 +82,15 @@ def _openings(count: int) -> str:
     return "Nothing is offered." if not count else "1 opening." if count == 1 else f"{count} openings."
 
 
-def _give_up_ours(row: Difference) -> str:
+@transaction.atomic
+def _give_up_ours(row: Difference, verdict: str) -> str:
     """The EHR has no such booking, and that is to be so: ours no longer takes up time, and the patient is called."""
-    appointment = row.appointment
-    if appointment is None or appointment.status not in Appointment.OCCUPYING:
+    if row.appointment_id is None:
         return _told(None)
-    appointment.status, appointment.status_code = Appointment.Status.ENTERED_IN_ERROR, "not in the EHR"
-    appointment.save(update_fields=["status", "status_code", "updated_at"])
+    applied = apply_never_written(row.appointment_id, verdict=verdict, opens=row.opens_time)
+    appointment = applied.appointment
+    if applied.change != "updated":
+        return _told(None)
     ask_staff(
         "calendar.not_booked",
         "Call a patient: the appointment they were told of is not in the EHR",
@@ -99,4 +102,4 @@ def _give_up_ours(row: Difference) -> str:
         location=appointment.location,
         due_at=appointment.start,
     )
-    return _told(None)
+    return _told(applied)

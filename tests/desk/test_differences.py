@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
+from integrations.ehr import comparing
 from integrations.models import Connection, Difference, Reconciliation
-from scheduling.models import ExternalId, Location, Patient
+from scheduling.models import Appointment, ExternalId, Location, Patient, Source, Writeback
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
@@ -102,6 +104,47 @@ def test_many_are_left_at_once_and_a_second_choice_comes_too_late(
     late = dana.post(DECIDE, {"choice": "take", "pick": [mine.pk]})
     assert said(dana, late) == "Nothing changed: somebody else has decided it, or it is no more."
     assert "Nothing changed: tick at least one row" in said(dana, dana.post(DECIDE, {"choice": "leave"}))
+
+
+def ours_is_missing_there(practice: Practice) -> Difference:
+    """A booking of the waitlist's that the EHR deleted, as the comparison finds it."""
+    row = difference(practice, practice.patient, practice.riverside, kind="missing_there", fields=[], ehr_says={})
+    Appointment.objects.filter(pk=row.appointment_id).update(origin="waitlist", reference="ABC234")
+    Source.objects.update(writable=True)
+    row.refresh_from_db()
+    Difference.objects.filter(pk=row.pk).update(we_hold=comparing.held(practice.source, row.appointment))
+    return row
+
+
+def test_ours_is_sent_and_what_cannot_be_sent_says_why(dana: Client, practice: Practice, mine: Difference) -> None:
+    other = ours_is_missing_there(practice)
+    page = dana.get(PAGE)
+    assert "“Send ours” books it in the EHR again." in text_of(page)
+    assert page.content.decode().count(' class="look-plain" disabled aria-describedby="why-') == 1
+    why = "It is the EHR's own appointment; we send only what the waitlist booked or cancelled."
+    answer = dana.post(DECIDE, {"choice": "send", "pick": [mine.pk, other.pk]})
+    told = f"1 appointment is on the way to the EHR, which is read back afterwards. {why}"
+    assert said(dana, answer) == told
+    assert list(Difference.objects.order_by("pk").values_list("state", flat=True)) == ["open", "sent"]
+    assert [row.kind for row in Writeback.objects.all()] == ["create"]
+    assert said(dana, dana.post(DECIDE, {"choice": f"send:{other.pk}"})).startswith("Nothing changed")
+    assert said(dana, dana.post(DECIDE, {"choice": f"send:{mine.pk}"})) == f"Nothing was sent. {why}"
+
+
+def test_whoever_may_only_look_decides_nothing_and_others_do_not_look(
+    dana: Client, people: dict[str, User], mine: Difference
+) -> None:
+    rights = Permission.objects.filter(codename__in=("view_difference", "change_difference"))
+    for group in people["dana"].groups.all():
+        group.permissions.remove(rights.get(codename="change_difference"))
+    page = text_of(dana.get(PAGE))
+    assert "Robin Alvarez" in page
+    assert "Take the EHR’s" not in page
+    assert dana.post(DECIDE, {"choice": f"leave:{mine.pk}"}).status_code == 403
+    for group in people["dana"].groups.all():
+        group.permissions.remove(rights.get(codename="view_difference"))
+    assert dana.get(PAGE).status_code == 403
+    assert Difference.objects.get().state == "open"
 
 
 def test_another_locations_are_neither_shown_nor_decided(dana: Client, theirs: Difference) -> None:

@@ -14,7 +14,7 @@ from integrations import outbox, tasks
 from integrations.ehr import comparison, differences, reconcile
 from integrations.ehr.gateway import Malformed, Quarantined, Throttled, Unavailable
 from integrations.models import Connection, Difference, InboundEvent, Reconciliation
-from scheduling.models import Appointment, ExternalId, Opening, WorkItem, Writeback
+from scheduling.models import Appointment, ExternalId, Opening, Source, WorkItem, Writeback
 from scheduling.records import AppointmentRecord
 from tests import factories
 from tests.integrations.conftest import Booking, Clinic, open_items
@@ -320,12 +320,30 @@ def test_what_is_left_stays_closed_until_it_changes_again(calendar: Calendar) ->
     calendar.clinic.ehr.change(external_id, status="cancelled")
     calendar.compare()
     decide(lambda row: differences.leave(row, "dana"))
+    assert open_items() == []
     assert calendar.compare().differing == 1
     assert found() == [("differs", ["status"], "left")]
     assert open_items() == []
     calendar.clinic.ehr.change(external_id, status="noshow")
     calendar.compare()
     assert [state for _, _, state in found()] == ["left", "open"]
+
+
+def test_what_is_left_comes_back_when_it_differs_anew_after_the_two_had_agreed(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    for expected in (["open"], ["gone", "open"]):
+        calendar.clinic.ehr.change(external_id, status="cancelled")
+        calendar.compare()
+        assert [state for _, _, state in found()] == expected
+        decide_last(differences.leave)
+        calendar.clinic.ehr.change(external_id, status="booked")
+        calendar.compare()
+    assert Difference.objects.latest("pk").outcome == "Left as it was, until the two agreed again."
+    assert Difference.objects.latest("pk").decided_by == "dana"
+
+
+def decide_last(choice: Callable[[Difference, str], object]) -> None:
+    choice(Difference.objects.select_related("connection__source", "appointment").latest("pk"), "dana")
 
 
 def test_two_who_decide_at_once_decide_once(calendar: Calendar) -> None:
@@ -356,6 +374,49 @@ def test_a_booking_of_ours_that_vanished_from_the_ehr_is_booked_anew(booking: Bo
     assert calendar.compare().differing == 0
 
 
+def test_ours_is_sent_once_however_often_somebody_presses(booking: Booking) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    rows = Difference.objects.select_related("connection__source", "appointment")
+    first, second, third = rows.get(), rows.get(), rows.get()
+    assert differences.send(first, "dana").startswith("It is on its way")
+    again = "Somebody else has decided it, or it is no more; nothing was changed."
+    assert differences.send(second, "maria") == again
+    outbox.process(Writeback.objects.latest("pk").pk)
+    assert differences.send(third, "maria") == again
+    assert (Writeback.objects.count(), len(booking.booked)) == (2, 1)
+    assert Difference.objects.get().decided_by == "dana"
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"source": {"writable": False}}, "We may not write to this EHR."),
+        ({"row": {"start": None}}, "Its time has come."),
+        ({"row": {"kind": "differs"}}, "The EHR owns status, time, clinician and place. Change it there."),
+        ({"row": {"kind": "differs"}, "ours": {"status": "cancelled"}}, ""),
+        (
+            {"row": {"kind": "differs"}, "ours": {"status": "cancelled"}, "source": {"cancels": False}},
+            "This EHR lets us cancel nothing.",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_says_why(booking: Booking, changed: dict[str, dict[str, Any]], why: str) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    Difference.objects.update(ehr_says={"status": "booked"}, **changed.get("row", {}))
+    Source.objects.update(**changed.get("source", {}))
+    Appointment.objects.update(**changed.get("ours", {}))
+    if "ours" in changed:
+        Writeback.objects.update(kind="cancel")
+    row = Difference.objects.select_related("connection__source", "appointment").get()
+    assert differences.why_not_sent(row) == why
+
+
 def test_a_booking_of_ours_that_the_ehr_never_named_is_found_and_sent(booking: Booking) -> None:
     Connection.objects.update(loaded_at=timezone.now())
     booking.process()
@@ -366,6 +427,47 @@ def test_a_booking_of_ours_that_the_ehr_never_named_is_found_and_sent(booking: B
     assert (row.kind, row.state) == ("not_written", "sent")
     outbox.process(Writeback.objects.latest("pk").pk)
     assert len(booking.booked) == 1
+
+
+@pytest.mark.parametrize(("opens", "opened"), [(True, 1), (False, 0)])
+def test_a_booking_of_ours_that_is_given_up_is_not_forgotten_by_whoever_was_promised_it(
+    booking: Booking, opens: bool, opened: int
+) -> None:
+    """Taking the EHR's word for a booking that it never had: the time is free, its patient is called."""
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.process()
+    ExternalId.objects.filter(kind="appointment").delete()
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    row = decide(lambda row: differences.take(row, "dana", opens=opens))
+    assert (row.kind, row.state, "1 opening" in row.outcome) == ("not_written", "taken", opens)
+    assert booking.appointment.status == "entered-in-error"
+    assert Opening.objects.filter(freed_by=booking.appointment, start=booking.opening.start).count() == opened
+    assert "calendar.not_booked" in open_items()
+
+
+def test_a_booking_that_is_on_its_way_again_is_not_given_up(booking: Booking) -> None:
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.process()
+    ExternalId.objects.filter(kind="appointment").delete()
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    Writeback.objects.update(status="unknown")
+    decide(lambda row: differences.take(row, "dana", opens=True))
+    assert booking.appointment.status == "booked"
+    assert "calendar.not_booked" not in open_items()
+
+
+def test_what_changed_here_since_it_was_shown_is_not_sent(booking: Booking) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    Appointment.objects.update(status="cancelled")
+    row = Difference.objects.select_related("connection__source", "appointment").get()
+    assert differences.send(row, "dana").startswith("Ours has changed since the two were compared; nothing was sent.")
+    assert Difference.objects.get().state == "open"
+    assert Writeback.objects.count() == 1
 
 
 def test_what_we_cancelled_and_the_ehr_still_holds_is_cancelled_with_its_version(booking: Booking) -> None:
