@@ -8,12 +8,12 @@ from datetime import datetime
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max
 
-from integrations.models import CoverageRead, InboundEvent
+from integrations.models import CoverageRead, Difference, InboundEvent
 from scheduling import corrections, coverages, families
 from scheduling.models import Appointment, ExternalId, Patient, PatientWrite, Writeback
 
-_WAITS = (InboundEvent.Status.RECEIVED, InboundEvent.Status.PROCESSING)
-_FAILED = (InboundEvent.Status.QUARANTINED, InboundEvent.Status.DEAD)
+WAITS = (InboundEvent.Status.RECEIVED, InboundEvent.Status.PROCESSING)
+FAILED = (InboundEvent.Status.QUARANTINED, InboundEvent.Status.DEAD)
 
 
 #: The latest corrections that are shown; the rest stand in their list.
@@ -34,7 +34,9 @@ class PatientSync:
     """``read`` is when each system was last asked about the patient. News are of the patient and their appointments.
 
     ``insurance`` is what the EHR says of it, asked for only while they wait for a visit that needs it.
-    ``writes`` are bookings and cancellations at locations of whoever looks, ``corrections`` details for an EHR.
+    ``writes`` are bookings and cancellations at locations of whoever looks, ``corrections`` details for an EHR,
+    ``differing`` appointments there that differ from the EHR's, ``conflicts`` details that it says otherwise: both
+    wait for a decision.
     """
 
     read: list[tuple[str, datetime | None]]
@@ -45,6 +47,8 @@ class PatientSync:
     corrections: list[CorrectionLine]
     details_waiting: int
     details_failed: int
+    differing: int
+    conflicts: int
     insurance: list[str]
     insurance_read_at: datetime | None
 
@@ -59,22 +63,25 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
     subjects = [(source, f"Patient/{value}") for source, value in names.values_list("source_id", "value")]
     subjects += [(source, f"Appointment/{value}") for source, value in visits.values_list("source_id", "value")]
     events = InboundEvent.objects.filter(
-        status__in=(*_WAITS, *_FAILED),
+        status__in=(*WAITS, *FAILED),
         connection__source_id__in={source for source, _ in subjects},
         subject_key__in={key for _, key in subjects},
     )
     states = list(events.values_list("status", flat=True))
     details = PatientWrite.objects.filter(patient=patient)
     writes = Writeback.objects.for_user(user).filter(appointment__patient__in=records)
+    differing = Difference.objects.for_user(user).filter(patient__in=records, state__in=Difference.WAITING)
     return PatientSync(
         [(row["source__name"], row["at"]) for row in read],
-        sum(status in _WAITS for status in states),
-        sum(status in _FAILED for status in states),
+        sum(status in WAITS for status in states),
+        sum(status in FAILED for status in states),
         writes.filter(status__in=Writeback.LIVE).count(),
         writes.filter(status=Writeback.Status.DEAD).count(),
         _corrections(patient),
-        details.filter(status__in=PatientWrite.LIVE).count(),
+        details.filter(status__in=PatientWrite.LIVE).exclude(status=PatientWrite.Status.CONFLICT).count(),
         details.filter(status=PatientWrite.Status.DEAD).count(),
+        differing.count(),
+        details.filter(status=PatientWrite.Status.CONFLICT).count(),
         coverages.in_words(patient),
         CoverageRead.objects.filter(patient=patient).aggregate(at=Max("read_at"))["at"],
     )

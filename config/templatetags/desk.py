@@ -11,10 +11,12 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from config.desk import appointment_sync as appointment_syncs
+from config.desk.appointment_sync import AppointmentSync
 from config.desk.patient_sync import PatientSync, sync_of
 from config.desk.places import Place, place_of
 from scheduling.admin import display, search
-from scheduling.models import Patient, WorkItem
+from scheduling.models import Appointment, Patient, WorkItem
 from waitlist import times, why_not_sent
 
 register = template.Library()
@@ -42,6 +44,12 @@ def slot(start: datetime, end: datetime, zone: Any = None) -> str:
 def patient_sync(context: template.Context, patient: Patient) -> PatientSync:
     """Return when a patient was last read from the EHR, what waits and what failed."""
     return sync_of(patient, context["request"].user)
+
+
+@register.simple_tag(takes_context=True)
+def appointment_sync(context: template.Context, appointment: Appointment) -> AppointmentSync:
+    """Return when the EHR last told of an appointment, what waits, what failed and whether it differs."""
+    return appointment_syncs.sync_of(appointment, context["request"].user)
 
 
 @register.simple_tag(takes_context=True)

@@ -16,6 +16,7 @@ from scheduling import corrections, patient_writes
 from scheduling.admin.base import ReadOnlyAdmin
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
+from scheduling.comparing import language_name
 from scheduling.models import PatientWrite
 
 Status = PatientWrite.Status
@@ -134,10 +135,12 @@ _WHY = {
 
 def lines(row: PatientWrite) -> list[Line]:
     """Return what was corrected, each beside what the EHR says otherwise."""
-    return [
-        Line(each.detail.label, each.old, each.new, ", ".join(row.conflicts.get(each.detail, ())))
-        for each in corrections.read(row.wanted)
-    ]
+    found = []
+    for each in corrections.read(row.wanted):
+        say = language_name if each.detail == corrections.Detail.LANGUAGE else str
+        theirs = ", ".join(map(say, row.conflicts.get(each.detail, ())))
+        found.append(Line(each.detail.label, say(each.old), say(each.new), theirs))
+    return found
 
 
 _STEPS: dict[str, tuple[Callable[[PatientWrite], bool], str]] = {

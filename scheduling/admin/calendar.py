@@ -7,12 +7,11 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
 from scheduling.admin.display import patient_name, slot, state, when
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import Appointment, Block, ExternalId, Opening, Writeback
+from scheduling.models import Appointment, Block, Opening
 
 
 @admin.register(Opening)
@@ -70,7 +69,6 @@ class AppointmentAdmin(ReadOnlyAdmin):
     date_hierarchy = "start"
     fieldsets = (
         (None, {"fields": ("time", "status_shown", "patient_shown", "provider", "location", "kind", "reference")}),
-        ("In step with the EHR", {"fields": ("synced", "pending", "failed")}),
         (
             "As the EHR says it",
             {
@@ -93,9 +91,6 @@ class AppointmentAdmin(ReadOnlyAdmin):
         "kind",
         "slots",
         "updated",
-        "synced",
-        "pending",
-        "failed",
     )
 
     @admin.display(description="Time", ordering="start")
@@ -125,34 +120,6 @@ class AppointmentAdmin(ReadOnlyAdmin):
     @admin.display(description="Changed here")
     def updated(self, row: Appointment) -> str:
         return when(row.updated_at)
-
-    @admin.display(description="Last synced")
-    def synced(self, row: Appointment) -> str:
-        """Return when the EHR last told us of it; what is only here yet has no name there."""
-        names = ExternalId.objects.filter(kind=ExternalId.Kind.APPOINTMENT, object_id=row.pk)
-        name = names.order_by("-seen_at", "-pk").first()
-        if name is None:
-            return "not yet: the EHR has no name for it"
-        return when(name.seen_at, row.location.zone if row.location else None)
-
-    @admin.display(description="Pending")
-    def pending(self, row: Appointment) -> str:
-        """Return the change of ours that is on its way to the EHR."""
-        write = row.writebacks.filter(status__in=Writeback.LIVE).order_by("-pk").first()
-        return _write_link(write) if write is not None else "nothing"
-
-    @admin.display(description="Failed")
-    def failed(self, row: Appointment) -> str:
-        """Return our last change if the EHR did not take it, and why."""
-        write = row.writebacks.order_by("-pk").first()
-        if write is None or write.status not in (Writeback.Status.REFUSED, Writeback.Status.DEAD):
-            return "nothing"
-        return format_html("{} {}", _write_link(write), write.error_detail or write.error_code)
-
-
-def _write_link(write: Writeback) -> str:
-    label = state(write.status, f"{write.get_kind_display()}: {write.get_status_display()}")
-    return format_html('<a href="{}">{}</a>', reverse("admin:scheduling_writeback_change", args=[write.pk]), label)
 
 
 @admin.register(Block)

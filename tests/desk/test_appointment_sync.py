@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from scheduling.models import Appointment, Writeback
+from integrations.models import Difference, InboundEvent
+from scheduling.models import Appointment, ExternalId, Writeback
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
@@ -43,17 +44,53 @@ def test_what_the_ehr_says_is_said_in_words(dana: Client, appointment: Appointme
 
 def test_it_says_when_it_was_synced_and_that_nothing_waits(dana: Client, appointment: Appointment) -> None:
     words = page(dana, appointment)
-    assert "Last synced: not yet: the EHR has no name for it Pending: nothing Failed: nothing" in words
+    assert "Last synced not yet: the EHR has no name for it Waiting nothing Failed nothing" in words
     factories.external_id(appointment.source, "appointment", appointment, "a-1")
-    assert "the EHR has no name for it" not in page(dana, appointment)
+    assert "Last synced just now" in page(dana, appointment) or "s ago Waiting" in page(dana, appointment)
+    ExternalId.objects.update(seen_at=None)
+    assert "Last synced when the calendar was loaded Waiting" in page(dana, appointment)
 
 
 def test_what_is_on_its_way_and_what_the_ehr_refused_lead_to_the_change(dana: Client, appointment: Appointment) -> None:
     refused = write(appointment, "refused", error_detail="The EHR would not cancel the appointment.")
-    assert "Failed: cancel: refused The EHR would not cancel the appointment." in page(dana, appointment)
+    words = page(dana, appointment)
+    assert "Failed cancel: refused since" in words
+    assert "The EHR would not cancel the appointment." in words
     waiting = write(appointment, "waiting")
     words = page(dana, appointment)
-    assert "Pending: cancel: waiting to send Failed: nothing" in words
+    assert "Waiting cancel: waiting to send since" in words
+    assert "Failed nothing" in words
     markup = dana.get(f"/admin/scheduling/appointment/{appointment.pk}/change/").content.decode()
     assert f"/admin/scheduling/writeback/{waiting.pk}/change/" in markup
     assert f"/admin/scheduling/writeback/{refused.pk}/change/" not in markup
+
+
+@pytest.mark.parametrize("status", ["dead", "refused"])
+def test_what_ended_without_the_ehr_taking_it_has_failed(dana: Client, appointment: Appointment, status: str) -> None:
+    write(appointment, status, error_code="tries_used_up")
+    assert "tries_used_up" in page(dana, appointment)
+
+
+def test_news_of_the_ehr_that_wait_or_could_not_be_read_and_what_differs_stand_there(
+    dana: Client, practice: Practice, appointment: Appointment
+) -> None:
+    factories.external_id(appointment.source, "appointment", appointment, "a-1")
+    now = timezone.now()
+    told = [("Appointment/a-1", "received"), ("Appointment/a-1", "quarantined"), ("Appointment/a-2", "dead")]
+    for number, (subject, status) in enumerate(told):
+        InboundEvent.objects.create(
+            connection=practice.connection, via="webhook", dedupe_key=str(number), subject_key=subject, status=status,
+            body=b"{}", due_at=now, received_at=now,
+        )  # fmt: skip
+    row = Difference.objects.create(
+        connection=practice.connection, subject="ext:a-1", kind="differs", appointment=appointment,
+        patient=practice.patient, location=practice.riverside, found_at=now, seen_at=now,
+    )  # fmt: skip
+    words = page(dana, appointment)
+    assert "Waiting waiting 1 message of the EHR to be read To be decided differs different in the EHR found" in words
+    assert "Failed failed 1 message of the EHR could not be read; what we have stays" in words
+    patient = f"/admin/scheduling/patient/{practice.patient.pk}/change/"
+    assert "To be decided differs 1 appointment that the EHR has in another way" in text_of(dana.get(patient))
+    Difference.objects.filter(pk=row.pk).update(state="left")
+    assert "To be decided" not in page(dana, appointment)
+    assert "To be decided" not in text_of(dana.get(patient))

@@ -11,7 +11,7 @@ from django.utils import timezone
 from integrations.models import InboundEvent
 from scheduling import own_details
 from scheduling.admin import search
-from scheduling.models import ExternalId, Patient, Source, Writeback
+from scheduling.models import ExternalId, Patient, PatientWrite, Source, Writeback
 from scheduling.patients import find_patients
 from tests import factories
 from tests.desk.conftest import Practice, can_be_found
@@ -212,3 +212,23 @@ def test_a_patients_page_says_when_it_was_read_what_waits_and_what_failed(dana: 
         "Waiting waiting 1 message of the EHR to be read Failed failed 1 message of the EHR could not be read" in words
     )
     assert "1 could not be written and waits for a person" in words
+
+
+def test_a_patients_page_counts_corrections_that_wait_failed_or_are_to_be_decided(
+    dana: Client, practice: Practice
+) -> None:
+    for status in ("waiting", "by_hand", "dead", "conflict", "done"):
+        PatientWrite.objects.create(
+            patient=practice.patient, source=practice.source, status=status, wanted=[], due_at=timezone.now()
+        )
+    visit = factories.appointment(practice.patient, practice.chen, practice.riverside, source=practice.source)
+    at = timezone.now()
+    Writeback.objects.create(
+        kind="cancel", appointment=visit, source=practice.source, status="waiting", due_at=at, deadline_at=at
+    )
+
+    words = text_of(dana.get(f"{LIST}{practice.patient.pk}/change/"))
+
+    assert "1 booking or cancellation to be written 2 corrections above To be decided" in words
+    assert "1 correction above, as the EHR says something else" in words
+    assert "1 correction above waits for a person under Needs you" in words
