@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -10,7 +11,7 @@ from django.utils import timezone
 from scheduling.models import Bookable, Opening, Writeback
 from tests import factories
 from tests.waitlist.conftest import Scene, steps
-from waitlist import cancellations, claims, messages, shadow
+from waitlist import cancellations, claims, messages, offering, shadow
 from waitlist.models import Claim, Message, Offer, ShadowOffer
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,28 @@ def test_no_claim_is_won_in_shadow_not_even_by_staff(scene: Scene) -> None:
     assert result.outcome == claims.Outcome.HELD
     assert (Claim.objects.count(), Writeback.objects.count()) == (0, 0)
     assert Opening.objects.get(pk=opening.pk).status == "open"
+
+
+@pytest.mark.parametrize("proposed", [True, False])
+def test_a_shadow_run_that_begins_while_a_wave_is_made_stops_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, proposed: bool
+) -> None:
+    scene.waiting(2)
+    opening = scene.opening(hours=10)
+    if proposed:
+        Bookable.objects.update(mode="ask_first")
+        scene.look(opening)
+        Opening.objects.update(held="")
+    reachable = offering.reachable
+
+    def and_it_begins(*args: Any) -> Any:
+        type(scene.source).objects.update(shadow_since=timezone.now())
+        return reachable(*args)
+
+    monkeypatch.setattr(offering, "reachable", and_it_begins)
+    assert scene.look(opening) == 0
+    assert not Offer.objects.filter(status="sent").exists()
+    assert Message.objects.count() == 0
 
 
 def test_an_offer_that_slipped_through_neither_leaves_nor_wins(scene: Scene) -> None:
