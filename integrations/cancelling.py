@@ -31,7 +31,7 @@ def cancel(attempt: Attempt) -> None:
         return
     external_id = attempt.external(ExternalId.Kind.APPOINTMENT, attempt.row.appointment_id)
     held = mirror.known(attempt.row.source, ExternalId.Kind.APPOINTMENT, external_id)
-    version = held.version if held else ""
+    version = held.version if held and held.version != mirror.IN_DOUBT else ""
     if attempt.may_have_worked or not version:
         record = _fetch(attempt, external_id)
         if _is_settled(attempt, record):

@@ -55,7 +55,7 @@ def apply(mapping_id: int) -> bool:
     elif row.domain == Domain.LANGUAGE:
         _set_language(row, meanings)
     elif row.domain == Domain.PLAN:
-        coverages.set_plan(row.connection.source, row.system, row.code, row.target)
+        _set_plans(row)
     if row.domain in (Domain.STATUS, Domain.REASON):
         _open_what_was_given_up(row)
     # Whoever changed it once more meanwhile has set a due time of their own.
@@ -131,6 +131,19 @@ def _set_language(row: CodeMapping, meanings: Meanings) -> None:
                 return
             Patient.objects.filter(pk__in=[each.pk for each in batch]).update(language=tag)
             record_changes([(each, {"language": (each.language, tag)}) for each in batch])
+
+
+def _set_plans(row: CodeMapping) -> None:
+    is_ours = CodeMapping.objects.filter(pk=row.pk, apply_due_at=row.apply_due_at)
+    while True:
+        with transaction.atomic():
+            # Whoever keeps what the EHR just told has this row, and read what the codes mean after it had.
+            Connection.objects.select_for_update().get(pk=row.connection_id)
+            # Changed once more meanwhile: whoever applies that may have finished.
+            if not is_ours.exists():
+                return
+            if coverages.set_plan(row.connection.source, row.system, row.code, row.target) < coverages.BATCH:
+                return
 
 
 def times_to_open(row: CodeMapping, target: str) -> int:

@@ -17,7 +17,7 @@ from audit.log import record_changes
 from integrations.ehr import load_requests
 from integrations.meanings import Domain
 from integrations.models import Connection
-from scheduling import openings, story
+from scheduling import mirror, openings, story
 from scheduling.models import Appointment, Block, Bookable, ExternalId, Opening, Patient
 from scheduling.worklist import ask_staff
 from waitlist.models import WaitlistEntry
@@ -109,5 +109,5 @@ def _read_again(connection: Connection, domain: str, before: int) -> None:
     names = ExternalId.objects.filter(
         source_id=connection.source_id, kind=ExternalId.Kind.APPOINTMENT, object_id__in=ahead.values("pk")
     )
-    if names.exclude(version="").update(version="") and connection.loaded_at is not None:
+    if names.exclude(version=mirror.IN_DOUBT).update(version=mirror.IN_DOUBT) and connection.loaded_at is not None:
         transaction.on_commit(partial(load_requests.ask, connection))

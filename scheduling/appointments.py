@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -62,6 +62,10 @@ class _Occupancy:
         interval = Interval(appointment.start, appointment.end)
         return cls(appointment.provider_id, appointment.location_id, interval)
 
+    def at(self, appointment: Appointment) -> _Occupancy:
+        """Return the same time, of whom and where the appointment says by now."""
+        return replace(self, provider_id=appointment.provider_id, location_id=appointment.location_id)
+
     def left_by(self, new: _Occupancy) -> list[Interval]:
         """Return the time this occupancy gave up when it became ``new``."""
         if self.interval is None:
@@ -103,6 +107,8 @@ def apply_absence(
         return None
     with transaction.atomic():
         appointment = Appointment.objects.get(pk=external.object_id)
+        # Whose time it was is not known: nobody's is offered.
+        opens = opens and external.version != mirror.IN_DOUBT
         if not mirror.accept(external, "deleted", fetched_at):
             return Applied(appointment, "stale")
         if writebacks.in_flight(appointment):
@@ -154,6 +160,9 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
         return Applied(appointment, "own")
     before = _Occupancy.of(appointment)
     _store(appointment, source, record, fetched_at if opens else None)
+    if held == mirror.IN_DOUBT:
+        # It stood with the wrong clinician or place: there it gave up nothing.
+        before = before.at(appointment)
     opened = _open(appointment, before, record.version, record.reason_verdict) if opens else ()
     return Applied(appointment, "updated", opened)
 

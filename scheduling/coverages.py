@@ -71,22 +71,21 @@ def _words(row: Coverage) -> str:
 
 
 def set_plan(source: Source, system: str, code: str, target: str) -> int:
-    """Let all coverage with this code be of our plan ``target``, by its code, empty for none; return how many were not.
+    """Let coverage with this code be of our plan ``target``, by its code, empty for none; return how many were not.
 
-    Works in batches with a transaction each, and may be repeated.
+    Takes up to :data:`BATCH` rows, in the caller's transaction; call it until there are fewer.
     """
     plan_id = Plan.objects.filter(code=target).values_list("pk", flat=True).first() if target else None
     rows = Coverage.objects.filter(source=source, system=system, code=code)
     # A condition of its own: nothing compares with NULL.
     wrong = rows.filter(plan__isnull=False) if plan_id is None else rows.exclude(plan_id=plan_id)
-    done = 0
-    while batch := list(wrong.order_by("pk").only("pk", "patient_id", "plan_id")[:BATCH]):
-        with transaction.atomic():
-            Coverage.objects.filter(pk__in=[row.pk for row in batch]).update(plan_id=plan_id, updated_at=timezone.now())
-            record_changes([(row, {"plan": (row.plan_id, plan_id)}) for row in batch])
-            _tell_the_waitlist([row.patient_id for row in batch])
-        done += len(batch)
-    return done
+    # Locked as they are found: what the EHR says of them by then is what is judged.
+    batch = list(wrong.select_for_update().order_by("pk").only("pk", "patient_id", "plan_id")[:BATCH])
+    if batch:
+        Coverage.objects.filter(pk__in=[row.pk for row in batch]).update(plan_id=plan_id, updated_at=timezone.now())
+        record_changes([(row, {"plan": (row.plan_id, plan_id)}) for row in batch])
+        _tell_the_waitlist([row.patient_id for row in batch])
+    return len(batch)
 
 
 def _tell_the_waitlist(patient_ids: list[int]) -> None:

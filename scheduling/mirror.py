@@ -10,6 +10,10 @@ from django.db.models import F, Q
 from scheduling.exceptions import UnknownReference
 from scheduling.models import ExternalId, Source
 
+#: Stands for the version of a visit of which we do not know whose it is, until the EHR is read again. No EHR's own
+#: version begins like that, so it is never sent.
+IN_DOUBT = "~in doubt"
+
 
 def known(source: Source, kind: str, value: str) -> ExternalId | None:
     """Return our name for what ``source`` calls ``value``, or None."""

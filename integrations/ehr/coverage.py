@@ -31,7 +31,7 @@ from integrations.ehr.gateway import (
 )
 from integrations.models import Connection, CoverageRead, InboundEvent
 from scheduling import coverages
-from scheduling.models import AppointmentType, ExternalId, Source
+from scheduling.models import AppointmentType, Coverage, ExternalId, Patient, Source, WorkItem
 from scheduling.worklist import ask_staff, finish_for
 from waitlist.entries import LIVE
 from waitlist.models import WaitlistEntry
@@ -53,6 +53,9 @@ RETRY = timedelta(hours=1)
 #: An EHR that refuses to tell is asked again after this.
 REFUSED = timedelta(days=1)
 WORK = "coverage.refused"
+FAULT = "coverage.failed"
+#: Of faults at more patients than these one more item helps nobody: it is one fault.
+MOST_FAULTS = 10
 
 
 class _Overtaken(Exception):
@@ -99,6 +102,21 @@ def look_again(source: Source, external_ids: Iterable[str], now: datetime | None
     rows = CoverageRead.objects.filter(connection__source=source, patient_id__in=names.values("object_id"))
     rows.filter(read_at__lte=now - YOUNG, due_at__gt=now).update(due_at=now)
     rows.filter(read_at__gt=now - YOUNG, due_at__gt=F("read_at") + YOUNG).update(due_at=F("read_at") + YOUNG)
+
+
+def heard(source: Source, external_id: str, patient_id: str = "") -> str:
+    """An insurance changed: have its patient's asked for again, if it was asked for, and return what came of it.
+
+    ``patient_id`` is the source's own id of whose it is, where that was told. Of one that we have not read yet and that
+    names nobody nothing follows: whoever has none is asked for every day, and everybody every week.
+    """
+    whose = Coverage.objects.filter(source=source, external_id=external_id).values("patient_id")
+    names = ExternalId.objects.filter(source=source, kind=ExternalId.Kind.PATIENT, object_id__in=whose)
+    told = {*names.values_list("value", flat=True), *filter(None, [patient_id])}
+    if not told:
+        return "an insurance that we have not read, of nobody whom it names"
+    look_again(source, told)
+    return "what pays for its patient's visits is asked for again, if it was asked for"
 
 
 def _wanted(connection: Connection) -> QuerySet[WaitlistEntry]:
@@ -172,6 +190,30 @@ def _take_guarded(connection: Connection, lease: datetime, patient_id: int, told
         logger.exception("insurance of patient %s could not be kept: %s", patient_id, type(error).__name__)
         values = {"due_at": timezone.now() + RETRY, "problem": type(error).__name__[:40]}
         CoverageRead.objects.update_or_create(connection=connection, patient_id=patient_id, defaults=values)
+        _tell_staff(connection, patient_id)
+
+
+def _tell_staff(connection: Connection, patient_id: int) -> None:
+    key = _fault_key(connection, patient_id)
+    still_open = WorkItem.objects.filter(kind=FAULT, status=WorkItem.Status.OPEN)
+    others = still_open.filter(dedupe_key__startswith=_fault_key(connection)).exclude(dedupe_key=key)
+    if others.count() >= MOST_FAULTS:
+        return
+    patient = Patient.objects.get(pk=patient_id)
+    ask_staff(
+        FAULT,
+        "The machine fails at what pays for one patient's visits",
+        advice=f"The EHR {connection.slug} told it, and it could not be kept: what was known before counts. Enter the "
+        "plan at the patient's waitlist entry, and tell whoever runs the system. It is tried again every hour.",
+        dedupe_key=key,
+        subject=patient,
+        patient=patient,
+        location=patient.locations.order_by("pk").first(),
+    )
+
+
+def _fault_key(connection: Connection, patient_id: int | str = "") -> str:
+    return f"{FAULT}:{connection.pk}:{patient_id}"
 
 
 def _take(connection: Connection, lease: datetime, patient_id: int, told: Coverages | Malformed) -> None:
@@ -193,6 +235,7 @@ def _take(connection: Connection, lease: datetime, patient_id: int, told: Covera
         CoverageRead.objects.update_or_create(connection=connection, patient_id=patient_id, defaults=values)
     book.flush()
     if isinstance(told, Coverages):
+        finish_for(_fault_key(connection, patient_id), "It was read.")
         intake.set_aside(connection, InboundEvent.Via.POLL, told.quarantined)
         for each in told.records:
             finish_for(intake.unreadable_key(connection.pk, f"{TYPE}/{each.external_id}"), "It was read.")

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.context import correlated, service
 from integrations.codebook import CodeBook
-from integrations.ehr import differences, endings, event_leases, event_stream, intake, mirroring, outage
+from integrations.ehr import coverage, differences, endings, event_leases, event_stream, intake, mirroring, outage
 from integrations.ehr.fhir import events
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record, connect
@@ -35,9 +35,10 @@ logger = logging.getLogger(__name__)
 Status = InboundEvent.Status
 #: A message that waits until somebody has compared two records looks again after this.
 REVIEW_WAIT = timedelta(minutes=5)
-_NO_SUCH = frozenset(
-    {"the EHR has no appointment with this identifier", "the EHR no longer has it, and we never had it"}
-)
+
+
+class _NoSuchAppointment(Exception):
+    """Neither the EHR nor we have what an event names; the text says so for staff."""
 
 
 class Keeping:
@@ -115,7 +116,10 @@ def _outcome(event: InboundEvent, answers: Answers) -> tuple[str, str]:
     notice = notices[0]
     if notice.subject == "nothing":
         return Status.IGNORED, notice.why
-    return Status.DONE, _HANDLERS[notice.subject](event, notice, Keeping(event, answers))
+    try:
+        return Status.DONE, _HANDLERS[notice.subject](event, notice, Keeping(event, answers))
+    except _NoSuchAppointment as nothing:
+        return Status.DONE, str(nothing)
 
 
 def _message(event: InboundEvent, gateway: Any) -> tuple[str, str]:
@@ -129,12 +133,12 @@ def _message(event: InboundEvent, gateway: Any) -> tuple[str, str]:
     notice = hl7v2_appointments.notice(connection, body)
     if notice.subject == "nothing":
         return Status.IGNORED, notice.why
-    outcome = _appointment(event, notice, gateway)
-    if outcome in _NO_SUCH:
+    try:
+        return Status.DONE, _appointment(event, notice, gateway)
+    except _NoSuchAppointment:
         # Messages overtake what FHIR shows. It is asked for again, the poll looks too, and in the end staff do.
         _everything(event, notice, gateway)
-        raise mirroring.ReferenceMissing("The EHR does not show the appointment that a message names.")
-    return Status.DONE, outcome
+        raise mirroring.ReferenceMissing("The EHR does not show the appointment that a message names.") from None
 
 
 def _notices(event: InboundEvent, named: events.Notice | None) -> list[events.Notice]:
@@ -174,7 +178,7 @@ def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> st
         event_leases.keep(event)
         found = gateway.find_by_identifier(notice.system, notice.value)
         if found is None:
-            return "the EHR has no appointment with this identifier"
+            raise _NoSuchAppointment("the EHR has no appointment with this identifier")
         return _told(mirroring.apply(gateway, source, found, fetched_at, opens=_opens(event)))
     payload = _payload(event) if _is_fresh_poll(event) else {}
     if payload.keys() > {"resourceType", "id"}:
@@ -219,7 +223,7 @@ def _openings(count: int) -> str:
 
 def _gone(applied: Applied | None) -> str:
     if applied is None:
-        return "the EHR no longer has it, and we never had it"
+        raise _NoSuchAppointment("the EHR no longer has it, and we never had it")
     return f"deleted in the EHR; {_openings(len(applied.opened))}"
 
 
@@ -247,6 +251,10 @@ def _patient_gone(event: InboundEvent, external_id: str) -> str:
         subject=held,
     )
     return "the EHR no longer has this patient; staff were asked"
+
+
+def _coverage(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
+    return coverage.heard(event.connection.source, notice.external_id, notice.patient_id)
 
 
 def _described(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
@@ -281,6 +289,7 @@ def _subscription(event: InboundEvent, notice: events.Notice, gateway: Any) -> s
 _HANDLERS: dict[str, Callable[[InboundEvent, events.Notice, Any], str]] = {
     "appointment": _appointment,
     "patient": _patient,
+    "coverage": _coverage,
     "provider": _described,
     "location": _described,
     "slot": _slot,

@@ -88,6 +88,11 @@ class MessageClock(models.Model):
     connection = models.ForeignKey("integrations.Connection", on_delete=models.CASCADE, related_name="+")
     subject_key = models.CharField(max_length=255)
     sent_at = models.DateTimeField()
+    details = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of a patient: when the newest message was made that told this detail; empty: sent_at holds for all.",
+    )
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("connection", "subject_key"), name="message_clock_once"),)

@@ -12,7 +12,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from integrations import mapping
 from integrations.models import Connection
-from scheduling.appointments import apply_appointment
+from scheduling import mirror
+from scheduling.appointments import apply_absence, apply_appointment
 from scheduling.models import Appointment, ExternalId, Location, Opening, Patient, Provider, TimelineEntry, WorkItem
 from scheduling.records import AppointmentRecord
 from tests import factories
@@ -119,11 +120,49 @@ def test_an_undo_has_the_ehr_asked_which_visit_is_whose(
     connection.refresh_from_db()
     assert connection.load_due_at is not None
     names = ExternalId.objects.filter(kind="appointment")
-    assert set(names.values_list("value", "version")) == {("a-1", ""), ("a-2", "")}
+    assert set(names.values_list("value", "version")) == {("a-1", mirror.IN_DOUBT), ("a-2", mirror.IN_DOUBT)}
     for each in (first, AppointmentRecord(**{**_values(other), "external_id": "a-2"})):
         apply_appointment(scene.source, each, timezone.now(), opens=False)
     by_name = {name.value: Appointment.objects.get(pk=name.object_id).provider for name in names}
     assert by_name == {"a-1": double, "a-2": scene.provider}
+    assert not Opening.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("news", "whose"),
+    [
+        ({}, None),
+        ({"status": "cancelled", "status_code": "cancelled", "reason_verdict": "rebookable"}, "double"),
+        ({"provider_id": "3"}, None),
+        ({"provider_id": "", "status": "cancelled", "reason_verdict": "rebookable"}, None),
+    ],
+)
+def test_news_between_an_undo_and_the_look_at_the_ehr_open_no_time_of_the_wrong_one(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+    double: Provider,
+    news: dict[str, Any],
+    whose: str | None,
+) -> None:
+    first = record("1")
+    apply_appointment(scene.source, first, timezone.now())
+    redirect(connection, scene.provider)
+    mapping.unmap(connection, "provider", "", "17", by="ada")
+    again = {**_values(first), "version": "2", **news}
+    apply_appointment(scene.source, AppointmentRecord(**again), timezone.now())
+    assert list(Opening.objects.values_list("provider", flat=True)) == ([double.pk] if whose else [])
+
+
+def test_a_visit_that_is_gone_before_the_look_at_the_ehr_opens_nobodys_time(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+    double: Provider,
+) -> None:
+    for each in (record("1"), AppointmentRecord(**{**_values(record("1")), "external_id": "a-2"})):
+        apply_appointment(scene.source, each, timezone.now())
+    redirect(connection, scene.provider)
+    mapping.unmap(connection, "provider", "", "17", by="ada")
+    apply_absence(scene.source, "a-1", timezone.now())
     assert not Opening.objects.exists()
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from integrations.ehr.fhir.answers import ID
 from integrations.ehr.fhir.elements import Json, Unreadable, items, text, version_of
 
-Subject = Literal["appointment", "patient", "provider", "location", "slot", "everything", "nothing", "subscription"]
+Subject = Literal[
+    "appointment", "patient", "provider", "location", "slot", "coverage", "everything", "nothing", "subscription"
+]
 
 KINDS: dict[str, Subject] = {
     "Appointment": "appointment",
@@ -21,6 +23,7 @@ KINDS: dict[str, Subject] = {
     "Practitioner": "provider",
     "Location": "location",
     "Slot": "slot",
+    "Coverage": "coverage",
 }
 _TYPES = {kind: name for name, kind in KINDS.items()}
 _NOT_OURS = {
@@ -35,7 +38,8 @@ _NOT_OURS = {
 class Notice:
     """One thing a notification names: by id, or by ``system`` and ``value`` of an identifier.
 
-    ``why`` says for staff why there is nothing to do about it.
+    ``why`` says for staff why there is nothing to do about it; ``patient_id`` is whose insurance it is, where that is
+    told.
     """
 
     subject: Subject
@@ -44,6 +48,7 @@ class Notice:
     value: str = ""
     version: str = ""
     why: str = ""
+    patient_id: str = ""
 
     @property
     def subject_key(self) -> str:
@@ -59,7 +64,8 @@ class Notice:
     def body(self) -> Json:
         """A notification that says just this."""
         if self.external_id:
-            return {"resourceType": _TYPES[self.subject], "id": self.external_id}
+            whose = {"beneficiary": {"reference": f"Patient/{self.patient_id}"}} if self.patient_id else {}
+            return {"resourceType": _TYPES[self.subject], "id": self.external_id, **whose}
         focus = {"identifier": {"system": self.system, "value": self.value}}
         status = {
             "resourceType": "SubscriptionStatus",
@@ -131,7 +137,11 @@ def notices_of(payload: Any) -> list[Notice]:
     if not isinstance(payload.get("entry", []), list):
         raise Unreadable("its entries are not a list")
     head = _first_resource(payload)
-    return _distinct(_of_topic(head) if is_topic_notification(head) else _of_entries(payload))
+    if not is_topic_notification(head):
+        return _distinct(_of_entries(payload))
+    # The resource may come along, and says then whose insurance it is.
+    told = {each.subject_key: each for each in _of_entries(payload) if each.patient_id}
+    return _distinct(replace(each, patient_id=told.get(each.subject_key, each).patient_id) for each in _of_topic(head))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +211,14 @@ def _identified(resource: Json, subject: Subject) -> Notice:
     external_id = resource.get("id")
     if not isinstance(external_id, str) or not ID.fullmatch(external_id):
         raise Unreadable("it has no usable id")
-    return Notice(subject, external_id, version=version_of(resource))
+    whose = _beneficiary(resource) if subject == "coverage" else ""
+    return Notice(subject, external_id, version=version_of(resource), patient_id=whose)
+
+
+def _beneficiary(resource: Json) -> str:
+    reference = resource.get("beneficiary")
+    named = notice_named(text(reference.get("reference"))) if isinstance(reference, dict) else None
+    return named.external_id if named is not None and named.subject == "patient" else ""
 
 
 def _of_entries(bundle: Json) -> Iterator[Notice]:

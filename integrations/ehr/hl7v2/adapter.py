@@ -110,7 +110,7 @@ class MessageGateway:
         _cannot_be_asked()
 
     def read_patient(self, external_id: str) -> PatientAsRead:
-        """Return what the newest message about a patient says, to see whether staff have entered a correction there.
+        """Return what the newest messages about a patient say, to see whether staff have entered a correction there.
 
         Of the messages with their number those count that mean them and nobody else.
         """
@@ -120,11 +120,11 @@ class MessageGateway:
         number = numbers.filter(patient_id=held.object_id).first() if held is not None else None
         if number is None:
             _cannot_be_asked()
-        for _, message in self._told(messages.patient_key(number.value)):
-            record = people.told(self._connection, message, number.value, number.patient)
-            if people.means(self._connection, number.patient, record):
-                return PatientAsRead(record, record.version)
-        raise Rejected("No message about this patient is kept.")
+        newest_first = [message for _, message in self._told(messages.patient_key(number.value))]
+        record = people.told(self._connection, newest_first, number.value, number.patient)
+        if record is None:
+            raise Rejected("No message about this patient is kept.")
+        return PatientAsRead(record, record.version)
 
     def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
         """Raise Rejected."""

@@ -24,6 +24,11 @@ class MessageFields:
         self._own = own_mappings(connection, FieldMapping.PathKind.HL7V2)
         self._health = HealthBook(connection)
 
+    @property
+    def own(self) -> frozenset[str]:
+        """The fields with a path of the practice's own in messages."""
+        return frozenset(self._own)
+
     def read(self, message: Message, record: PatientRecord, silent: frozenset[str]) -> PatientRecord:
         """Return the record with the practice's own paths followed.
 

@@ -6,10 +6,12 @@ and the message waits for the answer.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from django.db import transaction
 from django.utils import timezone
@@ -20,11 +22,12 @@ from integrations.ehr.fhir.elements import Json
 from integrations.ehr.hl7v2 import clock, messages, translation
 from integrations.ehr.hl7v2.fields import MessageFields
 from integrations.ehr.hl7v2.segments import Message
+from integrations.fields import FIELDS
 from integrations.models import Connection, InboundEvent
-from scheduling import matching, mirror, reviews
+from scheduling import corrections, matching, mirror, reviews
 from scheduling.exceptions import UnknownReference
 from scheduling.matching import Linked, PersonDescription, Reason
-from scheduling.models import ContactPoint, ExternalId, Patient, PatientIdentifier, PatientReview
+from scheduling.models import ContactPoint, ExternalId, Patient, PatientIdentifier, PatientReview, PatientWrite
 from scheduling.patient_keys import birth_date_index, family_index
 from scheduling.patients import apply_patient, identifier_index
 from scheduling.records import ContactRecord, PatientRecord
@@ -60,18 +63,21 @@ def name_of(connection: Connection, number: str) -> str:
 
 
 def apply(connection: Connection, message: Message, number: str, event: InboundEvent, sent_at: datetime) -> Patient:
-    """Take over what a message made at ``sent_at`` says of the patient with this number; an older one changes nothing.
+    """Take over what a message made at ``sent_at`` says of the patient with this number.
 
-    Raises WaitsForReview and AnotherPerson where birth date and family name do not confirm the number.
+    What a later one told stands. Raises WaitsForReview and AnotherPerson where birth date and family name do not
+    confirm the number.
     """
     message = messages.about(message, number, messages.Reading.of(connection))
     subject = messages.patient_key(number)
     fields, codes = MessageFields(connection), CodeBook(connection)
     record = _record(connection, message, number, fields, codes)
+    details = _details(message, record, fields.own)
     held = _known(connection, record)
-    if held is not None and not clock.is_newest(connection, subject, sent_at):
-        return held
     if held is not None:
+        late = clock.overtaken(connection, subject, sent_at, details)
+        if _is_over(connection, held, record, late, details):
+            return held
         try:
             confirm(connection, held, record, event)
         except WaitsForReview:
@@ -79,25 +85,76 @@ def apply(connection: Connection, message: Message, number: str, event: InboundE
             if not event.error:
                 fields.flush()
             raise
-        record = _with_held(message, record, held)
     with transaction.atomic():
-        is_newest = clock.advance(connection, subject, sent_at)
+        late = clock.advance_details(connection, subject, sent_at, details)
         # Another worker may have met them since: whom that message meant this one must mean too.
         is_met = held is None and mirror.known(connection.source, _KIND, record.external_id) is not None
         if not is_met:
-            if held is not None and not is_newest:
-                return held
+            if held is not None:
+                if late and late == details:
+                    return held
+                record = _with_held(message, record, held, late)
             fields.flush()
             codes.flush()
             return apply_patient(connection.source, record, timezone.now())
     return apply(connection, message, number, event, sent_at)
 
 
-def told(connection: Connection, message: Message, number: str, held: Patient) -> PatientRecord:
-    """Return what a message says of a patient we hold; what it leaves out is marked as unread."""
-    message = messages.about(message, number, messages.Reading.of(connection))
-    record = _record(connection, message, number, MessageFields(connection), CodeBook(connection))
-    return _with_held(message, record, held)
+def _details(message: Message, record: PatientRecord, own: frozenset[str]) -> frozenset[str]:
+    """Return what a message tells of a patient: fields by their key, and contact points by their list."""
+    # Unless they have a path of their own, numbers and addresses are told by their lists.
+    fields = {*FIELDS, "deceased"} - ({"phones", "emails"} - own)
+    return frozenset((fields - record.unread) | (translation.LISTS - translation.silent_lists(message)))
+
+
+def _is_over(
+    connection: Connection, patient: Patient, record: PatientRecord, late: frozenset[str], details: frozenset[str]
+) -> bool:
+    """Return whether later messages leave nothing of this one, or it is not certain any more that it means the patient.
+
+    After a change of name an earlier message has the former one: nobody is asked about that.
+    """
+    return bool(late) and (late == details or not means(connection, patient, record))
+
+
+def told(connection: Connection, newest_first: Iterable[Message], number: str, held: Patient) -> PatientRecord | None:
+    """Return what messages say of a patient we hold, each detail by the newest that tells it; None where none does.
+
+    Those count that mean this patient and nobody else. What none tells is marked as unread; of contact points whose
+    list none tells, those are theirs that we hold, but for what was corrected here and is still to be seen there.
+    """
+    found: PatientRecord | None = None
+    heard: set[str] = set()
+    for each in newest_first:
+        message = messages.about(each, number, messages.Reading.of(connection))
+        record = _record(connection, message, number, MessageFields(connection), CodeBook(connection))
+        if not means(connection, held, record):
+            continue
+        contacts = tuple(point for point in record.contacts if _list_of(point) not in heard)
+        found = replace(record, contacts=contacts) if found is None else _filled(found, record, contacts)
+        heard |= (translation.LISTS - translation.silent_lists(message)) | {_list_of(point) for point in contacts}
+    if found is None:
+        return None
+    corrected = _still_to_be_seen(connection, held)
+    rows = held.contact_points.filter(entered_by="").exclude(use="old")
+    kept = [_as_told(row) for row in rows if _list_of(row) not in heard and row.value not in corrected]
+    return replace(found, contacts=(*found.contacts, *kept))
+
+
+def _filled(newer: PatientRecord, older: PatientRecord, contacts: tuple[ContactRecord, ...]) -> PatientRecord:
+    """Return what the newer record says, with those details of the older one of which the newer says nothing."""
+    names = {field.name for field in dataclasses.fields(newer)} & (newer.unread - older.unread)
+    names |= {"language_code"} if "language" in names else set()
+    filled: dict[str, Any] = {name: getattr(older, name) for name in names}
+    unread = newer.unread & older.unread
+    return replace(newer, **filled, contacts=(*newer.contacts, *contacts), unread=unread)
+
+
+def _still_to_be_seen(connection: Connection, patient: Patient) -> set[str]:
+    rows = PatientWrite.objects.filter(
+        patient=patient, source=connection.source, kind=PatientWrite.Kind.UPDATE, status__in=PatientWrite.LIVE
+    )
+    return {corrections.normal(each.detail, each.new) for row in rows for each in corrections.read(row.wanted)}
 
 
 def read(connection: Connection, message: Message, number: str) -> PatientRecord:
@@ -173,15 +230,21 @@ def _against(patient: Patient, described: PersonDescription) -> tuple[Reason, ..
     return tuple(against)
 
 
-def _with_held(message: Message, record: PatientRecord, patient: Patient) -> PatientRecord:
-    """Return the record with those contact points as we hold them whose list the message leaves out."""
-    left_out = translation.silent_lists(message)
+def _with_held(
+    message: Message, record: PatientRecord, patient: Patient, late: frozenset[str] = frozenset()
+) -> PatientRecord:
+    """Return the record with those contact points as we hold them whose list the message leaves out.
+
+    ``late`` are details that a later message told; they are left as they are, too.
+    """
+    left_out = translation.silent_lists(message) | (late & translation.LISTS)
     rows = patient.contact_points.filter(entered_by="").exclude(use="old")
     kept = [_as_told(row) for row in rows if _list_of(row) in left_out]
-    return replace(record, contacts=(*record.contacts, *kept))
+    told = [each for each in record.contacts if _list_of(each) not in late]
+    return replace(record, contacts=(*told, *kept), unread=record.unread | (late - translation.LISTS))
 
 
-def _list_of(row: ContactPoint) -> str:
+def _list_of(row: ContactPoint | ContactRecord) -> str:
     return "guardian" if row.guardian else "work" if row.use == "work" else "other"
 
 
@@ -195,24 +258,25 @@ def over(
 ) -> PatientRecord:
     """Return what FHIR told of a patient, with the fields over it that messages tell here.
 
-    A message older than one that was taken over leaves those fields as they are. Raises as :func:`apply` does.
+    A field that a later message told stays as it is. Raises as :func:`apply` does.
     """
     held = mirror.known(connection.source, _KIND, record.external_id)
-    if held is not None and not clock.is_newest(connection, event.subject_key, sent_at):
-        return record
+    fields, codes = MessageFields(connection), CodeBook(connection)
+    both = fields.over(message, record)
+    details = fields.own - both.unread
     described = read(connection, message, "-")
     patient = Patient(given_name=record.given_name, family_name=record.family_name, birth_date=record.birth_date)
     if held is not None:
         patient = Patient.objects.get(pk=held.object_id)
+        late = clock.overtaken(connection, event.subject_key, sent_at, details)
+        if _is_over(connection, patient, described, late, details):
+            return record
+        confirm(connection, patient, described, event)
     elif not matching.confirms(patient, PersonDescription.of(described)):
         return record  # it is met now, as FHIR has it; the next message is compared with that
-    if held is not None:
-        confirm(connection, patient, described, event)
-    clock.advance(connection, event.subject_key, sent_at)
-    fields, codes = MessageFields(connection), CodeBook(connection)
-    both = fields.over(message, record)
+    late = clock.advance_details(connection, event.subject_key, sent_at, details)
     fields.flush()
     if "language" not in both.unread:
         both = codes.with_language(both)
         codes.flush()
-    return both
+    return replace(both, unread=both.unread | late)

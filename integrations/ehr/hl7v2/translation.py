@@ -79,6 +79,10 @@ def silent(message: Message) -> frozenset[str]:
 _DETAILS = ("birth_date", "language", "address", "active", "portal_active", "emergency_contact")
 
 
+#: The lists of contact points, each of which a message tells or leaves out.
+LISTS = frozenset({"work", "other", "guardian"})
+
+
 def silent_lists(message: Message) -> frozenset[str]:
     """Return which lists of contact points the message leaves out: ``work``, ``other``, ``guardian``.
 
@@ -86,11 +90,11 @@ def silent_lists(message: Message) -> frozenset[str]:
     """
     pid = message.first("PID")
     if pid is None:
-        return frozenset({"work", "other", "guardian"})
+        return LISTS
     beside = {"work" if each.said(2) == "WPN" else "other" for each in pid.parts(40)}
     told = {name for name, field in (("other", 13), ("work", 14)) if pid.parts(field)} | beside
     told |= {"guardian"} if message.first("NK1") is not None else set()
-    return frozenset({"work", "other", "guardian"} - told)
+    return LISTS - told
 
 
 def day(value: str) -> str:

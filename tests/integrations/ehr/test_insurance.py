@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import time, timedelta
@@ -13,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
+from config.logs import ConsoleFormatter, JsonFormatter
 from integrations import discovered, mapping, mapping_effects, mapping_mirror
 from integrations.draining import drain
 from integrations.ehr import checking, coverage, load, pace
@@ -322,20 +324,55 @@ def test_a_fault_of_ours_with_one_patient_holds_up_nobody_else(
     connection: Connection,
     wait: Callable[..., WaitlistEntry],
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     sandbox.load(insurance("c-1"), insurance("c-2", "patient-2"))
     first, second = (wait(who).patient_id for who in EVERYBODY[:2])
-    keep = coverages.keep
+    keep, member = coverages.keep, "-".join(("W12", "6789"))
 
     def fail_for_the_first(source: Source, patient_id: int, records: Any) -> bool:
         if patient_id == first:
-            raise ArithmeticError
+            raise ArithmeticError(member)
         return keep(source, patient_id, records)
 
-    monkeypatch.setattr(coverages, "keep", fail_for_the_first)
-    assert read(connection) == 1
+    with monkeypatch.context() as broken:
+        broken.setattr(coverages, "keep", fail_for_the_first)
+        assert read(connection) == 1
+        make_due(connection)
+        assert read(connection) == 1
     kept = {row.patient_id: row.problem for row in CoverageRead.objects.filter(due_at__gt=timezone.now())}
     assert kept == {first: "ArithmeticError", second: ""}
+    (logged, *_) = [each for each in caplog.records if each.exc_info]
+    assert "ArithmeticError" in JsonFormatter().format(logged)
+    assert member not in JsonFormatter().format(logged) + ConsoleFormatter().format(logged)
+
+    item = WorkItem.objects.get(kind="coverage.failed")
+    assert (item.patient_id, item.times_seen, item.status) == (first, 2, "open")
+    make_due(connection)
+    read(connection)
+    item.refresh_from_db()
+    assert (item.status, item.resolution) == ("done", "It was read.")
+
+
+def test_one_fault_at_many_patients_asks_staff_about_a_few(
+    sandbox: ehr.Sandbox,
+    connection: Connection,
+    wait: Callable[..., WaitlistEntry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any) -> bool:
+        raise ArithmeticError
+
+    monkeypatch.setattr(coverages, "keep", fail)
+    monkeypatch.setattr(coverage, "MOST_FAULTS", 2)
+    for who in EVERYBODY:
+        wait(who)
+    read(connection)
+    items = WorkItem.objects.filter(kind="coverage.failed")
+    assert items.count() == 2
+    make_due(connection)
+    read(connection)
+    assert set(items.values_list("times_seen", flat=True)) == {2}
 
 
 def test_an_ehr_that_only_sends_is_not_asked_and_nobody_is_told_that_it_refuses(
@@ -374,6 +411,69 @@ def test_news_of_a_patient_make_it_due_unless_it_was_just_read(
     assert WorkItem.objects.get(kind="mapping.plan").subject_id == CodeMapping.objects.get(code="HMO-2").pk
 
 
+BUNDLE = {"resourceType": "Bundle", "type": "history"}
+TOPIC = {
+    "resourceType": "SubscriptionStatus",
+    "type": "event-notification",
+    "notificationEvent": [{"focus": {"reference": "Coverage/c-9"}}],
+}
+FRESH = {
+    "resourceType": "Coverage",
+    "id": "c-9",
+    "beneficiary": {"reference": "https://ehr.example/fhir/Patient/patient-1"},
+}
+GONE = {"request": {"method": "DELETE", "url": "Coverage/c-1"}}
+OTHER = {"resourceType": "Slot", "id": "s-1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "is_due"),
+    [
+        ({"resourceType": "Coverage", "id": "c-1"}, True),
+        (FRESH, True),
+        ({**BUNDLE, "entry": [GONE]}, True),
+        ({**BUNDLE, "entry": [{"resource": TOPIC}, {"resource": FRESH}]}, True),
+        ({**BUNDLE, "entry": [{"resource": OTHER}, {"resource": FRESH}]}, True),
+        ({**BUNDLE, "entry": [{"resource": TOPIC}]}, False),
+        ({**FRESH, "beneficiary": {"reference": "Patient/patient-2"}}, False),
+        ({**FRESH, "beneficiary": {"reference": "Practitioner/patient-1"}}, False),
+        ({**FRESH, "beneficiary": "patient-1"}, False),
+    ],
+)
+def test_news_of_an_insurance_make_its_patients_due(
+    connection: Connection,
+    wait: Callable[..., WaitlistEntry],
+    work_inbox: Callable[[], int],
+    body: dict[str, Any],
+    is_due: bool,
+) -> None:
+    """By whose it is where that is told, else by whose we read it as."""
+    who, now = wait().patient, timezone.now()
+    factories.entry(known_as(connection, "patient-3"), AppointmentType.objects.get(code="follow-up"))
+    Coverage.objects.create(source=connection.source, patient=who, external_id="c-1")
+    row = CoverageRead.objects.create(
+        connection=connection, patient=who, read_at=now - timedelta(minutes=16), due_at=now + timedelta(days=6)
+    )
+    signing.send(connection, json.dumps(body).encode())
+    while work_inbox():
+        pass
+    row.refresh_from_db()
+    assert (row.due_at <= timezone.now()) is is_due
+    assert set(InboundEvent.objects.values_list("status", flat=True)) == {"done"}
+
+
+def test_news_of_an_insurance_that_was_just_read_wait_until_the_answer_is_old_enough(
+    connection: Connection, wait: Callable[..., WaitlistEntry]
+) -> None:
+    now = timezone.now()
+    row = CoverageRead.objects.create(
+        connection=connection, patient=wait().patient, read_at=now, due_at=now + timedelta(days=6)
+    )
+    coverage.heard(connection.source, "c-9", "patient-1")
+    row.refresh_from_db()
+    assert row.due_at - now == timedelta(minutes=15)
+
+
 def test_a_patient_who_is_read_again_with_all_others_is_news_too(
     sandbox: ehr.Sandbox, connection: Connection, wait: Callable[..., WaitlistEntry]
 ) -> None:
@@ -385,6 +485,29 @@ def test_a_patient_who_is_read_again_with_all_others_is_news_too(
     load.load(connection.pk)
     due = CoverageRead.objects.filter(due_at__lte=timezone.now())
     assert [row.patient_id for row in due] == [known_as(connection, "patient-2").pk]
+
+
+def test_a_meaning_that_is_overtaken_while_it_is_brought_in_line_is_not_brought_back(
+    connection: Connection, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in EVERYBODY:
+        who = known_as(connection, name)
+        Coverage.objects.create(source=connection.source, patient=who, external_id=name, system=ACME, code="PPO-1")
+    Plan.objects.create(code="beta", name="Beta")
+    monkeypatch.setattr(coverages, "BATCH", 1)
+    set_plan, rivals = coverages.set_plan, ["beta"]
+
+    def overtaken(source: Source, system: str, code: str, target: str) -> int:
+        done = set_plan(source, system, code, target)
+        while rivals:
+            mapping.map_code(connection, "plan", ACME, "PPO-1", rivals.pop())
+            drain("mappings", mapping_mirror.due, mapping_mirror.apply)
+        return done
+
+    monkeypatch.setattr(coverages, "set_plan", overtaken)
+    mapping.map_code(connection, "plan", ACME, "PPO-1", plan.code)
+    drain("mappings", mapping_mirror.due, mapping_mirror.apply)
+    assert [plan_of(connection, name) for name in EVERYBODY] == [[("PPO-1", "beta")]] * 3
 
 
 # --- what it says ---------------------------------------------------------------------------------------------------

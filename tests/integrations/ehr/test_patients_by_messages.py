@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from integrations import demographics
 from integrations.ehr.hl7v2 import clock, messages, people
-from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent
+from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MessageClock
 from scheduling import patient_writes, reviews
 from scheduling.corrections import Correction, Detail
 from scheduling.models import (
+    Appointment,
     ContactPoint,
     Patient,
     PatientIdentifier,
@@ -27,7 +28,7 @@ from scheduling.patients import family_index, identifier_index
 from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.integrations.ehr import signing
-from tests.integrations.ehr.hl7v2_messages import adt, real
+from tests.integrations.ehr.hl7v2_messages import HOME, adt, real, siu
 from tests.integrations.ehr.payload_ehr import needs_payloads
 from waitlist.models import WaitlistEntry
 
@@ -117,15 +118,15 @@ def test_a_newer_message_taken_over_meanwhile_stands(
     elm: Connection, work_inbox: Worked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = adt(minutes_ago=9)
-    advance = clock.advance
+    advance = clock.advance_details
 
-    def overtaken(connection: Connection, subject: str, sent_at: datetime) -> bool:
-        monkeypatch.setattr(clock, "advance", advance)
+    def overtaken(connection: Connection, subject: str, sent_at: datetime, details: frozenset[str]) -> frozenset[str]:
+        monkeypatch.setattr(clock, "advance_details", advance)
         newer = messages.parsed(adt(PID_11="2 Elm St^^Ely^NV^3^USA^H"))
         people.apply(connection, newer, "PATID1234", InboundEvent.objects.get(), timezone.now())
-        return advance(connection, subject, sent_at)
+        return advance(connection, subject, sent_at, details)
 
-    monkeypatch.setattr(clock, "advance", overtaken)
+    monkeypatch.setattr(clock, "advance_details", overtaken)
     told(elm, earlier, work_inbox)
     assert Patient.objects.get().address == "2 Elm St, Ely NV 3"
 
@@ -235,6 +236,91 @@ def test_an_older_message_never_overwrites_a_newer_one(elm: Connection, work_inb
     told(elm, adt(minutes_ago=1, PID_11="2 Elm St^^Ely^NV^3^USA^H"), work_inbox)
     told(elm, adt(minutes_ago=9), work_inbox)
     assert Patient.objects.get().address == "2 Elm St, Ely NV 3"
+
+
+#: A message that says little: who it is, and one telephone number.
+SPARSE = {**dict.fromkeys(("PID_9", "PID_11", "PID_13", "PID_15", "PID_40"), ""), "PID_14": "2125550103^WPN^PH"}
+
+
+def test_a_message_that_says_little_keeps_no_earlier_one_from_being_heard_about_the_rest(
+    elm: Connection, work_inbox: Worked
+) -> None:
+    told(elm, adt(minutes_ago=9, PID_13="2125550101^PRN^CP", PID_14="2125550102^WPN^PH", PID_40=""), work_inbox)
+    told(elm, adt(minutes_ago=1, **SPARSE), work_inbox)
+    late = {"PID_11": "2 Elm St^^Ely^NV^3^USA^H", "PID_13": "2125550105^PRN^CP", "PID_14": "2125550109^WPN^PH"}
+    told(elm, adt(minutes_ago=5, PID_40="", **late), work_inbox)
+    patient = Patient.objects.get()
+    assert patient.address == "2 Elm St, Ely NV 3"
+    assert {value for value, _, _ in numbers(patient)} == {"+12125550103", "+12125550105"}
+    told(elm, adt(minutes_ago=7, PID_40="", PID_11=HOME, PID_13="2125550101^PRN^CP"), work_inbox)
+    patient.refresh_from_db()
+    assert patient.address == "2 Elm St, Ely NV 3"
+    assert {value for value, _, _ in numbers(patient)} == {"+12125550103", "+12125550105"}
+
+
+def test_news_of_a_visit_keep_no_earlier_news_of_its_patient_from_being_heard(
+    elm: Connection, work_inbox: Worked
+) -> None:
+    told(elm, adt(minutes_ago=9), work_inbox)
+    little = {"PID_9": "", "PID_11": "", "PID_13": "", "PID_14": "", "PID_40": ""}
+    told(elm, siu("S12", minutes_ago=1, **_whose(), **little), work_inbox)
+    assert Appointment.objects.get().patient == Patient.objects.get()
+    told(elm, adt(minutes_ago=5, PID_11="2 Elm St^^Ely^NV^3^USA^H"), work_inbox)
+    assert Patient.objects.get().address == "2 Elm St, Ely NV 3"
+
+
+def _whose() -> dict[str, str]:
+    """Who the patient of the real ADT is, as PID of another message."""
+    lines = [line.split("|") for line in real("ADT-A08").split("\r") if line.startswith("PID")]
+    return {f"PID_{number}": lines[0][number] for number in (3, 5, 7)}
+
+
+def test_after_a_change_of_name_an_earlier_message_with_the_former_one_asks_nobody(
+    elm: Connection, work_inbox: Worked
+) -> None:
+    told(elm, adt(minutes_ago=9), work_inbox)
+    Patient.objects.update(family_name="Married", family_index=family_index("Married"))
+    told(elm, adt(minutes_ago=1, PID_5="Married^Adam^^^^^L", **SPARSE), work_inbox)
+    event = told(elm, adt(minutes_ago=5, PID_11="2 Elm St^^Ely^NV^3^USA^H"), work_inbox)
+    assert (event.status, PatientReview.objects.count()) == ("done", 0)
+    patient = Patient.objects.get()
+    assert (patient.family_name, patient.address) == ("Married", "1000 Hospital Lane, Ste. 123, Ann Arbor MI 99999")
+
+
+def test_what_was_taken_over_before_details_were_told_apart_is_not_overwritten(
+    elm: Connection, work_inbox: Worked
+) -> None:
+    told(elm, adt(minutes_ago=3), work_inbox)
+    MessageClock.objects.update(details=None)
+    told(elm, adt(minutes_ago=5, PID_11="2 Elm St^^Ely^NV^3^USA^H"), work_inbox)
+    assert str(Patient.objects.get().address).startswith("1000 Hospital Lane")
+    told(elm, adt(minutes_ago=2, **SPARSE), work_inbox)
+    told(elm, adt(minutes_ago=4, PID_11="2 Elm St^^Ely^NV^3^USA^H"), work_inbox)
+    assert str(Patient.objects.get().address).startswith("1000 Hospital Lane")
+
+
+@pytest.mark.parametrize("in_an_earlier_one", [True, False])
+def test_a_message_that_leaves_numbers_out_does_not_show_that_one_was_corrected(
+    elm: Connection, work_inbox: Worked, in_an_earlier_one: bool
+) -> None:
+    """Staff are to enter it in the EHR: what we hold ourselves is no word of the EHR's."""
+    told(elm, adt(minutes_ago=9, PID_13="2125550101^PRN^CP", PID_14="", PID_40=""), work_inbox)
+    patient = Patient.objects.get()
+    patient_writes.correct(patient, [Correction(Detail.PHONE, "+12125550188", "+12125550101")])
+    if not in_an_earlier_one:
+        InboundEvent.objects.all().delete()
+    told(elm, adt(minutes_ago=5, **{**SPARSE, "PID_14": ""}), work_inbox)
+    assert _looked_at() == PatientWrite.Status.BY_HAND
+    told(elm, adt(minutes_ago=4, PID_13="2125550188^PRN^CP", PID_14="", PID_40=""), work_inbox)
+    told(elm, adt(minutes_ago=3, **SPARSE), work_inbox)
+    assert _looked_at() == PatientWrite.Status.DONE
+    assert {value for value, _, _ in numbers(patient)} == {"+12125550103", "+12125550188"}
+
+
+def _looked_at() -> str:
+    PatientWrite.objects.update(due_at=timezone.now())
+    demographics.process(PatientWrite.objects.get().pk)
+    return PatientWrite.objects.get().status
 
 
 def test_without_a_time_of_its_own_that_of_the_event_counts(elm: Connection, work_inbox: Worked) -> None:
@@ -358,6 +444,12 @@ def test_an_older_message_leaves_those_fields(both: Connection, work_inbox: Work
     told(both, news(1), work_inbox)
     told(both, news(5, called="Rob", language="eng"), work_inbox)
     assert (first().preferred_name, first().language) == ("Robbie", "es")
+
+
+def test_an_older_message_tells_the_fields_that_the_newer_one_left_out(both: Connection, work_inbox: Worked) -> None:
+    told(both, news(1, PID_9=""), work_inbox)
+    told(both, news(5, called="Rob", language="eng"), work_inbox)
+    assert (first().preferred_name, first().language) == ("Rob", "es")
 
 
 def test_an_empty_field_is_unchanged_beside_fhir_too(both: Connection, work_inbox: Worked) -> None:
