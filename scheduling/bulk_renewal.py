@@ -123,6 +123,8 @@ def _is_usual(page: _Page, patient: Patient, record: PatientRecord) -> bool:
         patient.pk not in page.not_usual
         and not record.replaced_by
         and patient.replaced_by_id is None
+        # Whether a record that it replaces says so, too, matters once they are separated.
+        and not patient.deceased
         and (patient.active, patient.deceased) == (record.active, record.deceased)
         and {(each.system, identifier_index(each.system, each.value)) for each in record.identifiers}
         <= page.numbers[patient.pk]

@@ -1,22 +1,25 @@
 """Two records that became one: by the EHR's word or a person's, never by the machine; and the way back.
 
-Only the pointer is set here, with a line that says who said so, and *restricted*, the practice's own word about the
-person, which then stands on the record in use. What the retired record's offers and waitlist entries
-make of it is the waitlist's, which is told by ``Patient.attention_due_at``.
+Only the pointer is set here, with a line that says who said so, and what holds for the person whichever record it was
+said of: *restricted*, the practice's own word, and *deceased*. Both stand on the record in use, too. What the retired
+record's offers and waitlist entries make of it is the waitlist's, which is told by ``Patient.attention_due_at``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_change
-from scheduling.families import records_of_one
 from scheduling.matching import successor
 from scheduling.models import Patient, PatientMerge
 
 ToldBy = PatientMerge.ToldBy
+#: What holds for the person, whichever of their records it was said of.
+CARRIED = ("restricted", "deceased")
 
 
 class MergeRefused(Exception):
@@ -51,10 +54,37 @@ def note_link(patient: Patient, *, has_link: bool) -> None:
         row = PatientMerge.objects.create(
             retired=patient, kept_id=patient.replaced_by_id, told_by=ToldBy.LINK, at=timezone.now(), by=_who()
         )
-        _carry_restriction(row, patient)
-    elif has_link and held.told_by != ToldBy.LINK:
+        _carry(row, patient)
+        return
+    if has_link and held.told_by != ToldBy.LINK:
         held.told_by = ToldBy.LINK
         held.save(update_fields=["told_by"])
+    follow(patient)
+
+
+def follow(retired: Patient) -> None:
+    """Let the record in use follow what the saved record that it replaces, if any does, says of the person by now."""
+    merge = PatientMerge.objects.select_for_update().filter(retired=retired, undone_at__isnull=True).first()
+    if merge is not None:
+        _lift(merge, [column for column in CARRIED if not getattr(retired, column)])
+        _carry(merge, retired)
+
+
+def death_told(patient: Patient, *, before: bool, told: bool) -> bool:
+    """Return whether the person has died, where the source's record says ``told`` and ours said ``before``.
+
+    What it says of this very record is then its own, and outlives the undo of a merge that had said so.
+    """
+    if told and before:
+        for merge in PatientMerge.objects.filter(kept=patient, undone_at__isnull=True):
+            merge.moved = [each for each in merge.moved if each != {"deceased": patient.pk}]
+            merge.save(update_fields=["moved"])
+    return told or (before and died_elsewhere(patient))
+
+
+def died_elsewhere(patient: Patient) -> bool:
+    """Return whether a record that this one replaces says that the person has died."""
+    return Patient.objects.filter(replaced_by=patient, deceased=True).exists()
 
 
 def merge(retired: Patient, kept: Patient, *, told_by: str) -> PatientMerge:
@@ -72,7 +102,7 @@ def merge(retired: Patient, kept: Patient, *, told_by: str) -> PatientMerge:
             row = PatientMerge.objects.create(retired=old, kept=new, told_by=told_by, at=timezone.now(), by=_who())
             old.replaced_by, old.attention_due_at = new, timezone.now()
             old.save(update_fields=["replaced_by", "attention_due_at", "updated_at"])
-            _carry_restriction(row, old)
+            _carry(row, old)
     except IntegrityError:
         raise MergeRefused("Somebody else merged this record at the same moment.") from None
     return row
@@ -98,47 +128,43 @@ def _end(merge: PatientMerge, by: str) -> bool:
         return False
     record_change(merge, {"undone_at": (None, now), "undone_by": ("", by)})
     merge.undone_at, merge.undone_by = now, by
-    _lift_restriction(merge)
+    _lift(merge, CARRIED)
     return True
 
 
-def _carry_restriction(merge: PatientMerge, retired: Patient) -> None:
-    """Nobody is written to under another record what was forbidden under this one."""
-    in_use = successor(retired)
-    if retired.restricted and in_use.pk != retired.pk and _restrict(in_use.pk, True):
-        merge.moved = [*merge.moved, {"restricted": in_use.pk}]
+def _carry(merge: PatientMerge, retired: Patient) -> None:
+    """Nobody is written to under another record what was forbidden under this one; so on, from record to record."""
+    brought = [column for column in CARRIED if getattr(retired, column) and _set(merge.kept_id, column, value=True)]
+    if brought:
+        merge.moved = [*merge.moved, *({column: merge.kept_id} for column in brought)]
         merge.save(update_fields=["moved"])
+        follow(Patient.objects.get(pk=merge.kept_id))
 
 
-def _lift_restriction(merge: PatientMerge) -> None:
-    carried = [each["restricted"] for each in merge.moved if "restricted" in each]
+def _lift(merge: PatientMerge, columns: Iterable[str]) -> None:
+    carried = [(column, each[column]) for column in columns for each in merge.moved if column in each]
     if not carried:
         return
-    for pk in carried:
-        other = _who_else_restricts(pk, merge)
-        if other is None:
-            _restrict(pk, False)
-        else:
-            other.moved = [*other.moved, {"restricted": pk}]
-            other.save(update_fields=["moved"])
-    merge.moved = [each for each in merge.moved if "restricted" not in each]
+    merge.moved = [each for each in merge.moved if not any({column: pk} == each for column, pk in carried)]
     merge.save(update_fields=["moved"])
+    for column, pk in carried:
+        others = PatientMerge.objects.filter(**{f"retired__{column}": True}, kept=pk, undone_at__isnull=True)
+        other = others.exclude(pk=merge.pk).order_by("pk").first()
+        if other is not None:
+            other.moved = [*other.moved, {column: pk}]
+            other.save(update_fields=["moved"])
+        elif _set(pk, column, value=False):
+            follow(Patient.objects.get(pk=pk))
 
 
-def _who_else_restricts(patient_id: int, ended: PatientMerge) -> PatientMerge | None:
-    """Return another merge by which a restricted record became this one."""
-    others = records_of_one(patient_id) - records_of_one(ended.retired_id) - {patient_id}
-    rows = PatientMerge.objects.filter(retired__in=others, retired__restricted=True, undone_at__isnull=True)
-    return rows.order_by("pk").first()
-
-
-def _restrict(patient_id: int, restricted: bool) -> bool:
-    """Set *restricted*; False when it was so. The waitlist looks at what is out to the patient."""
+def _set(patient_id: int, column: str, *, value: bool) -> bool:
+    """Set the column; False when it was so. The waitlist looks at what is out to the patient."""
     patient = Patient.objects.select_for_update().get(pk=patient_id)
-    if patient.restricted == restricted:
+    if getattr(patient, column) == value:
         return False
-    patient.restricted, patient.attention_due_at = restricted, timezone.now()
-    patient.save(update_fields=["restricted", "attention_due_at", "updated_at"])
+    setattr(patient, column, value)
+    patient.attention_due_at = timezone.now()
+    patient.save(update_fields=[column, "attention_due_at", "updated_at"])
     return True
 
 

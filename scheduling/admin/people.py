@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from scheduling import local_patients, own_details
+from scheduling import local_patients, merging, own_details
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
 from scheduling.comparing import language_name
@@ -183,6 +183,7 @@ class PatientAdmin(ScopedAdmin):
         # Only what the practice decides is written: the EHR may be telling us something of the rest meanwhile.
         obj.save(update_fields=["restricted", "established", "updated_at"])
         own_details.enter(obj, form.entered())
+        merging.follow(obj)
         request_attention(obj)
 
     @admin.display(description="Name")
@@ -252,4 +253,7 @@ class PatientAdmin(ScopedAdmin):
     def standing(self, row: Patient) -> str:
         if not local_patients.in_ehr([row.pk]):
             return "not in the EHR yet" if row.active else "taken back: not in the EHR, offered nothing"
-        return f"{'active' if row.active else 'inactive'}{', deceased' if row.deceased else ''}"
+        said = "active" if row.active else "inactive"
+        if row.deceased and merging.died_elsewhere(row):
+            return f"{said}, deceased: so it says of a record that this one replaces"
+        return f"{said}, deceased" if row.deceased else said

@@ -79,7 +79,7 @@ class PatientMerge(ScopedModel):
     """One record replaces another, and since when; undone, it stays as history. At most one holds per record.
 
     ``moved`` is what was taken over from the retired record, so that an undo gives back exactly that: waitlist
-    entries, and the patient who became *restricted* by it, ``[{"restricted": 7}, {"entry": 12}]``.
+    entries, and the patient who became *restricted* or *deceased* by it, ``[{"restricted": 7}, {"entry": 12}]``.
     """
 
     location_scope = "kept__locations"

@@ -6,9 +6,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from scheduling import families, merging
+from scheduling.bulk_renewal import renew_patients
 from scheduling.merging import ToldBy
 from scheduling.models import Appointment, Opening, Patient
 from scheduling.patients import apply_patient
@@ -23,6 +26,7 @@ from waitlist.reasons import Reason
 pytestmark = pytest.mark.django_db
 
 PHONE = "+12125550144"
+TOTALS = ("TOTAL_FORMS", "INITIAL_FORMS")
 
 
 class Pair:
@@ -219,6 +223,98 @@ def test_an_undo_leaves_a_restriction_that_a_third_record_brought_too(pair: Pair
     assert merging.undo(second)
     pair.new.refresh_from_db()
     assert not pair.new.restricted
+
+
+class Told:
+    """Both records of a pair as the EHR tells them, one version after the other."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair, self.version = pair, 1
+        for name, row in (("old", pair.old), ("new", pair.new)):
+            factories.external_id(pair.scene.source, "patient", row, name)
+
+    def __call__(self, name: str, **fields: Any) -> None:
+        self.version += 1
+        apply_patient(self.pair.scene.source, PatientRecord(name, str(self.version), **fields), timezone.now())
+        self.pair.old.refresh_from_db()
+        self.pair.new.refresh_from_db()
+
+    @property
+    def died(self) -> tuple[bool, bool]:
+        return self.pair.old.deceased, self.pair.new.deceased
+
+
+def test_a_death_told_of_the_retired_record_ends_the_waiting_of_the_one_in_use(pair: Pair, opening: Opening) -> None:
+    says = Told(pair)
+    offer = factories.offer(opening, pair.entry)
+    says("old", replaced_by="new")
+    assert says.died == (False, False)
+    says("old", replaced_by="new", deceased=True)
+    assert says.died == (True, True)
+    attention.drain()
+    offer.refresh_from_db()
+    assert (offer.status, offer.withdrawn_reason) == ("withdrawn", "frozen")
+    assert Reason.DECEASED in pair.reasons(opening)
+    says("new")  # which says nothing of it
+    assert says.died == (True, True)
+    says("old", replaced_by="new")  # it was a mistake
+    assert says.died == (False, False)
+
+
+@pytest.mark.parametrize("says_so_itself", [True, False])
+def test_an_undo_leaves_a_death_that_the_record_in_use_says_itself(pair: Pair, says_so_itself: bool) -> None:
+    says = Told(pair)
+    says("old", replaced_by="new", deceased=True)
+    says("new", deceased=says_so_itself)
+    assert says.died == (True, True)
+    says("old", deceased=True)  # separated again
+    assert says.died == (True, says_so_itself)
+    says("new")
+    assert says.died == (True, False)
+
+
+def test_all_patients_read_again_together_leave_a_death_as_it_was_told(pair: Pair) -> None:
+    says = Told(pair)
+    says("old", replaced_by="new", deceased=True)
+    source, now = pair.scene.source, timezone.now()
+    for told in (False, True):
+        record = PatientRecord("new", f"page {told}", deceased=told)
+        left = renew_patients(source, [record], now)
+        assert left == [record]
+        apply_patient(source, record, now)
+    says("old", deceased=True)
+    assert says.died == (True, True)
+
+
+def test_what_is_forbidden_after_the_merge_holds_for_the_person_and_goes_on_from_record_to_record(pair: Pair) -> None:
+    oldest = factories.patient()
+    first = merging.merge(oldest, pair.old, told_by=ToldBy.STAFF)
+    second = pair.merged()
+    third = merging.merge(factories.patient(), pair.new, told_by=ToldBy.STAFF)
+
+    def restricted() -> list[bool]:
+        return [Patient.objects.get(pk=each).restricted for each in (oldest.pk, pair.old.pk, pair.new.pk)]
+
+    Patient.objects.filter(pk=oldest.pk).update(restricted=True)
+    merging.follow(Patient.objects.get(pk=oldest.pk))
+    assert restricted() == [True, True, True]
+    for merge in (first, second, third):
+        merge.refresh_from_db()
+    assert merging.undo(second)
+    assert restricted() == [True, True, False]
+    first.refresh_from_db()
+    assert merging.undo(first)
+    assert restricted() == [True, False, False]
+
+
+def test_staff_restrict_a_retired_record(pair: Pair, admin_client: Client) -> None:
+    pair.merged()
+    address = reverse("admin:scheduling_patient_change", args=[pair.old.pk])
+    fields = {f"{name}-{part}": 0 for name in ("contact_points", "identifiers") for part in TOTALS}
+    for restricted in ({"restricted": "on"}, {}):
+        assert admin_client.post(address, {**fields, **restricted}).status_code == 302
+        pair.new.refresh_from_db()
+        assert pair.new.restricted is bool(restricted)
 
 
 def test_a_name_that_changes_after_the_merge_changes_nothing_about_who_it_is(pair: Pair, opening: Opening) -> None:
