@@ -15,11 +15,12 @@ Verdict = Literal["same", "different", "one_side", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing both sides say, as staff read it; the lists hold one text per value, none for nothing known."""
+    """One thing both sides say, as staff read it; the lists hold one text per value, none for ``nothing``."""
 
     label: str
     left: tuple[str, ...]
     right: tuple[str, ...]
+    nothing: str = "not known"
 
     @property
     def verdict(self) -> Verdict:
@@ -32,11 +33,18 @@ class Line:
         return "same" if left & right else "different"
 
 
+_NOTHING = {"Locations": "none named"}
+
+
 def lines(review: PatientReview) -> list[Line]:
     """Return the lines of a review: on the left its patient, on the right the other one or who is described."""
     left = _of_patient(review.patient)
     right = _of_patient(review.other) if review.other is not None else _of_description(review.described or {})
-    return [Line(label, left[label], right.get(label, ())) for label in left if left[label] or right.get(label)]
+    return [
+        Line(label, left[label], right.get(label, ()), _NOTHING.get(label, "not known"))
+        for label in left
+        if left[label] or right.get(label)
+    ]
 
 
 def why(reasons: Iterable[str]) -> str:
@@ -53,6 +61,7 @@ def language_name(tag: str) -> str:
 
 def _of_patient(patient: Patient) -> dict[str, tuple[str, ...]]:
     contacts = [each for each in patient.contact_points.all() if each.use != "old"]
+    emergency = patient.emergency_contact or {}
     return {
         "First name": _some(patient.given_name),
         "Called": _some(patient.preferred_name),
@@ -61,6 +70,8 @@ def _of_patient(patient: Patient) -> dict[str, tuple[str, ...]]:
         "Numbers": tuple(each.value for each in patient.identifiers.all()),
         "Phones": tuple(each.value for each in contacts if each.system == ContactPoint.System.PHONE),
         "E-mail": tuple(each.value for each in contacts if each.system == ContactPoint.System.EMAIL),
+        "Address": _some(patient.address or ""),
+        "Emergency contact": _some(" ".join(str(emergency.get(part) or "") for part in ("name", "phone"))),
         "Language": _some(language_name(patient.language)),
         "Record": (_standing(patient),),
         "Locations": tuple(place.name for place in patient.locations.all()),
@@ -83,6 +94,8 @@ def _standing(patient: Patient) -> str:
         return "deceased"
     if patient.replaced_by_id is not None:
         return "replaced by another record"
+    if patient.restricted:
+        return "restricted"
     return "in use" if patient.active else "inactive in the EHR"
 
 

@@ -43,10 +43,10 @@ def correct(patient: Patient, wanted: Sequence[Correction]) -> list[PatientWrite
     without ``new`` takes ``old`` away. Details that the practice owns, and those of a patient no EHR knows, stay here.
     Raises :class:`CorrectionRefused`, changing nothing.
     """
-    tidy = [_tidy(each) for each in wanted]
+    wanted = [tidy(each) for each in wanted]
     with transaction.atomic():
         patient = Patient.objects.select_for_update().get(pk=patient.pk)
-        based = [_based(patient, each) for each in tidy]
+        based = [_based(patient, each) for each in wanted]
         _keep(patient, based)
         names = ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=patient.pk)
         told: dict[int, ExternalId] = {}
@@ -55,7 +55,8 @@ def correct(patient: Patient, wanted: Sequence[Correction]) -> list[PatientWrite
         return [row for name in told.values() if (row := _request(patient, name, based)) is not None]
 
 
-def _tidy(each: Correction) -> Correction:
+def tidy(each: Correction) -> Correction:
+    """Return a correction in the form in which it is kept; raises :class:`CorrectionRefused` where it is incomplete."""
     new = " ".join(each.new.split())
     if not new and each.old and each.detail in REMOVABLE:
         return replace(each, new="")

@@ -92,6 +92,8 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         changed.append("attention_due_at")
     patient.save(update_fields=None if external is None else changed)
     merging.note_link(patient, has_link=has_link)
+    if before[1] is not None and patient.replaced_by_id != before[1]:
+        reviews.taken_apart(patient, before[1])
     if external is None:
         mirror.name(
             source,

@@ -217,6 +217,13 @@ def settle_for(retired: Patient) -> None:
         _decide(review, State.SAME)
 
 
+def taken_apart(retired: Patient, kept_id: int) -> None:
+    """The EHR separated two records that it had made one: these are two people, whatever was answered."""
+    pair = (retired.pk, kept_id)
+    for review in PatientReview.objects.filter(patient_id__in=pair, other_id__in=pair, state=State.SAME):
+        take_back(review)
+
+
 def merge_of(review: PatientReview) -> PatientMerge | None:
     """Return the merge by which a review's two records are one now."""
     pair = (review.patient_id, review.other_id)

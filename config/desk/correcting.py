@@ -30,7 +30,7 @@ class CorrectionForm(forms.Form):
     """What is on file, each in a field of its own, to correct or remove, and room for one more number and address."""
 
     new_phone = forms.CharField(label="Another phone number", max_length=40, required=False)
-    new_phone_use = forms.ChoiceField(label="It is", choices=USES, required=False)
+    new_phone_use = forms.ChoiceField(label="That number is", choices=USES, required=False)
     new_email = forms.CharField(label="Another e-mail address", max_length=200, required=False)
     line = forms.CharField(label="Street and number", max_length=150, required=False)
     city = forms.CharField(label="City", max_length=80, required=False)
@@ -71,6 +71,11 @@ class CorrectionForm(forms.Form):
             self.add_error("line", "Write a new address, or remove the one on file; not both.")
         for name, point in self.points.items():
             self._check(name, point, told)
+        for name, each in self._found(told):
+            try:
+                patient_writes.tidy(each)
+            except patient_writes.CorrectionRefused as refusal:
+                self.add_error(name, str(refusal))
         return told
 
     def _check(self, name: str, point: ContactPoint, told: dict[str, Any]) -> None:
@@ -83,30 +88,32 @@ class CorrectionForm(forms.Form):
 
     def corrections(self) -> list[Correction]:
         """Return what differs from what is on file."""
-        return list(self._found())
+        return [each for _, each in self._found(self.cleaned_data)]
 
-    def _found(self) -> Iterator[Correction]:
-        told = {name: str(value or "").strip() for name, value in self.cleaned_data.items()}
+    def _found(self, cleaned: dict[str, Any]) -> Iterator[tuple[str, Correction]]:
+        """Yield what differs, each with its field; of fields that are wrong already nothing."""
+        told = {name: str(value or "").strip() for name, value in cleaned.items()}
         for name, point in self.points.items():
             detail = Detail.PHONE if point.system == ContactPoint.System.PHONE else Detail.EMAIL
-            if self.cleaned_data[f"remove_{name}"]:
-                yield Correction(detail, "", point.value)
-            elif told[name] != point.value:
-                yield Correction(detail, told[name], point.value)
-        if told["new_phone"]:
-            yield Correction(Detail.PHONE, told["new_phone"], use=told["new_phone_use"] or "mobile")
-        if told["new_email"]:
-            yield Correction(Detail.EMAIL, told["new_email"])
-        if told["line"]:
-            place = " ".join(told[name] for name in ("city", "state", "postal_code") if told[name])
-            parts = {name: told[name] for name in ADDRESS_PARTS}
-            yield Correction(Detail.ADDRESS, f"{told['line']}, {place}", parts=parts)
-        if self.cleaned_data.get("remove_address"):
-            yield Correction(Detail.ADDRESS, "", self.patient.address or "")
-        if told["language"] and told["language"] != self.patient.language:
-            yield Correction(Detail.LANGUAGE, told["language"])
-        if told["preferred_name"] and told["preferred_name"] != self.patient.preferred_name:
-            yield Correction(Detail.PREFERRED_NAME, told["preferred_name"])
+            if cleaned.get(f"remove_{name}"):
+                yield name, Correction(detail, "", point.value)
+            elif name in told and told[name] != point.value:
+                yield name, Correction(detail, told[name], point.value)
+        if told.get("new_phone"):
+            use = told.get("new_phone_use") or "mobile"
+            yield "new_phone", Correction(Detail.PHONE, told["new_phone"], use=use)
+        if told.get("new_email"):
+            yield "new_email", Correction(Detail.EMAIL, told["new_email"])
+        if told.get("line"):
+            place = " ".join(told[name] for name in ("city", "state", "postal_code") if told.get(name))
+            parts = {name: told.get(name, "") for name in ADDRESS_PARTS}
+            yield "line", Correction(Detail.ADDRESS, f"{told['line']}, {place}", parts=parts)
+        if cleaned.get("remove_address"):
+            yield "remove_address", Correction(Detail.ADDRESS, "", self.patient.address or "")
+        if told.get("language") and told["language"] != self.patient.language:
+            yield "language", Correction(Detail.LANGUAGE, told["language"])
+        if told.get("preferred_name") and told["preferred_name"] != self.patient.preferred_name:
+            yield "preferred_name", Correction(Detail.PREFERRED_NAME, told["preferred_name"])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

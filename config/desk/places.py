@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 
+from integrations import patient_outcomes
 from integrations.meanings import Domain
 from integrations.models import CodeMapping, Connection, FieldHealth
 from scheduling.models import WorkItem
@@ -20,6 +21,14 @@ CONNECT = {
     "health.stopped",
     "health.deaf",
     "health.login_ends",
+}
+
+#: Kinds about what the EHR must be told of a patient, with the words of the link to it.
+CORRECTIONS = {
+    patient_outcomes.CONFLICT: "Compare both and decide",
+    patient_outcomes.BY_HAND: "See what to enter",
+    patient_outcomes.DEAD: "Send it again, or give it up",
+    patient_outcomes.REGISTER: "See who is to be registered",
 }
 
 
@@ -48,6 +57,9 @@ def _found(item: WorkItem) -> tuple[str, Place | None]:
     if item.kind == "patient.reviews":
         address = reverse("admin:scheduling_patientreview_changelist") + "?state__exact=open"
         return "scheduling.view_patientreview", Place("Compare the records", address)
+    if item.kind in CORRECTIONS and item.subject_id:
+        address = reverse("admin:scheduling_patientwrite_change", args=[item.subject_id])
+        return "scheduling.view_patientwrite", Place(CORRECTIONS[item.kind], address)
     if item.kind == "calendar.differs":
         return "integrations.view_difference", Place("Decide on Differences", reverse("admin:desk_differences"))
     if item.kind in CONNECT:

@@ -295,7 +295,8 @@ def _numbers(item: WorkItem) -> list[ContactPoint]:
     if item.patient is None or item.patient.restricted:
         return []
     points = item.patient.contact_points.filter(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
-    return list(points.order_by("rank"))
+    today = timezone.localdate()
+    return [each for each in points.order_by("rank", "pk") if each.usable_on(today)]
 
 
 def _note_of(item: WorkItem) -> CancellationNote | None:

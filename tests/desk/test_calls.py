@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.test import Client
 from django.utils import timezone
@@ -41,5 +41,11 @@ def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: C
     assert not Message.objects.exists()
     WorkItem.objects.filter(pk=item.pk).update(due_at=timezone.now() - timedelta(minutes=5))
     assert "The time for this is over: 5 min ago" in text_of(dana.get(page))
+    factories.contact(practice.patient, "+12125550166", use="old")
+    factories.contact(practice.patient, "+12125550167", valid_until=date(2020, 1, 1))
+    html = dana.get(page).content.decode()
+    assert number in html
+    assert "5550166" not in html
+    assert "5550167" not in html
     Patient.objects.filter(pk=practice.patient.pk).update(restricted=True)
     assert "tel:" not in dana.get(page).content.decode()

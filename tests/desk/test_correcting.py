@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.test import Client
 
+from integrations import patient_outcomes
 from integrations.models import InboundEvent
 from scheduling.models import ExternalId, Patient, PatientWrite
+from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
@@ -71,6 +73,9 @@ def test_what_is_wrong_is_said_on_the_page_and_nothing_changes(dana: Client, pra
         ({"line": "2 Oak St"}, "A new address needs street, city and ZIP code."),
     ):
         assert why in text_of(dana.post(page(practice), before | told))
+    wrong = {"new_phone": "555", "new_email": "robin", "line": "2 Oak St"}
+    errors = dana.post(page(practice), before | wrong).context["form"].errors
+    assert set(errors) == set(wrong)  # all at once, each at its field
     assert form_of(dana, practice) == before
     assert "Legal name and birth date They are not changed here" in text_of(dana.get(page(practice)))
 
@@ -79,6 +84,8 @@ def test_a_conflict_stands_side_by_side_and_is_decided_once(dana: Client, practi
     row = rows_at(practice, practice.riverside, practice.patient)[PatientWrite]
     factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
     own = f"/admin/scheduling/patientwrite/{row.pk}/"
+    item = ask_staff(patient_outcomes.CONFLICT, "Two say two things", dedupe_key="patient.write:1", subject=row)
+    assert f'<a href="{own}change/"' in dana.get(f"/admin/scheduling/workitem/{item.pk}/change/").content.decode()
     words = text_of(dana.get(own + "change/"))
     assert "+12125550188" in words
     assert "differs +12125550199" in words

@@ -63,8 +63,19 @@ def test_a_new_record_that_resembles_another_is_asked_about(
     take(source, record("p-1", "M1"))
     take(source, record("p-2", "M2", given, **fields))
     assert PatientReview.objects.count() == is_asked
+    assert not any(str(Reason.SEVERAL) in each.reasons for each in PatientReview.objects.all())
     assert WorkItem.objects.filter(kind="patient.reviews").count() == is_asked
     assert (Patient.objects.count(), PatientMerge.objects.count()) == (2, 0)
+
+
+@pytest.mark.parametrize("take", [singly, in_bulk])
+@pytest.mark.parametrize("closed", [{"active": False}, {"deceased": True}, {"restricted": True}])
+def test_nobody_is_asked_about_a_record_that_is_closed(take: Take, closed: dict[str, bool]) -> None:
+    source = factories.source()
+    take(source, record("p-1", "M1"))
+    Patient.objects.update(**closed)
+    take(source, record("p-2", "M2"))
+    assert not PatientReview.objects.exists()
 
 
 def test_two_on_one_page_are_asked_about_once_however_often_they_are_read() -> None:
@@ -107,6 +118,8 @@ def test_the_ehrs_own_merge_answers_the_question() -> None:
     replaced = singly(source, record("p-2", "M2", version="2", replaced_by="p-1"))
     assert (replaced.replaced_by, PatientReview.objects.get().state) == (first, "same")
     assert not WorkItem.objects.filter(status="open").exists()
+    singly(source, record("p-2", "M2", version="3"))  # separated there again
+    assert PatientReview.objects.get().state == "different"
 
 
 def test_a_record_replaced_by_another_one_than_before_follows_the_new_one() -> None:

@@ -63,6 +63,8 @@ class PatientReviewAdmin(ReadOnlyAdmin):
         is_ours = merge is not None and merge.told_by == PatientMerge.ToldBy.STAFF
         more = {
             "review": review,
+            # A worker only passes on what the EHR said.
+            "decided_by": "the EHR" if review.decided_by.startswith("worker:") else review.decided_by,
             "title": "Are these the same person?",
             "subtitle": None,
             "lines": [*comparing.lines(review), *_waiting(review)],
@@ -175,7 +177,7 @@ def _waiting(review: PatientReview) -> list[comparing.Line]:
         return tuple(row.appointment_type.name for row in rows) if patient is not None else ()
 
     left, right = waits(review.patient), waits(review.other)
-    return [comparing.Line("Waits for", left, right)] if left or right else []
+    return [comparing.Line("Waits for", left, right, nothing="nothing")] if left or right else []
 
 
 @admin.register(PatientMerge)

@@ -18,7 +18,7 @@ from integrations.ehr.hl7v2 import people, times
 from integrations.ehr.hl7v2.messages import News, Reading, news, parsed
 from integrations.ehr.hl7v2.segments import Message
 from integrations.models import Connection, InboundEvent
-from scheduling import merging, mirror
+from scheduling import merging, mirror, reviews
 from scheduling.exceptions import UnknownReference
 from scheduling.models import ExternalId, Patient, PatientIdentifier, PatientMerge
 from scheduling.patients import identifier_index
@@ -138,7 +138,9 @@ def _separate(named: list[Patient]) -> str:
     merges = PatientMerge.objects.filter(
         retired_id__in=keys, undone_at__isnull=True, told_by=PatientMerge.ToldBy.MESSAGE, retired__active=True
     )
-    undone = sum(merging.undo(merge) for merge in merges)
+    undone = [merge for merge in merges if merging.undo(merge)]
+    for merge in undone:
+        reviews.taken_apart(merge.retired, merge.kept_id)
     return "two patient records were separated" if undone else "patients brought up to date"
 
 
