@@ -4,15 +4,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('integrations', '0026_refused_by_a_carrier'),
+        ("integrations", "0026_refused_by_a_carrier"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='messageclock',
-            name='details',
-            field=models.JSONField(blank=True, help_text='Of a patient: when the newest message was made that told this detail; empty: sent_at holds for all.', null=True),
+            model_name="messageclock",
+            name="details",
+            field=models.JSONField(
+                blank=True,
+                help_text="Of a patient: when the newest message was made that told this detail; empty: sent_at holds for all.",
+                null=True,
+            ),
         ),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -109,6 +109,43 @@ def test_a_second_record_under_the_new_name_with_the_same_number_is_a_question()
     assert (review.patient, review.other) == (first, second)
     assert {Reason.NUMBER, Reason.OTHER_FAMILY_NAME} <= set(review.reasons)
     assert second.replaced_by is None
+
+
+def test_an_answer_to_an_earlier_look_changes_nothing() -> None:
+    source, now = factories.source(), timezone.now()
+    apply_patient(source, record("p-1", "M1", family_name="Okafor", version="2"), now)
+    patient = apply_patient(source, record("p-1", "M1"), now - timedelta(seconds=1))
+    assert (patient.family_name, Patient.objects.get().family_name) == ("Okafor", "Okafor")
+
+
+def test_a_number_that_moves_to_another_record_is_a_question() -> None:
+    source = factories.source()
+    singly(source, record("p-1", "M1"))
+    second = singly(source, record("p-2", "M2", "Zoe", family_name="Okafor", birth_date=date(1990, 1, 1)))
+    assert not PatientReview.objects.exists()
+    told = record("p-2", "M1", "Zoe", family_name="Okafor", birth_date=date(1990, 1, 1), version="2")
+    singly(source, told)
+    review = PatientReview.objects.get()
+    assert (review.other, review.reasons) == (second, [str(Reason.NUMBER)])
+
+
+def test_a_record_whose_successor_is_not_known_yet_is_not_used() -> None:
+    source = factories.source()
+    patient = singly(source, record("p-1", "M1", replaced_by="p-2"))
+    assert (patient.replaced_by, patient.may_be_offered) == (None, False)
+    second = singly(source, record("p-2", "M2"))
+    patient = singly(source, record("p-1", "M1", version="2", replaced_by="p-2"))
+    assert (patient.replaced_by, patient.active) == (second, True)
+
+
+def test_records_that_replace_one_another_in_a_circle_are_not_used_and_shown() -> None:
+    source = factories.source()
+    singly(source, record("p-1", "M1"))
+    first = singly(source, record("p-2", "M2", "Zoe", replaced_by="p-1"))
+    second = singly(source, record("p-1", "M1", version="2", replaced_by="p-2"))
+    assert first.replaced_by == second
+    assert (second.replaced_by, second.may_be_offered) == (None, False)
+    assert WorkItem.objects.filter(kind="patient.replaced_in_a_circle").count() == 1
 
 
 def test_the_ehrs_own_merge_answers_the_question() -> None:

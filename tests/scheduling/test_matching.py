@@ -109,6 +109,14 @@ def test_the_same_number_of_another_system_or_another_source_says_nothing() -> N
     assert find(factories.source("other"), described(birth_date=other)) == Nobody()
 
 
+def test_another_number_in_common_never_links_by_itself() -> None:
+    """Members of a family share an insurer's number."""
+    source = factories.source()
+    card = IdentifierRecord("urn:example:card", "C-7", "MB")
+    (ana,) = held(source, record(identifiers=(IdentifierRecord(MRN, "M1", "MR"), card)))
+    assert reasons(find(source, described(identifiers=(card,)))) == {ana.pk: (R.OTHER_NUMBER, R.BIRTH_DATE_AND_NAMES)}
+
+
 def test_twins_are_told_apart_by_their_numbers_and_otherwise_by_a_person() -> None:
     source = factories.source()
     ana, alba = held(source, record(), record("p-2", "M2", given="Alba"))
