@@ -28,7 +28,7 @@ def request_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
     if found is None:
         return dead_link(request)
     entry = found.entry
-    if step and (step not in words.QUESTIONS or entry.status not in OPEN):
+    if step and (entry.status not in OPEN or not words.asks(entry, step)):
         return _summary_instead(request, step)
     if request.method != "POST":
         return _show(request, found, step)

@@ -186,6 +186,17 @@ def test_a_code_is_guessed_at_five_times(entry: WaitlistEntry, path: str, client
     assert 'name="code"' not in again.content.decode()
     assert text(again).endswith("Start again")
     assert "waits for its code" not in text(client.get(path))
+
+
+def test_from_an_e_mail_starting_again_keeps_the_birth_year(entry: WaitlistEntry, tokens: links.Tokens) -> None:
+    path, year = f"/r/{tokens.email}/contact/", {"birth_year": "1980"}
+    post(f"{path}phone/", **SAID, **year)
+    ContactChange.objects.update(tries=contact_codes.TRIES)
+    page = post(f"{path}code/", do="save", code="000000", **year)
+    assert heading(page) == "This code does not work any more"
+    start = page.content.decode().partition("<h1>")[2]
+    assert f'action="{path}?lang=en"' in start
+    assert 'name="birth_year" value="1980"' in start
     assert in_use(entry.patient) == [MAIL, OLD]
     assert ContactChange.objects.get().tries == 5
 

@@ -159,6 +159,20 @@ def test_texts_at_night_are_the_patients_own_choice_and_on_record_as_theirs(
     assert entry.texts_by_night is False
 
 
+def test_the_page_says_in_which_hours_texts_leave_and_asks_nothing_where_they_leave_at_any(
+    entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    policy = factories.policy(quiet_from=time(21), quiet_until=time(7, 30))
+    assert "in these hours: 7:30 in the morning to 9:00 at night." in text(client.get(f"{path}night/"))
+    assert "a estas horas: de 7:30 de la mañana a 9:00 de la noche." in text(client.get(f"{path}night/?lang=es"))
+    policy.quiet_until = policy.quiet_from
+    policy.save()
+    assert "Texts at night" not in text(client.get(path))
+    assert post(f"{path}night/", night="yes").headers["Location"] == path
+    entry.refresh_from_db()
+    assert entry.texts_by_night is False
+
+
 def test_what_was_chosen_stays_while_the_birth_year_is_put_right(scene: Scene) -> None:
     Location.objects.update(names_providers=True)
     entry = scene.waiting(1)[0]

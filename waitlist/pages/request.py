@@ -15,6 +15,7 @@ from waitlist import own_request
 from waitlist.models import WaitlistEntry
 from waitlist.own_request import Part
 from waitlist.pages import content
+from waitlist.policies import policy_for
 from waitlist.times import say_hours, weekday_name
 from waitlist.wording import plain
 
@@ -72,8 +73,14 @@ def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
             "can_choose_who": bool(own_request.possible_providers(entry)),
             "who": _say_who(entry),
             "notice": say_notice(entry.minimum_notice_minutes),
+            "has_nights": bool(_text_hours(entry, language)),
             "night": gettext("at night too, if it cannot wait") if entry.texts_by_night else gettext("only by day"),
         }
+
+
+def asks(entry: WaitlistEntry, step: str) -> bool:
+    """Return whether there is such a question; of nights there is none where texts leave at any hour."""
+    return step in QUESTIONS and (step != "night" or bool(_text_hours(entry, "en")))
 
 
 def question(entry: WaitlistEntry, step: str, language: str, posted: QueryDict | None = None) -> dict[str, Any]:
@@ -151,12 +158,21 @@ def _notice_choices(known: Sequence[int], current: int) -> list[Choice]:
     return [Choice(str(minutes), say_notice(minutes), minutes == marked) for minutes in known]
 
 
+def _text_hours(entry: WaitlistEntry, language: str) -> str:
+    """Say from when to when texts leave; empty where there are no quiet hours, and so nothing to choose."""
+    place = location_of(entry)
+    policy = policy_for(place.pk if place else None, entry.appointment_type_id)
+    ends, begins = policy.quiet_until, policy.quiet_from
+    return "" if ends == begins else say_hours(ends, begins, language)
+
+
 def _night(entry: WaitlistEntry, language: str) -> dict[str, Any]:
     return {
+        "hours": _text_hours(entry, language),
         "nights": [
             Choice("no", gettext("No, text me only by day"), not entry.texts_by_night),
             Choice("yes", gettext("Yes, text me at any hour if it cannot wait"), entry.texts_by_night),
-        ]
+        ],
     }
 
 
