@@ -45,7 +45,7 @@ def correct(patient: Patient, wanted: Sequence[Correction]) -> list[PatientWrite
     """
     wanted = [tidy(each) for each in wanted]
     with transaction.atomic():
-        patient = Patient.objects.select_for_update().get(pk=patient.pk)
+        patient = Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
         based = [_based(patient, each) for each in wanted]
         _keep(patient, based)
         names = ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=patient.pk)

@@ -156,14 +156,16 @@ class Statement:
     by: str
 
 
+@transaction.atomic
 def grant_many(given: Iterable[tuple[Patient, ContactPoint]], statement: Statement) -> list[ConsentRecord]:
     """Record that these patients agreed to messages at these addresses; return the new lines.
 
     What was stated about a list never takes back what an owner of an address said: one whose last word was STOP is
-    left out. So is a consent that is on record already.
+    left out, and a STOP in the same moment has the last word. So is a consent that is on record already.
     """
     pairs = list(given)
     indexes = {contact.address_index for _, contact in pairs}
+    hold(indexes)
     agreed = _consenting_by_channel(indexes)
     stopped = stopped_addresses(indexes)
     now = timezone.now()
@@ -183,9 +185,8 @@ def grant_many(given: Iterable[tuple[Patient, ContactPoint]], statement: Stateme
         if contact.address_index not in stopped
         and patient.pk not in agreed.get((channel_of(contact), contact.address_index), set())
     }
-    with transaction.atomic():
-        rows = ConsentRecord.objects.bulk_create(lines.values(), batch_size=1000)
-        record_created(rows)
+    rows = ConsentRecord.objects.bulk_create(lines.values(), batch_size=1000)
+    record_created(rows)
     return rows
 
 

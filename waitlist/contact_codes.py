@@ -72,7 +72,7 @@ def ask(change: Change, written: Written) -> bool:
     lately = ContactChange.objects.filter(created_at__gt=change.now - A_DAY)
     code = f"{secrets.randbelow(10**6):06d}"
     with transaction.atomic():
-        Patient.objects.select_for_update().get(pk=change.patient.pk)
+        Patient.objects.select_for_update(no_key=True).get(pk=change.patient.pk)
         if lately.filter(patient=change.patient).count() >= PER_PATIENT:
             return False
         is_plagued = lately.filter(address_index=index).count() >= PER_ADDRESS
@@ -148,8 +148,9 @@ def confirm(change: Change, row: ContactChange, code: str) -> Answer:
     if row.state != State.WAITING:  # the same code was sent twice, and the other one was quicker
         return Answer.TAKEN if row.state == State.CONFIRMED else Answer.WRONG
     with transaction.atomic():
-        # The patient first, as everybody locks them before their contacts.
-        Patient.objects.select_for_update().get(pk=row.patient_id)
+        # The patient first, as everybody locks them before their contacts; and not against rows that name them, such as
+        # the line of a STOP that holds the address already.
+        Patient.objects.select_for_update(no_key=True).get(pk=row.patient_id)
         consent.hold([row.address_index])
         if not is_for_staff(change.patient, change.now) and _may_be_taken(row):
             with suppress(CorrectionRefused), transaction.atomic():

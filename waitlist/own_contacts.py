@@ -78,7 +78,7 @@ def remove(change: Change, contact: ContactPoint) -> bool:
     """Use a number or e-mail address no more; False, changing nothing, where no other way would be left."""
     with transaction.atomic():
         # Whoever removes two at once must not end with none.
-        Patient.objects.select_for_update().get(pk=change.patient.pk)
+        Patient.objects.select_for_update(no_key=True).get(pk=change.patient.pk)
         if not can_be_removed(contact, change.now):
             return False
         return _correct(change, Correction(DETAILS[ContactPoint.System(contact.system)], "", contact.value), [contact])

@@ -29,6 +29,8 @@ def freeze(
     """
     now = now or timezone.now()
     with transaction.atomic():
+        # Somebody may be typing in the code that makes the address theirs: what is taken first is frozen here too.
+        consent.hold([address_index])
         rows = ContactPoint.objects.filter(system=system, address_index=address_index).select_related("patient")
         contacts = list(rows.select_for_update(of=("self",)).order_by("pk"))
         for contact in contacts:

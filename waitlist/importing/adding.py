@@ -28,10 +28,10 @@ from waitlist.models import ImportBatch, ImportRow, Offer, WaitlistEntry
 _S, _V = ImportBatch.Status, ImportRow.Verdict
 CHUNK = 500
 #: What is stored encrypted and not needed to put somebody on the list.
-_UNREAD = [
-    "problems",
-    *(f"patient__{field.name}" for field in Patient._meta.concrete_fields if isinstance(field, EncryptedMixin)),
+_UNREAD_OF_PATIENT = [
+    f"patient__{field.name}" for field in Patient._meta.concrete_fields if isinstance(field, EncryptedMixin)
 ]
+_UNREAD = ["problems", *_UNREAD_OF_PATIENT]
 
 
 def add_ready(batch: ImportBatch, now: datetime | None = None) -> int | None:
@@ -48,14 +48,17 @@ def add_ready(batch: ImportBatch, now: datetime | None = None) -> int | None:
         ready = batch.rows.filter(verdict=_V.READY).order_by("number").select_related("patient").defer(*_UNREAD)
         last = ready.aggregate(last=Max("number"))["last"] or 0
         words, today = Words(batch), timezone.localdate(now)
-        added = 0
+        added, agreed = 0, list[int]()
         # What is on the list is no longer ready, so that memory never holds more than a chunk.
         while rows := [Ready.of(batch, row, words, today) for row in ready[:CHUNK]]:
             _add(batch, rows, now, last)
+            agreed += _agreed(batch, rows)
             added += len(rows)
         batch.added_count += added
         batch.save(update_fields=["added_count"])
         record(AccessRecord.Action.IMPORT, subject=batch, location_id=batch.location_id, detail={"rows": added})
+        # Last, since a STOP from one of these numbers waits from here on.
+        _record_consent(batch, agreed)
     return added
 
 
@@ -69,6 +72,7 @@ def add_late(batch: ImportBatch, row: ImportRow, now: datetime | None = None) ->
         ready = [Ready.of(batch, row, words, today)]
         newcomers.make(batch, ready, words, today)
         _add(batch, ready, now, row.number)
+        _record_consent(batch, _agreed(batch, ready))
         batch.added_count += 1
         batch.save(update_fields=["added_count"])
         record(AccessRecord.Action.IMPORT, subject=batch, location_id=batch.location_id, detail={"rows": 1})
@@ -84,7 +88,6 @@ def _add(batch: ImportBatch, ready: Sequence[Ready], now: datetime, last: int) -
     rows = [each.row for each in ready]
     ImportRow.objects.bulk_update(rows, ("entry",), batch_size=CHUNK)
     ImportRow.objects.filter(pk__in=[row.pk for row in rows]).update(verdict=_V.ADDED)
-    _record_consent(batch, ready)
 
 
 def undo(batch: ImportBatch) -> str:
@@ -151,19 +154,23 @@ def consent_of(batch: ImportBatch) -> str:
     return f"{batch.get_consent_display()}{form}{when}"
 
 
-def _record_consent(batch: ImportBatch, ready: Sequence[Ready]) -> None:
+def _agreed(batch: ImportBatch, ready: Sequence[Ready]) -> list[int]:
+    """Return the ids of the contacts of these rows for which the batch states consent."""
     if batch.consent in (ImportBatch.Consent.NONE, ImportBatch.Consent.UNSAID):
-        return
+        return []
     said_yes = {each.row.patient_id: each for each in ready if each.wish.agreed is not False}
-    points = (
-        ContactPoint.objects.filter(patient_id__in=list(said_yes)).order_by("patient_id", "rank", "pk").defer("value")
-    )
-    given = [
-        (patient, point)
+    points = ContactPoint.objects.filter(patient_id__in=list(said_yes)).order_by("patient_id", "rank", "pk")
+    return [
+        point.pk
         for point in points.defer("value")
-        if (patient := said_yes[point.patient_id].row.patient) is not None
-        and point.address_index in said_yes[point.patient_id].person.addresses
+        if point.address_index in said_yes[point.patient_id].person.addresses
         and (point.can_text or (batch.emails_agreed and point.system == ContactPoint.System.EMAIL))
     ]
+
+
+def _record_consent(batch: ImportBatch, contact_ids: Sequence[int]) -> None:
     text = Statement(batch.consent, batch.consent_form, statement_of(batch), batch.added_by)
-    consent.grant_many(given, text)
+    rows = ContactPoint.objects.select_related("patient").defer("value", *_UNREAD_OF_PATIENT)
+    for begin in range(0, len(contact_ids), CHUNK):
+        chunk = rows.filter(pk__in=contact_ids[begin : begin + CHUNK]).order_by("patient_id", "rank", "pk")
+        consent.grant_many([(row.patient, row) for row in chunk], text)
