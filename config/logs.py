@@ -63,6 +63,24 @@ class WithholdErrorText(logging.Filter):
         return True
 
 
+class MaskedText(logging.Filter):
+    """For loggers with handlers of their own, which know of no formatter of ours: the record itself is masked."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info and record.exc_info[1]:
+            record.exc_text = described_with_causes(record.exc_info[1])
+        return True
+
+
+def mask_the_web_servers_logs() -> None:
+    """Have gunicorn, which writes past our handler, name no token either: in its access log, and in its errors."""
+    for name in ("gunicorn.access", "gunicorn.error"):
+        server = logging.getLogger(name)
+        if not any(isinstance(each, MaskedText) for each in server.filters):
+            server.addFilter(MaskedText())
+
+
 class ConsoleFormatter(logging.Formatter):
     """One readable line per entry, an error's frames below it."""
 

@@ -3,9 +3,16 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.db import IntegrityError, OperationalError
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 
 from audit.context import correlated
 from audit.logging import ContextFilter
@@ -13,6 +20,7 @@ from config.environment import SettingsProblem
 from config.logs import ConsoleFormatter, JsonFormatter, WithholdErrorText, described, masked
 
 TOKEN = "n3vErInAlOgLiNe_-x"
+SERVER_LOGS = ("gunicorn.access", "gunicorn.error")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +37,50 @@ TOKEN = "n3vErInAlOgLiNe_-x"
 )
 def test_tokens_queries_and_line_breaks_are_masked(text: str, expected: str) -> None:
     assert masked(text) == expected
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path) -> Iterator[Logger]:
+    """Gunicorn's own logs, into files and with an access log, as they are when a worker has loaded the site."""
+    before = {name: logging.getLogger(name).handlers[:] for name in SERVER_LOGS}
+    server = Logger(Config())
+    server.cfg.set("accesslog", str(tmp_path / "access"))
+    server.cfg.set("errorlog", str(tmp_path / "error"))
+    server.setup(server.cfg)
+    sys.modules.pop("config.wsgi", None)
+    import_module("config.wsgi")
+    yield server
+    for name, handlers in before.items():
+        logging.getLogger(name).handlers[:] = handlers
+        logging.getLogger(name).filters.clear()
+
+
+def test_the_web_server_names_no_token_in_its_access_log_nor_when_a_request_fails(
+    gunicorn: Logger, tmp_path: Path
+) -> None:
+    path = f"/o/{TOKEN}/"
+    call = {
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": f"{path}?lang=es",
+        "PATH_INFO": path,
+        "QUERY_STRING": "lang=es",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_REFERER": f"https://waitlist.example.org{path}",
+    }
+    gunicorn.access(
+        SimpleNamespace(status="200 OK", headers=[], sent=12), SimpleNamespace(headers=[]), call, timedelta()
+    )
+    who = "Jane Doe"
+    try:
+        raise ValueError(who)
+    except ValueError:
+        gunicorn.exception("Error handling request %s %s", "GET", f"{path}?lang=es")
+    written = {name: (tmp_path / name).read_text() for name in ("access", "error")}
+    assert '"GET /o/…/?… HTTP/1.1" 200 12 "https://waitlist.example.org/o/…/"' in written["access"]
+    assert "Error handling request GET /o/…/?…" in written["error"]
+    assert "ValueError (text withheld)" in written["error"]
+    assert TOKEN not in str(written)
+    assert "Jane" not in str(written)
 
 
 def test_the_text_of_a_foreign_error_is_withheld_and_ours_is_shown() -> None:
