@@ -18,7 +18,8 @@ from integrations.yaml_nodes import Node, NotYaml, Problem
 from scheduling.models import Location, Provider
 
 Domain = CodeMapping.Domain
-_HIDDEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+#: What YAML does not take as it is, and what turns the writing after it around.
+_HIDDEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 #: What YAML reads as something else than text.
 _SPECIAL = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
@@ -79,7 +80,9 @@ def write(connection: Connection) -> str:
 def _displays(connection: Connection) -> Iterator[tuple[Key, str]]:
     rows = CodeMapping.objects.filter(connection=connection).exclude(display="")
     for domain, system, code, place, display in rows.values_list("domain", "system", "code", "location_id", "display"):
-        yield ("code", domain, system, code, str(place or "")), " ".join(display.split())[:80]
+        # A comment has no escapes: what is not to be seen in it would make the file unreadable, or read otherwise.
+        shown = "".join(filter(str.isprintable, " ".join(display.split())))
+        yield ("code", domain, system, code, str(place or "")), shown[:80]
 
 
 def _text(value: str) -> str:

@@ -10,13 +10,15 @@ from django.test import Client
 from django.urls import reverse
 
 from integrations.models import CodeMapping, InboundEvent
-from scheduling.models import Patient
+from scheduling.models import AppointmentType, Patient
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.rows import rows_at
 
 #: What a strict Content-Security-Policy refuses: inline scripts and styles, event handlers.
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*\ssrc=)|javascript:", re.IGNORECASE)
+#: Begins a script, a formula and a template where it is not written out as text.
+HOSTILE = "\"'=<script></b{{7*7}}"
 LINK = re.compile(r'<a\b[^>]*\bhref="([^"#]+)')
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 
@@ -62,8 +64,11 @@ def fill(practice: Practice) -> None:
 
 def test_every_page_opens_and_obeys_the_security_policy(maria: Client, practice: Practice) -> None:
     fill(practice)
-    practice.patient.given_name, practice.patient.family_name = "Zebedee", "Quillfeather"
+    practice.patient.given_name, practice.patient.family_name = f"Zebedee{HOSTILE}", "Quillfeather"
     practice.patient.save()
+    for named in (practice.chen, practice.riverside, AppointmentType.objects.get()):
+        named.name = f"{HOSTILE}{named.name}"[:100]
+        named.save()
     visited = {}
     for path, status, page in visit(maria):
         visited[path] = page
@@ -72,7 +77,9 @@ def test_every_page_opens_and_obeys_the_security_policy(maria: Client, practice:
         titles = " ".join(TITLE.findall(page))
         assert "Quillfeather" not in titles, path
         assert "Quillfeather" not in path
+        assert "</b{{" not in page, path
     assert len(visited) > 120
+    assert sum("&lt;/b{{7*7}}" in page for page in visited.values()) > 20
     assert any("Quillfeather" in page for page in visited.values())
 
 

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def connection() -> Connection:
     row = factories.connection("elm", loaded_at=timezone.now())
-    mapping.map_code(row, "reason", "urn:reasons", "pt-sick", "rebookable", display="Patient is ill\n# x: y")
+    mapping.map_code(row, "reason", "urn:reasons", "pt-sick", "rebookable", display="Patient is ill\n# x: y\x07\u202e")
     CodeMapping.objects.create(connection=row, domain="reason", code="no", display="No")
-    CodeMapping.objects.create(connection=row, domain="status", code='"; --\u2028\t#: {é}')
+    CodeMapping.objects.create(connection=row, domain="status", code='"; --\u2028\t#: {é}\ufffe\u202e')
     return row
 
 
@@ -68,6 +68,7 @@ def test_what_goes_out_comes_in_as_it_was(connection: Connection) -> None:
     )
     assert '      location: "Riverside: 1st #2"' in text
     assert '    - code: "no"  # No\n      means:\n' in text
+    assert "\u202e" not in text
     assert not any(secret in text for secret in ("not-a-secret", "webhook-secret"))
 
 

@@ -285,6 +285,19 @@ def test_a_record_closed_between_offer_and_answer(scene: Scene, change: dict[str
     assert told(offer.patient) == ["offer by sms", "offer by email"]  # nothing more
 
 
+@pytest.mark.parametrize("change", [{"deceased": True}, {"active": False}, {"restricted": True}])
+def test_closed_between_the_look_and_the_update(scene: Scene, change: dict[str, bool]) -> None:
+    (offer,) = scene.offered(1)
+
+    def close() -> None:
+        Patient.objects.filter(pk=offer.patient_id).update(**change)
+
+    with race.right_after("waitlist.claims.reason_at_a_glance", close):
+        assert scene.yes(offer).outcome == "frozen"
+    assert (Opening.objects.get().status, Claim.objects.count()) == ("offering", 0)
+    assert WorkItem.objects.get().kind == "patient.frozen"
+
+
 def test_merged_between_the_look_and_the_update(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     successor = factories.patient()

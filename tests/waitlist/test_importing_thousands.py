@@ -69,7 +69,12 @@ def dying_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: int)
 
 @pytest.mark.parametrize(
     ("module", "name", "call", "known"),
-    [(newcomers, "make", 3, 4), (adding, "_agreed", 1, 6), (adding, "_agreed", 3, 6), (adding, "_record_consent", 1, 6)],
+    [
+        (newcomers, "make", 3, 4),
+        (adding, "_agreed", 1, 6),
+        (adding, "_agreed", 3, 6),
+        (adding, "_record_consent", 1, 6),
+    ],
 )
 def test_wherever_a_worker_dies_nobody_is_on_the_list_and_the_next_one_goes_on(
     batch: ImportBatch, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: int, known: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -213,6 +214,26 @@ def test_what_became_true_while_its_text_waited_for_a_turn_counts(
     message.refresh_from_db()
     assert (message.status, message.error_code) == (Status.SUPPRESSED, "deceased")
     assert carrier.messages() == []
+
+
+def test_quiet_hours_that_begin_while_a_wave_is_going_out_keep_the_rest_in_each_patients_own_zone(
+    carrier: CarrierClient, clock: Any
+) -> None:
+    clock.move_to(datetime(2026, 3, 3, 19, 59, 59, tzinfo=ZoneInfo(factories.NEW_YORK)))
+    SendingLimit.objects.create(channel="sms", per_second=1)
+    zones = (factories.NEW_YORK, factories.NEW_YORK, factories.LOS_ANGELES)
+    phones = [factories.patient(email=None, time_zone=zone).contact_points.get() for zone in zones]
+    wave = [message_to(each, kind=Kind.FILLED, initiated=True) for each in phones]
+    for message in wave:
+        delivery.send(message.pk)
+    left, kept, west = Message.objects.order_by("pk")
+    assert [each["to"] for each in carrier.messages()] == [left.address, west.address]
+    morning = datetime(2026, 3, 4, 8, tzinfo=ZoneInfo(factories.NEW_YORK))
+    assert (kept.status, kept.due_at) == (Status.WAITING, morning)
+    assert delivery.due(morning - timedelta(seconds=1)) == []
+    clock.move_to(morning)
+    assert delivery.send(kept.pk)
+    assert carrier.messages()[-1]["to"] == kept.address
 
 
 TEXTS, RATE, WORKERS = 36, 30, 4
