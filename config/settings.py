@@ -51,6 +51,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
     "audit.middleware.AuditContextMiddleware",
+    "config.token_pages.TokenPagesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.machine_calls.MachineCallsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -295,6 +295,7 @@ def test_a_failure_while_answering_shows_the_plain_page(scene: Scene, monkeypatc
     monkeypatch.setattr("waitlist.views.claims.claim", fail)
     answer = Client(raise_request_exception=False).post(path, {"answer": "yes"})
     assert answer.status_code == 500
+    assert (answer["Cache-Control"], answer["Referrer-Policy"]) == ("no-store", "no-referrer")
     assert "it shows what is true now" in answer.content.decode()
     assert "Robin" not in answer.content.decode()
     assert Claim.objects.count() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
 from csp.constants import NONE, SELF
@@ -38,7 +37,7 @@ View = Callable[Concatenate[HttpRequest, Parameters], HttpResponse]
 
 
 def patient_page(*methods: str) -> Callable[[View[Parameters]], View[Parameters]]:
-    """Make a view a page behind a token: never stored, never indexed, its address told to nobody.
+    """Make a view a page behind a token. That it is stored nowhere is seen to for every answer at such an address.
 
     The token is the credential, and nothing here reads a cookie, so a forged request could do no more than who holds
     the token already can. Django's check against forgery would refuse real patients instead: those without
@@ -46,15 +45,7 @@ def patient_page(*methods: str) -> Callable[[View[Parameters]], View[Parameters]
     """
 
     def decorate(view: View[Parameters]) -> View[Parameters]:
-        @wraps(view)
-        def page(request: HttpRequest, *args: Parameters.args, **kwargs: Parameters.kwargs) -> HttpResponse:
-            response = view(request, *args, **kwargs)
-            response.headers["Cache-Control"] = "no-store"
-            response.headers["Referrer-Policy"] = "no-referrer"
-            response.headers["X-Robots-Tag"] = "noindex, nofollow"
-            return response
-
-        return cast("View[Parameters]", csrf_exempt(csp_replace(POLICY)(require_http_methods(methods)(page))))
+        return cast("View[Parameters]", csrf_exempt(csp_replace(POLICY)(require_http_methods(methods)(view))))
 
     return decorate
 

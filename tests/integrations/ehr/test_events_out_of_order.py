@@ -11,6 +11,7 @@ from django.utils import timezone
 from integrations.ehr import mirroring
 from integrations.ehr.gateway import connect
 from integrations.models import Connection, InboundEvent
+from scheduling.appointments import apply_absence
 from scheduling.models import Appointment, ExternalId, Opening
 from tests.fixtures import sandbox as ehr
 from tests.integrations.ehr import signing
@@ -79,6 +80,18 @@ def test_an_answer_fetched_earlier_never_overwrites_one_fetched_later(
     booked.refresh_from_db()
     assert booked.status == "cancelled"
     assert ExternalId.objects.get(kind="appointment").version == new.version
+
+
+def test_not_found_asked_earlier_never_deletes_what_was_found_later(
+    connection: Connection, booked: Appointment
+) -> None:
+    seen_at = ExternalId.objects.get(kind="appointment").seen_at
+    assert seen_at is not None
+    gone = apply_absence(connection.source, "b-1", seen_at - timedelta(seconds=1), verdict="rebookable")
+    assert gone is not None
+    assert gone.change == "stale"
+    booked.refresh_from_db()
+    assert (booked.status, Opening.objects.count()) == ("booked", 0)
 
 
 def test_version_ids_are_never_compared_as_numbers(connection: Connection, booked: Appointment) -> None:

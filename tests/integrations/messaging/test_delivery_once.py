@@ -12,7 +12,8 @@ from django.utils import timezone
 from config.desk import lines
 from integrations.messaging import delivery, reports
 from integrations.messaging.email.transport import EmailCarrier
-from integrations.messaging.gateway import CarrierBusy, DeliveryReport
+from integrations.messaging.gateway import CarrierBusy, CarrierDown, DeliveryReport
+from integrations.messaging.twilio.transport import TwilioCarrier
 from integrations.models import ApiCall, CarrierState
 from scheduling.models import ContactPoint, TimelineEntry, WorkItem
 from tests import factories
@@ -115,6 +116,21 @@ def test_not_taken_is_sent_again_only_when_absence_is_proven(carrier: CarrierCli
     message.refresh_from_db()
     assert message.status == Status.SENT
     assert len(carrier.messages()) == 1
+
+
+def test_a_carrier_that_cannot_say_what_it_has_proves_no_absence(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("lost")
+    message = message_to(phone)
+    delivery.send(message.pk)
+    lapse(message, 60)  # long enough to believe an answer that it does not have it
+    with mock.patch.object(TwilioCarrier, "find", side_effect=CarrierDown):
+        assert delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, len(carrier.messages())) == (Status.UNKNOWN, 1)
+    lapse(message, 60)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, len(carrier.messages())) == (Status.SENT, 1)
 
 
 def test_worker_died_after_the_carrier_took_it(carrier: CarrierClient, phone: ContactPoint) -> None:
