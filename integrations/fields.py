@@ -49,8 +49,8 @@ class Field:
 
 _IDENTITY = "The EHR’s legal name and birth date always win: by them we make sure that it is the same person."
 _REACH = (
-    "Consent, STOP and wrong numbers hang on the EHR’s numbers and addresses; correct them there, "
-    "and nobody is written to at an old one."
+    "Consent, STOP and wrong numbers hang on the EHR’s numbers and addresses. What is corrected here, on the "
+    "patient’s page, goes to the EHR."
 )
 
 FIELDS: dict[str, Field] = {

@@ -426,6 +426,7 @@ def test_each_meaning_is_tried_field_by_field(ira: Client, practice: Practice, p
         "offered, after a fresh look at the EHR",
     )
     bumped = tried(ira, path, event, domain="status", code="CX", target="bumped", location=place)
+    assert bumped["Status"][2] == "cancelled by the practice"
     assert bumped["Its time"][2] == "not offered; staff are asked to put the patient on the list"
     elsewhere = str(practice.riverside.pk)
     same = tried(ira, path, event, domain="status", code="CX", target="bumped", location=elsewhere)

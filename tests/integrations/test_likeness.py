@@ -58,6 +58,7 @@ def test_two_that_are_equally_like_are_no_guess() -> None:
         ("Harbor East", "Harbor West", False),
         ("Harbor Clinic Suite 1", "Harbor Clinic Suite 2", False),
         ("Dr. Ann Lee", "Dr. Dan Lee", False),
+        ("Harbor", "Harbor Family Practice", False),
     ],
 )
 def test_two_that_may_be_one(first: str, second: str, one: bool) -> None:
