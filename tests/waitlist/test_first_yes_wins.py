@@ -15,6 +15,7 @@ from tests import factories, race
 from tests.waitlist.conftest import MORNING, Scene, steps, told
 from waitlist import attention, claims, links, messages, replies
 from waitlist.models import Claim, Message, Offer, WaitlistEntry
+from waitlist.winning import REFERENCE_ALPHABET
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +45,8 @@ def test_a_win_is_a_pending_booking_and_no_more(scene: Scene) -> None:
     assert (appointment.status, appointment.origin) == ("pending", "waitlist")
     assert (appointment.start, appointment.end) == (offer.start, offer.end)
     assert len(appointment.reference or "") == 6
-    assert not set(appointment.reference or "") & set("0O1IL2Z5S8B")
+    assert set(appointment.reference or "") <= set(REFERENCE_ALPHABET)
+    assert not set(REFERENCE_ALPHABET) & set("0O1IL2Z5S8B"), "said over the phone, these are taken for one another"
     assert Opening.objects.get().status == "claimed"
     assert Writeback.objects.get().status == "waiting"
     received = Message.objects.get(kind="received")
