@@ -130,6 +130,16 @@ def test_a_replaced_records_offer_freezes_without_a_word_and_staff_are_asked_onc
     assert not Message.objects.exclude(kind="offer").exists()
 
 
+def test_an_offer_nobody_was_told_of_does_not_stand_again(case: Case) -> None:
+    Message.objects.update(status="waiting")
+    case.ehr.says("old", active=False)
+    case.drain()
+    assert Message.objects.get().status == "suppressed"
+    case.ehr.says("old")
+    case.drain()
+    assert (case.offer.status, case.offer.withdrawn_reason) == ("withdrawn", "frozen")
+
+
 @pytest.mark.parametrize("fields", [{"deceased": True}, {"active": False}])
 def test_an_offer_freezes_when_the_record_is_closed_and_stands_again_when_it_is_not(
     case: Case, fields: dict[str, Any]

@@ -117,6 +117,13 @@ def test_a_late_answer_is_not_stopped_by_the_night(scene: Scene) -> None:
     assert decide(Message.objects.get(kind="received"), hours=9, minutes=59).action == "send"
 
 
+def test_what_answers_a_patient_is_owed_to_them_though_their_record_became_inactive(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.yes(offer)
+    Patient.objects.update(active=False)
+    assert decide(Message.objects.get(kind="received")).action == "send"
+
+
 def test_the_receipt_of_an_opt_out_always_goes(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     scene.text(offer.patient, "STOP")

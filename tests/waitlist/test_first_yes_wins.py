@@ -77,6 +77,7 @@ def test_a_second_yes_hears_that_somebody_was_first(scene: Scene) -> None:
     before = everything()
     result = scene.yes(second)
     assert (result.outcome, result.claim) == ("taken", None)
+    assert not claims.decline(Offer.objects.select_related("opening").get(pk=second.pk), "link"), "answered already"
     after = everything()
     assert after["offers"][1] == {"status": "sent", "answered_at": timezone.now()}
     assert {**after, "offers": 0} == {**before, "offers": 0}

@@ -211,6 +211,7 @@ def test_stop_binds_the_number_at_once_with_one_receipt(scene: Scene, words: str
     assert consent.allowed(offer.patient, offer.patient.contact_points.get(system="email"), "email")
     again = scene.text(offer.patient, "STOP")
     assert (again.outcome, answers(again)) == ("opted_out", [])
+    assert Message.objects.get(kind="stop_receipt").status == "waiting"
     assert ConsentRecord.objects.filter(action="revoked").count() == 1
 
 

@@ -12,12 +12,13 @@ from django.utils import timezone
 from config.desk import lines
 from integrations.messaging import delivery, reports
 from integrations.messaging.email.transport import EmailCarrier
-from integrations.messaging.gateway import CarrierBusy, CarrierDown, DeliveryReport
+from integrations.messaging.gateway import CarrierBusy, CarrierDown, DeliveryReport, MessagingError
 from integrations.messaging.twilio.transport import TwilioCarrier
 from integrations.models import ApiCall, CarrierState
 from scheduling.models import ContactPoint, TimelineEntry, WorkItem
 from tests import factories
 from tests.integrations.messaging.conftest import CarrierClient
+from tests.race import right_before
 from waitlist import consent
 from waitlist.models import Channel, ConsentRecord, Message
 
@@ -123,14 +124,48 @@ def test_a_carrier_that_cannot_say_what_it_has_proves_no_absence(carrier: Carrie
     message = message_to(phone)
     delivery.send(message.pk)
     lapse(message, 60)  # long enough to believe an answer that it does not have it
-    with mock.patch.object(TwilioCarrier, "find", side_effect=CarrierDown):
+    with mock.patch.object(TwilioCarrier, "find", side_effect=CarrierDown) as asked:
         assert delivery.send(message.pk)
     message.refresh_from_db()
+    assert message.lease_until is not None
+    assert asked.call_args.kwargs["sent_after"] == message.lease_until - delivery.LEASE
     assert (message.status, len(carrier.messages())) == (Status.UNKNOWN, 1)
     lapse(message, 60)
     delivery.send(message.pk)
     message.refresh_from_db()
     assert (message.status, len(carrier.messages())) == (Status.SENT, 1)
+
+
+def test_two_workers_at_once_ask_once(carrier: CarrierClient, phone: ContactPoint) -> None:
+    carrier.fail("lost")
+    message = message_to(phone)
+    delivery.send(message.pk)
+    lapse(message, 2)
+    with right_before("integrations.messaging.delivery.carrier_for", lambda: delivery.send(message.pk)):
+        assert not delivery.send(message.pk)
+    assert ApiCall.objects.filter(method="FIND").count() == 1
+
+
+def test_another_text_in_the_same_words_is_not_taken_for_the_one_that_was_lost(
+    carrier: CarrierClient, phone: ContactPoint
+) -> None:
+    delivery.send(message_to(phone, dedupe_key="one").pk)
+    carrier.fail("500")
+    lost = message_to(phone, dedupe_key="two")
+    delivery.send(lost.pk)
+    lapse(lost, 2)
+    delivery.send(lost.pk)
+    lost.refresh_from_db()
+    assert (lost.status, lost.carrier_id, len(carrier.messages())) == (Status.UNKNOWN, "", 1)
+
+
+def test_an_error_that_says_nothing_of_its_effect_leaves_it_unknown(phone: ContactPoint, settings: Any) -> None:
+    settings.SMS_CHANNEL, settings.INSTALLATION = "twilio", "live"
+    message = message_to(phone)
+    with mock.patch.object(TwilioCarrier, "send", side_effect=MessagingError("new_here")):
+        delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.error_code) == (Status.UNKNOWN, "new_here")
 
 
 def test_worker_died_after_the_carrier_took_it(carrier: CarrierClient, phone: ContactPoint) -> None:

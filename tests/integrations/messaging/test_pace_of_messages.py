@@ -21,7 +21,7 @@ from scheduling.models import ContactPoint, Patient
 from tests import factories
 from tests.integrations.messaging.conftest import CarrierClient
 from tests.integrations.messaging.test_delivery_once import message_to
-from tests.race import right_after, together
+from tests.race import right_after, right_before, together
 from waitlist import replies
 from waitlist.models import Message, Reply
 
@@ -213,6 +213,27 @@ def test_what_became_true_while_its_text_waited_for_a_turn_counts(
         delivery.send(message.pk)
     message.refresh_from_db()
     assert (message.status, message.error_code) == (Status.SUPPRESSED, "deceased")
+    assert carrier.messages() == []
+
+
+@pytest.mark.parametrize(
+    ("race", "moment"),
+    [
+        (right_after, "integrations.messaging.pace.take_turn"),
+        (right_before, "integrations.messaging.pace.address_free_at"),
+    ],
+)
+def test_a_text_that_is_put_off_at_the_last_moment_does_not_leave(
+    carrier: CarrierClient, phone: ContactPoint, clock: Any, race: Any, moment: str
+) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=10)
+    message = message_to(phone, kind=Kind.FILLED)
+    CarrierState.objects.create(channel="sms", next_at=timezone.now() + timedelta(milliseconds=100))
+    later = timezone.now() + timedelta(hours=1)
+    with race(moment, lambda: Message.objects.update(due_at=later)):
+        assert not delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.due_at) == (Status.WAITING, later)
     assert carrier.messages() == []
 
 

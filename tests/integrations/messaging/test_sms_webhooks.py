@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.test import Client
@@ -10,6 +11,7 @@ from django.test import Client
 from integrations.messaging import catch_up, delivery
 from integrations.messaging.console import webhook as console
 from integrations.messaging.twilio import signature
+from integrations.messaging.twilio.transport import TwilioCarrier
 from integrations.models import CarrierState, RefusedCall
 from scheduling.models import ContactPoint
 from tests import factories
@@ -197,3 +199,8 @@ def test_a_failed_listing_is_read_again_from_where_it_was(carrier: CarrierClient
     settings.SMS_BASE_URL = "http://127.0.0.1:9"
     assert catch_up.fetch_missed() == 0
     assert CarrierState.objects.get().inbound_seen_at == seen
+    CarrierState.objects.update(inbound_due_at=None, quiet_until=None)
+    with mock.patch.object(TwilioCarrier, "incoming_since", return_value=iter(())) as asked:
+        catch_up.fetch_missed()
+    assert seen is not None
+    asked.assert_called_once_with(seen - catch_up.OVERLAP)
