@@ -69,6 +69,11 @@ def test_the_address_is_known_to_be_wrong(text: Message, state: str) -> None:
     assert decide(text) == Decision("suppress", reason=state)
 
 
+def test_the_ehr_has_given_the_number_up(text: Message) -> None:
+    ContactPoint.objects.update(use="old")
+    assert decide(text) == Decision("suppress", reason="gone")
+
+
 @pytest.mark.parametrize("status", ["withdrawn", "expired", "no", "yes", "too_late"])
 def test_the_offer_is_over(text: Message, status: str) -> None:
     Offer.objects.update(status=status)

@@ -37,6 +37,36 @@ def test_a_text_that_says_so_leaves_the_same_report(scene: Scene) -> None:
     assert (report.reply, report.patient, report.disclosed.count()) == (reply, offer.patient, 1)
 
 
+@pytest.mark.parametrize("words", ["STOP", "wrong number"])
+@pytest.mark.parametrize("email", ["robin@example.org", None])
+def test_whose_confirmation_was_still_to_be_texted_is_told_otherwise(
+    scene: Scene, words: str, email: str | None
+) -> None:
+    (offer,) = scene.offered(1, patient_email=email)
+    claim = scene.yes(offer).claim
+    assert claim is not None
+    scene.answer(claim)
+    Message.objects.filter(kind="confirmed", channel="email").delete()  # as if only the text had been queued
+    scene.text(offer.patient, words)
+    sent = list(Message.objects.filter(kind="confirmed").order_by("pk").values_list("channel", "status"))
+    calls = WorkItem.objects.filter(kind="claim.tell", status="open").count()
+    text = ("sms", "suppressed")
+    assert (sent, calls) == (([text, ("email", "waiting")], 0) if email else ([text], 1))
+
+
+def test_what_went_to_everybody_at_a_number_was_disclosed_there_too(scene: Scene) -> None:
+    scene.waiting(2, patient_phone="+12125550177", patient_email=None)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    scene.deliver()
+    one, _ = scene.people
+    scene.text(one, "yes")  # asked back: which of the two?
+    scene.deliver()
+    wrong_person.freeze("phone", one.contact_points.get().address_index)
+    report = WrongPersonReport.objects.get(patient=one)
+    assert sorted(row.kind for row in report.disclosed.all()) == ["offer", "question"]
+
+
 def test_an_offer_by_a_call_ends_where_no_other_number_is_left(scene: Scene) -> None:
     scene.waiting(2, patient_email=None, patient_consent=())
     one, other = scene.people
