@@ -284,6 +284,19 @@ def test_messages_of_the_loop_carry_no_visit_no_patient_and_no_provider(scene: S
     assert late.code != quick.code
 
 
+@pytest.mark.django_db
+def test_a_place_signs_as_it_likes_and_names_provider_and_zone_only_where_asked_or_needed(scene: Scene) -> None:
+    Location.objects.update(signature="EHC", names_providers=True)
+    for zone in ("America/Los_Angeles", "America/Detroit", ""):
+        scene.waiting(1, patient_time_zone=zone, patient_email=None)
+    scene.look(scene.opening(hours=10))
+    texts = list(Message.objects.filter(kind="offer").order_by("patient").values_list("body", flat=True))
+    assert [(body.startswith("EHC "), "Elm" in body, scene.provider.name in body) for body in texts] == [
+        (True, False, True)
+    ] * 3
+    assert [" PM ET with" in body for body in texts] == [True, False, False], "Detroit's clock says the same"
+
+
 @EACH_LANGUAGE
 def test_what_a_winner_hears_is_one_segment_for_a_practice_with_a_longer_name(language: str) -> None:
     late = {
