@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from scheduling.appointments import apply_absence
-from scheduling.models import Appointment, Opening, TimelineEntry, WorkItem
+from scheduling.models import Appointment, ExternalId, Opening, TimelineEntry, WorkItem
 from tests import factories
 from tests.scheduling.conftest import Clinic
 
@@ -99,6 +99,23 @@ def test_a_rescheduled_appointment_frees_only_the_old_time(clinic: Clinic) -> No
     applied = clinic.apply(replace(record, version="2", start=record.start + later, end=record.end + later))
     (opening,) = applied.opened
     assert (opening.start, opening.end) == (record.start, record.start + later)
+
+
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(minutes=15)])
+def test_an_appointment_given_to_another_clinician_frees_all_of_the_first_ones_time(
+    clinic: Clinic, later: timedelta
+) -> None:
+    record = clinic.record()
+    assert record.start
+    assert record.end
+    other = factories.provider()
+    factories.external_id(clinic.source, ExternalId.Kind.PROVIDER, other, "other")
+    clinic.apply(record)
+    moved = replace(record, version="2", provider_id="other", start=record.start + later, end=record.end + later)
+    (opening,) = clinic.apply(moved).opened
+    assert (opening.provider, opening.start, opening.end) == (clinic.provider, record.start, record.end)
+    row = Appointment.objects.get()
+    assert (row.provider, row.start, row.end) == (other, moved.start, moved.end)
 
 
 @pytest.mark.parametrize("minutes", [-1, -20])

@@ -99,7 +99,7 @@ def test_each_cancellation_says_what_would_have_come_of_it_and_what_did(
     assert not [each for each in sandbox.calls() if each["method"] != "GET" and "token" not in each["path"]]
 
 
-@pytest.mark.parametrize(("apart", "verdict"), [(4, "day"), (40, "offered")])
+@pytest.mark.parametrize(("apart", "verdict"), [(4, "day"), (8, "offered"), (40, "offered")])
 def test_a_day_of_a_clinician_who_fell_ill_would_not_have_been_offered(
     sandbox: ehr.Sandbox, connection: Connection, apart: float, verdict: str
 ) -> None:
