@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
+from audit.models import AccessRecord
 from config.logs import masked
 from scheduling.models import Location, Practice
 from tests.waitlist import pages
@@ -166,6 +167,14 @@ def test_a_page_is_not_kept_not_found_and_not_told_of(scene: Scene, client: Clie
         assert "form-action 'self'" in policy
         assert "script" not in policy
         assert token not in answer.content.decode()
+
+
+def test_a_look_is_on_record_once_something_was_shown(scene: Scene, client: Client) -> None:
+    path = link_of(pages.question(scene))
+    client.head(path)
+    assert not AccessRecord.objects.filter(action="view").exists()
+    client.get(path)
+    assert AccessRecord.objects.filter(action="view").count() == 1
 
 
 def test_a_dead_link_is_answered_with_the_same_headers(client: Client, scene: Scene) -> None:
