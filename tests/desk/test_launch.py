@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -115,3 +116,13 @@ def test_today_leads_there_until_the_installation_is_live(dana: Client, practice
 def test_the_front_desk_states_nothing(dana: Client, practice: Practice) -> None:
     assert dana.post("/admin/launch/state/calls/", {"answer": "reached", "done_on": "2026-01-06"}).status_code == 403
     assert not LaunchStatement.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("carrier", "word"), [("console", "none"), ("twilio", "not registered"), ("carrier_of_next_year", "not registered")]
+)
+def test_every_carrier_that_sends_has_a_sender_to_be_stated(
+    dana: Client, practice: Practice, settings: Any, carrier: str, word: str
+) -> None:
+    settings.SMS_CHANNEL, settings.SMS_FROM = carrier, SENDER
+    assert f"Sender {word} " in line(dana, "Sender")

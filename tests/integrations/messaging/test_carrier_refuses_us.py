@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.desk import lines
 from integrations import health
-from integrations.messaging import catch_up, delivery
+from integrations.messaging import catch_up, delivery, failures
 from integrations.models import CarrierState
 from scheduling.models import ContactPoint, WorkItem
 from tests import factories
@@ -124,6 +124,14 @@ def test_news_that_must_be_heard_and_has_no_other_way_is_a_call_after_all_tries(
     message.refresh_from_db()
     assert message.status == Status.FAILED
     assert sorted(open_items()) == ["health.carrier", "message.call"]
+
+
+def test_what_another_worker_has_sent_meanwhile_is_not_sent_round_as_well(carrier: CarrierClient) -> None:
+    patient = factories.patient(phone=FIRST, email=MAIL)
+    message = message_to(patient.contact_points.get(system="phone"))
+    Message.objects.update(status=Status.SENT)  # by the one that was tried
+    assert failures.go_round(message, "twilio_20003")
+    assert told(patient) == [("sms", FIRST, Status.SENT)]
 
 
 def test_an_answer_of_staff_is_theirs_to_give_on_the_phone_at_once(carrier: CarrierClient) -> None:

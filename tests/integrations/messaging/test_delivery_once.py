@@ -168,6 +168,19 @@ def test_an_error_that_says_nothing_of_its_effect_leaves_it_unknown(phone: Conta
     assert (message.status, message.error_code) == (Status.UNKNOWN, "new_here")
 
 
+def test_a_hand_over_over_which_our_own_code_stumbled_is_asked_about_and_not_repeated(
+    carrier: CarrierClient, phone: ContactPoint
+) -> None:
+    message = message_to(phone)
+    with mock.patch.object(TwilioCarrier, "send", side_effect=ValueError):
+        delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.UNKNOWN, "it may have been taken"
+    Message.objects.update(due_at=timezone.now())
+    assert delivery.send(message.pk)
+    assert [call.method for call in ApiCall.objects.order_by("pk")] == ["SEND", "FIND"]
+
+
 def test_worker_died_after_the_carrier_took_it(carrier: CarrierClient, phone: ContactPoint) -> None:
     message = message_to(phone)
     delivery.send(message.pk)
