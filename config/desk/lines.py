@@ -68,8 +68,8 @@ def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
     """Return the state of one message channel."""
     name = {"sms": "Texts", "email": "E-mail"}.get(row.channel, row.channel)
     if row.refused_since:
-        since = relative(row.refused_since, now).removesuffix(" ago")
-        note = f"For {since} the carrier has not accepted our account. Messages go another way, offers else by a call."
+        since = relative(row.refused_since, now)
+        note = f"The carrier refused our account {since}. Messages go another way, offers else by a call."
         return SystemLine(name, "danger", "refused", note)
     if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
         since = relative(row.failing_since, now).removesuffix(" ago")

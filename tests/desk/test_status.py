@@ -43,7 +43,7 @@ def test_it_says_how_each_system_fares(dana: Client, practice: Practice) -> None
     assert "Calls in 24 hours 4, 75 % answered as they should" in words
     assert "Time to answer half within 5 ms, 95 % within 5 ms News of appointments as it arrives" in words
     assert "Waiting 0 to read, 0 to write" in words
-    assert "E-mail refused For 3 min the carrier has not accepted our account." in words
+    assert "E-mail refused The carrier refused our account 3 min ago." in words
     assert "Its last answer: the mail server does not accept our login: tell IT." in words
     assert "Texts not going out None for 7 min. They are kept and sent later." in words
     assert "Background work stands still Last sign of life 2 min ago. Call IT." in words

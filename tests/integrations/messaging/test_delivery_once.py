@@ -18,7 +18,7 @@ from integrations.models import ApiCall, CarrierState
 from scheduling.models import ContactPoint, TimelineEntry, WorkItem
 from tests import factories
 from tests.integrations.messaging.conftest import CarrierClient
-from tests.race import right_before
+from tests.race import right_after, right_before
 from waitlist import consent
 from waitlist.models import Channel, ConsentRecord, Message
 
@@ -193,6 +193,19 @@ def test_worker_died_after_the_carrier_took_it(carrier: CarrierClient, phone: Co
     message.refresh_from_db()
     [taken] = carrier.messages()
     assert (message.status, message.carrier_id) == (Status.SENT, taken["sid"])
+
+
+def test_what_was_put_off_at_the_last_moment_is_not_handed_over(carrier: CarrierClient, phone: ContactPoint) -> None:
+    message = message_to(phone)
+
+    def put_off() -> None:
+        Message.objects.update(due_at=timezone.now() + timedelta(hours=1))
+
+    with right_after("integrations.messaging.pace.address_free_at", put_off):
+        assert not delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.attempts) == (Status.WAITING, 0)
+    assert carrier.messages() == []
 
 
 def test_report_before_the_answer_settles_it(carrier: CarrierClient, phone: ContactPoint) -> None:
