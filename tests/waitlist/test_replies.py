@@ -105,6 +105,21 @@ def test_bare_digits_without_a_question_are_asked_back(scene: Scene) -> None:
     assert scene.text(offer.patient, offer.code).outcome == "claimed"
 
 
+def test_bare_digits_answer_no_question_of_hours_ago(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=30)
+    assert scene.text(offer.patient, offer.code).outcome == "asked"
+    scene.pass_time(minutes=121)
+    assert scene.text(offer.patient, offer.code).outcome == "asked"
+    assert Claim.objects.count() == 0
+
+
+def test_who_shares_a_number_is_asked_in_the_language_of_the_latest_offer(scene: Scene) -> None:
+    one, _ = scene.waiting(2, patient_phone="+12125550177", patient_email=None, patient_language="es")
+    scene.look(scene.opening(hours=10))
+    scene.deliver()
+    assert "¿de qué cita se trata?" in spoken(scene.text(one.patient, "sí"))
+
+
 def test_another_patients_offer_that_just_ended_makes_a_bare_yes_doubtful(scene: Scene) -> None:
     phone = "+12125550177"
     first, second = scene.waiting(2, patient_phone=phone, patient_email=None)
@@ -126,6 +141,20 @@ def test_another_patients_offer_that_just_ended_makes_a_bare_yes_doubtful(scene:
     assert scene.text(second.patient, "yes").outcome == "asked"
     live = Offer.objects.get(status="sent")
     assert scene.text(second.patient, f"yes {live.code}").outcome == "claimed"
+
+
+def test_a_bare_yes_when_the_offers_of_two_at_the_number_are_over_is_read_by_a_person(scene: Scene) -> None:
+    phone = "+12125550177"
+    scene.waiting(2, patient_phone=phone, patient_email=None)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    scene.deliver()
+    scene.pass_time(hours=9)
+    attention.drain()
+    late = scene.text(scene.people[0], "yes")
+    assert (late.outcome, late.patient, answers(late), Claim.objects.count()) == ("staff", None, [], 0)
+    coded = scene.text(scene.people[0], f"yes {opening.offers.order_by('rank')[0].code}")
+    assert (coded.outcome, coded.patient) == ("too_late", scene.people[0])
 
 
 def test_two_patients_of_whom_one_was_asked_is_no_doubt(scene: Scene) -> None:
