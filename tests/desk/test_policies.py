@@ -135,6 +135,14 @@ def test_what_is_wrong_stands_at_its_row_and_nothing_is_stored(
     assert not OutreachPolicy.objects.exists()
 
 
+@pytest.mark.parametrize(("seconds", "stored"), [(900, True), (901, False)])
+def test_offers_start_a_quarter_of_an_hour_after_the_event_at_the_latest(
+    maria: Client, seconds: int, stored: bool
+) -> None:
+    maria.post(ADD, {**NUMBERS, "start_delay_seconds": seconds})
+    assert OutreachPolicy.objects.filter(start_delay_seconds=seconds).exists() is stored
+
+
 def test_who_may_only_look_reads_them_in_words(dana: Client) -> None:
     row = OutreachPolicy.objects.create()
     words = text_of(dana.get(f"/admin/waitlist/outreachpolicy/{row.pk}/change/"))

@@ -110,8 +110,13 @@ def test_a_booking_seeks_an_earlier_time_where_that_is_switched_on_and_the_patie
     row = booked(type_, chen, place)
     booked(type_, chen, place, consent=())
     booked(type_, chen, place, days=1)
+    # Another kind of visit, and somebody who agreed once and took it back.
+    booked(factories.appointment_type(30), chen, place)
+    stopped = booked(type_, chen, place).patient
+    for contact in stopped.contact_points.all():  # type: ignore[union-attr]
+        consent.revoke_address(consent.channel_of(contact), contact.address_index, source="reply")
     assert follow() == 0
-    AppointmentType.objects.update(seeks_earlier=True)
+    AppointmentType.objects.filter(pk=type_.pk).update(seeks_earlier=True)
     assert (follow(), follow()) == (1, 0)
     entry = WaitlistEntry.objects.get()
     assert (entry.move_up, entry.origin, entry.patient) == (row, "booking", row.patient)

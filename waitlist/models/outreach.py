@@ -28,7 +28,9 @@ class OutreachPolicy(models.Model):
     )
     start_delay_seconds = models.PositiveIntegerField(
         default=30,
-        help_text="Wait so many seconds after a cancellation before the first look, since staff undo things.",
+        validators=[MaxValueValidator(900)],
+        help_text="Wait so many seconds, at most 900 (15 minutes), after a cancellation before the first look, since "
+        "staff undo things.",
     )
     cut_off_minutes = models.PositiveIntegerField(
         default=60,
