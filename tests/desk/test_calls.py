@@ -13,7 +13,7 @@ from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
 from waitlist import house_words, offering
 from waitlist.models import Message
-from waitlist.times import say_phone
+from waitlist.times import say, say_phone
 from waitlist.wording import Words
 
 
@@ -32,6 +32,8 @@ def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: C
     spanish, english = said.index("¿Hablo con Robin Alvarez?"), said.index("Am I speaking with Robin Alvarez?")
     assert spanish < english
     assert "with Dr. Mei Chen" in said
+    until = say(offer.expires_at.astimezone(practice.riverside.zone), "en")
+    assert f"until {until}. The first person to say yes" in said
     assert practice.followup.name not in said[spanish:english]
     for label in ("They said yes", "They said no", "Not reached"):
         assert label in said

@@ -80,6 +80,11 @@ def test_what_is_stated_of_one_number_does_not_hold_for_the_next(
     assert "not tested" in line(maria, "Calls to the sender")
     settings.SMS_FROM = "+12125550148"  # type: ignore[attr-defined]
     assert "not registered" in line(maria, "Sender")
+    # A registration that was given up again is none, however it stood before.
+    settings.SMS_FROM = SENDER  # type: ignore[attr-defined]
+    assert "10DLC campaign C-1" in line(maria, "Sender")
+    maria.post("/admin/launch/state/sender/", {"answer": "not_yet", "done_on": "2026-01-08"})
+    assert "not registered" in line(maria, "Sender")
 
 
 @pytest.mark.parametrize(

@@ -120,10 +120,27 @@ def test_nothing_of_a_list_is_added_when_one_row_cannot_be(bring: Brought, monke
     assert (WaitlistEntry.objects.count(), Patient.objects.count()) == (2, 2)
 
 
+def test_somebody_nobody_here_knows_needs_a_way_to_be_reached(bring: Brought) -> None:
+    batch = bring("Ng,Al,3/15/1980,,,,Follow-up,")
+    assert verdicts(batch) == ["error"]
+    assert says(batch, 2) == "Nobody here knows this patient: write a phone number or an e-mail address."
+
+
+def test_only_as_many_are_added_as_were_shown(bring: Brought) -> None:
+    batch = bring(ROBIN, AL)
+    assert batches.start_adding(batch, "maria", 1) == (
+        "Ready now: 2 rows, not 1. Nothing was added. Look at them, then press again."
+    )
+    ImportBatch.objects.update(status="adding")
+    batch.refresh_from_db()
+    assert batches.start_adding(batch, "maria", 2) == "It is being added already. Nothing is added twice."
+    assert not WaitlistEntry.objects.exists()
+
+
 def test_a_second_press_adds_nothing_twice(bring: Brought) -> None:
     batch = bring(ROBIN)
     again = ImportBatch.objects.get(pk=batch.pk)
-    add(batch)
+    assert add(batch).added_at is not None
     assert batches.start_adding(again, "dana", 1) == "No row is ready to be added. Nothing was changed."
     stale = ImportBatch.objects.get(pk=batch.pk)
     stale.status = ImportBatch.Status.ADDING
@@ -223,6 +240,17 @@ def test_the_ledger_says_where_consent_came_from(bring: Brought) -> None:
     assert line.statement == f"Imported list {batch.pk}: A signed form, form 2026-03, Mar 1, 2026"
     patient = WaitlistEntry.objects.get().patient
     assert [way.value for way in consent.ways(patient, timezone.localdate())] == ["+12125550101"]
+
+
+def test_consent_counts_only_at_the_addresses_that_stand_in_the_row(bring: Brought) -> None:
+    robin = factories.patient(
+        given_name="Robin", family_name="Alvarez", birth_date=date(1980, 3, 14), phone="+12125550101", consent=()
+    )
+    factories.contact(robin, "+12125550199", consent=False)
+    numbered(robin, "77")
+    add(bring(ROBIN.replace(",,Follow", ",77,Follow"), **FORM))
+    line = ConsentRecord.objects.get()
+    assert (line.patient, line.address_index) == (robin, patients.address_index("phone", "+12125550101"))
 
 
 def test_without_consent_nobody_is_written_to_and_e_mail_has_to_be_agreed_to_by_itself(bring: Brought) -> None:

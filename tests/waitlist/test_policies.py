@@ -42,6 +42,10 @@ def test_the_narrowest_row_wins_whole() -> None:
     assert cut_off(other_place, kind) == 3
     assert cut_off(place, other_kind) == 2
     assert cut_off(other_place, other_kind) == 1
+    # A type's own numbers go before a location's.
+    third = make.location()
+    make.policy(location=third, cut_off_minutes=5)
+    assert (cut_off(third, kind), cut_off(third, other_kind)) == (3, 5)
     # Nothing is mixed in from the wider row.
     assert policies.policy_for(place.pk, kind.pk).offers_per_day == 2
 

@@ -259,7 +259,7 @@ def test_the_offer_says_what_a_yes_gives_up(scene: Scene) -> None:
     assert claim.offer is not None
     assert claim.offer.move_up_id == old.pk
     body = Message.objects.get(kind="offer", channel="email").body
-    assert "23 March" in body
+    assert "March 23" in body
     assert "unless" in body
 
 
@@ -271,7 +271,7 @@ def test_the_later_one_is_given_up_only_after_the_earlier_is_confirmed(scene: Sc
     assert (row.appointment_id, row.opening_id, row.status) == (old.pk, claim.opening_id, "waiting")
     old.refresh_from_db()
     assert old.status == "booked"  # until the EHR has cancelled it
-    assert "23 March" in Message.objects.get(kind="confirmed", channel="email").body
+    assert "March 23" in Message.objects.get(kind="confirmed", channel="email").body
 
 
 def test_a_refused_move_up_keeps_the_later_one(scene: Scene) -> None:
@@ -279,7 +279,7 @@ def test_a_refused_move_up_keeps_the_later_one(scene: Scene) -> None:
     scene.answer(claim, "refused", code="rejected")
     old.refresh_from_db()
     assert (old.status, Writeback.objects.filter(kind="cancel").count()) == ("booked", 0)
-    assert "23 March" in Message.objects.get(kind="refused", channel="email").body
+    assert "March 23" in Message.objects.get(kind="refused", channel="email").body
 
 
 def test_the_freed_time_opens_once_the_cancellation_is_read_back(scene: Scene) -> None:
