@@ -110,6 +110,18 @@ def test_lost_answer_is_looked_up(later: Later, took_effect: bool) -> None:
     assert later.clinic.ehr.calls.count("cancel") == (1 if took_effect else 2)
 
 
+def test_a_yes_without_effect_is_no_cancellation(later: Later) -> None:
+    """Only what was read back counts: the EHR said that it was done, and still holds the visit."""
+    ehr, name = later.clinic.ehr, later.record.external_id
+    ehr.behind("cancel", lambda: ehr.change(name, status="booked", status_code="booked"))
+    assert later.process().status == Writeback.Status.UNKNOWN
+    later.appointment.refresh_from_db()
+    assert later.appointment.status == Appointment.Status.BOOKED
+    assert not Opening.objects.exists()
+    later.process(after_seconds=60)
+    later.assert_cancelled_once()
+
+
 def test_down_is_held(later: Later) -> None:
     later.clinic.ehr.fail("cancel", Unavailable(status=503))
     row = later.process()
