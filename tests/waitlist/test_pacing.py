@@ -135,6 +135,8 @@ def test_quiet_hours_within_one_day() -> None:
     assert pacing.quiet_until(utc("2026-06-01T15:59"), NEW_YORK, policy) is None
     assert pacing.quiet_until(utc("2026-06-01T16:00"), NEW_YORK, policy) == utc("2026-06-01T18:00")
     assert pacing.quiet_until(utc("2026-06-01T18:00"), NEW_YORK, policy) is None
+    late = Policy(quiet_from=time(12), quiet_until=time(23))
+    assert pacing.quiet_until(utc("2026-06-02T02:00"), NEW_YORK, late) == utc("2026-06-02T03:00"), "the day is theirs"
 
 
 def test_equal_ends_mean_no_quiet_hours() -> None:
@@ -172,6 +174,8 @@ def test_texts_wait_for_the_morning() -> None:
     for cut_off_at in (utc("2026-06-02T11:00"), utc("2026-06-03T12:00")):
         assert pacing.send_at("sms", night, NEW_YORK, POLICY, cut_off_at) == morning
     assert pacing.send_at("sms", morning, NEW_YORK, POLICY, utc("2026-06-03T12:00")) == morning
+    for cut_off_at, leaves in ((utc("2026-06-02T11:00"), night), (utc("2026-06-02T12:01"), morning)):
+        assert pacing.send_at("sms", night, NEW_YORK, POLICY, cut_off_at, by_night=True) == leaves
 
 
 def test_e_mail_goes_by_night_only_when_the_morning_is_too_late() -> None:
