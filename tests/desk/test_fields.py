@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
@@ -14,7 +15,7 @@ from integrations import mapping, mapping_state
 from integrations.field_health import EMPTY_AFTER
 from integrations.field_mapping import owner_of
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MappingChange
-from scheduling.models import PatientIdentifier
+from scheduling.models import LocationAccess, PatientIdentifier
 from scheduling.patients import identifier_index
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
@@ -72,8 +73,18 @@ def test_a_value_is_shown_to_those_who_may_see_the_patient_and_the_look_is_recor
     )  # fmt: skip
     page = field_page(practice, "preferred_name")
     assert "Bobby" not in text_of(ira.get(page))
+    for path in (page, f"/admin/connections/{practice.connection.pk}/fields/"):
+        assert dana.get(path).status_code == 403
+    # Nor is it for somebody of the place who may not see patients.
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_fieldmapping"))
+    LocationAccess.objects.create(user=clerk, location=practice.riverside)
+    of_clerk = Client()
+    of_clerk.force_login(clerk, backend="django.contrib.auth.backends.ModelBackend")
+    assert "Bobby" not in text_of(of_clerk.get(page))
+    assert of_clerk.post(page, asked(owner="practice")).status_code == 403
+    assert owner_of(practice.connection, "preferred_name") == "ehr"
     assert records("view") == []
-    assert dana.get(page).status_code == 403
     assert "Bobby" in text_of(maria.get(page))
     assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
 

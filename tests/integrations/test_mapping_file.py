@@ -157,11 +157,13 @@ def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> No
     swap = ('code: "NEW"\n      means:', f'code: "NEW"\n      means: "{kind.code}"')
     file = mapping_file.read(file_of(connection, swap), connection)
     file.wanted[mapping_state.MISSING_REASON] = "staff"
+    file.wanted["code", "reason", "", "no", ""] = "ask_staff"  # which comes before the one that cannot be set
     kind.delete()
     with pytest.raises(mapping_changes.Impossible, match="nothing that a code of this kind can mean"):
         mapping_changes.change(connection, file.wanted, by="ira")
     connection.refresh_from_db()
     assert (connection.missing_reason, MappingChange.objects.count()) == ("offer", 0)
+    assert CodeMapping.objects.get(code="no").target == ""
 
 
 @pytest.mark.parametrize(

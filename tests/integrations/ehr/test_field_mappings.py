@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from integrations.ehr.fhir.adapter import FhirGateway
-from integrations.field_health import EMPTY_AFTER, TOLD_AFTER
+from integrations.field_health import EMPTY_AFTER, TOLD_AFTER, is_failing, said
 from integrations.models import Connection, FieldHealth, FieldMapping
 from scheduling.models import WorkItem
 from scheduling.patients import apply_patient
@@ -129,6 +129,43 @@ def test_a_field_that_moved_away_is_noticed_though_nothing_is_wrong_with_any_pat
     assert [item.title for item in WorkItem.objects.all()] == [
         "A detail of patients no longer comes from the EHR: Telephone numbers"
     ]
+
+
+def test_what_no_patient_ever_had_has_not_stopped_coming(connection: Connection) -> None:
+    FieldHealth.objects.create(connection=connection, field="phones", empty=EMPTY_AFTER)
+    read(connection, telecom=[])
+    assert (is_failing(health(connection, "phones")), health(connection, "phones").empty) == (False, EMPTY_AFTER + 1)
+    assert not WorkItem.objects.exists()
+
+
+def test_a_path_of_the_practices_own_that_leads_nowhere_any_more_is_noticed(connection: Connection) -> None:
+    mapped(connection, "preferred_name", "Patient.extension.where(url = 'urn:called').valueString")
+    FieldHealth.objects.create(
+        connection=connection, field="preferred_name", empty=EMPTY_AFTER - 1, last_good_at=timezone.now()
+    )
+    read(connection)
+    assert WorkItem.objects.get().title == "A detail of patients no longer comes from the EHR: Preferred name"
+
+
+def test_a_patient_without_what_every_patient_has_is_a_failure(connection: Connection) -> None:
+    read(connection, birthDate=None)
+    row = health(connection, "birth_date")
+    assert (row.failures, row.last_problem, row.failing_since is not None) == (1, "there is none", True)
+
+
+def test_of_what_messages_tell_fhir_counts_nothing(connection: Connection) -> None:
+    connection.messages_tell = Connection.MessagesTell.FIELDS
+    connection.save()
+    kind = FieldMapping.PathKind.HL7V2
+    FieldMapping.objects.create(connection=connection, field="phones", path="ZPI-2", path_kind=kind)
+    assert "phones" in read(connection, telecom=[]).unread
+    assert not FieldHealth.objects.filter(field="phones").exists()
+
+
+def test_a_guardians_number_is_no_number_of_the_patient() -> None:
+    of_guardian, own = ContactRecord("phone", "+12125550101", guardian=True), ContactRecord("phone", "+12125550102")
+    assert said(PatientRecord("p", contacts=(of_guardian, own)), "phones") == "+12125550102"
+    assert said(PatientRecord("p", contacts=(of_guardian,)), "phones") == ""
 
 
 def test_one_strange_resource_never_ends_a_page(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
