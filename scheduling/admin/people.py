@@ -255,5 +255,5 @@ class PatientAdmin(ScopedAdmin):
             return "not in the EHR yet" if row.active else "taken back: not in the EHR, offered nothing"
         said = "active" if row.active else "inactive"
         if row.deceased and merging.died_elsewhere(row):
-            return f"{said}, deceased: so it says of a record that this one replaces"
+            return f"{said}; deceased, as the EHR says of a record that this one replaces"
         return f"{said}, deceased" if row.deceased else said

@@ -16,7 +16,7 @@ from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.worklist import run_action
 from tests import factories
-from waitlist import attention, claims, closed_records, consent, replies, settlement
+from waitlist import attention, claims, closed_records, consent, entries, replies, settlement
 from waitlist.models import Channel, Claim, Message, Offer, Reply, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +125,11 @@ def test_a_replaced_records_offer_freezes_without_a_word_and_staff_are_asked_onc
     case.replaced()
     assert (case.offer.status, case.offer.withdrawn_reason) == ("withdrawn", "frozen")
     assert case.entry.patient_id == case.old.pk
+    closed_records.look_at(Patient.objects.get(pk=case.old.pk), timezone.now())
+    assert WorkItem.objects.filter(kind="patient.merged").count() == 1
+    item = case.asked()
+    assert item is not None
+    run_action(item, "leave", user())
     closed_records.look_at(Patient.objects.get(pk=case.old.pk), timezone.now())
     assert WorkItem.objects.filter(kind="patient.merged").count() == 1
     assert not Message.objects.exclude(kind="offer").exists()
@@ -259,6 +264,28 @@ def test_an_undo_after_a_booking_is_refused_with_the_reason_and_changes_nothing(
     assert (case.old.replaced_by_id, case.entry.patient_id) == (case.new.pk, case.new.pk)
 
 
+def test_an_undo_is_refused_while_what_was_taken_over_stands_in_its_way(case: Case) -> None:
+    merge = merging.merge(case.old, case.new, told_by="staff")
+    case.drain()
+    anew = factories.entry(case.old, case.entry.appointment_type)
+    assert closed_records.undo(merge) == [
+        "The retired record was put on the waitlist anew. Take that entry off the list first."
+    ]
+    anew.delete()
+    assert entries.hand_over(case.entry, case.ehr.says("last"))
+    assert closed_records.undo(merge) == ["A waitlist entry that was taken over has gone on to yet another record."]
+    case.old.refresh_from_db()
+    assert case.old.replaced_by_id == case.new.pk
+
+
+def test_an_offer_that_nobody_was_told_of_does_not_stand_again(case: Case) -> None:
+    Message.objects.update(status="waiting")
+    case.replaced()
+    case.ehr.says("old")
+    case.drain()
+    assert (case.offer.status, case.entry.patient_id) == ("withdrawn", case.old.pk)
+
+
 def test_staffs_merge_outlives_the_ehrs_next_word_and_their_undo_gives_back(case: Case) -> None:
     merge = merging.merge(case.old, case.new, told_by="staff")
     case.drain()
@@ -301,8 +328,10 @@ def test_what_the_ehr_separates_after_a_booking_stays_and_staff_are_told(case: C
 
 def test_two_opposite_merges_make_no_circle(case: Case) -> None:
     merging.merge(case.old, case.new, told_by="staff")
-    with pytest.raises(merging.MergeRefused):
+    with pytest.raises(merging.MergeRefused, match="replaced by the other one already"):
         merging.merge(case.new, case.old, told_by="staff")
+    with pytest.raises(merging.MergeRefused, match="replaced by another one already"):
+        merging.merge(Patient.objects.get(pk=case.old.pk), case.ehr.says("last"), told_by="staff")
     assert PatientMerge.objects.count() == 1
 
 

@@ -91,8 +91,6 @@ def apply(connection: Connection, message: Message, number: str, event: InboundE
         is_met = held is None and mirror.known(connection.source, _KIND, record.external_id) is not None
         if not is_met:
             if held is not None:
-                if late and late == details:
-                    return held
                 record = _with_held(message, record, held, late)
             fields.flush()
             codes.flush()

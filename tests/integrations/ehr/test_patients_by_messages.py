@@ -245,16 +245,23 @@ SPARSE = {**dict.fromkeys(("PID_9", "PID_11", "PID_13", "PID_15", "PID_40"), "")
 def test_a_message_that_says_little_keeps_no_earlier_one_from_being_heard_about_the_rest(
     elm: Connection, work_inbox: Worked
 ) -> None:
-    told(elm, adt(minutes_ago=9, PID_13="2125550101^PRN^CP", PID_14="2125550102^WPN^PH", PID_40=""), work_inbox)
+    first = {"PID_13": "2125550101^PRN^CP", "PID_14": "2125550102^WPN^PH", "PID_15": "", "PID_40": ""}
+    told(elm, adt(minutes_ago=9, **first), work_inbox)
     told(elm, adt(minutes_ago=1, **SPARSE), work_inbox)
-    late = {"PID_11": "2 Elm St^^Ely^NV^3^USA^H", "PID_13": "2125550105^PRN^CP", "PID_14": "2125550109^WPN^PH"}
+    late = {
+        "PID_15": "",
+        "PID_11": "2 Elm St^^Ely^NV^3^USA^H",
+        "PID_13": "2125550105^PRN^CP",
+        "PID_14": "2125550109^WPN^PH",
+    }
     told(elm, adt(minutes_ago=5, PID_40="", **late), work_inbox)
     patient = Patient.objects.get()
     assert patient.address == "2 Elm St, Ely NV 3"
     assert {value for value, _, _ in numbers(patient)} == {"+12125550103", "+12125550105"}
+    assert patient.language == ""
     told(elm, adt(minutes_ago=7, PID_40="", PID_11=HOME, PID_13="2125550101^PRN^CP"), work_inbox)
     patient.refresh_from_db()
-    assert patient.address == "2 Elm St, Ely NV 3"
+    assert (patient.address, patient.language) == ("2 Elm St, Ely NV 3", "ar")
     assert {value for value, _, _ in numbers(patient)} == {"+12125550103", "+12125550105"}
 
 
@@ -387,6 +394,13 @@ def test_a_merge_and_its_undo_without_fhir(elm: Connection, work_inbox: Worked) 
     row = PatientMerge.objects.get()
     assert (row.retired.family_name, row.kept.family_name) == ("Old", "New")
     assert not row.retired.may_be_offered
+    again = told(elm, merge.replace("|P|", "|P |").encode(), work_inbox)
+    assert (again.outcome, PatientMerge.objects.count()) == ("two patient records are one", 1)
+    apart = adt("A08", MSH_9="ADT^A37^ADT_A37", PID_3="M-2^^^X^MR", PID_5="New^A^^^^^L").decode()
+    told(elm, (apart + "\rPID|2||M-1^^^X^MR||Old^A^^^^^L").encode(), work_inbox)
+    row.refresh_from_db()
+    assert row.undone_at is not None
+    assert row.retired.may_be_offered
 
 
 def test_of_several_patients_each_is_described_by_their_own_segments(elm: Connection, work_inbox: Worked) -> None:
