@@ -233,6 +233,23 @@ def test_what_an_event_or_a_write_still_decides_is_no_difference(calendar: Calen
     assert found() == []
 
 
+def test_what_waits_for_a_decision_is_not_closed_while_an_event_about_it_is_unread(calendar: Calendar) -> None:
+    (external_id,) = calendar.kept
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    InboundEvent.objects.create(
+        connection=calendar.clinic.connection,
+        via="webhook",
+        dedupe_key="1",
+        subject_key=f"Appointment/{external_id}",
+        body=b"",
+        due_at=timezone.now(),
+        received_at=timezone.now(),
+    )
+    calendar.compare()
+    assert found() == [("differs", ["status"], "open")]
+
+
 def test_an_answer_older_than_what_we_know_is_no_difference(calendar: Calendar) -> None:
     """The page was on its way when an event told us more: the older never counts against the newer."""
     (external_id,) = calendar.kept

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from integrations import tasks
 from integrations.ehr import load, poll
+from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.gateway import Booking, Throttled, connect
 from integrations.models import Connection
 from scheduling import writebacks
@@ -100,6 +101,8 @@ def test_the_last_gate_lets_no_write_through(sandbox: Sandbox, connection: Conne
         gateway.create(booking)
     with pytest.raises(Throttled):
         gateway.cancel("booking-1", "1")
+    with pytest.raises(Throttled):
+        Transport(connection).send_form("PUT", "/v1/195900/appointments/1", {"patientid": "1"})
     assert writes(sandbox) == []
     shadow.end(connection.source)
     gateway.create(booking)
