@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit.log import record
 from audit.models import AccessRecord
-from scheduling.models import AppointmentType, ContactPoint, Practice, WorkItem
+from scheduling.models import AppointmentType, Practice, WorkItem
 from scheduling.worklist import ask_staff, finish
 from waitlist import messages, senders
 from waitlist.models import Channel, Message, Reply
@@ -70,16 +70,13 @@ def why_not(reply: Reply, now: datetime | None = None) -> str:
     sender = senders.sender_of(reply, now)
     decision = messages.may_send(_compose(reply, sender, "?", now), now)
     reason = "shadow" if decision.action == "wait" else decision.reason
-    reason = reason or _at_a_shared_number(reply, sender)
+    reason = reason or _at_a_shared_number(sender)
     return _REFUSALS.get(reason, f"It may not be sent now. {_CALL}") if reason else ""
 
 
-def _at_a_shared_number(reply: Reply, sender: Sender) -> str:
+def _at_a_shared_number(sender: Sender) -> str:
     """What holds for one of those who share a number holds for a message to all of them."""
-    if any(patient.restricted for patient in sender.patients):
-        return "restricted"
-    frozen = ContactPoint.objects.filter(address_index=reply.address_index, state=ContactPoint.State.FROZEN)
-    return "frozen" if frozen.exists() else ""
+    return "restricted" if any(patient.restricted for patient in sender.patients) else ""
 
 
 def draft(reply: Reply, words: str, now: datetime | None = None) -> Draft:
