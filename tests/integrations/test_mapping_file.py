@@ -151,6 +151,22 @@ def test_a_difference_that_is_out_of_date_is_not_applied(connection: Connection)
     assert CodeMapping.objects.get(code="pt-sick").target == "rebookable"
 
 
+def test_a_code_that_merely_came_meanwhile_holds_no_difference_up(connection: Connection) -> None:
+    file = mapping_file.read(file_of(connection, ("means: rebookable", "means: ask_staff")), connection)
+    seen = mapping_state.fingerprint(mapping_state.current(connection))
+    CodeMapping.objects.create(connection=connection, domain="reason", code="new")
+    assert mapping_changes.change(connection, file.wanted, by="ira", seen=seen) is not None
+
+
+def test_two_places_of_one_name_are_told_apart_by_number(connection: Connection) -> None:
+    first, second = factories.location(name="Annex"), factories.location(name="Annex")
+    mapping.map_code(connection, "location", "", "L-1", str(second.pk))
+    assert f'means: "#{second.pk}"' in mapping_file.write(connection)
+    assert apply(connection, file_of(connection)) is None
+    assert apply(connection, file_of(connection, (f"#{second.pk}", f"#{first.pk}"))) is not None
+    assert CodeMapping.objects.get(code="L-1").target == str(first.pk)
+
+
 def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> None:
     kind = factories.appointment_type()
     CodeMapping.objects.create(connection=connection, domain="type", code="NEW")
