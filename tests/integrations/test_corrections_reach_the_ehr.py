@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,10 +16,11 @@ from integrations.ehr import load, onward
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import connect
 from integrations.models import Connection, InboundEvent
-from scheduling import patient_writes, patients, practice
+from scheduling import corrections, patient_writes, patients, practice
 from scheduling.corrections import Correction, Detail
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, Source, WorkItem
 from scheduling.patient_writes import CorrectionRefused
+from scheduling.records import ContactRecord, PatientRecord
 from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.fixtures.sandbox import Sandbox
@@ -282,6 +284,26 @@ def test_without_the_right_to_write_patients_it_is_for_staff_and_the_connection_
     assert elm.work(row) == PatientWrite.Status.BY_HAND
     elm.connection.refresh_from_db()
     assert elm.connection.state == Connection.State.ACTIVE
+
+
+def test_where_nothing_may_be_written_staff_enter_it(elm: Elm) -> None:
+    Source.objects.update(writable=False)
+    assert elm.work(elm.correct()) == PatientWrite.Status.BY_HAND
+    assert elm.writes() == []
+
+
+def test_nothing_counts_as_written_before_the_ehr_shows_it(elm: Elm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FhirGateway, "correct_patient", lambda self, read, wanted: None)
+    row = elm.correct()
+    assert elm.work(row) == PatientWrite.Status.UNKNOWN
+    assert WorkItem.objects.count() == 0
+
+
+def test_a_second_number_that_was_known_contradicts_nothing() -> None:
+    record = PatientRecord("p-1", contacts=(ContactRecord("phone", THEIRS),))
+    wanted = [Correction(Detail.PHONE, NEW, OLD, base=(OLD, THEIRS))]
+    assert corrections.merge(record, wanted).conflicts == {}
+    assert corrections.merge(record, [replace(wanted[0], base=(OLD,))]).conflicts == {Detail.PHONE: (THEIRS,)}
 
 
 def test_each_of_two_ehrs_is_told_and_one_that_is_down_does_not_hold_up_the_other(elm: Elm) -> None:

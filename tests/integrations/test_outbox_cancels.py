@@ -8,8 +8,8 @@ import pytest
 
 from integrations import outbox
 from integrations.ehr.gateway import OutcomeUnknown, Rejected, StaleVersion, Unavailable
-from scheduling import writebacks
-from scheduling.models import Appointment, Opening, Writeback
+from scheduling import mirror, writebacks
+from scheduling.models import Appointment, ExternalId, Opening, Writeback
 from scheduling.records import AppointmentRecord
 from tests import factories
 from tests.integrations.conftest import Clinic, open_items
@@ -71,6 +71,12 @@ def test_cancelled_read_back_and_freed(later: Later) -> None:
     later.process()
     assert later.clinic.ehr.calls == ["cancel", "fetch"]
     later.assert_cancelled_once()
+
+
+def test_one_of_which_it_is_in_doubt_whose_it_is_is_looked_at_first(later: Later) -> None:
+    ExternalId.objects.filter(value=later.record.external_id).update(version=mirror.IN_DOUBT)
+    later.process()
+    assert later.clinic.ehr.calls == ["fetch", "cancel", "fetch"]
 
 
 def test_changed_meanwhile_in_what_does_not_matter(later: Later) -> None:

@@ -236,6 +236,13 @@ def test_by_staff_it_is_a_work_item_and_giving_it_up_tells_the_truth_about_the_b
     assert item.status == "done"
 
 
+def test_of_whom_no_birth_date_is_known_staff_look_and_register(desk: Desk) -> None:
+    row = desk.asked()
+    Patient.objects.filter(pk=row.patient_id).update(birth_date=None)
+    assert desk.work(row) == PatientWrite.Status.BY_HAND
+    assert desk.creates() == 0
+
+
 def test_in_shadow_nobody_is_registered(desk: Desk) -> None:
     Source.objects.filter(pk=desk.connection.source_id).update(shadow_since=timezone.now())
     assert desk.work(desk.asked()) == Status.WAITING

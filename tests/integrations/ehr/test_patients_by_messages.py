@@ -397,7 +397,11 @@ def test_a_merge_and_its_undo_without_fhir(elm: Connection, work_inbox: Worked) 
     again = told(elm, merge.replace("|P|", "|P |").encode(), work_inbox)
     assert (again.outcome, PatientMerge.objects.count()) == ("two patient records are one", 1)
     apart = adt("A08", MSH_9="ADT^A37^ADT_A37", PID_3="M-2^^^X^MR", PID_5="New^A^^^^^L").decode()
+    PatientMerge.objects.update(told_by="staff")  # what a person said, a message does not undo
     told(elm, (apart + "\rPID|2||M-1^^^X^MR||Old^A^^^^^L").encode(), work_inbox)
+    assert PatientMerge.objects.filter(undone_at=None).count() == 1
+    PatientMerge.objects.update(told_by="message")
+    told(elm, (apart + "\rPID|2||M-1^^^X^MR||Old^B^^^^^L").encode(), work_inbox)
     row.refresh_from_db()
     assert row.undone_at is not None
     assert row.retired.may_be_offered
