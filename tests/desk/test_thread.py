@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
@@ -51,6 +52,8 @@ def test_both_sides_stand_in_order_and_only_what_one_may_see(dana: Client, pract
     write(practice, "First words", now - timedelta(hours=3))
     write(practice, "Lakeview words", now - timedelta(hours=1), practice.lakeview)
     answer(practice, "Third words", now, is_known=False)
+    there = answer(practice, "Lakeview words too", now)
+    Reply.objects.filter(pk=there.pk).update(location=practice.lakeview)
     page = f"/admin/patients/{practice.patient.pk}/thread/"
     shown = text_of(dana.get(page))
     assert [word for word in ("First", "Second", "Third") if f"{word} words" in shown] == ["First", "Second", "Third"]
@@ -68,6 +71,17 @@ def test_another_locations_patient_has_no_thread_here(dana: Client, practice: Pr
     assert dana.get(f"/admin/patients/{practice.their_patient.pk}/thread/").status_code == 404
     assert records("denied") == [("scheduling.patient", str(practice.their_patient.pk))]
     assert "Nothing was written yet." in text_of(dana.get(f"/admin/patients/{practice.patient.pk}/thread/"))
+
+
+def test_it_takes_the_right_to_see_patients_messages_and_replies(dana: Client, practice: Practice) -> None:
+    page = f"/admin/patients/{practice.patient.pk}/thread/"
+    for right in ("view_patient", "view_message", "view_reply"):
+        for group in Group.objects.filter(user__username="dana"):
+            taken = list(group.permissions.filter(codename=right))
+            group.permissions.remove(*taken)
+            assert dana.get(page).status_code == 403, right
+            group.permissions.add(*taken)
+    assert dana.get(page).status_code == 200
 
 
 def test_a_long_thread_comes_in_pages_the_newest_first(dana: Client, practice: Practice) -> None:
