@@ -6,6 +6,7 @@ import re
 from datetime import date, timedelta
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
@@ -45,6 +46,21 @@ def test_a_contact_is_kept_asks_for_consent_and_is_used_no_more(dana: Client, pr
     assert "It is used no more." in text_of(dana.post(page, {"remove": row.pk}, follow=True))
     row.refresh_from_db()
     assert row.use == "old"
+
+
+def test_the_patients_own_contact_is_not_taken_off_here_and_the_right_is_asked(
+    dana: Client, practice: Practice
+) -> None:
+    page = f"/admin/patients/{practice.patient.pk}/guardian/"
+    own = practice.patient.contact_points.filter(guardian=False)[0]
+    assert dana.post(page, {"remove": own.pk}).status_code == 404
+    for group in Group.objects.filter(user__username="dana"):
+        group.permissions.remove(*group.permissions.filter(codename="change_patient"))
+    assert dana.get(page).status_code == 403
+    assert dana.post(page, {"value": "212 555 0199"}).status_code == 403
+    assert not practice.patient.contact_points.filter(guardian=True).exists()
+    own.refresh_from_db()
+    assert own.use != "old"
 
 
 def _number_chosen(client: Client, practice: Practice) -> int:

@@ -52,6 +52,8 @@ def test_both_sides_stand_in_order_and_only_what_one_may_see(dana: Client, pract
     write(practice, "First words", now - timedelta(hours=3))
     write(practice, "Lakeview words", now - timedelta(hours=1), practice.lakeview)
     answer(practice, "Third words", now, is_known=False)
+    trial = write(practice, "Trial words", now)
+    Message.objects.filter(pk=trial.pk).update(patient=None, test_by="maria")
     there = answer(practice, "Lakeview words too", now)
     Reply.objects.filter(pk=there.pk).update(location=practice.lakeview)
     page = f"/admin/patients/{practice.patient.pk}/thread/"
@@ -61,6 +63,7 @@ def test_both_sides_stand_in_order_and_only_what_one_may_see(dana: Client, pract
     assert "from their number, perhaps somebody else" in shown
     assert "delivered" in shown
     assert "Lakeview words" not in shown
+    assert "Trial words" not in shown, "staff sent it to themselves"
     assert records("view", reason="messages") == [("scheduling.patient", str(practice.patient.pk))]
     assert page in dana.get(f"/admin/scheduling/patient/{practice.patient.pk}/change/").content.decode()
     reply = Reply.objects.get(carrier_id="Second words")
