@@ -269,7 +269,7 @@ def test_a_stored_message_is_tried_on_the_mapper_and_changes_nothing(elm: Connec
     key = Key("status", "", "Gone")
     trial = try_event(event, Change(key, None, "cancelled"))
     assert {(each.name, each.says, each.before, each.after) for each in trial.fields if each.says} == {
-        ("Status", "Gone", "unknown", "cancelled"),
+        ("Status", "Gone", "not mapped", "cancelled"),
         ("Kind of visit", "76164006 Biopsy of colon (procedure)", "Endoscopy", "Endoscopy"),
         ("Cancellation reason", "SNOW", "not mapped", "not mapped"),
         ("Clinician", "1210", "Robert GE", "Robert GE"),
