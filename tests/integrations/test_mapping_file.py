@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AccessRecord
-from integrations import mapping, mapping_changes, mapping_file, mapping_state, mapping_words
+from integrations import mapping, mapping_changes, mapping_file, mapping_state, mapping_words, yaml_nodes
 from integrations.field_mapping import owner_of
 from integrations.mapping_changes import Overtaken, Stale
 from integrations.models import CodeMapping, Connection, FieldMapping, MappingChange
@@ -230,6 +230,11 @@ def test_a_bomb_of_aliases_is_refused_before_it_is_unfolded(connection: Connecti
     began = time.monotonic()
     assert problems(connection, bomb)[0][0] == 1
     assert time.monotonic() - began < 2
+
+
+def test_a_file_of_too_many_values_is_refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_nodes, "MOST_NODES", 20)
+    assert problems(connection, f"{HEAD}codes: [{'a, ' * 30}]\n") == [(3, "The file holds too many values.")]
 
 
 def test_what_is_taken_out_of_the_file_loses_its_meaning_and_a_section_left_out_stays(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from integrations.ehr.fhir.adapter import FhirGateway
+from integrations.ehr.field_reading import follow
+from integrations.ehr.transforms import Unfit, tidied
 from integrations.field_health import EMPTY_AFTER, TOLD_AFTER, is_failing, said
 from integrations.models import Connection, FieldHealth, FieldMapping
 from scheduling.models import WorkItem
@@ -166,6 +168,43 @@ def test_a_guardians_number_is_no_number_of_the_patient() -> None:
     of_guardian, own = ContactRecord("phone", "+12125550101", guardian=True), ContactRecord("phone", "+12125550102")
     assert said(PatientRecord("p", contacts=(of_guardian, own)), "phones") == "+12125550102"
     assert said(PatientRecord("p", contacts=(of_guardian,)), "phones") == ""
+
+
+def test_an_own_path_makes_good_what_the_usual_place_does_not_tell(connection: Connection) -> None:
+    mapped(connection, "birth_date", "Patient.extension.valueString", "date")
+    told = read(connection, birthDate="1980", extension=[{"url": "urn:born", "valueString": "19800102"}])
+    assert (told.birth_date, told.unread) == (date(1980, 1, 2), frozenset())
+
+
+def test_a_guardians_number_stays_beside_what_an_own_path_tells() -> None:
+    guardian = ContactRecord("phone", "+12125550109", guardian=True)
+    record = PatientRecord("p-1", contacts=(guardian, ContactRecord("phone", "+12125550108")))
+    resource = {"resourceType": "Patient", "id": "p-1", "telecom": [{"system": "phone", "value": "+12125550101"}]}
+    told = follow("phones", "Patient.telecom.value", "phone", resource, record)
+    assert [each.value for each in told.contacts] == ["+12125550101", "+12125550109"]
+
+
+@pytest.mark.parametrize(
+    ("value", "how", "kept"),
+    [
+        ("McDONALD Jr", "title", "McDONALD Jr"),
+        ("MCDONALD", "title", "Mcdonald"),
+        ("es_MX", "language", "es-MX"),
+        ("Spanish, mostly", "language", None),
+        ("19800102", "date", date(1980, 1, 2)),
+        ("1980-01", "date", None),
+        ("Y", "yes_no", True),
+        ("perhaps", "yes_no", None),
+        ("ask the daughter", "phone", None),
+    ],
+)
+def test_what_is_tidied_is_kept_or_refused_in_words(value: str, how: str, kept: Any) -> None:
+    if kept is None:
+        with pytest.raises(Unfit) as refused:
+            tidied(value, how)
+        assert value not in str(refused.value)
+    else:
+        assert tidied(value, how) == kept
 
 
 def test_one_strange_resource_never_ends_a_page(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
