@@ -13,7 +13,7 @@ from django.utils import timezone
 from scheduling.models import Patient
 from tests import factories
 from tests.desk.conftest import Practice
-from tests.desk.pages import text_of
+from tests.desk.pages import records, text_of
 from waitlist import consent
 from waitlist.models import ConsentRecord
 from waitlist.times import say_phone
@@ -29,6 +29,11 @@ def test_the_page_says_what_holds_at_that_age(dana: Client, practice: Practice, 
     page = text_of(dana.get(f"/admin/patients/{practice.patient.pk}/guardian/"))
     assert says in page
     assert "No parent’s or guardian’s contact is on file." in page
+
+
+def test_who_looked_is_recorded(dana: Client, practice: Practice) -> None:
+    dana.get(f"/admin/patients/{practice.patient.pk}/guardian/")
+    assert ("scheduling.patient", str(practice.patient.pk)) in records("view")
 
 
 def test_a_contact_is_kept_asks_for_consent_and_is_used_no_more(dana: Client, practice: Practice) -> None:
