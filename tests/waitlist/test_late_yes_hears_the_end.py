@@ -134,3 +134,10 @@ def test_many_are_told_in_bounded_steps_and_each_once(scene: Scene) -> None:
     more = [withdrawal.tell_late(claim.opening, "filled", limit=2) for _ in range(3)]
     assert more == [True, False, False]
     assert [told(late.patient) for late in others] == [[*OFFERED, *FILLED]] * 3
+
+
+def test_the_receipt_of_a_yes_says_from_when_on_to_call(scene: Scene) -> None:
+    """Half the time that is left: ten hours before the visit that is in five."""
+    (offer,) = scene.offered(1, hours=10)
+    scene.yes(offer)
+    assert "If you hear nothing by Tue Mar 3, 3:00 PM, call" in Message.objects.get(kind="received").body
