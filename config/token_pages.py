@@ -18,7 +18,8 @@ class TokenPagesMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if request.path_info.startswith(PREFIXES):
+        # The bare address is what is left of a link that was cut off; it is kept nowhere either.
+        if request.path_info == "/" or request.path_info.startswith(PREFIXES):
             response.headers["Cache-Control"] = "no-store"
             response.headers["Referrer-Policy"] = "no-referrer"
             response.headers["X-Robots-Tag"] = "noindex, nofollow"

@@ -53,6 +53,7 @@ ELSEWHERE = {
     "integrations.ehr.reading_lease.keep": "it renews a lease and says how far a load has come",
     "integrations.ehr.reading_lease.release": "it ends a lease and says how far a load came; its calls are records",
     "integrations.heartbeat.beat": _NO_RECORD,
+    "integrations.messaging.after_errors._later": "a message that was never handed over waits on, and says why",
     "integrations.messaging.failures.stumbled": "a try of ours that failed; whatever the message comes to is logged",
     "scheduling.appointments.note_seen": "it follows from the appointment's status, which is logged",
     "scheduling.mirror.accept": "which version we hold is no record of the practice; what it says is logged",
