@@ -47,6 +47,8 @@ def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
     with transaction.atomic():
         if opt_out(reply, sender):
             say(reply, sender, Message.Kind.STOP_RECEIPT, now)
+        if meaning.off_the_list:
+            escalating.maybe_off_the_list(reply, sender)
         end(reply, sender, _O.OPTED_OUT)
 
 

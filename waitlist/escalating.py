@@ -83,6 +83,20 @@ def maybe_wrong_person(reply: Reply, sender: Sender, meaning: Meaning, now: date
         end(reply, sender, _O.STAFF, sender.live[0] if len(sender.live) == 1 else None)
 
 
+def maybe_off_the_list(reply: Reply, sender: Sender) -> None:
+    """Their texts have ended. Whether they still want an appointment, by e-mail or a call, a person asks."""
+    if not WaitlistEntry.objects.filter(patient__in=sender.patients, status__in=entries.LIVE).exists():
+        return
+    _ask(
+        reply,
+        sender,
+        "reply.unclear",
+        "Somebody who ended texts may want off the waitlist, too: read it",
+        advice="Nothing more is texted to that number, and their place on the waitlist was not changed. Call and ask. "
+        "If they want no appointment any more, take them off on their waitlist entry.",
+    )
+
+
 def who_are_you(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     """Say who we are and nothing about anybody: it may be the patient who asks, or a stranger. Nothing is frozen."""
     told = "They were told the practice's name and phone, nothing about the patient."

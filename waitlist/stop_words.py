@@ -104,6 +104,7 @@ _STOP_PHRASES = re.compile(
 )
 #: Words that end texts wherever they stand by themselves, or at the end of what was said.
 _PLAIN_STOP = re.compile(r"^(stpo|sotp|alto|basta)$|\b(stop|stopall|unsubscribe)$")
+_LIST = re.compile(r"\b((wait|waiting) ?list|(the|your|this|that) list|lista( de espera)?)\b")
 #: Said beside a command, it changes nothing.
 BESIDE = re.compile(r"\b(please|pls|plz|thanks|thank you|thx|ty|por favor|gracias)\b")
 
@@ -118,3 +119,8 @@ def asks_to_stop(clauses: Sequence[str]) -> bool:
 def _is_opt_out(clause: str) -> bool:
     bare = " ".join(BESIDE.sub(" ", _NO_STOP.sub(" ", clause)).split())
     return bool(_PLAIN_STOP.search(bare) or _STOP_PHRASES.search(bare))
+
+
+def speaks_of_the_list(plain: str) -> bool:
+    """Return whether an opt-out names the list: then they may not want to wait any more either."""
+    return _LIST.search(plain) is not None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from waitlist.stop_words import BESIDE, STOP_WORDS, asks_to_stop
+from waitlist.stop_words import BESIDE, STOP_WORDS, asks_to_stop, speaks_of_the_list
 from waitlist.wrong_number_words import Sureness, says_died, says_wrong_person, who_are_you
 
 
@@ -39,11 +39,13 @@ class Meaning:
     """An intent and, with a yes or no, the digits that say which offer is meant.
 
     ``stops``: what is more than an opt-out asks for one, too ("wrong number, stop", "chest pain, STOP").
+    ``off_the_list``: an opt-out that names the list ("take me off your list").
     """
 
     intent: Intent
     code: str = ""
     stops: bool = False
+    off_the_list: bool = False
 
 
 #: Texts longer than this are letters, not answers.
@@ -168,8 +170,10 @@ def _said_within(text: str, plain: str, names: list[str]) -> Meaning | None:
         (Intent.MAYBE_WRONG_PERSON, wrong == Sureness.DOUBT),
         (Intent.WHO, who_are_you(clauses)),
     ):
+        if is_said and intent == Intent.STOP:
+            return Meaning(intent, off_the_list=speaks_of_the_list(plain))
         if is_said:
-            return Meaning(intent, stops=stops and intent != Intent.STOP)
+            return Meaning(intent, stops=stops)
     return None
 
 

@@ -244,6 +244,33 @@ def test_stop_binds_the_number_at_once_with_one_receipt(scene: Scene, words: str
     assert ConsentRecord.objects.filter(action="revoked").count() == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("take me off the list", True),
+        ("Unsubscribe me from your waiting list", True),
+        ("quiten mi número de la lista de espera", True),
+        ("STOP", False),
+        ("stop texting me", False),
+    ],
+)
+def test_who_asks_to_be_taken_off_the_list_keeps_their_place_until_a_person_has_asked(
+    scene: Scene, words: str, asks: bool
+) -> None:
+    (offer,) = scene.offered(1)
+    reply = scene.text(offer.patient, words)
+    offer.entry.refresh_from_db()
+    assert (reply.outcome, answers(reply), offer.entry.status) == ("opted_out", ["stop_receipt"], "waiting")
+    assert WorkItem.objects.filter(kind="reply.unclear", subject_id=reply.pk).exists() == asks
+
+
+def test_who_waits_for_nothing_and_asks_to_be_taken_off_leaves_nothing_to_ask(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    entries.leave(offer.entry)
+    assert scene.text(offer.patient, "take me off the list").outcome == "opted_out"
+    assert not WorkItem.objects.filter(kind="reply.unclear").exists()
+
+
 def test_stop_is_for_everybody_at_the_number_and_stops_what_is_queued(scene: Scene) -> None:
     """44: nothing more is sent."""
     phone = "+12125550177"
