@@ -1,6 +1,7 @@
 """What every test shares: hypothesis' profile and the note on which tests a run leaves out."""
 
 import gc
+import os
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ settings.register_profile(
     "project", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("project")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three processes for two processors: a third of the time tests wait, for answers of servers and for each other."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
 def pytest_collection_finish() -> None:
