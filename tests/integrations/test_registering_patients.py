@@ -247,3 +247,14 @@ def test_in_shadow_nobody_is_registered(desk: Desk) -> None:
     Source.objects.filter(pk=desk.connection.source_id).update(shadow_since=timezone.now())
     assert desk.work(desk.asked()) == Status.WAITING
     assert desk.creates() == 0
+
+
+def test_another_person_under_our_key_is_never_taken_for_the_patient(desk: Desk) -> None:
+    row = desk.asked()
+    PatientWrite.objects.filter(pk=row.pk).update(sent_at=timezone.now() - timedelta(minutes=1))
+    key = [{"system": desk.connection.identifier_system, "value": str(row.key)}]
+    desk.load("somebody", name=[{"family": "Other", "given": ["Noor"]}], identifier=key)
+    assert desk.work(row) == Status.DEAD
+    assert (row.error_code, desk.creates()) == ("mismatch", 0)
+    assert not ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=desk.patient.pk).exists()
+    assert WorkItem.objects.filter(subject_id=row.pk, patient=desk.patient, status="open").exists()

@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from integrations import mapping, mapping_effects, mapping_mirror, sweep
+from integrations import code_notes, mapping, mapping_effects, mapping_mirror, sweep
 from integrations.codebook import CodeBook
 from integrations.meanings import Key, Meanings, standard_target
 from integrations.models import CodeMapping, Connection
@@ -313,3 +313,12 @@ def test_meanings_say_what_a_change_would_mean(connection: Connection) -> None:
     gone = then.changed(Key("reason", "urn:r", "X1"), None, "")
     assert [each.reason("urn:r", "X1") for each in (now, then, gone)] == ["rebookable", "not_rebookable", "unmapped"]
     assert standard_target("status", "", "booked") == "booked"
+
+
+def test_a_code_that_comes_again_was_last_seen_then(connection: Connection) -> None:
+    for _ in range(2):
+        code_notes.note(connection, Key("reason", "", "X1"), "")
+        row = CodeMapping.objects.get()
+        assert row.last_seen_at is not None
+        assert row.last_seen_at > timezone.now() - timedelta(minutes=1)
+        CodeMapping.objects.update(last_seen_at=timezone.now() - timedelta(days=1))

@@ -173,6 +173,13 @@ def test_mapping_a_plan_releases_whoever_waited_for_it_and_unmapping_does_the_re
 
     row = CodeMapping.objects.get(domain="plan")
     assert mapping_effects.offers_at_stake(row, "") == 1
+    for rows, spared, back in (
+        (WaitlistEntry.objects.filter(pk=entry.pk), {"plan": plan}, {"plan": None}),  # staff entered it
+        (opening.offers, {"status": "expired"}, {"status": "sent"}),
+    ):
+        rows.update(**spared)
+        assert mapping_effects.offers_at_stake(row, "") == 0
+        rows.update(**back)
     mapping.unmap(connection, "plan", ACME, "PPO-1", by="clerk")
     apply_mappings()
     offer.refresh_from_db()

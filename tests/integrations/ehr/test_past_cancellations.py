@@ -68,6 +68,10 @@ def test_each_cancellation_says_what_would_have_come_of_it_and_what_did(
         {"actor": {"reference": each}, "status": "accepted"}
         for each in ("Patient/nobody-knows", "Practitioner/ana", "Location/elm")
     ]
+    elsewhere = [
+        {"actor": {"reference": each}, "status": "accepted"}
+        for each in ("Patient/patient-1", "Practitioner/nobody-knows", "Location/elm")
+    ]
     sandbox.load(
         past("a-suits", 80),
         past("b-refilled", 70),
@@ -80,9 +84,10 @@ def test_each_cancellation_says_what_would_have_come_of_it_and_what_did(
         past("h-stranger", 15, participant=stranger),
         past("i-off", 10, provider="ben"),
         past("j-too-old", 95),
+        past("k-place", 5, participant=elsewhere),
     )
     progress = read(connection)
-    assert (progress.share, progress.error, progress.read, progress.cancelled) == (1.0, "", 10, 9)
+    assert (progress.share, progress.error, progress.read, progress.cancelled) == (1.0, "", 11, 10)
     assert verdicts() == {
         "a-suits": ("offered", "wasted", 2),
         "b-refilled": ("offered", "refilled", 2),
@@ -93,6 +98,7 @@ def test_each_cancellation_says_what_would_have_come_of_it_and_what_did(
         "g-changed-later": ("after", "wasted", 0),
         "h-stranger": ("patient", "wasted", 0),
         "i-off": ("off", "wasted", 0),
+        "k-place": ("place", "wasted", 0),
     }
     assert set(CodeMapping.objects.filter(state="unmapped").values_list("code", flat=True)) == {"ZZ-1", "LUNCH"}
     assert (Appointment.objects.count(), Opening.objects.count(), Offer.objects.count()) == (before, 0, 0)
