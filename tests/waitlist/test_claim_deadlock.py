@@ -1,4 +1,4 @@
-"""A claim that PostgreSQL ends to resolve a deadlock is tried once more: the patient never sees it."""
+"""A claim that PostgreSQL ends to resolve a deadlock is tried again: the patient never sees it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from scheduling.models import Opening, Provider
 from tests import factories
-from waitlist import claims
+from waitlist import claims, winning
 from waitlist.models import Claim, Offer
 
-pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.django_db
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -25,6 +26,12 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.01)
+
+
+def an_offer() -> Offer:
+    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
+    opening = factories.opening(provider, location, start=timezone.now() + timedelta(days=2), status="offering")
+    return factories.offer(opening, factories.entry(factories.patient(), kind))
 
 
 def look_for_deadlocks_after(wait: str) -> None:
@@ -41,13 +48,14 @@ def somebody_waits_for_us() -> bool:
         return bool(cursor.fetchone()[0])
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
 def test_the_victim_tries_again() -> None:
     """A cancellation locks the provider and then holds the day's openings; a claim locks them the other way round."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite writes one transaction after the other: nothing there can wait for each other")
-    location, provider, kind = factories.location(), factories.provider(), factories.appointment_type()
-    opening = factories.opening(provider, location, start=timezone.now() + timedelta(days=2), status="offering")
-    offer = factories.offer(opening, factories.entry(factories.patient(), kind))
+    offer = an_offer()
+    opening, provider = offer.opening, offer.opening.provider
     results: list[claims.ClaimResult] = []
 
     def say_yes() -> None:
@@ -70,3 +78,61 @@ def test_the_victim_tries_again() -> None:
     patient.join(timeout=30)
     assert [result.outcome for result in results] == ["won"]
     assert Claim.objects.count() == 1
+
+
+class DatabaseError(Exception):
+    """What the driver raises, as far as anybody looks at it."""
+
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
+def ended_by_the_database(sqlstate: str) -> OperationalError:
+    error = OperationalError("ended by the database")
+    error.__cause__ = DatabaseError(sqlstate)
+    return error
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr("waitlist.winning.time", SimpleNamespace(sleep=slept.append))
+    return slept
+
+
+def end_the_first(times: int, sqlstate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    book, left = winning._book, iter(range(times))
+
+    def ended(wish: winning.Wish) -> Claim:
+        if next(left, None) is not None:
+            raise ended_by_the_database(sqlstate)
+        return book(wish)
+
+    monkeypatch.setattr("waitlist.winning._book", ended)
+
+
+def test_those_it_gave_way_to_get_their_turn_first(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = an_offer()
+    end_the_first(3, winning.DEADLOCK, monkeypatch)
+    assert claims.claim(offer.opening, offer.patient, offer=offer, channel="link").outcome == "won"
+    assert [low <= slept <= 1.5 * low for low, slept in zip(winning.PAUSES, pauses, strict=True)] == [
+        True,
+        True,
+        True,
+    ], pauses
+
+
+def test_it_is_not_tried_for_ever(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = an_offer()
+    end_the_first(4, winning.DEADLOCK, monkeypatch)
+    with pytest.raises(OperationalError):
+        claims.claim(offer.opening, offer.patient, offer=offer, channel="link")
+    assert len(pauses) == 3
+
+
+def test_another_fault_of_the_database_is_not_tried_again(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = an_offer()
+    end_the_first(1, "57014", monkeypatch)
+    with pytest.raises(OperationalError):
+        claims.claim(offer.opening, offer.patient, offer=offer, channel="link")
+    assert pauses == []
