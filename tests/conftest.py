@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.emptying import empty_tables_quickly_and_past_triggers  # noqa: F401 - an automatic fixture
 from tests.no_network_in_transactions import no_network_in_transactions  # noqa: F401 - an automatic fixture
+from tests.turns import longest_turn  # noqa: F401 - an automatic fixture
 
 LEFT_OUT_OF_MAKE_TEST = ("browser", "process", "postgres")
 LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()

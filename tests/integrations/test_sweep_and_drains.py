@@ -168,10 +168,12 @@ def test_an_ehr_that_hangs_leaves_room_for_the_rest(monkeypatch: pytest.MonkeyPa
     assert room.acquire(blocking=False), "the room is given back"
 
 
-def test_what_a_killed_worker_had_waits_for_its_lease_a_sweep_and_a_turn_which_is_less_than_30_seconds() -> None:
+def test_what_a_killed_worker_had_waits_for_its_lease_a_sweep_and_a_turn_which_is_less_than_30_seconds(
+    longest_turn: float,
+) -> None:
     """Where every worker is busy, a burst keeps each for one turn; an EHR that hangs leaves room for others."""
     longest_lease = max(module.LEASE for module in (event_leases, availability, gateway, patient_writes, writebacks))
-    in_line = timedelta(seconds=sweep.EVERY_SECONDS + 2 * draining.LONGEST_SECONDS)
+    in_line = timedelta(seconds=sweep.EVERY_SECONDS + 2 * longest_turn)
     assert longest_lease + in_line < timedelta(seconds=30)
 
 
@@ -180,8 +182,11 @@ def test_a_drain_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> No
     assert draining.drain("writebacks", lambda: [1], lambda _: True) == 0
 
 
-def test_rows_that_keep_coming_do_not_keep_a_worker_from_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_keep_coming_do_not_keep_a_worker_from_other_work(
+    longest_turn: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A YES needs a worker for its reading, its claim and its booking while thousands of offers are on their way."""
+    monkeypatch.setattr(draining, "LONGEST_SECONDS", longest_turn)
     clock, numbers = itertools.count(step=0.5), itertools.count()
     monkeypatch.setattr(draining.time, "monotonic", lambda: next(clock))
     assert draining.drain("writebacks", lambda: [next(numbers)], lambda _: True) <= 4
