@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import astuple
 from itertools import pairwise
 from typing import Any
@@ -227,9 +226,7 @@ def test_all_mistakes_are_named_at_once(connection: Connection) -> None:
 def test_a_bomb_of_aliases_is_refused_before_it_is_unfolded(connection: Connection) -> None:
     names = "abcdefghijklmnopqrstuv"
     bomb = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{o}, *{o}]\n" for o, n in pairwise(names))
-    began = time.monotonic()
-    assert problems(connection, bomb)[0][0] == 1
-    assert time.monotonic() - began < 2
+    assert problems(connection, bomb) == [(1, "Anchors and aliases (& and *) are not taken. Write the value out.")]
 
 
 def test_a_file_of_too_many_values_is_refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_a_server_that_trickles_does_not_hold_a_worker(head: bytes, drop: bytes)
             began = time.monotonic()
             with pytest.raises(error):
                 call()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 4.5
 
 
 @pytest.mark.django_db
