@@ -73,9 +73,10 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
         patient, columns = Patient(), DESCRIBED
     else:
         is_news = mirror.accept(external, record.version, fetched_at)
-        patient = Patient.objects.get(pk=external.object_id)
         if not is_news:
-            return patient
+            return Patient.objects.get(pk=external.object_id)
+        # Locked before it is asked what was corrected here: who corrects something at this moment comes after us.
+        patient = Patient.objects.select_for_update(no_key=True).get(pk=external.object_id)
         columns = DESCRIBED - ours(source) - unread_columns(record)
         record = _with_corrections(source, patient, record)
     before = (patient.may_be_offered, patient.replaced_by_id)
