@@ -25,7 +25,9 @@ def _writeback(item: WorkItem) -> Writeback:
 def _give_up(item: WorkItem, user: AbstractBaseUser) -> str:
     detail = f"Given up by {user.get_username()}."
     row = _writeback(item)
-    if not outcomes.refused(row, "staff", detail, ask=False):
+    # One that was sent again meanwhile is the outbox's: its call may be on its way.
+    is_ours = row.status in (Writeback.Status.DEAD, Writeback.Status.BY_HAND)
+    if not is_ours or not outcomes.refused(row, "staff", detail, ask=False):
         return "It is under way or finished already; nothing was changed."
     late_news.look_again(row)
     if row.kind == Writeback.Kind.CANCEL:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ from scheduling.records import AppointmentRecord
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.wake import wake
+from scheduling.worklist import finish_for
 
 #: Longer than any one call to an EHR may take, so that a running call never loses its lease.
 LEASE = timedelta(seconds=20)
@@ -198,13 +200,23 @@ def _end(row: Writeback, status: str, code: str = "", detail: str = "") -> bool:
 
 
 def retry(row: Writeback, by: str) -> bool:
-    """Take a dead letter up again, from its first try; what may have been written is looked up first."""
-    now = timezone.now()
-    retried = move(row, Writeback.Status.WAITING, due_at=now, attempts=1, finished_at=None, error_code="")
-    if retried:
-        tell(row.opening, "writeback.retried", f"Sent again by {by}.", writeback_id=row.pk)
-        wake("writebacks")
-    return retried
+    """Take a dead letter up again, from its first try; what may have been written is looked up first.
+
+    False for one that is no dead letter any more, and while another write about its appointment is under way.
+    """
+    if row.status != Writeback.Status.DEAD:
+        return False
+    again = {"due_at": timezone.now(), "attempts": 1, "finished_at": None, "error_code": ""}
+    try:
+        with transaction.atomic():
+            if not move(row, Writeback.Status.WAITING, **again):
+                return False
+            finish_for(f"writeback.dead:{row.pk}", "It is sent again.", by)
+            tell(row.opening, "writeback.retried", f"Sent again by {by}.", writeback_id=row.pk)
+            wake("writebacks")
+    except IntegrityError:  # the database's own guard of one live write per appointment
+        return False
+    return True
 
 
 def in_flight(appointment: Appointment) -> bool:
@@ -219,10 +231,16 @@ def booking_is_open(appointment: Appointment) -> bool:
 
 
 def look_again(appointment: Appointment) -> None:
-    """The EHR said something about a write under way: resolve it now rather than at its due time."""
-    rows = appointment.writebacks.filter(status__in=(Writeback.Status.UNKNOWN, Writeback.Status.BY_HAND))
-    if rows.update(due_at=timezone.now()):
-        wake("writebacks")
+    """The EHR said something about a write under way: resolve it now rather than at its due time.
+
+    One that somebody settles at this moment is left to them: they wait for what we hold, so we must not wait for them.
+    """
+    resting = Q(status__in=(Writeback.Status.UNKNOWN, Writeback.Status.BY_HAND))
+    with transaction.atomic():
+        rows = appointment.writebacks.select_for_update(skip_locked=True).filter(resting)
+        keys = list(rows.values_list("pk", flat=True))
+        if keys and Writeback.objects.filter(resting, pk__in=keys).update(due_at=timezone.now()):
+            wake("writebacks")
 
 
 def own_booking(source: Source, record: AppointmentRecord) -> Appointment | None:

@@ -74,10 +74,10 @@ class WritebackAdmin(ReadOnlyAdmin):
         row: Writeback = fetch_or_404(self.get_queryset(request), request.user, object_id)
         if not self.has_retry_permission(request):
             raise PermissionDenied
-        if row.status == Writeback.Status.DEAD and writebacks.retry(row, request.user.get_username()):
+        if writebacks.retry(row, request.user.get_username()):
             messages.success(request, "It is taken up again. What was written before is looked up first.")
         else:
-            messages.warning(request, "Nothing was sent: it is not a dead letter any more.")
+            messages.warning(request, "Nothing was sent: it is no dead letter, or another change is under way.")
         return HttpResponseRedirect(reverse("admin:scheduling_writeback_change", args=[row.pk]))
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
@@ -94,7 +94,9 @@ class WritebackAdmin(ReadOnlyAdmin):
             self.message_user(request, f"{again} taken up again. What was written before is looked up first.")
         if rest:
             self.message_user(
-                request, f"{rest} left alone: only dead letters can be sent again.", level=messages.WARNING
+                request,
+                f"{rest} left alone: only dead letters can be sent again, one for each appointment at a time.",
+                level=messages.WARNING,
             )
 
     @admin.display(description="What", ordering="kind")

@@ -9,7 +9,9 @@ from django.test import Client
 from django.utils import timezone
 
 from integrations.models import InboundEvent
-from scheduling.models import TimelineEntry, Writeback
+from scheduling import writebacks
+from scheduling.models import TimelineEntry, WorkItem, Writeback
+from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
@@ -93,7 +95,7 @@ def test_a_dead_booking_says_why_and_is_sent_again(dana: Client, practice: Pract
 def test_a_booking_that_is_no_dead_letter_is_left_alone(dana: Client, practice: Practice) -> None:
     row = write(practice, "done")
     answer = dana.post(f"{WRITES}{row.pk}/retry/")
-    assert said(dana, answer) == "Nothing was sent: it is not a dead letter any more."
+    assert said(dana, answer) == "Nothing was sent: it is no dead letter, or another change is under way."
     row.refresh_from_db()
     assert (row.status, row.attempts) == ("done", 6)
 
@@ -103,8 +105,41 @@ def test_several_bookings_at_once(dana: Client, practice: Practice) -> None:
     chosen = {"action": "send_again", "_selected_action": [row.pk for row in rows]}
     answer = dana.post(WRITES, chosen, follow=True)
     assert "2 taken up again. What was written before is looked up first." in text_of(answer)
-    assert "1 left alone: only dead letters can be sent again." in text_of(answer)
+    assert "1 left alone: only dead letters can be sent again, one for each appointment at a time." in text_of(answer)
     assert [Writeback.objects.get(pk=row.pk).status for row in rows] == ["waiting", "waiting", "refused"]
+
+
+def test_what_is_sent_again_from_its_page_is_asked_of_nobody_any_more(dana: Client, practice: Practice) -> None:
+    row = write(practice)
+    item = asked_about(row)
+    dana.post(f"{WRITES}{row.pk}/retry/")
+    item.refresh_from_db()
+    assert (item.status, item.done_by) == ("done", "dana")
+
+
+def test_the_button_of_a_work_item_finds_it_sent_again_already(dana: Client, practice: Practice) -> None:
+    """Two clerks, one at the dead letter's page and one at the work item that asks about it."""
+    row = write(practice, "waiting")
+    answer = dana.post(f"/admin/scheduling/workitem/{asked_about(row).pk}/do/retry/")
+    assert said(dana, answer) == "It is under way or finished already; nothing was sent."
+    row.refresh_from_db()
+    assert (row.status, row.attempts) == ("waiting", 6)
+
+
+def asked_about(row: Writeback) -> WorkItem:
+    key = f"writeback.dead:{row.pk}"
+    return ask_staff("writeback.dead", "We could not finish a booking in the EHR", dedupe_key=key, subject=row)
+
+
+def test_a_dead_cancellation_waits_for_the_one_that_the_patient_asked_for_since(
+    dana: Client, practice: Practice
+) -> None:
+    row = write(practice)
+    Writeback.objects.filter(pk=row.pk).update(kind="cancel")
+    writebacks.request_cancel(row.appointment, by_patient=True)
+    answer = dana.post(f"{WRITES}{row.pk}/retry/")
+    assert said(dana, answer) == "Nothing was sent: it is no dead letter, or another change is under way."
+    assert sorted(Writeback.objects.values_list("status", flat=True)) == ["dead", "waiting"]
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

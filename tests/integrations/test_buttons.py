@@ -12,7 +12,7 @@ from audit.context import Actor, acting_as
 from integrations.ehr import availability
 from integrations.ehr.gateway import Rejected
 from integrations.messaging import failures
-from scheduling import openings
+from scheduling import openings, writebacks
 from scheduling.models import Appointment, Opening, Source, WorkItem, Writeback
 from scheduling.worklist import run_action
 from tests import factories
@@ -56,6 +56,20 @@ def test_dead_letter_sent_again(booking: Booking, clerk: User) -> None:
     outcomes.dead(Writeback.objects.get(), "worker_lost", "It failed each time we tried.")
     press("writeback.dead", "retry", clerk)
     booking.process()
+    assert_booked_once(booking)
+
+
+def test_a_booking_that_is_on_its_way_again_is_not_given_up(booking: Booking, clerk: User) -> None:
+    """Its call may have its effect at this moment: nobody may be told that it is not booked."""
+    from integrations import outcomes
+
+    outcomes.dead(Writeback.objects.get(), "worker_lost", "It failed each time we tried.")
+    item = WorkItem.objects.get(kind="writeback.dead")
+    writebacks.retry(Writeback.objects.get(), "erin")
+    pressed: list[str] = []
+    booking.clinic.ehr.before("create", lambda: pressed.append(run_action(item, "give_up", clerk)))
+    booking.process()
+    assert pressed == ["It is under way or finished already; nothing was changed."]
     assert_booked_once(booking)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection, connections
 from django.utils import timezone
 
+from integrations import by_hand as hands
 from integrations import outbox
 from scheduling import appointments
 from scheduling.models import Source, WorkItem, Writeback
+from tests import race
 from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
 from tests.integrations.test_outbox_books_once import assert_booked_once
 from waitlist.models import Claim
@@ -82,3 +86,31 @@ def test_writing_was_switched_off_after_the_yes(booking: Booking) -> None:
     booking.process()
     assert open_items() == ["writeback.by_hand"]
     assert booking.clinic.ehr.calls in ([], ["find_booking"])
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_its_news_comes_in_at_the_moment_staff_say_that_they_have_entered_it(by_hand: Booking) -> None:
+    """The one holds the write and waits for the name, the other holds the name: neither may wait for the other."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite writes one transaction after the other: nothing there can wait for each other")
+    by_hand.process()
+    enter_in_ehr(by_hand)
+    [record] = by_hand.clinic.ehr.appointments.values()
+    source, ended = by_hand.clinic.connection.source, threading.Event()
+
+    def news_comes_in() -> None:
+        try:
+            appointments.apply_appointment(source, record, timezone.now())
+        finally:
+            ended.set()
+            connections.close_all()
+
+    def in_a_transaction_of_its_own() -> None:
+        threading.Thread(target=news_comes_in).start()
+        assert ended.wait(10), "the news waits for whoever settles the write"
+
+    with race.right_after("scheduling.writebacks.mark_done", in_a_transaction_of_its_own):
+        Writeback.objects.update(due_at=timezone.now())
+        hands.look(Writeback.objects.get())
+    assert_booked_once(by_hand)
