@@ -49,7 +49,7 @@ def book(attempt: Attempt) -> None:
         if not _absence_is_proven(attempt):
             return
     if attempt.is_too_late:
-        outcomes.refused(attempt.row, "too_late", "The appointment's time had come before the EHR answered.")
+        outcomes.refused(attempt.row, "too_late", outcomes.TOO_LATE)
         return
     _look_and_create(attempt, asked)
 

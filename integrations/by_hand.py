@@ -9,8 +9,9 @@ from django.utils import timezone
 from audit.context import correlated
 from integrations import booking, outcomes
 from integrations.attempt import Attempt
+from integrations.codebook import CodeBook
 from integrations.ehr import outage
-from integrations.ehr.gateway import GatewayError
+from integrations.ehr.gateway import GatewayError, NotFound
 from integrations.models import Connection
 from integrations.readback import compare
 from scheduling import writebacks
@@ -73,7 +74,11 @@ def _shows_booking(attempt: Attempt) -> bool:
 def _shows_cancellation(attempt: Attempt) -> bool:
     external_id = attempt.external(ExternalId.Kind.APPOINTMENT, attempt.row.appointment_id)
     attempt.asked_at = timezone.now()
-    record = attempt.gateway.fetch("appointment", external_id)
+    try:
+        record = attempt.gateway.fetch("appointment", external_id)
+    except NotFound:
+        verdict = CodeBook(attempt.connection).reason("", "", "")  # a deletion gives no reason
+        return outcomes.deleted(attempt.row, external_id, attempt.asked_at, verdict)
     if not isinstance(record, AppointmentRecord) or record.status not in Appointment.FREEING:
         return False
     return outcomes.cancelled(attempt.row, record, attempt.asked_at)

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from integrations import by_hand, outcomes
 from integrations.attempt import Attempt
+from integrations.codebook import CodeBook
 from integrations.ehr.gateway import (
     LoginRefused,
     NotFound,
@@ -33,8 +34,8 @@ def cancel(attempt: Attempt) -> None:
     held = mirror.known(attempt.row.source, ExternalId.Kind.APPOINTMENT, external_id)
     version = held.version if held and held.version != mirror.IN_DOUBT else ""
     if attempt.may_have_worked or not version:
-        record = _fetch(attempt, external_id)
-        if _is_settled(attempt, record):
+        record = _standing(attempt, external_id)
+        if record is None:
             return
         if attempt.may_have_worked and timezone.now() < attempt.settled_at:
             code = attempt.row.error_code or "outcome_unknown"
@@ -48,7 +49,7 @@ def cancel(attempt: Attempt) -> None:
 def _cancel_at(attempt: Attempt, external_id: str, version: str) -> None:
     for _ in range(STALE_TRIES):
         if attempt.is_too_late:
-            outcomes.refused(attempt.row, "too_late", "The appointment's time had come before the EHR answered.")
+            outcomes.refused(attempt.row, "too_late", outcomes.TOO_LATE)
             return
         attempt.about_to_send(f"Asked the EHR to cancel {_which(attempt)}.")
         try:
@@ -58,12 +59,17 @@ def _cancel_at(attempt: Attempt, external_id: str, version: str) -> None:
             raise
         except StaleVersion:
             attempt.had_no_effect()
-            record = _fetch(attempt, external_id)
-            if _is_settled(attempt, record):
+            record = _standing(attempt, external_id)
+            if record is None:
                 return
             version = record.version
             continue
-        except (Rejected, NotFound, Refused) as error:
+        except NotFound as error:
+            attempt.had_no_effect()
+            if _standing(attempt, external_id) is not None:
+                outcomes.refused(attempt.row, error.code, f"The EHR would not cancel {_which(attempt)}.")
+            return
+        except (Rejected, Refused) as error:
             outcomes.refused(attempt.row, error.code, f"The EHR would not cancel {_which(attempt)}.")
             return
         _read_back(attempt, external_id)
@@ -72,17 +78,23 @@ def _cancel_at(attempt: Attempt, external_id: str, version: str) -> None:
 
 
 def _read_back(attempt: Attempt, external_id: str) -> None:
-    if not _is_settled(attempt, _fetch(attempt, external_id)):
+    if _standing(attempt, external_id) is not None:
         raise OutcomeUnknown("not cancelled yet")
 
 
-def _fetch(attempt: Attempt, external_id: str) -> AppointmentRecord:
+def _standing(attempt: Attempt, external_id: str) -> AppointmentRecord | None:
+    """Return the appointment as the EHR has it now; None when nothing is left to do, which is then settled."""
     attempt.keep()
     attempt.asked_at = timezone.now()
-    record = attempt.gateway.fetch("appointment", external_id)
+    try:
+        record = attempt.gateway.fetch("appointment", external_id)
+    except NotFound:
+        verdict = CodeBook(attempt.connection).reason("", "", "")  # a deletion gives no reason
+        outcomes.deleted(attempt.row, external_id, attempt.asked_at, verdict)
+        return None
     if not isinstance(record, AppointmentRecord):
         raise OutcomeUnknown("not an appointment")
-    return record
+    return None if _is_settled(attempt, record) else record
 
 
 def _is_settled(attempt: Attempt, record: AppointmentRecord) -> bool:

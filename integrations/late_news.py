@@ -18,7 +18,7 @@ from scheduling import writebacks
 from scheduling.appointments import Applied
 from scheduling.exceptions import UnknownReference
 from scheduling.models import Appointment, ExternalId, Source, WorkItem, Writeback
-from scheduling.records import AppointmentRecord
+from scheduling.records import AppointmentRecord, ReasonVerdict
 from scheduling.worklist import ask_staff, finish_for
 from waitlist import given_up
 from waitlist.models import Claim
@@ -49,6 +49,15 @@ def take(source: Source, applied: Applied, record: AppointmentRecord, fetched_at
         _show_stray(row, record)
         if record.status in Appointment.FREEING:
             finish_for(_key(row), "The EHR has cancelled it.")
+
+
+def take_absence(applied: Applied, external_id: str, fetched_at: datetime, verdict: ReasonVerdict) -> None:
+    """Settle a cancellation of ours that had come to rest: what it was to cancel is gone. Repeatable."""
+    row = _last(applied.appointment, Writeback.Kind.CANCEL) if applied.change != "stale" else None
+    if row is not None and row.status == Writeback.Status.DEAD:
+        outcomes.deleted(row, external_id, fetched_at, verdict)
+    elif row is not None and row.status == Writeback.Status.REFUSED and row.by_patient:
+        given_up.heard(row)
 
 
 def look_again(row: Writeback) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.context import current_actor
 from scheduling import appointments, mirror, writebacks
 from scheduling.models import Appointment, ExternalId, WorkItem, Writeback
-from scheduling.records import AppointmentRecord
+from scheduling.records import AppointmentRecord, ReasonVerdict
 from scheduling.story import tell
 from scheduling.worklist import ask_staff, finish_for
 from scheduling.writebacks import Outcome
@@ -45,6 +45,7 @@ def booked(row: Writeback, record: AppointmentRecord, fetched_at: datetime, summ
 
     False, changing nothing, when another worker settled it or something newer is known about the appointment.
     """
+    held = row.status, row.lease_until
     try:
         with transaction.atomic():
             _must(writebacks.mark_done(row))
@@ -54,6 +55,8 @@ def booked(row: Writeback, record: AppointmentRecord, fetched_at: datetime, summ
             claims.settle(row, Outcome("done"))
     except (SomebodyElseHasIt, IntegrityError):
         row.refresh_from_db()
+        # As we had it: whoever goes on has to find out that it is another worker's by now, and not to take it for ours.
+        row.status, row.lease_until = held
         return False
     return True
 
@@ -120,6 +123,18 @@ def cancelled(row: Writeback, record: AppointmentRecord, fetched_at: datetime) -
     return True
 
 
+def deleted(row: Writeback, external_id: str, fetched_at: datetime, verdict: ReasonVerdict) -> bool:
+    """The EHR no longer has what was to be cancelled, which comes to the same; ``verdict`` is of a deletion."""
+    with transaction.atomic():
+        if not writebacks.mark_done(row):
+            return False
+        tell(row.opening, "writeback.cancelled", "The EHR no longer has the appointment.", writeback_id=row.pk)
+        _clear_work(row)
+        appointments.apply_absence(row.source, external_id, fetched_at, verdict=verdict)
+        claims.settle(row, Outcome("done"))
+    return True
+
+
 def refused(row: Writeback, code: str, detail: str, *, taken: bool = False, ask: bool = True) -> bool:
     """The EHR will not do it, or it must not be done any more. ``detail`` is a sentence for the front desk."""
     with transaction.atomic():
@@ -171,6 +186,7 @@ def unknown(row: Writeback, look_at: datetime, code: str, *, counts: bool = True
     return True
 
 
+TOO_LATE = "The appointment's time had come before the EHR answered."
 NO_ANSWER = "The EHR does not answer. The booking is kept and goes on by itself as soon as it does."
 
 

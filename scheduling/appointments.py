@@ -40,6 +40,10 @@ PLAIN_COLUMNS = (
 )
 
 
+#: Stands for the version of an appointment that the EHR no longer has.
+DELETED = "deleted"
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What came of a record: ``own`` is a booking or cancellation of ours seen again, ``stale`` an older state."""
@@ -109,7 +113,7 @@ def apply_absence(
         appointment = Appointment.objects.get(pk=external.object_id)
         # Whose time it was is not known: nobody's is offered.
         opens = opens and external.version != mirror.IN_DOUBT
-        if not mirror.accept(external, "deleted", fetched_at):
+        if not mirror.accept(external, DELETED, fetched_at) and not _is_held_as_deleted(external):
             return Applied(appointment, "stale")
         if writebacks.in_flight(appointment):
             writebacks.look_again(appointment)
@@ -118,11 +122,17 @@ def apply_absence(
         if appointment.status == Appointment.Status.ENTERED_IN_ERROR:
             return Applied(appointment, "unchanged")
         appointment.status = Appointment.Status.ENTERED_IN_ERROR
-        appointment.status_code = "deleted"
+        appointment.status_code = DELETED
         appointment.status_seen_at = fetched_at if opens else None
         appointment.save(update_fields=["status", "status_code", "status_seen_at", "updated_at"])
-        opened = _open(appointment, before, "deleted", verdict) if opens else ()
+        opened = _open(appointment, before, DELETED, verdict) if opens else ()
         return Applied(appointment, "updated", opened)
+
+
+def _is_held_as_deleted(external: ExternalId) -> bool:
+    """A later look has found the same, and may have left it to a write that was under way then."""
+    external.refresh_from_db(fields=["version"])
+    return external.version == DELETED
 
 
 def apply_never_written(appointment_id: int, *, verdict: str = "missing", opens: bool = True) -> Applied:
@@ -137,10 +147,10 @@ def apply_never_written(appointment_id: int, *, verdict: str = "missing", opens:
         if appointment.status not in Appointment.OCCUPYING:
             return Applied(appointment, "unchanged")
         before = _Occupancy.of(appointment)
-        appointment.status, appointment.status_code = Appointment.Status.ENTERED_IN_ERROR, "deleted"
+        appointment.status, appointment.status_code = Appointment.Status.ENTERED_IN_ERROR, DELETED
         appointment.status_seen_at = timezone.now() if opens else None
         appointment.save(update_fields=["status", "status_code", "status_seen_at", "updated_at"])
-        return Applied(appointment, "updated", _open(appointment, before, "deleted", verdict) if opens else ())
+        return Applied(appointment, "updated", _open(appointment, before, DELETED, verdict) if opens else ())
 
 
 def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, opens: bool) -> Applied:

@@ -24,7 +24,7 @@ from integrations.ehr.together import FRESH, Answers
 from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 from scheduling import mirror, openings
-from scheduling.appointments import Applied, apply_absence
+from scheduling.appointments import Applied
 from scheduling.counting import counted
 from scheduling.models import ExternalId, Opening
 from scheduling.records import AppointmentRecord, PatientRecord
@@ -169,7 +169,7 @@ def _divide(event: InboundEvent, notices: list[events.Notice]) -> tuple[str, str
 
 def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> str:
     source = event.connection.source
-    if notice.external_id:
+    if notice.external_id and _is_first_try(event):
         held = mirror.known(source, ExternalId.Kind.APPOINTMENT, notice.external_id)
         if held is not None and held.seen_at is not None and held.seen_at > event.received_at:
             return "a later look at the EHR has told us already"
@@ -190,7 +190,7 @@ def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> st
             record = gateway.told("appointment", notice.external_id)
         except NotFound:
             verdict = CodeBook(event.connection).reason("", "", "")  # a deletion gives no reason
-            return _gone(apply_absence(source, notice.external_id, fetched_at, verdict=verdict))
+            return _gone(mirroring.apply_absence(source, notice.external_id, fetched_at, verdict=verdict))
     if not isinstance(record, AppointmentRecord):
         raise Unreadable("it is not an appointment")
     return _told(mirroring.apply(gateway, source, record, fetched_at, opens=_opens(event)))
@@ -198,8 +198,13 @@ def _appointment(event: InboundEvent, notice: events.Notice, gateway: Any) -> st
 
 def _is_fresh_poll(event: InboundEvent) -> bool:
     """A poll has just fetched it: asking again would only ask the same. Not so when it is looked at once more."""
-    is_first = event.attempts == 1 and not event.outcome
-    return is_first and event.via == InboundEvent.Via.POLL and timezone.now() - event.received_at < FRESH
+    is_fresh = timezone.now() - event.received_at < FRESH
+    return is_fresh and event.via == InboundEvent.Via.POLL and _is_first_try(event)
+
+
+def _is_first_try(event: InboundEvent) -> bool:
+    """Whether nobody has begun on it: a try that broke off may have taken a state over and not what follows from it."""
+    return event.attempts == 1 and not event.outcome
 
 
 def _opens(event: InboundEvent) -> bool:

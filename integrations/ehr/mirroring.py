@@ -10,6 +10,7 @@ from django.utils import timezone
 from integrations import late_news
 from integrations.ehr import coverage
 from integrations.ehr.gateway import Gateway, GatewayError, Kind, NotFound, Record
+from scheduling import appointments
 from scheduling.appointments import Applied, apply_appointment
 from scheduling.bulk_people import load_locations, load_patients, load_providers
 from scheduling.bulk_renewal import renew_patients
@@ -17,7 +18,7 @@ from scheduling.directory import apply_location, apply_provider
 from scheduling.exceptions import UnknownReference
 from scheduling.models import Location, Patient, Provider, Source
 from scheduling.patients import apply_patient
-from scheduling.records import AppointmentRecord, LocationRecord, PatientRecord, ProviderRecord
+from scheduling.records import AppointmentRecord, LocationRecord, PatientRecord, ProviderRecord, ReasonVerdict
 
 #: An appointment refers to a patient, a provider and a location; no more than these are fetched for it.
 MOST_REFERENCES = 3
@@ -42,6 +43,19 @@ def apply(
     """
     applied = _apply(gateway, source, record, fetched_at, opens)
     late_news.take(source, applied, record, fetched_at)
+    return applied
+
+
+def apply_absence(
+    source: Source, external_id: str, fetched_at: datetime, *, verdict: ReasonVerdict, opens: bool = True
+) -> Applied | None:
+    """Mirror that the EHR no longer has an appointment; None when we never knew it.
+
+    A cancellation of ours that had come to rest is settled by it.
+    """
+    applied = appointments.apply_absence(source, external_id, fetched_at, verdict=verdict, opens=opens)
+    if applied is not None:
+        late_news.take_absence(applied, external_id, fetched_at, verdict)
     return applied
 
 

@@ -12,7 +12,7 @@ from integrations.codebook import CodeBook
 from integrations.ehr import differences, mirroring, outage
 from integrations.ehr.gateway import Gateway, GatewayError, NotFound, connect
 from integrations.models import Difference
-from scheduling.appointments import Applied, apply_absence, apply_never_written
+from scheduling.appointments import Applied, apply_never_written
 from scheduling.models import WorkItem
 from scheduling.records import AppointmentRecord
 from scheduling.transitions import move
@@ -67,7 +67,8 @@ def _take_over(gateway: Gateway, row: Difference) -> str:
     try:
         record = gateway.fetch("appointment", external_id)
     except NotFound:
-        return _told(apply_absence(source, external_id, fetched_at, verdict=verdict, opens=row.opens_time))
+        absent = mirroring.apply_absence(source, external_id, fetched_at, verdict=verdict, opens=row.opens_time)
+        return _told(absent)
     if not isinstance(record, AppointmentRecord):
         raise GatewayError("not an appointment")
     return _told(mirroring.apply(gateway, source, record, fetched_at, opens=row.opens_time))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
@@ -12,6 +13,7 @@ from integrations import outbox, outcomes
 from integrations.ehr import inbox, intake
 from integrations.ehr.fhir.events import Notice
 from integrations.ehr.gateway import OutcomeUnknown
+from integrations.models import InboundEvent
 from scheduling import writebacks
 from scheduling.models import Appointment, Opening, WorkItem, Writeback
 from scheduling.records import AppointmentRecord
@@ -156,3 +158,32 @@ def test_a_cancel_that_is_a_dead_letter_and_done_in_the_ehr_is_settled(clinic: C
     assert row.status == Writeback.Status.DONE
     assert open_items() == []
     assert Opening.objects.get().freed_by == old
+
+
+def dealt_with() -> str:
+    """Deal with the one event there is, as if its wait were over."""
+    InboundEvent.objects.update(due_at=timezone.now())
+    (event_id,) = inbox.due()
+    return str(inbox.process(event_id))
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("the worker's database went away")
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_try_that_broke_off_between_the_two_is_made_anew(
+    dead: Booking, monkeypatch: pytest.MonkeyPatch, given_up: bool
+) -> None:
+    """The mirror has the news by then, and the dead letter is still to hear of it."""
+    record = stored_in_the_ehr(dead)
+    with monkeypatch.context() as broken:
+        broken.setattr("integrations.ehr.mirroring.late_news.take", _fail)
+        assert hears_of(dead, record) == "None"
+        for _ in range(len(settings.EVENT_RETRY_SECONDS) if given_up else 0):
+            assert dealt_with() == "None"
+    assert dead.status == Writeback.Status.DEAD
+    event = InboundEvent.objects.get()
+    assert (event.status, inbox.retry(event)) == (("dead", True) if given_up else ("received", False))
+    assert dealt_with() == "we had this version; no opening"
+    assert_booked_once(dead)

@@ -255,3 +255,18 @@ def test_cancelled_in_the_ehr_between_our_read_and_our_record(booking: Booking) 
     booking.process()
     assert booking.state == Claim.State.REFUSED
     assert WorkItem.objects.filter(kind="writeback.refused").exists()
+
+
+def test_a_row_that_another_worker_took_over_stays_theirs(booking: Booking) -> None:
+    """Its lease ran out while we read back: we neither settle it nor hold it for a further look."""
+    theirs: list[writebacks.Lease | None] = []
+
+    def take_over() -> None:
+        Writeback.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        theirs.append(writebacks.lease(booking.writeback.pk))
+
+    booking.clinic.ehr.before("fetch", take_over)
+    booking.process()
+    assert theirs[0] is not None
+    assert Writeback.objects.get().lease_until == theirs[0].row.lease_until
+    assert booking.clinic.ehr.calls.count("fetch") == 1

@@ -6,8 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from integrations import outbox
-from integrations.ehr.gateway import OutcomeUnknown, Rejected, StaleVersion, Unavailable
+from integrations import by_hand, outbox
+from integrations.ehr import inbox, intake
+from integrations.ehr.fhir.events import Notice
+from integrations.ehr.gateway import NotFound, OutcomeUnknown, Rejected, StaleVersion, Unavailable
+from integrations.models import Connection
 from scheduling import mirror, writebacks
 from scheduling.models import Appointment, ExternalId, Opening, Writeback
 from scheduling.records import AppointmentRecord
@@ -51,6 +54,22 @@ class Later:
         )
         outbox.process(self.writeback.pk)
         return Writeback.objects.get(pk=self.writeback.pk)
+
+    def delete(self) -> None:
+        """Somebody removes the appointment from the EHR, which answers 404 or 410 from then on."""
+        del self.clinic.ehr.appointments[self.record.external_id]
+
+    def hear(self) -> str:
+        """A webhook names the appointment; return what came of it."""
+        intake.remember(self.clinic.connection, "webhook", Notice("appointment", self.record.external_id))
+        return str(inbox.process(inbox.due()[0]))
+
+    def assert_gone_and_freed(self) -> None:
+        assert Writeback.objects.get(pk=self.writeback.pk).status == Writeback.Status.DONE
+        self.appointment.refresh_from_db()
+        assert self.appointment.status == Appointment.Status.ENTERED_IN_ERROR
+        assert [row.start for row in Opening.objects.filter(freed_by=self.appointment)] == [self.record.start]
+        assert open_items() == []
 
     def assert_cancelled_once(self) -> None:
         assert self.clinic.ehr.appointments[self.record.external_id].status == "cancelled"
@@ -151,3 +170,68 @@ def test_version_that_changes_again_and_again_is_tried_later(later: Later) -> No
     assert (row.status, row.attempts) == (Writeback.Status.WAITING, 1)
     later.process(after_seconds=60)
     later.assert_cancelled_once()
+
+
+# --- deleted in the EHR, which frees the time as a cancellation does --------------------------------------------------
+
+
+def test_deleted_before_us(later: Later) -> None:
+    """Nobody is told that the appointment still stands."""
+    later.delete()
+    later.process()
+    later.assert_gone_and_freed()
+
+
+def test_deleted_at_the_moment_of_our_call(later: Later) -> None:
+    later.clinic.ehr.behind("cancel", later.delete)
+    later.process()
+    later.assert_gone_and_freed()
+
+
+def test_deleted_and_heard_of_while_our_cancel_waits(later: Later) -> None:
+    later.delete()
+    assert later.hear() == "deleted in the EHR; no opening"
+    later.process()
+    later.assert_gone_and_freed()
+
+
+def test_deleted_and_heard_of_between_our_look_and_its_end(later: Later) -> None:
+    """The later look says the same as ours: that it was stored first must not keep the visit as booked."""
+    later.delete()
+    later.clinic.ehr.before("fetch", later.hear)
+    later.process()
+    later.assert_gone_and_freed()
+
+
+def test_not_found_by_the_call_alone_is_a_refusal(later: Later) -> None:
+    """An EHR that knows the appointment and no such call says 404, too."""
+    later.clinic.ehr.fail("cancel", NotFound(status=404))
+    row = later.process()
+    assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "not_found")
+    later.appointment.refresh_from_db()
+    assert later.appointment.status == Appointment.Status.BOOKED
+    assert "writeback.refused" in open_items()
+
+
+def test_deleted_by_staff_who_were_to_cancel_it(later: Later) -> None:
+    later.writeback.source.writable = False
+    later.writeback.source.save()
+    later.process()
+    later.delete()
+    Writeback.objects.update(due_at=later.writeback.created_at)
+    by_hand.look(Writeback.objects.get())
+    later.assert_gone_and_freed()
+
+
+def test_deleted_after_it_had_become_a_dead_letter(later: Later) -> None:
+    Writeback.objects.update(status=Writeback.Status.DEAD)
+    later.delete()
+    assert later.hear() == "deleted in the EHR; 1 opening"
+    later.assert_gone_and_freed()
+
+
+def test_a_connection_that_offers_nothing_without_a_reason_opens_nothing(later: Later) -> None:
+    Connection.objects.update(missing_reason=Connection.MissingReason.NOTHING)
+    later.delete()
+    assert later.process().status == Writeback.Status.DONE
+    assert not Opening.objects.exists()

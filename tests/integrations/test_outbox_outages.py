@@ -104,6 +104,29 @@ def test_the_wait_ends_at_the_start(booking: Booking) -> None:
     assert Writeback.objects.get().due_at == deadline
 
 
+def test_whoever_was_held_until_the_start_is_told_although_the_ehr_is_still_silent(booking: Booking) -> None:
+    """Not taken up again and again either, each time with a line in the audit trail."""
+    pulse.note_trouble(booking.clinic.connection.pk, "throttled", timezone.now() + timedelta(minutes=30))
+    booking.process()
+    Writeback.objects.update(deadline_at=timezone.now() - timedelta(seconds=1), due_at=timezone.now())
+    booking.process()
+    row = Writeback.objects.get()
+    assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "too_late")
+    assert (booking.state, booking.clinic.ehr.calls, outbox.due()) == (Claim.State.REFUSED, [], [])
+
+
+def test_what_may_be_in_the_ehr_is_looked_up_even_after_the_start(booking: Booking) -> None:
+    booking.clinic.ehr.fail("create", OutcomeUnknown(), after=True)
+    booking.process()
+    go_down(booking.clinic)
+    Writeback.objects.update(deadline_at=timezone.now() - timedelta(seconds=1), due_at=timezone.now())
+    booking.process()
+    assert booking.status == Writeback.Status.UNKNOWN
+    booking.pass_time(400)
+    booking.process()
+    assert_booked_once(booking)
+
+
 def test_down_while_an_answer_is_unknown_keeps_asking(booking: Booking) -> None:
     ehr = booking.clinic.ehr
     ehr.fail("create", OutcomeUnknown(), after=True)

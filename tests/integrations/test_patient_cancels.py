@@ -185,3 +185,21 @@ def test_nothing_is_half_done(booked: Booking, monkeypatch: pytest.MonkeyPatch) 
         cancel_by_patient(booked.appointment)
     assert not Writeback.objects.filter(kind="cancel").exists()
     assert told(booked) == []
+
+
+def test_deleted_in_the_ehr_meanwhile_is_cancelled_to_the_patient(booked: Booking) -> None:
+    cancel_by_patient(booked.appointment)
+    booked.clinic.ehr.appointments.clear()
+    work()
+    assert told(booked) == ["cancelling", "cancelled"]
+    assert len(freed(booked)) == 1
+
+
+def test_deleted_after_a_refusal_is_heard_of(booked: Booking) -> None:
+    """Staff removed it by hand: whoever was told that it still stands is told better."""
+    cancel_by_patient(booked.appointment)
+    booked.clinic.ehr.fail("cancel", Rejected(status=422))
+    work()
+    [name] = booked.clinic.ehr.appointments
+    mirroring.apply_absence(booked.clinic.connection.source, name, timezone.now(), verdict="missing")
+    assert told(booked) == ["cancelling", "not_cancelled", "cancelled"]
