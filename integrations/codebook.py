@@ -40,9 +40,12 @@ class CodeBook:
         return found
 
     def type_target(self, system: str, code: str, display: str, location: str = "") -> str | None:
-        """Return our appointment type's code; empty when there is no code to map, None when nobody mapped it."""
+        """Return our appointment type's code; empty when there is no code to map, None when nobody mapped it.
+
+        Nobody is asked what free text means: nothing of it is kept that could be mapped.
+        """
         found = self.meanings.type_target(system, code, self._place(location))
-        if found is None:
+        if found is None and code != FREE_TEXT:
             self._miss(Key(Domain.TYPE, system, code), display)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -89,3 +90,21 @@ def is_waiting_for_a_lock() -> bool:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return cursor.fetchone() != (0,)
+
+
+def somebody_waits_for_us() -> bool:
+    """Whether a statement of another connection waits for what ours holds; also inside a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS ("
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait until it is true; AssertionError when that never comes."""
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)

@@ -66,6 +66,7 @@ def test_unmapped_codes_stand_on_top_with_what_they_hold_up(ira: Client, practic
     cancelled(practice, "a-3", reason_code="pt-1")
     opening = practice.opening(freed_by=gone)
     guards.hold_and_ask(opening, Opening.Held.REASON)
+    practice.opening(freed_by=gone, held="reason", status="closed", closed_reason="cut_off")
     event = stored(practice, {})
     CodeMapping.objects.create(
         connection=practice.connection, domain="reason", code="pt-1", target="rebookable", state="mapped"

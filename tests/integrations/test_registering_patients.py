@@ -258,3 +258,16 @@ def test_another_person_under_our_key_is_never_taken_for_the_patient(desk: Desk)
     assert (row.error_code, desk.creates()) == ("mismatch", 0)
     assert not ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=desk.patient.pk).exists()
     assert WorkItem.objects.filter(subject_id=row.pk, patient=desk.patient, status="open").exists()
+
+
+def test_a_second_record_under_our_key_is_another_patient_whom_a_person_compares(desk: Desk) -> None:
+    """Such as a copy the EHR's staff made: two records there are never one here by the machine."""
+    row = desk.asked()
+    assert desk.work(row) == Status.DONE
+    key = [{"system": desk.connection.identifier_system, "value": str(row.key)}]
+    desk.load("copied", identifier=key)
+    load.load(desk.connection.pk)
+    copied = ExternalId.objects.get(kind=ExternalId.Kind.PATIENT, value="copied").object_id
+    assert copied != desk.patient.pk
+    review = PatientReview.objects.get()
+    assert {review.patient_id, review.other_id} == {desk.patient.pk, copied}

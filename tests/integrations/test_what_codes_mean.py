@@ -306,6 +306,31 @@ def test_a_language_is_understood_however_it_is_written(connection: Connection, 
     assert asked() == ({"mapping.language"} if code == "S" else set())
 
 
+def test_a_code_that_means_something_anyway_is_not_asked_about_when_ours_goes(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+) -> None:
+    mapping.map_code(connection, "status", "", "cancelled", "noshow")
+    mapping.map_code(connection, "reason", "", "X1", REBOOKABLE)
+    mapping.map_code(connection, "reason", "", "X1", NOT_REBOOKABLE, location=scene.location)
+    assert mapping.unmap(connection, "status", "", "cancelled") is not None
+    assert mapping.unmap(connection, "reason", "", "X1", location=scene.location) is not None
+    assert asked() == set()
+    assert mapping.unmap(connection, "reason", "", "X1") is not None
+    assert asked() == {"mapping.reason"}
+
+
+def test_of_what_means_nothing_nothing_can_be_taken_away(connection: Connection) -> None:
+    code_notes.note(connection, Key("reason", "", "X1"), "")
+    for code in ("X1", "never seen"):
+        assert mapping.unmap(connection, "reason", "", code) is None
+    mapping.map_code(connection, "reason", "", "X1", REBOOKABLE)
+    row = mapping.unmap(connection, "reason", "", "X1")
+    assert row is not None
+    assert mapping.unmap(connection, "reason", "", "X1") is None
+    assert row.changes.count() == 2
+
+
 def test_meanings_say_what_a_change_would_mean(connection: Connection) -> None:
     mapping.map_code(connection, "reason", "urn:r", "X1", REBOOKABLE)
     now = Meanings.of(connection)

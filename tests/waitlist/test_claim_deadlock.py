@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -15,17 +13,11 @@ from django.utils import timezone
 
 from scheduling.models import Opening, Provider
 from tests import factories
+from tests.race import somebody_waits_for_us, wait_until
 from waitlist import claims, winning
 from waitlist.models import Claim, Offer
 
 pytestmark = pytest.mark.django_db
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
 
 
 def an_offer() -> Offer:
@@ -37,15 +29,6 @@ def an_offer() -> Offer:
 def look_for_deadlocks_after(wait: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET deadlock_timeout = '{wait}'")
-
-
-def somebody_waits_for_us() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS ("
-            "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.postgres

@@ -136,7 +136,7 @@ def _follow(named: News, ours: dict[str, Patient | None]) -> str:
 def _separate(named: list[Patient]) -> str:
     keys = [patient.pk for patient in named]
     merges = PatientMerge.objects.filter(
-        retired_id__in=keys, undone_at__isnull=True, told_by=PatientMerge.ToldBy.MESSAGE, retired__active=True
+        retired_id__in=keys, undone_at__isnull=True, told_by=PatientMerge.ToldBy.MESSAGE
     )
     undone = [merge for merge in merges if merging.undo(merge)]
     for merge in undone:

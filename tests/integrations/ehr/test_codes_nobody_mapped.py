@@ -123,6 +123,14 @@ def test_a_reason_in_free_text_is_not_kept(cancel: Callable[..., Appointment]) -
     assert "Robin" not in str(list(CodeMapping.objects.values()) + list(WorkItem.objects.values()))
 
 
+def test_a_type_in_free_text_holds_the_time_and_nobody_is_asked_to_map_it(cancel: Callable[..., Appointment]) -> None:
+    """The mapper could not show it: nothing of it is kept."""
+    row = cancel(appointmentType={"text": "Robin Sample, knee"}, cancelationReason=coded("pat", ehr.REASON_SYSTEM))
+    assert (row.type_code, Opening.objects.get().held) == ("(free text)", "type")
+    assert not CodeMapping.objects.filter(code="(free text)").exists()
+    assert [item.kind for item in WorkItem.objects.all()] == ["opening.type"]
+
+
 def test_a_code_is_asked_about_once_and_settled_for_all(
     sandbox: ehr.Sandbox, connection: Connection, work_inbox: Callable[[], int]
 ) -> None:

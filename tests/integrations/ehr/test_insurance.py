@@ -23,7 +23,17 @@ from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import GatewayError, NotFound, Rejected, connect
 from integrations.models import CallPace, CodeMapping, Connection, CoverageRead, InboundEvent
 from scheduling import coverages
-from scheduling.models import AppointmentType, Coverage, ExternalId, Opening, Patient, Plan, Source, WorkItem
+from scheduling.models import (
+    AppointmentType,
+    Coverage,
+    ExternalId,
+    LocationAccess,
+    Opening,
+    Patient,
+    Plan,
+    Source,
+    WorkItem,
+)
 from scheduling.openings import record_check
 from scheduling.records import Freshness, Interval
 from tests import factories
@@ -359,6 +369,22 @@ def test_a_fault_of_ours_with_one_patient_holds_up_nobody_else(
     read(connection)
     item.refresh_from_db()
     assert (item.status, item.resolution) == ("done", "It was read.")
+
+
+def test_those_who_work_where_the_patient_comes_are_asked_about_a_fault(
+    connection: Connection, wait: Callable[..., WaitlistEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> bool:
+        raise ArithmeticError
+
+    monkeypatch.setattr(coverages, "keep", fail)
+    here, elsewhere = factories.location(), factories.location()
+    wait().patient.locations.add(here)
+    read(connection)
+    for place, sees in ((here, 1), (elsewhere, 0)):
+        clerk = get_user_model().objects.create_user(f"clerk-{place.pk}")
+        LocationAccess.objects.create(user=clerk, location=place)
+        assert WorkItem.objects.for_user(clerk).filter(kind="coverage.failed").count() == sees
 
 
 def test_one_fault_at_many_patients_asks_staff_about_a_few(

@@ -13,6 +13,7 @@ from integrations.ehr.hl7v2 import clock, messages, people
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MessageClock
 from scheduling import patient_writes, reviews
 from scheduling.corrections import Correction, Detail
+from scheduling.families import records_of_one
 from scheduling.models import (
     Appointment,
     ContactPoint,
@@ -405,6 +406,21 @@ def test_a_merge_and_its_undo_without_fhir(elm: Connection, work_inbox: Worked) 
     row.refresh_from_db()
     assert row.undone_at is not None
     assert row.retired.may_be_offered
+
+
+def test_a_record_that_is_not_in_use_is_separated_too(elm: Connection, work_inbox: Worked) -> None:
+    """Two people are two people, whether or not the EHR uses the record: else one's visits count as the other's."""
+    for number, family in (("M-1", "Old"), ("M-2", "New")):
+        told(elm, adt(PID_3=f"{number}^^^X^MR", PID_5=f"{family}^A^^^^^L"), work_inbox)
+    merge = adt("A08", MSH_9="ADT^A40^ADT_A39", PID_3="M-2^^^X^MR", PID_5="New^A^^^^^L").decode() + "\rMRG|M-1^^^X^MR"
+    told(elm, merge.encode(), work_inbox)
+    retired, kept = PatientMerge.objects.get().retired, PatientMerge.objects.get().kept
+    Patient.objects.filter(pk=retired.pk).update(active=False)
+    apart = adt("A08", MSH_9="ADT^A37^ADT_A37", PID_3="M-2^^^X^MR", PID_5="New^A^^^^^L").decode()
+    told(elm, (apart + "\rPID|2||M-1^^^X^MR||Old^A^^^^^L").encode(), work_inbox)
+    retired.refresh_from_db()
+    assert records_of_one(kept.pk) == {kept.pk}
+    assert not retired.may_be_offered
 
 
 def test_of_several_patients_each_is_described_by_their_own_segments(elm: Connection, work_inbox: Worked) -> None:
