@@ -206,7 +206,7 @@ def retry(row: Writeback, by: str) -> bool:
     """
     if row.status != Writeback.Status.DEAD:
         return False
-    again = {"due_at": timezone.now(), "attempts": 1, "finished_at": None, "error_code": ""}
+    again: dict[str, Any] = {"due_at": timezone.now(), "attempts": 1, "finished_at": None, "error_code": ""}
     try:
         with transaction.atomic():
             if not move(row, Writeback.Status.WAITING, **again):

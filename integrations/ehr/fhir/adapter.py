@@ -16,7 +16,7 @@ from integrations.ehr import zones
 from integrations.ehr.fhir import build, capabilities, checking, correcting, coverage, free_time, many, people, search
 from integrations.ehr.fhir.answers import ID, Answer
 from integrations.ehr.fhir.calendar import Reader
-from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id
+from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id, version_of
 from integrations.ehr.fhir.stored import stored, stored_version
 from integrations.ehr.fhir.transport import Transport
 from integrations.ehr.field_reading import FieldBook
@@ -34,6 +34,7 @@ from integrations.ehr.gateway import (
     PatientAsRead,
     Record,
     Rejected,
+    StaleVersion,
     Stored,
 )
 from integrations.models import Connection
@@ -270,15 +271,18 @@ class FhirGateway:
         """Cancel the appointment if it is still at ``version``; raises StaleVersion when it changed."""
         if not self.capabilities.cancels:
             raise Rejected("This EHR does not let us cancel an appointment.")
-        if self.capabilities.patch and version and not version.startswith(MADE_UP):
-            resource: Json = {"status": ""}
-            answer = None
-        else:
+        able = self.capabilities
+        resource: Json = {"status": ""}
+        if not (able.patch and able.version_check and version) or version.startswith(MADE_UP):
+            # A server that keeps no versions, or takes whole records alone, would change whatever it has become.
             answer, resource = self._read("Appointment", external_id)
-            version = answer.etag_version or version
+            now_there = version_of(resource, answer.etag_version)
+            if version and version != now_there:
+                raise StaleVersion("It changed in the EHR meanwhile.")
+            version = answer.etag_version or now_there
         headers = {} if not version or version.startswith(MADE_UP) else {"If-Match": f'W/"{version}"'}
         path = f"Appointment/{_checked(external_id)}"
-        if self.capabilities.patch:
+        if able.patch:
             headers["Content-Type"] = "application/json-patch+json"
             sent = self.transport.write("PATCH", path, build.cancellation(resource), headers)
         else:

@@ -183,6 +183,7 @@ STATEMENT = {
                 {
                     "type": "Appointment",
                     "conditionalCreate": True,
+                    "versioning": "versioned",
                     "interaction": [{"code": code} for code in ("read", "create", "patch", "search-type")],
                 }
             ],
@@ -354,6 +355,34 @@ def test_what_an_answer_to_a_cancellation_means(
     with pytest.raises(error) as raised:
         connect(odd).cancel("77", "7")
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(("writes", "versioning"), [("update", "versioned"), ("patch", "no-version"), ("patch", None)])
+def test_where_no_version_guards_the_call_what_it_has_become_is_read_first(
+    httpserver: HTTPServer, odd: Connection, writes: str, versioning: str | None
+) -> None:
+    """Else the visit is cancelled whoever it is for by now, and whenever."""
+    held = {**ehr.booking("77"), "meta": {"versionId": "8"}}
+    method = {"update": "PUT", "patch": "PATCH"}[writes]
+    declare(httpserver, odd, writes, versioning)
+    httpserver.expect_request("/fhir/Appointment/77", method="GET").respond_with_json(held)
+    httpserver.expect_request("/fhir/Appointment/77", method=method).respond_with_json(held)
+    with pytest.raises(StaleVersion):
+        connect(odd).cancel("77", "7")
+    assert [request.method for request, _ in httpserver.log if request.path.endswith("/77")] == ["GET"]
+    assert connect(odd).cancel("77", "8") == Stored("77", "8")
+    assert httpserver.log[-1][0].headers["If-Match"] == 'W/"8"'
+
+
+def declare(httpserver: HTTPServer, odd: Connection, writes: str, versioning: str | None) -> None:
+    """Have the EHR declare how an appointment is changed there."""
+    resource: dict[str, Any] = {"type": "Appointment", "interaction": [{"code": writes}], "versioning": versioning}
+    statement = {"resourceType": "CapabilityStatement", "rest": [{"mode": "server", "resource": [resource]}]}
+    Connection.objects.filter(pk=odd.pk).update(capabilities={})
+    odd.refresh_from_db()
+    httpserver.clear()
+    httpserver.expect_request("/token").respond_with_json({"access_token": "token", "expires_in": 600})
+    httpserver.expect_request("/fhir/metadata").respond_with_json(statement)
 
 
 # --- finding a booking again ------------------------------------------------------------------------------------------
