@@ -22,7 +22,7 @@ from integrations.ehr.fhir import auth
 from integrations.ehr.fhir.answers import Answer
 from integrations.ehr.fhir.connecting import ClientIdentity
 from integrations.ehr.fhir.exchange import Request, exchange, origin_of
-from integrations.ehr.fhir.outcomes import error_of
+from integrations.ehr.fhir.outcomes import WRITES, error_of
 from integrations.ehr.gateway import GatewayError, LoginRefused, Refused, Throttled, Unavailable
 from integrations.models import AccessToken, Connection
 from scheduling import shadow
@@ -34,6 +34,8 @@ FHIR_JSON = "application/fhir+json"
 CALL_SECONDS = 15.0
 #: A write that a shadow run holds up is tried again after so long.
 SHADOW_WAIT = timedelta(seconds=60)
+#: A write that has less of its time left than this share is not sent: its answer would be lost.
+LEAST_SHARE = 0.2
 _READ_HEADERS = {"Cache-Control": "no-cache", "Accept-Encoding": "gzip", "User-Agent": "sooner"}
 #: We ask past caches. A cache that answers all the same says how old its answer is.
 OLDEST_ANSWER_SECONDS = 1
@@ -163,19 +165,22 @@ class Transport:
         changes_records: bool = True,
     ) -> Answer:
         state = self._present_state()
+        # A write ends in its time, whatever it waited for: after that its absence is taken for proof of no effect.
+        until = time.monotonic() + self._seconds if changes_records and method in WRITES else None
         named = {"Accept": self._media_type, **_READ_HEADERS, **(headers or {})}
         if self.connection.login_method == Connection.LoginMethod.NONE:
             self._wait_turn()
-            return self._finish(state, *self._attempt(Request(method, url, named, body, changes_records)))
+            return self._finish(state, *self._attempt(Request(method, url, named, body, changes_records), until=until))
         token, serial = self._login.token(state)
         request = Request(method, url, {**named, "Authorization": f"Bearer {token}"}, body, changes_records)
         self._wait_turn()
-        answer, error = self._attempt(request)
+        answer, error = self._attempt(request, until=until)
         if answer is not None and answer.status == 401:
             # Refused before anything was done, so that even a write may be sent again, once.
             token, _ = self._login.renewed_after(serial)
             self._wait_turn()
-            answer, error = self._attempt(replace(request, headers={**named, "Authorization": f"Bearer {token}"}))
+            again = replace(request, headers={**named, "Authorization": f"Bearer {token}"})
+            answer, error = self._attempt(again, until=until)
         return self._finish(state, answer, error)
 
     def _refuse_in_shadow(self) -> None:
@@ -232,13 +237,23 @@ class Transport:
             pulse.note_success(self.connection.pk, state.connection)
         raise error
 
-    def _attempt(self, request: Request, resource: str = "") -> tuple[Answer | None, GatewayError | None]:
-        """Make one request and record it."""
+    def _left(self, until: float | None) -> float:
+        """Return how long a call may take; raises Unavailable when too little of its time is left for it to leave."""
+        left = self._seconds if until is None else until - time.monotonic()
+        if left < self._seconds * LEAST_SHARE:
+            raise Unavailable("The time of the call was used up before it could leave.")
+        return left
+
+    def _attempt(
+        self, request: Request, resource: str = "", until: float | None = None
+    ) -> tuple[Answer | None, GatewayError | None]:
+        """Make one request, ended by ``until`` (by the monotonic clock) where that is given, and record it."""
+        seconds = self._left(until)
         at, began = timezone.now(), time.monotonic()
         answer: Answer | None = None
         error: GatewayError | None
         try:
-            answer = exchange(request, self.connection.pk, self._seconds, self._identity)
+            answer = exchange(request, self.connection.pk, seconds, self._identity)
             error = error_of(request.judged_as, answer) or self._error_of_age(request, answer)
         except GatewayError as problem:
             error = problem
