@@ -46,14 +46,19 @@ def troubles(now: datetime) -> Iterator[Trouble]:
 
 
 def is_silent(connection: Connection, now: datetime) -> bool:
-    """Return whether nothing has come for longer than is usual, counting only the hours when the office is open."""
+    """Return whether nothing has come for longer than is usual."""
     if connection.loaded_at is None:  # a connection that was never loaded has nothing to be silent about
         return False
     heard = [at for at in (connection.last_event_at, connection.last_poll_at, connection.loaded_at) if at is not None]
+    return is_too_long(connection, max(heard), now)
+
+
+def is_too_long(connection: Connection, since: datetime, now: datetime) -> bool:
+    """Return whether ``since`` is longer ago than news may be, counting only the hours when the office is open."""
     allowed = timedelta(minutes=connection.silence_minutes)
-    if now - max(heard) < allowed:
+    if now - since < allowed:
         return False
-    return office_hours.open_time(office_hours.of_practice(), max(heard), now) >= allowed
+    return office_hours.open_time(office_hours.of_practice(), since, now) >= allowed
 
 
 def login_ends(connection: Connection) -> date | None:

@@ -7,13 +7,14 @@ that messages made, as long as they keep coming.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, NoReturn
 
 from django.db.models import Q
 from django.utils import timezone
 
 from integrations.codebook import CodeBook
+from integrations.ehr import watching
 from integrations.ehr.fhir import people as fhir
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import Unreadable
@@ -152,8 +153,7 @@ class MessageGateway:
         Raises Rejected, so that staff look, when nothing has come for as long as makes the EHR a silent one.
         """
         asked_at, row = timezone.now(), Connection.objects.get(pk=self._connection.pk)
-        silent_after = timedelta(minutes=row.silence_minutes)
-        if row.last_event_at is None or asked_at - row.last_event_at > silent_after:
+        if row.last_event_at is None or watching.is_too_long(row, row.last_event_at, asked_at):
             raise Rejected("Its messages have stopped coming, so nobody knows whether the time is free.")
         provider = mirror.object_id(row.source, ExternalId.Kind.PROVIDER, provider_id)
         during = Q(provider_id=provider, start__lt=end, end__gt=start)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from integrations import mapping, outbox
@@ -405,6 +407,21 @@ def test_time_is_free_by_the_messages_only_while_they_come(elm: Connection, work
         (start - timedelta(hours=1), start),
         (start + timedelta(minutes=50), start + timedelta(hours=1)),
     ]
+    factories.practice(office_days="1234567", office_opens=time(0), office_closes=time(23, 59))
     Connection.objects.update(last_event_at=timezone.now() - timedelta(hours=7))
     with pytest.raises(Rejected):
         gateway.availability(*where, start, start + timedelta(hours=1))
+
+
+def test_a_night_without_messages_is_no_silence(elm: Connection, work_inbox: Worked) -> None:
+    """Nobody sends any while the office is closed: what was freed in the evening is offered in the morning."""
+    told(elm, siu("S12"), work_inbox)
+    where = [ExternalId.objects.get(kind=kind).value for kind in ("provider", "location")]
+    factories.practice(office_days="12345", office_opens=time(8), office_closes=time(18))
+    monday = datetime(2031, 3, 10, 8, 30, tzinfo=ZoneInfo("America/New_York"))
+    Connection.objects.update(last_event_at=monday - timedelta(days=2, hours=15))  # on Friday at half past five
+    with time_machine.travel(monday, tick=False):
+        asked = connect(elm).availability(*where, monday + timedelta(hours=2), monday + timedelta(hours=3))
+        assert len(asked.free) == 1
+    with time_machine.travel(monday + timedelta(hours=5), tick=False), pytest.raises(Rejected):
+        connect(elm).availability(*where, monday + timedelta(hours=6), monday + timedelta(hours=7))
