@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -54,6 +55,7 @@ def client_address(request: HttpRequest) -> str | None:
     return parse_address(forwarded[-proxies]) or direct
 
 
+@lru_cache(maxsize=1024)  # mostly it is the same proxy or EHR that calls
 def parse_address(text: str) -> str | None:
     """An IP address in its normal form, without port, brackets and zone; None for anything else."""
     text = text.strip()

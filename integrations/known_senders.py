@@ -16,10 +16,11 @@ SECONDS = 2.0
 #: Only slugs that exist are remembered, and no practice has this many EHRs.
 MOST = 200
 
-#: What a call is verified by, and by what an HL7 v2 message is known again.
+#: What a call is verified by, by what an HL7 v2 message is known again, and what says when an event is dealt with.
 _NEEDED = (
     *("slug", "kind", "webhook_secrets", "webhook_proof", "webhook_senders"),
     *("message_charset", "mrn_authority", "appointment_number", "appointment_system"),
+    *("source", "appointment_pace", "patient_pace", "directory_pace", "batch_minutes"),
 )
 
 _known: dict[str, tuple[float, Connection]] = {}

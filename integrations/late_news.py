@@ -34,12 +34,7 @@ def take(source: Source, applied: Applied, record: AppointmentRecord, fetched_at
     if applied.change == "stale":
         return
     if record.status in Appointment.FREEING:
-        row = _last(appointment, Writeback.Kind.CANCEL)
-        if row is not None and row.status == Writeback.Status.DEAD:
-            outcomes.cancelled(row, record, fetched_at)
-        elif row is not None and row.status == Writeback.Status.REFUSED and row.by_patient:
-            given_up.heard(row)  # staff did it, or the EHR after all
-        writebacks.look_again(appointment)
+        _take_freed(appointment, record, fetched_at)
     if appointment.origin != Appointment.Origin.WAITLIST:
         return
     row = _last(appointment, Writeback.Kind.CREATE)
@@ -58,6 +53,18 @@ def take_absence(applied: Applied, external_id: str, fetched_at: datetime, verdi
         outcomes.deleted(row, external_id, fetched_at, verdict)
     elif row is not None and row.status == Writeback.Status.REFUSED and row.by_patient:
         given_up.heard(row)
+
+
+def _take_freed(appointment: Appointment, record: AppointmentRecord, fetched_at: datetime) -> None:
+    # Most cancellations are none of ours, and few are about a booking of ours: a cheap look finds that out.
+    written = set(appointment.writebacks.values_list("kind", flat=True))
+    row = _last(appointment, Writeback.Kind.CANCEL) if Writeback.Kind.CANCEL in written else None
+    if row is not None and row.status == Writeback.Status.DEAD:
+        outcomes.cancelled(row, record, fetched_at)
+    elif row is not None and row.status == Writeback.Status.REFUSED and row.by_patient:
+        given_up.heard(row)  # staff did it, or the EHR after all
+    if written:
+        writebacks.look_again(appointment)
 
 
 def look_again(row: Writeback) -> None:

@@ -14,7 +14,7 @@ from integrations import redirecting
 from integrations.meanings import Domain, Key, Meanings, with_type
 from integrations.models import CodeMapping
 from scheduling import guards, openings
-from scheduling.models import Appointment, CancellationNote, Coverage, ExternalId, Opening, Plan
+from scheduling.models import Appointment, CancellationNote, Coverage, ExternalId, Opening, Plan, Practice
 from scheduling.records import Interval
 from scheduling.wake import wake
 from waitlist import insurance
@@ -131,7 +131,7 @@ def _go_on(opening: Opening) -> None:
     if not (opening.held in DOUBTS and openings.unhold(opening)) and not was_closed:
         return
     guards.settle_doubts(opening, "The code was mapped; the time is offered after a fresh look.")
-    guards.hold_doubtful_day(opening)
+    guards.hold_doubtful_day(opening, Practice.current())
 
 
 def _reopened(opening: Opening) -> bool:

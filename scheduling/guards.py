@@ -11,20 +11,20 @@ from django.utils import timezone
 from scheduling import openings
 from scheduling.models import Block, Opening, Practice, WorkItem, Writeback
 from scheduling.records import Interval
-from scheduling.worklist import ask_staff, finish, finish_for
+from scheduling.worklist import ask_staff, finish, finish_each, finish_for
 
 #: What staff are asked about a whole day, and why its openings are held meanwhile.
 PROVIDER_DAY = "opening.provider_day"
 ABOUT_THE_DAY = (Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED)
 
 
-def hold_if_doubtful(opening: Opening, verdict: str) -> None:
+def hold_if_doubtful(opening: Opening, verdict: str, house: Practice) -> None:
     """Hold ``opening``, and the rest of the provider's day, where offering it could be wrong."""
     if verdict in ("unmapped", "ask_staff"):
         hold_and_ask(opening, Opening.Held.REASON)
     elif verdict == "unmapped_type":
         hold_and_ask(opening, Opening.Held.TYPE)
-    hold_doubtful_day(opening)
+    hold_doubtful_day(opening, house)
 
 
 #: Title and advice of what staff are asked about time whose codes leave it in doubt.
@@ -63,8 +63,7 @@ def hold_and_ask(opening: Opening, why: Opening.Held) -> None:
 
 def settle_doubts(opening: Opening, resolution: str) -> None:
     """Finish what staff were asked about the opening's codes."""
-    for why in _QUESTIONS:
-        finish_for(f"opening.{why.value}:{opening.pk}", resolution)
+    finish_each((f"opening.{why.value}:{opening.pk}" for why in _QUESTIONS), resolution)
 
 
 def hold_refused(opening: Opening) -> None:
@@ -81,13 +80,13 @@ def hold_refused(opening: Opening) -> None:
     )
 
 
-def hold_doubtful_day(opening: Opening) -> None:
+def hold_doubtful_day(opening: Opening, house: Practice) -> None:
     """Hold a provider's whole day after several cancellations of it in a short time, whenever they are opened."""
-    if _freed_by_us(opening):
-        return
     day = _openings_of_day(opening)
     already_held = day.filter(held=Opening.Held.PROVIDER_DAY, status__in=Opening.CLAIMABLE).exists()
-    if not already_held and not _was_freed_with_others(opening, day):
+    if not already_held and not _was_freed_with_others(opening, day, house):
+        return
+    if _freed_by_us(opening):
         return
     for held in day.filter(status__in=Opening.CLAIMABLE, held=Opening.Held.NO):
         openings.hold(held, Opening.Held.PROVIDER_DAY)
@@ -145,21 +144,21 @@ def settle_ended(opening: Opening) -> None:
         finish_for(day_key(opening), "None of the day's times is open any more.")
 
 
-def _was_freed_with_others(opening: Opening, day: QuerySet[Opening]) -> bool:
+def _was_freed_with_others(opening: Opening, day: QuerySet[Opening], house: Practice) -> bool:
     """Return whether so many of ``day`` were cancelled about when ``opening`` was as looks like an absence.
 
     What staff said of the day settles what was cancelled before.
     """
-    house = Practice.current()
     within = timedelta(minutes=house.absence_minutes)
     own = Writeback.objects.filter(kind=Writeback.Kind.CANCEL).values("appointment_id")
     freed = day.filter(parent__isnull=True, freed_by__isnull=False).exclude(freed_by__in=own)
     freed = freed.filter(freed_at__gt=opening.freed_at - within, freed_at__lt=opening.freed_at + within)
+    moments = list(freed.values_list("freed_at", flat=True))
+    if not look_like_absence(moments, house):  # what was said of the day could only take some away
+        return False
     answers = WorkItem.objects.filter(dedupe_key=day_key(opening), status=WorkItem.Status.DONE, done_at__isnull=False)
     decided_at = answers.exclude(done_by="system").order_by("-done_at").values_list("done_at", flat=True).first()
-    if decided_at is not None:
-        freed = freed.filter(freed_at__gt=decided_at)
-    return look_like_absence(list(freed.values_list("freed_at", flat=True)), house)
+    return decided_at is None or look_like_absence([at for at in moments if at > decided_at], house)
 
 
 def look_like_absence(moments: Iterable[datetime], house: Practice) -> bool:

@@ -40,14 +40,19 @@ def external_value(source: Source, kind: str, pk: int) -> str:
 
     Raises UnknownReference when it has no name there.
     """
-    found = (
-        ExternalId.objects.filter(source=source, kind=kind, object_id=pk)
-        .order_by(F("seen_at").desc(nulls_last=True), "pk")
-        .values_list("value", flat=True)
-        .first()
-    )
-    if found is None:
-        raise UnknownReference(kind, "")
+    return external_values(source, {kind: pk})[kind]
+
+
+def external_values(source: Source, rows: Mapping[str, int]) -> dict[str, str]:
+    """Return :func:`external_value` of one row per kind, in one query."""
+    asked = Q(*(Q(kind=kind, object_id=pk) for kind, pk in rows.items()), _connector=Q.OR)
+    names = ExternalId.objects.filter(asked, source=source).order_by(F("seen_at").desc(nulls_last=True), "pk")
+    found: dict[str, str] = {}
+    for kind, value in names.values_list("kind", "value"):
+        found.setdefault(kind, value)
+    for kind in rows:
+        if kind not in found:
+            raise UnknownReference(kind, "")
     return found
 
 

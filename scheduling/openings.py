@@ -45,7 +45,8 @@ def open_freed_time(
         return None
     depth = _depth_after(appointment)
     key = f"{appointment.pk}:{version or 'unversioned'}:{interval.start.isoformat()}/{interval.end.isoformat()}"
-    if depth > Practice.current().deepest_chain or Opening.objects.filter(origin_key=key).exists():
+    house = Practice.current()
+    if depth > house.deepest_chain or Opening.objects.filter(origin_key=key).exists():
         return None
     # The provider's row is the lock: three cancellations handled at once must see one another.
     Provider.objects.filter(pk=provider_id).update(claim_serial=F("claim_serial") + 1)
@@ -60,7 +61,7 @@ def open_freed_time(
     story.tell(opening, "opening.opened", "Time was freed in the EHR.", appointment_id=appointment.pk)
     for rest in free[1:]:
         open_remainder(opening, rest)
-    guards.hold_if_doubtful(opening, verdict)
+    guards.hold_if_doubtful(opening, verdict, house)
     wake("attention", opening.pk)
     return opening
 

@@ -153,7 +153,12 @@ def finish(item: WorkItem, by: str, resolution: str) -> bool:
 
 def finish_for(dedupe_key: str, resolution: str, by: str = "system") -> None:
     """Close the open item of a key, if there is one, because its reason is gone."""
-    for item in WorkItem.objects.filter(dedupe_key=dedupe_key, status=WorkItem.Status.OPEN):
+    finish_each((dedupe_key,), resolution, by)
+
+
+def finish_each(dedupe_keys: Iterable[str], resolution: str, by: str = "system") -> None:
+    """Close the open items of some keys, as far as there are any, at the cost of one look."""
+    for item in WorkItem.objects.filter(dedupe_key__in=tuple(dedupe_keys), status=WorkItem.Status.OPEN):
         finish(item, by, resolution)
 
 

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.utils import timezone
 
 from audit.context import correlated
@@ -71,10 +71,13 @@ def take_up(opening_id: int, now: datetime | None = None) -> bool:
             mine = Opening.objects.filter(pk=opening_id, attention_due_at__lte=now)
             if not mine.update(attention_due_at=None):
                 return False
-            opening = Opening.objects.select_related("location", "provider").get(pk=opening_id)
+            asked = WorkItem.objects.filter(dedupe_key=_stuck_key(opening_id), status=WorkItem.Status.OPEN)
+            rows = Opening.objects.select_related("location", "provider").annotate(was_stuck=Exists(asked))
+            opening = rows.get(pk=opening_id)
             with correlated(opening.correlation_id or None):
                 look_at(opening, now)
-                finish_for(_stuck_key(opening_id), "It works again.")
+                if opening.was_stuck:
+                    finish_for(_stuck_key(opening_id), "It works again.")
     except Exception as error:
         # A fault of ours at one opening: staff know, it is tried again, and the others go on.
         logger.exception("opening %s could not be taken up: %s", opening_id, type(error).__name__)

@@ -40,8 +40,11 @@ _AS_STORED = (
 )
 
 
-def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
-    """Return the opening as eligibility sees it, with every active type its provider takes there."""
+def facts_for(opening: Opening, now: datetime | None = None, house: Practice | None = None) -> OpeningFacts:
+    """Return the opening as eligibility sees it, with every active type its provider takes there.
+
+    ``house`` where the caller has it.
+    """
     rows = candidate_rows.bookable(opening.provider_id, opening.location_id)
     policies = policies_for(opening.location_id, [type_id for type_id, *_ in rows])
     fits = tuple(
@@ -56,7 +59,7 @@ def facts_for(opening: Opening, now: datetime | None = None) -> OpeningFacts:
         )
         for type_id, minutes, mode, automation, notice, needs_insurance in rows
     )
-    house = Practice.current()
+    house = house or Practice.current()
     return OpeningFacts(
         opening_id=opening.pk,
         start=opening.start,

@@ -72,12 +72,12 @@ def ways(patient: Patient, day: date) -> list[ContactPoint]:
     return every_way([patient], day)[patient.pk]
 
 
-def every_way(patients: Iterable[Patient], day: date) -> dict[int, list[ContactPoint]]:
-    """Return :func:`ways` of many patients, in a fixed number of queries."""
+def every_way(patients: Iterable[Patient], day: date, house: Practice | None = None) -> dict[int, list[ContactPoint]]:
+    """Return :func:`ways` of many patients, in a fixed number of queries; ``house`` where the caller has it."""
     people = {patient.pk: patient for patient in patients}
     contacts = list(ContactPoint.objects.filter(patient_id__in=people).order_by("rank", "pk"))
     agreed = _consenting_by_channel({contact.address_index for contact in contacts})
-    house = Practice.current()
+    house = house or Practice.current()
     found: dict[int, dict[str, ContactPoint]] = {pk: {} for pk in people}
     for contact in contacts:
         channel = channel_of(contact)

@@ -83,7 +83,7 @@ class Wave:
     def prepare(self, entries: Iterable[WaitlistEntry]) -> None:
         """Read how the patients may be reached and which codes their addresses have seen lately."""
         day = self.facts.now.astimezone(self.facts.zone).date()
-        self.ways = consent.every_way((entry.patient for entry in entries), day)
+        self.ways = consent.every_way((entry.patient for entry in entries), day, self.house)
         indexes = [contact.address_index for contacts in self.ways.values() for contact in contacts]
         seen = Message.objects.filter(
             kind=Message.Kind.OFFER, address_index__in=indexes, created_at__gte=self.facts.now - CODE_REST

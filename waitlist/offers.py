@@ -41,12 +41,12 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
     Call it in the transaction that recorded the fresh look, which holds the opening's row.
     """
     now = now or timezone.now()
-    facts = candidates.facts_for(opening, now)
+    house = Practice.current()
+    facts = candidates.facts_for(opening, now, house)
     policy = _policy(facts)
     cut_off_at = _cut_off(facts, policy)
     if opening.status not in Opening.CLAIMABLE or _is_over(opening, now, cut_off_at):
         return 0
-    house = Practice.current()
     wait_until = now if house.paused_at else _wait_until(opening, facts, policy, cut_off_at)
     if wait_until is not None:
         openings.request_check(opening.pk, wait_until)
@@ -134,6 +134,8 @@ def _end_of_gap(opening: Opening, policy: pacing.Policy, now: datetime) -> datet
 def _send_proposed(wave: offering.Wave) -> bool:
     """Send what a person has agreed to; False when there is nothing of the kind."""
     rows = wave.opening.offers.filter(status=Offer.Status.PROPOSED).order_by("rank")
+    if not rows.exists():  # mostly; far cheaper to ask than the rows with all that they hang on
+        return False
     proposed = list(rows.select_related("entry__patient", "entry__appointment_type", "entry__move_up", "patient"))
     if not proposed:
         return False

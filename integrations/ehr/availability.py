@@ -22,7 +22,7 @@ from scheduling.exceptions import UnknownReference
 from scheduling.models import ExternalId, Opening, WorkItem
 from scheduling.records import Freshness
 from scheduling.story import tell
-from scheduling.worklist import ask_staff, finish_for
+from scheduling.worklist import ask_staff, finish_each
 from waitlist import offers
 
 logger = logging.getLogger(__name__)
@@ -111,17 +111,16 @@ def _ask(opening: Opening, connection: Connection) -> None:
 
 def ask(opening: Opening, connection: Connection) -> Freshness:
     """Ask the EHR about the opening's time; raises GatewayError or UnknownReference. No transaction may be open."""
-    provider_id = mirror.external_value(opening.source, ExternalId.Kind.PROVIDER, opening.provider_id)
-    location_id = mirror.external_value(opening.source, ExternalId.Kind.LOCATION, opening.location_id)
-    return connect(connection).availability(provider_id, location_id, opening.start, opening.end)
+    provider, location = ExternalId.Kind.PROVIDER, ExternalId.Kind.LOCATION
+    names = mirror.external_values(opening.source, {provider: opening.provider_id, location: opening.location_id})
+    return connect(connection).availability(names[provider], names[location], opening.start, opening.end)
 
 
 def _record(opening: Opening, found: Freshness) -> None:
     with transaction.atomic():
         if openings.record_check(opening, found):
             offers.send_wave(opening, timezone.now())
-        for key in (_key(opening), _stuck_key(opening)):
-            finish_for(key, "The EHR answered.")
+        finish_each((_key(opening), _stuck_key(opening)), "The EHR answered.")
 
 
 def _connection_of(opening: Opening) -> Connection | None:

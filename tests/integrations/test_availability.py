@@ -16,6 +16,7 @@ from scheduling import openings, practice
 from scheduling.models import ExternalId, Opening
 from tests import factories
 from tests.integrations.conftest import Clinic, open_items
+from tests.queries import asked
 from waitlist import attention
 from waitlist.models import Offer
 
@@ -45,6 +46,16 @@ def test_free_time_is_offered_in_the_same_transaction(clinic: Clinic, opening: O
     assert after.checked_at is not None
     assert Offer.objects.filter(opening=opening, status=Offer.Status.SENT).count() == 1
     assert not availability.look(opening.pk)
+
+
+def test_a_look_asks_once_for_what_it_needs(clinic: Clinic, opening: Opening) -> None:
+    factories.practice()
+    with asked() as found:
+        assert availability.look(opening.pk)
+    assert Offer.objects.filter(opening=opening, status=Offer.Status.SENT).exists()
+    once = ("scheduling_practice", "scheduling_externalid", "scheduling_workitem", "waitlist_messagetemplate")
+    assert {table: found[table] for table in once} == dict.fromkeys(once, 1)
+    assert found.total() <= 30
 
 
 def test_taken_time_is_closed_and_nobody_is_offered_it(clinic: Clinic, opening: Opening) -> None:

@@ -13,6 +13,7 @@ from scheduling.blocks import add_block
 from scheduling.models import Opening, WorkItem
 from scheduling.records import Interval
 from tests import factories
+from tests.queries import asked
 from tests.scheduling.conftest import Clinic
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +34,16 @@ def test_two_cancellations_are_offered(clinic: Clinic) -> None:
     _cancel_apart(clinic, 2)
     assert set(Opening.objects.values_list("held", flat=True)) == {""}
     assert not WorkItem.objects.exists()
+
+
+def test_a_cancellation_by_itself_asks_nothing_of_the_worklist(clinic: Clinic) -> None:
+    record = clinic.record()
+    clinic.apply(record)
+    factories.practice()
+    with asked() as found:
+        clinic.cancel(record)
+    assert Opening.objects.count() == 1
+    assert (found["scheduling_practice"], found["scheduling_workitem"]) == (1, 0)
 
 
 def test_three_within_minutes_hold_the_whole_day(clinic: Clinic) -> None:

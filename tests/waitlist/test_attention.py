@@ -11,6 +11,7 @@ from django.utils import timezone
 from scheduling import guards, openings
 from scheduling.models import Opening, WorkItem
 from tests import factories, race
+from tests.queries import asked
 from tests.waitlist.conftest import Scene, told
 from waitlist import attention, entries, tasks
 from waitlist.models import Offer
@@ -94,6 +95,13 @@ def test_a_yes_in_the_moment_of_expiry_wins(scene: Scene) -> None:
     offer.refresh_from_db()
     offer.entry.refresh_from_db()
     assert (offer.status, offer.entry.silences) == ("yes", 0)
+
+
+def test_taking_up_an_opening_asks_nothing_more_of_the_worklist(scene: Scene) -> None:
+    opening = factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+    with asked() as found:
+        assert attention.take_up(opening.pk)
+    assert found.total() == 3, "the opening, its offers and the policy"
 
 
 def test_one_failing_opening_does_not_keep_the_others(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

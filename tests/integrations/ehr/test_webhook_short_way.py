@@ -11,6 +11,7 @@ from integrations import known_senders
 from integrations.models import Connection, InboundEvent
 from tests import factories
 from tests.integrations.ehr import signing
+from tests.queries import asked
 
 pytestmark = pytest.mark.django_db
 
@@ -22,6 +23,14 @@ def test_a_webhook_gets_no_cookie_and_its_correlation_id() -> None:
     assert answer.status_code == 200
     assert not answer.cookies
     assert answer["X-Correlation-ID"] == InboundEvent.objects.get().correlation_id
+
+
+def test_a_first_webhook_looks_its_sender_up_once() -> None:
+    connection = factories.connection()
+    known_senders.forget()
+    with asked() as found:
+        assert signing.send(connection, BODY).status_code == 200
+    assert found == {"integrations_connection": 1}
 
 
 def test_an_address_that_does_not_exist_is_404_for_machines_too() -> None:
