@@ -10,7 +10,7 @@ from typing import Literal
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from scheduling import mirror, openings, writebacks
+from scheduling import freed_time, mirror, openings, writebacks
 from scheduling.models import (
     Appointment,
     AppointmentType,
@@ -307,7 +307,7 @@ def _open(appointment: Appointment, before: _Occupancy, version: str, verdict: s
     if before.provider_id is None or before.location_id is None:
         return ()
     opened = [
-        openings.open_freed_time(
+        freed_time.open_freed_time(
             appointment,
             provider_id=before.provider_id,
             location_id=before.location_id,

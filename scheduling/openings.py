@@ -1,4 +1,4 @@
-"""Openings: the only place where freed time becomes an offerable thing, changes hands, or closes."""
+"""Openings: how they are checked, change hands and close. They begin in :mod:`scheduling.freed_time`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from audit.context import correlation_id
 from audit.log import record_change
-from scheduling import guards, story
-from scheduling.models import Appointment, Block, Opening, Practice, Provider, Writeback
+from scheduling import story
+from scheduling.models import Appointment, Opening, Practice
 from scheduling.records import Freshness, Interval
 from scheduling.transitions import move, move_by_id
 from scheduling.wake import wake
@@ -21,103 +20,6 @@ from scheduling.wake import wake
 def interval_of(opening: Opening) -> Interval:
     """Return the opening's time."""
     return Interval(opening.start, opening.end)
-
-
-def open_freed_time(
-    appointment: Appointment,
-    *,
-    provider_id: int,
-    location_id: int,
-    interval: Interval,
-    version: str,
-    verdict: str,
-    freed_at: datetime | None = None,
-    now: datetime | None = None,
-) -> Opening | None:
-    """Open the time ``appointment`` gave up at ``version``; the only creator of openings from the calendar.
-
-    ``freed_at`` is when the EHR told us of it, if not just now. Returns None when nothing is to be offered: the time is
-    past, the reason says so, the same cancellation was heard before, a block lies over it, or another opening holds it.
-    A reason that nobody mapped opens a held one. Call it inside a transaction.
-    """
-    now = now or timezone.now()
-    if interval.end <= now or interval.start <= now or verdict == "not_rebookable":
-        return None
-    depth = _depth_after(appointment)
-    key = f"{appointment.pk}:{version or 'unversioned'}:{interval.start.isoformat()}/{interval.end.isoformat()}"
-    house = Practice.current()
-    if depth > house.deepest_chain or Opening.objects.filter(origin_key=key).exists():
-        return None
-    # The provider's row is the lock: three cancellations handled at once must see one another.
-    Provider.objects.filter(pk=provider_id).update(claim_serial=F("claim_serial") + 1)
-    free = _without_blocks_and_live_openings(provider_id, interval)
-    if not free:
-        return None
-    merged = _merge_unoffered_neighbours(provider_id, location_id, free[0])
-    fields = {"provider_id": provider_id, "location_id": location_id, "depth": depth, "freed_at": freed_at or now}
-    opening = _insert(appointment, key, merged, **fields)
-    if opening is None:
-        return None
-    story.tell(opening, "opening.opened", "Time was freed in the EHR.", appointment_id=appointment.pk)
-    for rest in free[1:]:
-        open_remainder(opening, rest)
-    guards.hold_if_doubtful(opening, verdict, house)
-    wake("attention", opening.pk)
-    return opening
-
-
-def _insert(appointment: Appointment, key: str, interval: Interval, **fields: Any) -> Opening | None:
-    try:
-        with transaction.atomic():
-            return Opening.objects.create(
-                source_id=appointment.source_id,
-                start=interval.start,
-                end=interval.end,
-                freed_by=appointment,
-                origin_key=key,
-                attention_due_at=timezone.now(),
-                correlation_id=correlation_id(),
-                **fields,
-            )
-    except IntegrityError:  # the same cancellation, heard at the same moment
-        return None
-
-
-def _depth_after(appointment: Appointment) -> int:
-    """Return 0 for a plain cancellation, one more than its cause for one that made room for a move-up."""
-    cause = (
-        Writeback.objects.filter(appointment=appointment, kind=Writeback.Kind.CANCEL, opening__isnull=False)
-        .values_list("opening__depth", flat=True)
-        .first()
-    )
-    return 0 if cause is None else cause + 1
-
-
-def _without_blocks_and_live_openings(provider_id: int, interval: Interval) -> list[Interval]:
-    overlapping = Q(provider_id=provider_id, start__lt=interval.end, end__gt=interval.start)
-    taken = [Interval(block.start, block.end) for block in Block.objects.filter(overlapping)]
-    started = Opening.objects.filter(overlapping, status__in=Opening.LIVE).exclude(
-        status__in=(Opening.Status.OPEN, Opening.Status.CHECKING), waves_sent=0
-    )
-    taken += [interval_of(opening) for opening in started]
-    return interval.minus(taken)
-
-
-def _merge_unoffered_neighbours(provider_id: int, location_id: int, interval: Interval) -> Interval:
-    """Close openings beside or under ``interval`` that nobody was offered yet, and return the joined time."""
-    neighbours = Opening.objects.filter(
-        provider_id=provider_id,
-        location_id=location_id,
-        status__in=(Opening.Status.OPEN, Opening.Status.CHECKING),
-        waves_sent=0,
-        held=Opening.Held.NO,
-        start__lte=interval.end,
-        end__gte=interval.start,
-    )
-    for neighbour in neighbours:
-        if close(neighbour, Opening.Closed.MERGED):
-            interval = Interval(min(interval.start, neighbour.start), max(interval.end, neighbour.end))
-    return interval
 
 
 def open_remainder(parent: Opening, interval: Interval) -> Opening | None:

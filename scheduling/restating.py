@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from scheduling import mirror, openings, writebacks
+from scheduling import freed_time, mirror, writebacks
 from scheduling.appointments import follow_status
 from scheduling.models import Appointment, ExternalId, Opening
 from scheduling.records import Interval, ReasonVerdict
@@ -46,7 +46,7 @@ def open_given_up(appointment_id: int, judge: Callable[[Appointment], ReasonVerd
         verdict = judge(appointment)
         if verdict is None:
             return None
-        opening = openings.open_freed_time(
+        opening = freed_time.open_freed_time(
             appointment,
             provider_id=appointment.provider_id,
             location_id=appointment.location_id,

@@ -143,7 +143,7 @@ class Block(ScopedModel):
 
 
 class Opening(ScopedModel):
-    """Free time of one provider at one location. Made only by :func:`scheduling.openings.open_freed_time`.
+    """Free time of one provider at one location. Made only by :func:`scheduling.freed_time.open_freed_time`.
 
     ``origin_key`` names the appointment, its cancelled version and the interval, so the same cancellation heard
     twice opens once. Two due times drive it: ``check_due_at`` asks for a fresh look at the EHR and
