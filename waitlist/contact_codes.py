@@ -66,6 +66,12 @@ def waiting(change: Change) -> ContactChange | None:
     return rows.select_related("replaces").first()
 
 
+def last_asked(change: Change) -> ContactChange | None:
+    """Return the patient's latest new contact of today, whatever became of it."""
+    rows = ContactChange.objects.filter(patient=change.patient, created_at__gt=change.now - A_DAY)
+    return rows.order_by("-created_at", "-pk").first()
+
+
 def ask(change: Change, written: Written) -> bool:
     """Keep what the patient wrote until its code comes back, and send it; False when that was asked too often."""
     index = address_index(written.system, written.value)

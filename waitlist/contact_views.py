@@ -19,6 +19,7 @@ from scheduling.patient_keys import read_phone
 from waitlist import contact_codes, own_contacts
 from waitlist.contact_codes import Answer, Written
 from waitlist.links import FoundRequest
+from waitlist.models import ContactChange
 from waitlist.own_contacts import Change
 from waitlist.pages import birth_year, contact
 from waitlist.pages import request as request_words
@@ -107,10 +108,11 @@ def _show(visit: Visit, problem: str = "") -> HttpResponse:
     waiting = contact_codes.waiting(visit.change)
     said = contact.problem(problem)
     if visit.step == "code":
-        if waiting is None:
+        if waiting is None and not problem:
             return back_to(visit.request, visit.base)
-        if contact_codes.is_used_up(waiting):
-            said = contact.problem("used_up") | {"heading": contact.USED_UP}
+        if waiting is None or contact_codes.is_used_up(waiting):
+            ended = contact.problem(problem if waiting is None else "used_up") | {"heading": contact.USED_UP}
+            return _render(visit, "code", ended | {"is_over": True})
         return _render(visit, "code", contact.code(waiting, visit.language) | said)
     if not visit.step:
         waits = waiting if waiting is not None and not contact_codes.is_used_up(waiting) else None
@@ -178,7 +180,7 @@ def _language(visit: Visit) -> tuple[str, str]:
 def _code(visit: Visit) -> tuple[str, str]:
     waiting = contact_codes.waiting(visit.change)
     if waiting is None:
-        return "", ""
+        return _ended(visit)
     typed = "".join(each for each in visit.posted("code") if each in "0123456789")
     if len(typed) != CODE_DIGITS:
         return "wrong_code", ""
@@ -186,6 +188,14 @@ def _code(visit: Visit) -> tuple[str, str]:
     if answer == Answer.WRONG:
         return "wrong_code", ""
     return "", "saved/" if answer == Answer.TAKEN else "call/"
+
+
+def _ended(visit: Visit) -> tuple[str, str]:
+    """Say what became of the code that nothing waits for any more: a button pressed twice, or an hour gone by."""
+    last = contact_codes.last_asked(visit.change)
+    if last is None or last.state not in (ContactChange.State.CONFIRMED, ContactChange.State.STAFF):
+        return "too_old", ""
+    return "", "saved/" if last.state == ContactChange.State.CONFIRMED else "call/"
 
 
 _TAKEN: dict[str, Callable[[Visit], tuple[str, str]]] = {"address": _address, "language": _language, "code": _code}

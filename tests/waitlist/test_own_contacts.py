@@ -209,8 +209,25 @@ def test_a_code_works_for_an_hour_and_the_newest_only(scene: Scene, entry: Waitl
     if first != second:
         assert "This is not the code we sent." in text(post(f"{path}code/", do="save", code=first))
     scene.pass_time(minutes=61)
-    assert post(f"{path}code/", do="save", code=second).headers["Location"] == path
+    late = post(f"{path}code/", do="save", code=second)
+    assert heading(late) == "This code does not work any more"
+    assert "A code works for one hour." in text(late)
+    assert text(late).endswith("Start again")
+    assert 'name="code"' not in late.content.decode()
     assert in_use(entry.patient) == [MAIL, OLD]
+
+
+@pytest.mark.parametrize("state", ["confirmed", "staff"])
+def test_a_button_pressed_twice_says_what_the_first_press_did(
+    scene: Scene, entry: WaitlistEntry, path: str, state: str
+) -> None:
+    post(own(path, entry.patient), **SAID)
+    code = code_sent()
+    if state == "staff":
+        factories.contact(entry.patient, NEW, guardian=True)
+    pressed = [post(f"{path}code/", do="save", code=code).headers["Location"] for _ in range(2)]
+    assert pressed == [f"{path}{'saved' if state == 'confirmed' else 'call'}/"] * 2
+    assert ContactChange.objects.get().state == state
 
 
 def test_new_contacts_are_asked_for_five_times_a_day_and_no_address_is_plagued(

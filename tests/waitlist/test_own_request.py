@@ -102,6 +102,9 @@ def test_only_clinicians_the_place_names_can_be_chosen(
     scene: Scene, entry: WaitlistEntry, path: str, client: Client
 ) -> None:
     assert "Who you would like to see" not in text(client.get(path))
+    for answer in (client.get(f"{path}who/"), post(f"{path}who/", who=[str(scene.provider.pk)])):
+        assert (answer.status_code, answer.headers["Location"]) == (303, path)
+    assert list(entry.providers.all()) == []
     Location.objects.update(names_providers=True)
     chen, other = scene.provider, factories.provider(name="Dr. <b>Ada</b> Lovelace")
     factories.bookable(other, scene.location, scene.type)

@@ -39,6 +39,7 @@ PROBLEMS = {
     "too_many": (_("We can send no more codes today. Please call us."), ""),
     "wrong_code": (_("This is not the code we sent. Please check it."), "code"),
     "used_up": (_("A wrong code was typed too often. Start again, or call us."), ""),
+    "too_old": (_("A code works for one hour. Start again, or call us."), ""),
     "last_one": (_("This is the only way we have to reach you, so we keep it."), ""),
 }
 

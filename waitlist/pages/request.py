@@ -79,7 +79,10 @@ def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
 
 
 def asks(entry: WaitlistEntry, step: str) -> bool:
-    """Return whether there is such a question; of nights there is none where texts leave at any hour."""
+    """Return whether there is such a question: of nights none where texts leave at any hour, of people none without a
+    choice."""
+    if step == "who":
+        return bool(own_request.possible_providers(entry))
     return step in QUESTIONS and (step != "night" or bool(_text_hours(entry, "en")))
 
 
