@@ -1,32 +1,20 @@
 """Does an EHR behave as its adapter says? The same questions to every dialect, asked through the gateway alone.
 
-Without being asked to write it only reads. With it, one time is booked and cancelled again, and whatever was booked is
-cancelled at the end, also when a question before that failed.
+These only read; what is found out by booking is asked in :mod:`integrations.ehr.conformance_writing`.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
 from django.utils import timezone
 
 from integrations.ehr.fhir.elements import Unreadable
-from integrations.ehr.gateway import (
-    Booking,
-    Coverages,
-    Gateway,
-    GatewayError,
-    Kind,
-    NotFound,
-    Record,
-    StaleVersion,
-    Stored,
-    Taken,
-)
+from integrations.ehr.gateway import Coverages, Gateway, GatewayError, Kind, NotFound, Record
 from scheduling.models import Appointment
 from scheduling.records import AppointmentRecord, Freshness, Interval
 
@@ -34,8 +22,6 @@ from scheduling.records import AppointmentRecord, Freshness, Interval
 MOST_PAGES = 3
 #: So many of a kind are asked for by one call, and for the insurance of so many patients.
 MOST_TOGETHER = 3
-#: Who has booked this, for whoever meets it in the EHR's calendar.
-COMMENT = "Conformance test of the waitlist; cancelled again at once."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +47,7 @@ Question = tuple[str, Callable[[], str]]
 def read_only(gateway: Gateway) -> Iterator[Result]:
     """Ask everything that changes nothing; yields each result as it is known."""
     reading = _Reading(gateway)
-    yield from _asked(
+    yield from asked(
         ("It says what it can do", reading.says_what_it_can),
         ("Locations can be read", lambda: reading.reads("location")),
         ("Clinicians can be read", lambda: reading.reads("provider")),
@@ -77,27 +63,8 @@ def read_only(gateway: Gateway) -> Iterator[Result]:
     )
 
 
-def writing(gateway: Gateway, trial: Booking) -> Iterator[Result]:
-    """Book, repeat, compete, cancel: the time of ``trial``, whose patient is a test patient; its key is ours to make.
-
-    What was booked is cancelled at the end.
-    """
-    attempt = _Writing(gateway, trial)
-    try:
-        yield from _asked(
-            ("The time is free", attempt.is_free),
-            ("It can be booked and read back", attempt.books),
-            ("The booking is found again", attempt.is_found),
-            ("A repeated booking does not book twice", attempt.repeats),
-            ("Nobody else gets the time", attempt.refuses_rival),
-            ("A change of an older version is refused", attempt.refuses_stale),
-            ("It can be cancelled", attempt.cancels),
-        )
-    finally:
-        yield from _asked(("Nothing of ours is left behind", attempt.clean))
-
-
-def _asked(*questions: Question) -> Iterator[Result]:
+def asked(*questions: Question) -> Iterator[Result]:
+    """Ask each question and yield what came of it, whatever it raised."""
     for question, ask in questions:
         try:
             yield Result(question, "passed", ask())
@@ -152,7 +119,7 @@ class _Reading:
         booked = self._some_appointment(ahead=True)
         assert booked.start is not None and booked.end is not None  # noqa: S101, PT018 - chosen so
         look = self._gateway.availability(booked.provider_id, booked.location_id, booked.start, booked.end)
-        if _overlaps(look, booked.start, booked.end):
+        if overlaps(look, booked.start, booked.end):
             raise Failed("a time that has an appointment is said to be free")
         return ""
 
@@ -222,135 +189,11 @@ class _Reading:
         raise NotOffered("there is no booked appointment to try it with")
 
 
-class _Writing:
-    def __init__(self, gateway: Gateway, trial: Booking) -> None:
-        self._gateway, self._trial = gateway, trial
-        self._booked: list[Stored] = []
-        self._booking: Booking | None = None
-
-    def is_free(self) -> str:
-        trial = self._trial
-        if not self._gateway.capabilities.writes_appointments:
-            raise NotOffered("this EHR takes no bookings from us")
-        look = self._look()
-        if Interval(trial.start, trial.end).minus(look.free):
-            raise Failed("it is taken; name another time")
-        slots = tuple(slot.external_id for slot in look.slots if slot.start == trial.start and slot.end == trial.end)
-        self._booking = replace(trial, key=str(uuid.uuid4()), slot_ids=slots, comment=COMMENT)
-        return f"{len(slots)} slot" if slots else "no slots are kept"
-
-    def books(self) -> str:
-        asked = self._asked
-        stored = self._gateway.create(asked)
-        self._booked.append(stored)
-        record = self._read(stored.external_id)
-        differs = [
-            name
-            for name, ours, theirs in (
-                ("status", Appointment.Status.BOOKED, record.status),
-                ("start", asked.start, record.start),
-                ("end", asked.end, record.end),
-                ("patient", asked.patient_id, record.patient_id),
-                ("clinician", asked.provider_id, record.provider_id),
-                ("location", asked.location_id, record.location_id),
-            )
-            if ours != theirs
-        ]
-        if differs:
-            raise Failed(f"what was read back differs in: {', '.join(differs)}")
-        if _overlaps(self._look(), asked.start, asked.end):
-            raise Failed("the time is still shown as free")
-        return ""
-
-    def is_found(self) -> str:
-        stored, asked = self._stored, self._asked
-        found = self._gateway.find_booking(asked.key, asked.patient_id, asked.start)
-        if found is None or found.external_id != stored.external_id:
-            raise Failed("a lost answer could not be recovered")
-        return "by our key" if self._gateway.capabilities.finds_by_identifier else "by patient and time"
-
-    def repeats(self) -> str:
-        safety = self._gateway.capabilities.retry_safety
-        if safety == "none":
-            raise NotOffered("a lost answer is left to staff")
-        try:
-            again = self._gateway.create(self._asked)
-        except GatewayError as error:
-            if error.code in ("taken", "duplicate"):
-                return f"refused as {error.code}"
-            raise
-        if again.external_id != self._stored.external_id:
-            self._booked.append(again)
-            raise Failed("a second appointment was made")
-        return "the same appointment was answered"
-
-    def refuses_rival(self) -> str:
-        if self._gateway.capabilities.retry_safety != "slot_guard" and not self._asked.slot_ids:
-            raise NotOffered("this EHR keeps no slots; we look before we book")
-        try:
-            rival = self._gateway.create(replace(self._asked, key=str(uuid.uuid4())))
-        except Taken:
-            return ""
-        self._booked.append(rival)
-        raise Failed("the same time was booked twice")
-
-    def refuses_stale(self) -> str:
-        able = self._gateway.capabilities
-        if not (able.version_check and able.cancels):
-            raise NotOffered("versions are not checked; we read again before each change")
-        try:
-            self._gateway.cancel(self._stored.external_id, "0")
-        except StaleVersion:
-            return ""
-        raise Failed("it was changed all the same")
-
-    def cancels(self) -> str:
-        if not self._gateway.capabilities.cancels:
-            raise NotOffered("cancelling is left to staff")
-        self._cancel(self._stored)
-        free = _overlaps(self._look(), self._trial.start, self._trial.end)
-        return "the time is free again" if free else "the EHR keeps the time"
-
-    def clean(self) -> str:
-        left = [stored for stored in self._booked if self._read(stored.external_id).status in Appointment.OCCUPYING]
-        if left and not self._gateway.capabilities.cancels:
-            raise NotOffered(f"cancel by hand in the EHR: {', '.join(stored.external_id for stored in left)}")
-        for stored in left:
-            self._cancel(stored)
-        return ""
-
-    @property
-    def _asked(self) -> Booking:
-        if self._booking is None:
-            raise NotOffered("not tried: the time is not free")
-        return self._booking
-
-    @property
-    def _stored(self) -> Stored:
-        if not self._booked:
-            raise NotOffered("not tried: nothing was booked")
-        return self._booked[0]
-
-    def _look(self) -> Freshness:
-        trial = self._trial
-        return self._gateway.availability(trial.provider_id, trial.location_id, trial.start, trial.end)
-
-    def _read(self, external_id: str) -> AppointmentRecord:
-        record = self._gateway.fetch("appointment", external_id)
-        if not isinstance(record, AppointmentRecord):
-            raise Failed("something else than an appointment came back")
-        return record
-
-    def _cancel(self, stored: Stored) -> None:
-        self._gateway.cancel(stored.external_id, self._read(stored.external_id).version)
-        if self._read(stored.external_id).status not in Appointment.FREEING:
-            raise Failed(f"{stored.external_id} is still booked")
-
-
 def _nobody() -> str:
     """Return an id that nothing has."""
     return f"none-{uuid.uuid4().hex[:12]}"
 
 
-def _overlaps(look: Freshness, start: datetime, end: datetime) -> bool:
+def overlaps(look: Freshness, start: datetime, end: datetime) -> bool:
+    """Return whether any of this time is shown as free."""
     return any(piece.overlaps(Interval(start, end)) for piece in look.free)

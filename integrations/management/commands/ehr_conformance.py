@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from audit.context import correlated, service
-from integrations.ehr import conformance
+from integrations.ehr import conformance, conformance_writing
 from integrations.ehr.gateway import Booking, connect
 from integrations.models import Connection
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
                     "--leave-booked it is tried all the same, and you cancel it in the EHR."
                 )
             if trial is not None:
-                results += self._show(conformance.writing(gateway, trial))
+                results += self._show(conformance_writing.writing(gateway, trial))
         failed = sum(result.verdict == "failed" for result in results)
         self.stdout.write(f"{len(results)} questions, {failed} failed")
         if failed:

@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from integrations.ehr import abilities, conformance, load
+from integrations.ehr import abilities, conformance, conformance_writing, load
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import Booking, Gateway, GatewayError, Kind, Record, Taken, connect
 from integrations.ehr.sandbox import epic
@@ -141,7 +141,7 @@ def test_a_time_kept_aside_before_it_is_booked_is_known_of_those_who_follow_the_
 def test_each_dialect_writes_as_its_adapter_says_and_is_left_clean(
     gateway: Gateway, playing: ehr.Sandbox, kind: str
 ) -> None:
-    results = list(conformance.writing(gateway, trial()))
+    results = list(conformance_writing.writing(gateway, trial()))
     assert failed(results) == []
     assert not_offered(results) == NOT_OFFERED[kind]
     assert len(results) == 8
@@ -204,7 +204,7 @@ def test_a_check_without_the_practices_number_says_what_to_enter(playing: ehr.Sa
 def test_an_ehr_that_writes_to_patients_itself_is_told_not_to(gateway: Gateway, playing: ehr.Sandbox) -> None:
     person = ehr.patient("patient-2", 2)
     playing.change({**person, "telecom": [{"system": "email", "value": "patient-2@example.org"}]})
-    assert failed(list(conformance.writing(gateway, trial()))) == []
+    assert failed(list(conformance_writing.writing(gateway, trial()))) == []
     assert len(playing.appointments(status="cancelled")) == 1
     assert playing.control.get("messages")["messages"] == []
 
@@ -264,7 +264,7 @@ def test_where_each_takes_a_call_of_its_own_nothing_is_asked(gateway: Gateway, m
 
 
 def test_a_time_that_is_taken_is_not_tried(gateway: Gateway, playing: ehr.Sandbox) -> None:
-    results = list(conformance.writing(gateway, trial(3)))
+    results = list(conformance_writing.writing(gateway, trial(3)))
     assert [result.question for result in failed(results)] == ["The time is free"]
     assert len(playing.appointments()) == 1
 
@@ -272,7 +272,7 @@ def test_a_time_that_is_taken_is_not_tried(gateway: Gateway, playing: ehr.Sandbo
 @pytest.mark.parametrize("kind", ["fhir"], indirect=True)
 def test_what_is_read_back_otherwise_fails_and_is_cancelled(gateway: Gateway, playing: ehr.Sandbox) -> None:
     playing.fault("wrong-readback", path="Appointment", method="GET", field="start", count=1)
-    results = list(conformance.writing(gateway, trial()))
+    results = list(conformance_writing.writing(gateway, trial()))
     assert "what was read back differs in: start, end" in [result.detail for result in failed(results)]
     assert [each["id"] for each in playing.appointments(status="booked")] == ["b-1"]
 

@@ -11,7 +11,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from integrations import outbox
-from integrations.ehr import checking, conformance, event_leases, inbox, intake, load, poll
+from integrations.ehr import checking, conformance, conformance_writing, event_leases, inbox, intake, load, poll
 from integrations.ehr.example import adapter
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.fhir.events import Notice
@@ -125,7 +125,7 @@ def test_it_reads_as_it_declares_and_changes_nothing(gateway: Gateway, desk: Elm
 
 
 def test_it_writes_as_it_declares_and_is_left_clean(gateway: Gateway, desk: ElmDesk) -> None:
-    assert verdicts(list(conformance.writing(gateway, asked()))) == {
+    assert verdicts(list(conformance_writing.writing(gateway, asked()))) == {
         "The time is free": "passed no slots are kept",
         "It can be booked and read back": "passed",
         "The booking is found again": "passed by our key",
@@ -140,7 +140,7 @@ def test_it_writes_as_it_declares_and_is_left_clean(gateway: Gateway, desk: ElmD
 
 def test_a_system_that_books_a_time_twice_is_found_out(gateway: Gateway, desk: ElmDesk) -> None:
     desk.checks_overlaps = False
-    told = verdicts(list(conformance.writing(gateway, asked())))
+    told = verdicts(list(conformance_writing.writing(gateway, asked())))
     assert told["A repeated booking does not book twice"] == "failed a second appointment was made"
     assert told["Nobody else gets the time"] == "failed the same time was booked twice"
     assert told["Nothing of ours is left behind"] == "passed"
