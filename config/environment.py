@@ -16,9 +16,8 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from config.embedded_secrets import SECRET_NAMES, embedded_secrets
+from config.environment_channels import channels
 from config.environment_reader import Reader
-from integrations.messaging.carriers import CARRIERS
-from integrations.messaging.email.providers import NO_MORE, PROVIDERS
 
 EMBEDDED = "embedded"
 PRODUCTION = "production"
@@ -27,8 +26,6 @@ PLACEHOLDER_MARKS = ("change-me", "changeme", "django-insecure", "example", "sec
 MINIMUM_SECRET_KEY_LENGTH = 50
 MINIMUM_BLIND_INDEX_KEY_LENGTH = 32
 MINIMUM_DIFFERENT_CHARACTERS = 8
-
-LEAST_WEBHOOK_SECRET = 24
 
 #: A kind of EHR as it stands on a connection, and a module's dotted name.
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,19}")
@@ -118,7 +115,7 @@ def read(variables: Mapping[str, str], base_directory: Path) -> Environment:
         **_general(reader),
         **_secrets(reader),
         **_services(reader, app_env, var_directory),
-        **_messaging(reader, app_env),
+        **channels(reader, embedded=app_env == EMBEDDED),
         **_schedules(reader),
     )
     if settings.is_production:
@@ -223,61 +220,6 @@ def _known_database(settings: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("neither PostgreSQL nor SQLite")
     # django-environ leaves the directory of a Unix socket percent-encoded.
     return {**settings, "HOST": unquote(settings.get("HOST") or "")}
-
-
-def _messaging(reader: Reader, app_env: str) -> dict[str, Any]:
-    embedded = app_env == EMBEDDED
-    email_url = reader.text("EMAIL_URL") or "consolemail://"
-    sms = {name: reader.text(name.upper()) for name in ("sms_account", "sms_token", "sms_from")}
-    sms_channel = reader.choice("SMS_CHANNEL", CARRIERS["sms"], "console")
-    email_channel = reader.choice("EMAIL_CHANNEL", CARRIERS["email"], "console" if embedded else "email")
-    if sms_channel == "twilio":
-        for name, given in sms.items():
-            if not given:
-                reader.problem(name.upper(), "is missing", "SMS_CHANNEL=twilio needs it; copy it from Twilio's console")
-    provider = _email_provider(reader)
-    if email_channel == "email" and not reader.text("EMAIL_URL") and not provider["email_provider"]:
-        mend = "write smtp+tls://user:password@host:587, or an EMAIL_PROVIDER, or EMAIL_CHANNEL=console"
-        reader.problem("EMAIL_URL", "is missing", mend)
-    return {
-        **sms,
-        "sms_channel": sms_channel,
-        "sms_base_url": reader.web_address("SMS_BASE_URL", "https://api.twilio.com"),
-        "email_channel": email_channel,
-        "email": reader.value(
-            "EMAIL_URL",
-            lambda: environ.Env.email_url_config(email_url),
-            {},
-            "write smtp+tls://user:password@host:587",
-        ),
-        **provider,
-        "default_from_email": reader.text("DEFAULT_FROM_EMAIL") or "waitlist@example.org",
-        "test_recipients": reader.words("TEST_RECIPIENTS"),
-    }
-
-
-def _email_provider(reader: Reader) -> dict[str, Any]:
-    """Return the provider that stands for a mail server, if any, and what its calls to us are known by."""
-    asked_for = reader.text("EMAIL_PROVIDER")
-    if asked_for in NO_MORE:
-        reader.problem("EMAIL_PROVIDER", "names a provider that is not supported", NO_MORE[asked_for])
-    name = "" if asked_for in NO_MORE else reader.choice("EMAIL_PROVIDER", ("", *PROVIDERS), "")
-    pairs = [word.partition("=") for word in reader.words("EMAIL_PROVIDER_SETTINGS")]
-    given = {key.strip(): value.strip() for key, _, value in pairs}
-    secret = reader.text("EMAIL_WEBHOOK_SECRET")
-    lacking = [setting for setting in PROVIDERS.get(name, ()) if not given.get(setting)]
-    if lacking:
-        mend = f"write {','.join(f'{setting}=...' for setting in lacking)}, from your account at {name}"
-        reader.problem("EMAIL_PROVIDER_SETTINGS", f"lacks {' and '.join(lacking)}", mend)
-    if name and (len(secret) < LEAST_WEBHOOK_SECRET or ":" not in secret):
-        mend = f"write user:password, {LEAST_WEBHOOK_SECRET} random characters or more, and give it to the provider"
-        reader.problem("EMAIL_WEBHOOK_SECRET", "is missing or too short", mend)
-    return {
-        "email_provider": name,
-        "email_provider_settings": given,
-        "email_webhook_secret": secret,
-        "email_bounces_to": reader.text("EMAIL_BOUNCES_TO"),
-    }
 
 
 def _schedules(reader: Reader) -> dict[str, Any]:
