@@ -1,6 +1,7 @@
 """Every message a practice may word for itself: when it is sent, what its words may name, and what they must say. Pure.
 
-The marks are those of :mod:`waitlist.placeholders`, the words we come with those of :mod:`waitlist.wording`.
+The marks and their names are those of :mod:`waitlist.placeholders`, the words we come with those of
+:mod:`waitlist.wording`.
 """
 
 from __future__ import annotations
@@ -11,35 +12,6 @@ from typing import Final
 
 from waitlist.wording import EMAIL, LANGUAGES, SIGNATURE, SMS, VOICE
 
-#: What each placeholder becomes, in words for whoever writes.
-PLACEHOLDERS: Final[dict[str, str]] = {
-    "practice": "how the place signs",
-    "time": "day and time of the visit, with the zone where the patient's differs",
-    "code": "the digits that tell this offer from others",
-    "link": "the address of the patient's page",
-    "provider": "the clinician's name, where the location allows it; else nothing",
-    "phone": "the number a person answers; nothing where none is entered",
-    "reference": "the booking's reference",
-    "keep": "the later appointment of a move-up, while it still stands; else nothing",
-    "replaces": "the later appointment that is cancelled for a confirmed move-up; else nothing",
-    "by": "when to call if nothing was heard; nothing where no such time is set",
-    "choices": "the open offers, each with its code",
-    "answer": "the text message of the same answer",
-    "words": "what the person of your staff wrote",
-    "patient": "the patient's name, on the page of the call and nowhere else",
-    "until": "how long the offer stands",
-    "signature": "the closing lines of every e-mail",
-}
-#: What people write when they mean a placeholder.
-MEANT: Final[dict[str, str]] = {
-    **dict.fromkeys(("date", "when", "start", "day", "hour", "fecha", "hora", "cuando", "cita"), "time"),
-    **dict.fromkeys(("clinic", "office", "name", "consultorio", "clinica", "nombre"), "practice"),
-    **dict.fromkeys(("doctor", "clinician", "doctora", "medico", "with_provider"), "provider"),
-    **dict.fromkeys(("url", "page", "enlace", "website"), "link"),
-    **dict.fromkeys(("telephone", "number", "call", "telefono"), "phone"),
-    **dict.fromkeys(("number_code", "codigo", "offer"), "code"),
-    **dict.fromkeys(("ref", "booking", "referencia"), "reference"),
-}
 CONSENT: Final = "consent"
 CALL: Final = "call"
 _VISIT = ("practice", "time", "provider", "phone", "reference", "keep")

@@ -9,10 +9,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 _NAME = re.compile(r"\{([a-z_]+)\}")
 _MARK = re.compile(r"\[([^\[\]]*)\]|\{([a-z_]+)\}")
 OTHERWISE = "|"
+#: What each placeholder becomes, in words for whoever writes.
+PLACEHOLDERS: Final[dict[str, str]] = {
+    "practice": "how the place signs",
+    "time": "day and time of the visit, with the zone where the patient's differs",
+    "code": "the digits that tell this offer from others",
+    "link": "the address of the patient's page",
+    "provider": "the clinician's name, where the location allows it; else nothing",
+    "phone": "the number a person answers; nothing where none is entered",
+    "reference": "the booking's reference",
+    "keep": "the later appointment of a move-up, while it still stands; else nothing",
+    "replaces": "the later appointment that is cancelled for a confirmed move-up; else nothing",
+    "by": "when to call if nothing was heard; nothing where no such time is set",
+    "choices": "the open offers, each with its code",
+    "answer": "the text message of the same answer",
+    "words": "what the person of your staff wrote",
+    "patient": "the patient's name, on the page of the call and nowhere else",
+    "until": "how long the offer stands",
+    "signature": "the closing lines of every e-mail",
+}
+#: What people write when they mean a placeholder.
+MEANT: Final[dict[str, str]] = {
+    **dict.fromkeys(("date", "when", "start", "day", "hour", "fecha", "hora", "cuando", "cita"), "time"),
+    **dict.fromkeys(("clinic", "office", "name", "consultorio", "clinica", "nombre"), "practice"),
+    **dict.fromkeys(("doctor", "clinician", "doctora", "medico", "with_provider"), "provider"),
+    **dict.fromkeys(("url", "page", "enlace", "website"), "link"),
+    **dict.fromkeys(("telephone", "number", "call", "telefono"), "phone"),
+    **dict.fromkeys(("number_code", "codigo", "offer"), "code"),
+    **dict.fromkeys(("ref", "booking", "referencia"), "reference"),
+}
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

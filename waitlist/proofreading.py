@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from waitlist import gsm7, placeholders
-from waitlist.events import MEANT, Event
+from waitlist.events import Event
 from waitlist.wording import EMAIL, SMS, Words
 
 LONGEST = 1000
@@ -139,7 +139,7 @@ def _marks(event: Event, channel: str, words: Words) -> Iterable[Finding]:
 
 
 def _meant(name: str, allowed: tuple[str, ...]) -> str:
-    meant = MEANT.get(name)
+    meant = placeholders.MEANT.get(name)
     if meant not in allowed:
         meant = next(iter(get_close_matches(name, allowed, 1, 0.5)), None)
     known = ", ".join(f"{{{each}}}" for each in allowed)

@@ -18,8 +18,9 @@ from integrations.messaging import recipients
 from integrations.messaging.gateway import carrier_for
 from integrations.models import AlertContact
 from waitlist import house_words, trial_sends, wording
-from waitlist.events import BY_KEY, PLACEHOLDERS
+from waitlist.events import BY_KEY
 from waitlist.models import MessageTemplate
+from waitlist.placeholders import PLACEHOLDERS
 from waitlist.proofreading import LONGEST, LONGEST_SUBJECT
 from waitlist.wording import EMAIL, LANGUAGES, Words
 
