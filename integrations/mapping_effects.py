@@ -126,7 +126,7 @@ def _judge_again(opening: Opening, before: Meanings, after: Meanings) -> None:
 
 def _go_on(opening: Opening) -> None:
     was_closed = opening.status == Opening.Status.CLOSED
-    if was_closed and not _reopened(opening):
+    if was_closed and not openings.reopen(opening):
         return
     if not (opening.held in DOUBTS and openings.unhold(opening)) and not was_closed:
         return
@@ -134,16 +134,8 @@ def _go_on(opening: Opening) -> None:
     guards.hold_doubtful_day(opening, Practice.current())
 
 
-def _reopened(opening: Opening) -> bool:
-    """Open what a reason had closed again, unless its time is in another opening by now."""
-    overlapping = Opening.objects.filter(
-        provider_id=opening.provider_id, status__in=Opening.LIVE, start__lt=opening.end, end__gt=opening.start
-    )
-    return not overlapping.exists() and openings.reopen(opening)
-
-
 def _hold(opening: Opening, why: Opening.Held) -> None:
-    if opening.status == Opening.Status.CLOSED and not _reopened(opening):
+    if opening.status == Opening.Status.CLOSED and not openings.reopen(opening):
         return
     if opening.status in Opening.CLAIMABLE and opening.held in (Opening.Held.NO, *LENIENT, *DOUBTS):
         guards.settle_doubts(opening, "Another question about this time came up.")

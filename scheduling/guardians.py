@@ -27,6 +27,8 @@ def enter(patient: Patient, value: str) -> ContactPoint:
         raise NotUsable("Nothing was kept: write a whole phone number, such as (212) 555-0100, or an e-mail address.")
     row.entered_by = current_actor().name[:150]
     with transaction.atomic():
+        # Pressed twice at once, the second one finds what the first has kept.
+        Patient.objects.select_for_update(no_key=True).get(pk=patient.pk)
         held = patient.contact_points.filter(system=row.system, address_index=row.address_index).first()
         if held is not None:
             row.pk, row.state, row.rank = held.pk, held.state, held.rank

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audit.log import record_change
 from scheduling import story
-from scheduling.models import Appointment, Opening, Practice
+from scheduling.models import Appointment, Opening, Practice, Provider
 from scheduling.records import Freshness, Interval
 from scheduling.transitions import move, move_by_id
 from scheduling.wake import wake
@@ -172,12 +172,22 @@ def close(opening: Opening, reason: str) -> bool:
 
 
 def reopen(opening: Opening) -> bool:
-    """Offer a closed opening again, after a fresh look."""
-    reopened = move(opening, Opening.Status.OPEN, closed_reason="", closed_at=None, attention_due_at=timezone.now())
-    if reopened:
+    """Offer a closed opening again, after a fresh look; False when some of its time is in another live opening by now.
+
+    False, too, when it was opened by somebody else.
+    """
+    with transaction.atomic():
+        # The provider's row is the lock, as it is for time that is freed: the same time must not be offered twice.
+        Provider.objects.filter(pk=opening.provider_id).update(claim_serial=F("claim_serial") + 1)
+        overlapping = Q(provider_id=opening.provider_id, start__lt=opening.end, end__gt=opening.start)
+        if Opening.objects.filter(overlapping, status__in=Opening.LIVE).exists():
+            return False
+        now = timezone.now()
+        if not move(opening, Opening.Status.OPEN, closed_reason="", closed_at=None, attention_due_at=now):
+            return False
         story.tell(opening, "opening.reopened", "Opened again.")
         wake("attention", opening.pk)
-    return reopened
+    return True
 
 
 def hold(opening: Opening, why: str) -> bool:

@@ -175,7 +175,8 @@ def _close(asked: Asked) -> str:
 
 
 def _reopen(asked: Asked) -> str:
-    _refuse_unless(openings.reopen(asked.opening), asked.opening)
+    if not openings.reopen(asked.opening):
+        raise NotPossible("Nothing changed: it was opened again already, or its time is in another opening by now.")
     return "Open again: the EHR is asked whether the time is still free, then the waitlist is offered it."
 
 

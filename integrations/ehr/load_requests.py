@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -14,6 +14,9 @@ from integrations.models import Connection
 from scheduling.wake import wake
 
 logger = logging.getLogger(__name__)
+
+#: A load that failed by a fault of ours is begun again after this.
+AFTER_A_FAULT = timedelta(minutes=5)
 
 
 def ask(connection: Connection, now: datetime | None = None) -> None:
@@ -49,6 +52,10 @@ def take_up(connection_id: int) -> bool:
         logger.warning("the load of connection %s ended early: %s", connection.slug, error.code)
         Connection.objects.filter(pk=connection_id).update(load_due_at=outage.ask_again_at(connection, error))
         return True
+    except Exception:
+        # A fault of ours, which whoever drains tells staff: begun anew at each sweep, it would keep the EHR busy.
+        Connection.objects.filter(pk=connection_id).update(load_due_at=timezone.now() + AFTER_A_FAULT)
+        raise
     # Whoever asked while it ran, since something had changed, asked for another one.
     Connection.objects.filter(pk=connection_id, load_due_at=asked_at).update(load_due_at=None)
     return True

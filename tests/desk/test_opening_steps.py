@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from scheduling import openings
 from scheduling.models import Opening, WorkItem, Writeback
 from scheduling.worklist import ask_staff
 from tests import factories
@@ -71,6 +72,17 @@ def test_closing_says_first_who_is_told_and_can_be_undone(dana: Client, practice
     assert said(dana, dana.post(step(opening, "reopen"))).startswith("Open again")
     opening.refresh_from_db()
     assert opening.status == Opening.Status.OPEN
+
+
+def test_time_that_is_in_another_opening_by_now_is_not_opened_twice(dana: Client, practice: Practice) -> None:
+    """It was joined with what was freed beside it: two openings of one time would be offered to twice as many."""
+    opening = practice.opening()
+    openings.close(opening, Opening.Closed.MERGED)
+    joined = practice.opening(start=opening.start, end=opening.end + timedelta(minutes=30))
+    answer = said(dana, dana.post(step(opening, "reopen")))
+    assert answer == "Nothing changed: it was opened again already, or its time is in another opening by now."
+    openings.close(joined, Opening.Closed.STAFF)
+    assert said(dana, dana.post(step(opening, "reopen"))).startswith("Open again")
 
 
 def test_a_step_that_came_too_late_changes_nothing(dana: Client, practice: Practice) -> None:

@@ -9,7 +9,7 @@ from scheduling import guardians
 from scheduling.models import ContactPoint, Patient
 from scheduling.patients import _keep_contacts
 from scheduling.records import ContactRecord, PatientRecord
-from tests import factories
+from tests import factories, race
 
 pytestmark = pytest.mark.django_db
 
@@ -48,3 +48,11 @@ def test_what_is_no_address_is_refused_and_what_the_ehr_told_is_not_removed() ->
     assert guardians.remove(own)
     assert not guardians.remove(ehrs)
     assert [ContactPoint.objects.get(pk=row.pk).use for row in (own, ehrs)] == ["old", "mobile"]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_pressed_twice_at_once_it_is_kept_once() -> None:
+    child = factories.patient(phone=None, email=None)
+    kept = race.together(8, lambda _: guardians.enter(child, "(212) 555-0102").pk)
+    assert set(kept) == {ContactPoint.objects.get().pk}

@@ -11,7 +11,7 @@ from integrations import sweep, tasks
 from integrations.ehr import load_requests
 from integrations.ehr.progress import progress_of
 from integrations.models import Connection
-from scheduling.models import Patient
+from scheduling.models import Patient, WorkItem
 from tests.fixtures import sandbox as ehr
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +57,25 @@ def test_a_load_that_fails_is_begun_again_when_the_ehr_may_answer(sandbox: ehr.S
     assert load_requests.take_up(fresh.pk) is True
     fresh.refresh_from_db()
     assert (fresh.load_due_at, Patient.objects.count()) == (None, 4)
+
+
+def test_a_fault_of_ours_is_not_run_into_again_at_each_sweep(
+    fresh: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sweep is a second: the EHR would be read from the beginning over and over, for nothing."""
+    load_requests.ask(fresh)
+    with monkeypatch.context() as broken:
+        broken.setattr("integrations.ehr.load.mirroring.apply_in_bulk", _fail)
+        tasks.drain_loads()
+    assert [item.kind for item in WorkItem.objects.all()] == ["worker.loads"]
+    assert "loads" not in sweep.sweep()
+    assert load_requests.due(timezone.now() + timedelta(minutes=6)) == [fresh.pk]
+    assert load_requests.take_up(fresh.pk) is True
+    assert Patient.objects.count() == 4
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("a record that we trip over")
 
 
 def test_while_somebody_reads_the_connection_nobody_else_begins(fresh: Connection) -> None:

@@ -185,3 +185,18 @@ def test_an_ehr_that_lists_none_is_told_apart(connection: Connection, monkeypatc
     progress = read(connection)
     assert progress.error == "rejected"
     assert progress.ended_at
+
+
+def test_a_fault_of_ours_is_not_run_into_again_at_each_sweep(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert history.ask(connection)
+    with monkeypatch.context() as broken:
+        broken.setattr("integrations.ehr.history._had_by_others", _fail)
+        tasks.drain_loads()
+    assert "loads" not in sweep.sweep()
+    assert history.due(timezone.now() + timedelta(minutes=6)) == [connection.pk]
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("a record that we trip over")
