@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from integrations.outcomes import SomebodyElseHasIt
+from scheduling.contention import is_deadlock
 from scheduling.exceptions import IllegalTransition
 from scheduling.wake import wake
 from scheduling.worklist import ask_staff
@@ -71,6 +72,9 @@ def _work_on(topic: str, row_id: int, work: Callable[[int], object]) -> bool:
     except (SomebodyElseHasIt, IllegalTransition) as error:
         logger.info("%s: row %s is another worker's by now: %s", topic, row_id, type(error).__name__)
     except Exception as error:
+        if is_deadlock(error):
+            logger.warning("%s: row %s gave way to another worker and is tried again", topic, row_id)
+            return False
         # A fault of ours: the row's own lease and its counted tries bring it to rest, staff know, the rest goes on.
         logger.exception("%s: row %s failed: %s", topic, row_id, type(error).__name__)
         with suppress(DatabaseError):  # where the database is what fails, nothing can be told by it

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from unittest import mock
 
-from django.db import connection, connections, models
+from django.db import OperationalError, connection, connections, models
 from django.utils.module_loading import import_string
 
 Result = TypeVar("Result")
@@ -108,3 +108,17 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.01)
+
+
+class _Told(Exception):
+    """What the driver raises, as far as anybody looks at it."""
+
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
+def ended_by_the_database(sqlstate: str) -> OperationalError:
+    """Return the error by which a transaction ends that PostgreSQL put an end to, "40P01" for a deadlock."""
+    error = OperationalError("ended by the database")
+    error.__cause__ = _Told(sqlstate)
+    return error

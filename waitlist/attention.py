@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.context import correlated
 from scheduling import guards, openings, reviews
+from scheduling.contention import is_deadlock
 from scheduling.models import Opening, WorkItem
 from scheduling.worklist import ask_staff, finish_for
 from waitlist import closed_records, match_summary, offers, replies
@@ -79,6 +80,8 @@ def take_up(opening_id: int, now: datetime | None = None) -> bool:
                 if opening.was_stuck:
                     finish_for(_stuck_key(opening_id), "It works again.")
     except Exception as error:
+        if is_deadlock(error):
+            return True  # nothing was done, so it is still due
         # A fault of ours at one opening: staff know, it is tried again, and the others go on.
         logger.exception("opening %s could not be taken up: %s", opening_id, type(error).__name__)
         _set_back(opening_id, now)

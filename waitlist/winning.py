@@ -13,6 +13,7 @@ from django.db.models import F, Q
 
 from audit.context import current_actor
 from scheduling import families, openings, shadow, writebacks
+from scheduling.contention import is_deadlock
 from scheduling.models import Appointment, AppointmentType, Opening, Patient, Provider
 from scheduling.records import Interval
 from scheduling.story import tell
@@ -27,8 +28,6 @@ from waitlist.policies import policy_for
 #: Read aloud on the phone, none of these is taken for another.
 REFERENCE_ALPHABET = "ACDEFGHJKMNPQRTUVWXY34679"
 REFERENCE_LENGTH = 6
-#: PostgreSQL's name for a transaction it ended because two waited for each other.
-DEADLOCK = "40P01"
 #: Seconds before a claim that was ended that way is tried again, up to half as long again: whoever the claim gave way
 #: to must get its turn first, else both meet in the same circle a second time.
 PAUSES = (0.1, 0.4, 1.0)
@@ -88,7 +87,7 @@ def win(wish: Wish) -> Claim:
         try:
             return _book_at_once(wish)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+            if not is_deadlock(error):
                 raise
         time.sleep(pause * random.uniform(1, 1.5))  # noqa: S311 - spreads load, guards nothing
     return _book_at_once(wish)

@@ -18,6 +18,7 @@ from integrations.ehr import freshness, outage
 from integrations.ehr.gateway import GatewayError, NotFound, Refused, Rejected, connect
 from integrations.models import Connection
 from scheduling import mirror, openings, practice
+from scheduling.contention import is_deadlock
 from scheduling.exceptions import UnknownReference
 from scheduling.models import ExternalId, Opening, WorkItem
 from scheduling.records import Freshness
@@ -79,6 +80,9 @@ def _look_safely(opening: Opening, connection: Connection) -> None:
     try:
         _ask(opening, connection)
     except Exception as error:
+        if is_deadlock(error):
+            _set_due(opening, timezone.now())
+            return
         # A fault of ours at one opening: staff know, it is tried again, and the others go on.
         logger.exception("the look at opening %s failed: %s", opening.pk, type(error).__name__)
         _set_due(opening, timezone.now() + STRANGE_ANSWER_WAIT)

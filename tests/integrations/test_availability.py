@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -13,8 +14,9 @@ from integrations import draining
 from integrations.ehr import availability, pulse
 from integrations.ehr.gateway import Malformed, Rejected, Throttled, Unavailable
 from scheduling import openings, practice
+from scheduling.contention import DEADLOCK
 from scheduling.models import ExternalId, Opening
-from tests import factories
+from tests import factories, race
 from tests.integrations.conftest import Clinic, open_items
 from tests.queries import asked
 from waitlist import attention
@@ -145,6 +147,20 @@ def test_the_ehr_is_asked_outside_any_transaction(clinic: Clinic, opening: Openi
     clinic.ehr.before("availability", lambda: inside.append(connection.in_atomic_block))
     availability.look(opening.pk)
     assert inside == [False]
+
+
+def test_who_gave_way_to_another_worker_looks_again_at_once_and_asks_nobody(
+    clinic: Clinic, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.entry(clinic.patient(), clinic.type)
+    with monkeypatch.context() as once:
+        ended = race.ended_by_the_database(DEADLOCK)
+        once.setattr(availability.offers, "send_wave", Mock(side_effect=ended))
+        assert availability.look(opening.pk)
+    assert open_items() == []
+    assert availability.due() == [opening.pk]
+    assert availability.look(opening.pk)
+    assert now_of(opening).status == Opening.Status.OFFERING
 
 
 def test_a_fault_of_ours_at_one_opening_leaves_the_others_alone(

@@ -18,9 +18,10 @@ from integrations.messaging import delivery, gateway
 from integrations.models import Heartbeat
 from integrations.outcomes import SomebodyElseHasIt
 from scheduling import openings, patient_writes, wake, writebacks
+from scheduling.contention import DEADLOCK
 from scheduling.exceptions import IllegalTransition
 from scheduling.models import Writeback
-from tests import factories
+from tests import factories, race
 from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
 from tests.integrations.messaging.test_delivery_once import message_to
 from tests.integrations.test_outbox_books_once import assert_booked_once
@@ -92,7 +93,14 @@ def test_a_poison_row_does_not_stop_the_others(clinic: Clinic, monkeypatch: pyte
     assert open_items() == ["worker.writebacks"]
 
 
-@pytest.mark.parametrize("error", [SomebodyElseHasIt(), IllegalTransition("Writeback", "status", "done", "waiting")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SomebodyElseHasIt(),
+        IllegalTransition("Writeback", "status", "done", "waiting"),
+        race.ended_by_the_database(DEADLOCK),
+    ],
+)
 def test_a_row_that_another_worker_took_meanwhile_is_nobodys_trouble(error: Exception) -> None:
     def work(_: int) -> bool:
         raise error

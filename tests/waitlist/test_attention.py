@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
 from scheduling import guards, openings
+from scheduling.contention import DEADLOCK
 from scheduling.models import Opening, WorkItem
 from tests import factories, race
 from tests.queries import asked
@@ -102,6 +104,21 @@ def test_taking_up_an_opening_asks_nothing_more_of_the_worklist(scene: Scene) ->
     with asked() as found:
         assert attention.take_up(opening.pk)
     assert found.total() == 3, "the opening, its offers and the policy"
+
+
+def test_who_gave_way_to_another_worker_is_taken_up_again_at_once_and_nobody_is_asked(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database ended our transaction since two waited for each other: no fault that staff are to hear of."""
+    opening = factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+    with monkeypatch.context() as once:
+        once.setattr(attention, "look_at", Mock(side_effect=race.ended_by_the_database(DEADLOCK)))
+        attention.drain()
+    assert open_kinds() == []
+    assert attention.is_due()
+    attention.drain()
+    opening.refresh_from_db()
+    assert opening.check_due_at is not None
 
 
 def test_one_failing_opening_does_not_keep_the_others(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from scheduling.contention import DEADLOCK
 from scheduling.models import Opening, Provider
 from tests import factories
-from tests.race import somebody_waits_for_us, wait_until
+from tests.race import ended_by_the_database, somebody_waits_for_us, wait_until
 from waitlist import claims, winning
 from waitlist.models import Claim, Offer
 
@@ -63,19 +64,6 @@ def test_the_victim_tries_again() -> None:
     assert Claim.objects.count() == 1
 
 
-class DatabaseError(Exception):
-    """What the driver raises, as far as anybody looks at it."""
-
-    def __init__(self, sqlstate: str) -> None:
-        self.sqlstate = sqlstate
-
-
-def ended_by_the_database(sqlstate: str) -> OperationalError:
-    error = OperationalError("ended by the database")
-    error.__cause__ = DatabaseError(sqlstate)
-    return error
-
-
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
@@ -96,7 +84,7 @@ def end_the_first(times: int, sqlstate: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_those_it_gave_way_to_get_their_turn_first(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     offer = an_offer()
-    end_the_first(3, winning.DEADLOCK, monkeypatch)
+    end_the_first(3, DEADLOCK, monkeypatch)
     assert claims.claim(offer.opening, offer.patient, offer=offer, channel="link").outcome == "won"
     assert [low <= slept <= 1.5 * low for low, slept in zip(winning.PAUSES, pauses, strict=True)] == [
         True,
@@ -107,7 +95,7 @@ def test_those_it_gave_way_to_get_their_turn_first(pauses: list[float], monkeypa
 
 def test_it_is_not_tried_for_ever(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     offer = an_offer()
-    end_the_first(4, winning.DEADLOCK, monkeypatch)
+    end_the_first(4, DEADLOCK, monkeypatch)
     with pytest.raises(OperationalError):
         claims.claim(offer.opening, offer.patient, offer=offer, channel="link")
     assert len(pauses) == 3
