@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from scheduling import openings
+from scheduling.contention import DEADLOCK
 from scheduling.models import Opening, WorkItem, Writeback
 from scheduling.worklist import ask_staff
-from tests import factories
+from tests import factories, race
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
 from waitlist.models import Claim, Message, Offer
@@ -284,3 +287,26 @@ def test_in_shadow_nothing_reaches_out_from_here(dana: Client, practice: Practic
     answer = dana.post(step(opening, "confirm"), {"entry": entry.pk})
     assert said(dana, answer).startswith("Nothing was done: this EHR is in shadow")
     assert not Claim.objects.exists()
+
+
+# --- two at the same thing in the same moment, of whom the database stopped one ---------------------------------------
+
+
+@pytest.mark.parametrize("came_from", ["http://testserver/admin/openings/{}/?from=today", "https://elsewhere.example/"])
+def test_who_was_stopped_is_told_so_and_sees_what_is_true(
+    dana: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch, came_from: str
+) -> None:
+    opening = practice.opening()
+    monkeypatch.setattr(openings, "close", Mock(side_effect=race.ended_by_the_database(DEADLOCK)))
+    answer = dana.post(step(opening, "close"), headers={"Referer": came_from.format(opening.pk)})
+    where = f"/admin/openings/{opening.pk}/?from=today" if "testserver" in came_from else "/admin/"
+    assert (answer.status_code, answer["Location"]) == (302, where)
+    assert "your step was stopped" in said(dana, answer)
+
+
+def test_another_fault_of_the_database_is_no_such_thing(
+    dana: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openings, "close", Mock(side_effect=race.ended_by_the_database("57014")))
+    with pytest.raises(OperationalError):
+        dana.post(step(practice.opening(), "close"))
