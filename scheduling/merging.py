@@ -70,16 +70,16 @@ def follow(retired: Patient) -> None:
         _carry(merge, retired)
 
 
-def death_told(patient: Patient, *, before: bool, told: bool) -> bool:
-    """Return whether the person has died, where the source's record says ``told`` and ours said ``before``.
+def death_told(patient: Patient, *, told: bool) -> bool:
+    """Return whether the person has died, where ours said so and the source's record says ``told``.
 
     What it says of this very record is then its own, and outlives the undo of a merge that had said so.
     """
-    if told and before:
+    if told:
         for merge in PatientMerge.objects.filter(kept=patient, undone_at__isnull=True):
             merge.moved = [each for each in merge.moved if each != {"deceased": patient.pk}]
             merge.save(update_fields=["moved"])
-    return told or (before and died_elsewhere(patient))
+    return told or died_elsewhere(patient)
 
 
 def died_elsewhere(patient: Patient) -> bool:
@@ -149,7 +149,7 @@ def _lift(merge: PatientMerge, columns: Iterable[str]) -> None:
     merge.save(update_fields=["moved"])
     for column, pk in carried:
         others = PatientMerge.objects.filter(**{f"retired__{column}": True}, kept=pk, undone_at__isnull=True)
-        other = others.exclude(pk=merge.pk).order_by("pk").first()
+        other = others.order_by("pk").first()
         if other is not None:
             other.moved = [*other.moved, {column: pk}]
             other.save(update_fields=["moved"])

@@ -83,7 +83,7 @@ def _apply(source: Source, record: PatientRecord, fetched_at: datetime) -> Patie
     had_died = patient.deceased
     describe(patient, record, columns)
     if had_died and "deceased" in columns:
-        patient.deceased = merging.death_told(patient, before=had_died, told=record.deceased)
+        patient.deceased = merging.death_told(patient, told=record.deceased)
     has_link = bool(record.replaced_by)
     patient.replaced_by = merging.replacement(patient, _replacement(source, patient, record), has_link=has_link)
     # Of a patient that is known no other columns are written: somebody may be changing the practice's part meanwhile.

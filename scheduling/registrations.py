@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import correlation_id, current_actor
 from audit.log import record_created
 from scheduling import mirror
 from scheduling.exceptions import UnknownReference
+from scheduling.families import all_records
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, Source
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.transitions import move
@@ -25,12 +25,12 @@ _OF_PATIENTS = ExternalId.Kind.PATIENT
 def name_at(source: Source, patient_id: int) -> str:
     """Return what ``source`` calls the patient, or a record that was found to be the same person.
 
-    Raises UnknownReference when it knows neither.
+    That may be several merges away. Raises UnknownReference when it knows none of them.
     """
     try:
         return mirror.external_value(source, _OF_PATIENTS, patient_id)
     except UnknownReference:
-        same = Patient.objects.filter(Q(replaced_by=patient_id) | Q(replaces=patient_id)).values("pk")
+        same = all_records(Patient.objects.get(pk=patient_id))
         names = ExternalId.objects.filter(source=source, kind=_OF_PATIENTS, object_id__in=same).order_by("pk")
         if (name := names.first()) is None:
             raise

@@ -12,6 +12,7 @@ from django.utils import timezone
 from integrations import demographics, outbox, patient_outcomes, registering
 from integrations.ehr import load, onward
 from integrations.ehr.fhir.adapter import FhirGateway
+from integrations.ehr.gateway import Rejected
 from integrations.models import Connection, InboundEvent
 from scheduling import local_patients, registrations, reviews
 from scheduling.models import (
@@ -271,3 +272,24 @@ def test_a_second_record_under_our_key_is_another_patient_whom_a_person_compares
     assert copied != desk.patient.pk
     review = PatientReview.objects.get()
     assert {review.patient_id, review.other_id} == {desk.patient.pk, copied}
+
+
+def test_of_several_records_under_our_key_none_is_taken_by_the_machine(desk: Desk) -> None:
+    row = desk.asked()
+    PatientWrite.objects.filter(pk=row.pk).update(sent_at=timezone.now() - timedelta(minutes=1))
+    key = [{"system": desk.connection.identifier_system, "value": str(row.key)}]
+    for external in ("one", "two"):
+        desk.load(external, identifier=key)
+    assert desk.work(row) == Status.DEAD
+    assert (row.error_code, desk.creates()) == ("several_by_key", 0)
+    assert not ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=desk.patient.pk).exists()
+
+
+@pytest.mark.parametrize("why", ["not_writable", "refused", "no_right"])
+def test_where_the_machine_may_not_register_staff_do(desk: Desk, why: str) -> None:
+    row = desk.asked()
+    if why == "not_writable":
+        Source.objects.filter(pk=desk.connection.source_id).update(writable=False)
+    else:
+        PatientWrite.objects.filter(pk=row.pk).update(error_code=Rejected.code if why == "refused" else why)
+    assert (desk.work(row), desk.creates()) == (Status.BY_HAND, 0)

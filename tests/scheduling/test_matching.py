@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from scheduling.matching import Candidates, Linked, Match, Nobody, PersonDescription, Reason, find, find_each
+from scheduling.matching import (
+    Candidates,
+    Evidence,
+    Linked,
+    Match,
+    Nobody,
+    PersonDescription,
+    Reason,
+    confirms,
+    decide,
+    find,
+    find_each,
+)
 from scheduling.models import Patient, Source
 from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
@@ -86,6 +98,21 @@ def test_anything_weaker_is_for_a_person_with_what_speaks_for_and_against(
     assert reasons(find(source, described(**fields))) == {ana.pk: why}
 
 
+def test_what_neither_knows_is_not_the_same() -> None:
+    source = factories.source()
+    unborn, unnamed = held(source, record(birth_date=None), record("p-2", "M2", family_name=""))
+    assert reasons(find(source, described(birth_date=None))) == {unborn.pk: (R.NUMBER, R.NO_BIRTH_DATE)}
+    assert reasons(find(source, described("M2", family_name=""))) == {unnamed.pk: (R.NUMBER, R.OTHER_FAMILY_NAME)}
+    assert not confirms(unborn, described(birth_date=None))
+    assert not confirms(unnamed, described(family_name=""))
+
+
+def test_a_record_that_nothing_speaks_for_is_nobody() -> None:
+    (ana,) = held(factories.source(), record())
+    described_elsewhere = described(birth_date=date(1990, 1, 1), family_name="Okafor")
+    assert decide(described_elsewhere, [Evidence(ana, by_phone=True)]) == Nobody()
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -138,6 +165,17 @@ def test_a_record_that_was_replaced_stands_for_its_successor() -> None:
     source = factories.source()
     kept, _ = held(source, record(), record("p-2", "M2", replaced_by="p-1"))
     assert find(source, described("M2")) == Linked(kept)
+
+
+def test_of_two_records_of_one_person_what_speaks_most_counts() -> None:
+    """The number stands on the record under the name before the marriage, the new name on the one in use."""
+    source = factories.source()
+    kept, before = held(source, record(), record("p-2", "M2", family_name="Okafor", replaced_by="p-1"))
+    by_number = (R.NUMBER, R.OTHER_FAMILY_NAME)
+    assert reasons(find(source, described("M2"))) == {kept.pk: by_number}
+    found = [Evidence(kept), Evidence(before, by_number=True)]
+    for evidence in (found, found[::-1]):
+        assert reasons(decide(described("M2"), evidence)) == {kept.pk: by_number}
 
 
 def test_a_look_takes_three_queries_however_many_there_are(django_assert_max_num_queries: Any) -> None:
