@@ -72,7 +72,7 @@ class DifferenceAdmin(ReadOnlyAdmin):
     def appointment_shown(self, row: Difference) -> str:
         if row.appointment_id is None:
             return "only in the EHR"
-        return link(f"appointment {row.appointment_id}", "scheduling_appointment_change", row.appointment_id)
+        return link("ours", "scheduling_appointment_change", row.appointment_id)
 
     @admin.display(description="Found", ordering="found_at")
     def found(self, row: Difference) -> str:

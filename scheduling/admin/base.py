@@ -123,8 +123,11 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        with _refusals_on_record(self._row_or_404(request, object_id)):
-            return super().history_view(request, object_id, {"list_name": self._list_name, **(extra_context or {})})
+        row = self._row_or_404(request, object_id)
+        name = self.title_of(row)
+        told = {"list_name": self._list_name, "title": f"Change history: {name}", "row_name": name}
+        with _refusals_on_record(row):
+            return super().history_view(request, object_id, {**told, **(extra_context or {})})
 
     def _row_or_404(self, request: HttpRequest, object_id: str) -> Any:
         # Before Django looks: it would redirect with a message, inside a transaction that takes the record with it.

@@ -124,6 +124,7 @@ class AppointmentAdmin(ReadOnlyAdmin):
 
 @admin.register(Block)
 class BlockAdmin(ReadOnlyAdmin):
+    names_row = True
     list_display = ("time", "provider", "location", "reason", "created_at")
     list_filter = ("provider", ("location", ScopedRelatedFilter))
     list_select_related = ("provider", "location")

@@ -85,6 +85,7 @@ class ClosedDaysForm(forms.ModelForm[ClosedDay]):
 
 @admin.register(ClosedDay)
 class ClosedDayAdmin(ScopedAdmin):
+    names_row = True
     empty_list_says = "No closed days yet: on public holidays patients are told to call as on any other day."
     list_display = ("day", "name", "where", "yearly")
     list_filter = (("location", ScopedRelatedFilter), "yearly")
@@ -121,7 +122,7 @@ class BookableInline(admin.TabularInline[Bookable, Provider]):
     fields = ("appointment_type", "location", "duration_minutes", "mode")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return Bookable.objects.for_user(request.user)
+        return Bookable.objects.for_user(request.user).select_related("provider", "location", "appointment_type")
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "location":
@@ -177,6 +178,7 @@ class AppointmentTypeAdmin(ScopedAdmin):
 
 @admin.register(Bookable)
 class BookableAdmin(ScopedAdmin):
+    names_row = True
     list_display = ("provider", "appointment_type", "location", "duration_minutes", "mode_shown")
     list_display_links = ("provider", "appointment_type")
     list_filter = (("location", ScopedRelatedFilter), "mode", "provider", "appointment_type")

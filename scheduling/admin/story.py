@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from scheduling.admin.base import ReadOnlyAdmin
-from scheduling.admin.display import link, when
+from scheduling.admin.display import opening_link, when
 from scheduling.models import TimelineEntry
 
 
@@ -18,6 +18,9 @@ class TimelineEntryAdmin(ReadOnlyAdmin):
     search_help_text = "A correlation id or an opening's number."
     ordering = ("-at", "-pk")
     date_hierarchy = "at"
+    list_select_related = ("opening__provider", "opening__location")
+    fields = ("moment", "summary", "kind", "opening_shown", "actor", "data", "correlation_id")
+    readonly_fields = ("moment", "opening_shown")
 
     @admin.display(description="When", ordering="at")
     def moment(self, row: TimelineEntry) -> str:
@@ -25,4 +28,4 @@ class TimelineEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Opening")
     def opening_shown(self, row: TimelineEntry) -> str:
-        return link(f"opening {row.opening_id}", "desk_opening", row.opening_id) if row.opening_id else "–"
+        return opening_link(row.opening)

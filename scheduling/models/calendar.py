@@ -139,7 +139,10 @@ class Block(ScopedModel):
         indexes = (models.Index(fields=("provider", "start"), name="block_by_provider"),)
 
     def __str__(self) -> str:
-        return f"block {self.pk}"
+        zone = self.location.zone if self.location else None
+        start, end = timezone.localtime(self.start, zone), timezone.localtime(self.end, zone)
+        until = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%b %-d, %H:%M}"
+        return f"{self.provider.name}, {start:%b %-d, %Y}, {start:%H:%M} to {until}"
 
 
 class Opening(ScopedModel):

@@ -114,4 +114,4 @@ class PatientMerge(ScopedModel):
         )
 
     def __str__(self) -> str:
-        return f"merge {self.pk} of patient {self.retired_id} into {self.kept_id}"
+        return f"merge {self.pk}"

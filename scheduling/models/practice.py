@@ -163,7 +163,7 @@ class ClosedDay(ScopedModel):
         )
 
     def __str__(self) -> str:
-        return f"closed day {self.day}"
+        return ", ".join(filter(None, (f"{self.day:%b} {self.day.day}, {self.day.year}", self.name)))
 
 
 class Plan(models.Model):
@@ -273,4 +273,5 @@ class Bookable(ScopedModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.provider_id}/{self.location_id}/{self.appointment_type_id} {self.duration_minutes} min"
+        what = f"{self.appointment_type.name} with {self.provider.name} at {self.location.name}"
+        return f"{what}, {self.duration_minutes} min"

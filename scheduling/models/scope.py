@@ -69,4 +69,4 @@ class LocationAccess(models.Model):
         constraints = (models.UniqueConstraint(fields=("user", "location"), name="location_access_once"),)
 
     def __str__(self) -> str:
-        return f"user {self.user_id} at location {self.location_id}"
+        return f"{self.user.get_username()} at {self.location.name}"

@@ -32,6 +32,7 @@ class PolicyForm(ModelForm[OutreachPolicy]):
 
 @admin.register(OutreachPolicy)
 class OutreachPolicyAdmin(ScopedAdmin):
+    names_row = True
     form = PolicyForm
     everyones = "Numbers for everybody are everybody's; a location's own are narrowed below."
     empty_list_says = "No numbers of your own: the defaults apply everywhere."
@@ -58,6 +59,4 @@ class OutreachPolicyAdmin(ScopedAdmin):
 
     @admin.display(description="For")
     def whom(self, row: OutreachPolicy) -> str:
-        where = row.location.name if row.location else "all locations"
-        what = row.appointment_type.name if row.appointment_type else "all types"
-        return f"{what}, {where}"
+        return str(row)

@@ -102,7 +102,9 @@ class OutreachPolicy(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"outreach policy {self.pk}"
+        where = self.location.name if self.location else "all locations"
+        what = self.appointment_type.name if self.appointment_type else "all types"
+        return f"{what}, {where}"
 
 
 class AcceptanceTally(models.Model):
