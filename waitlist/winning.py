@@ -143,18 +143,7 @@ def _book(wish: Wish) -> Claim:
         raise Lost(Outcome.CHANGED)
     _lock_and_compare(wish, opening)
     _answer_offer(wish)
-    appointment = Appointment.objects.create(
-        source_id=opening.source_id,
-        patient=wish.patient,
-        provider_id=opening.provider_id,
-        location_id=opening.location_id,
-        appointment_type=wish.appointment_type,
-        status=Appointment.Status.PENDING,
-        start=wish.start,
-        end=wish.end,
-        origin=Appointment.Origin.WAITLIST,
-        reference=_reference(),
-    )
+    appointment = _pending_appointment(wish, opening)
     longest_wait = policy_for(opening.location_id, wish.appointment_type.pk).hear_by
     won = Claim.objects.create(
         opening=opening,
@@ -179,6 +168,22 @@ def _book(wish: Wish) -> Claim:
     telling.received(won, wish.now)
     wake("attention")
     return won
+
+
+def _pending_appointment(wish: Wish, opening: Opening) -> Appointment:
+    """Keep the time for the patient until the EHR has said whether it books it."""
+    return Appointment.objects.create(
+        source_id=opening.source_id,
+        patient=wish.patient,
+        provider_id=opening.provider_id,
+        location_id=opening.location_id,
+        appointment_type=wish.appointment_type,
+        status=Appointment.Status.PENDING,
+        start=wish.start,
+        end=wish.end,
+        origin=Appointment.Origin.WAITLIST,
+        reference=_reference(),
+    )
 
 
 def _reason_now(wish: Wish) -> Outcome:

@@ -90,26 +90,11 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
         "what_next": what_next(
             opening, offers, claims, is_paused=practice.paused_at is not None, in_shadow=opening.source.in_shadow
         ),
-        "opening": opening,
         "cancellation_note": note,
-        "zone": opening.location.zone,
-        "state_shown": opening_state(opening),
         "offers": [(offer, reasons.get(offer.entry_id, "")) for offer in offers],
         "shadow_offers": [(each, reasons.get(each.entry_id, "")) for each in shadowed],
         "waiting": waiting,
-        "summary": _summary(opening),
         "claims": claims,
-        "writebacks": opening.writebacks.select_related("appointment").order_by("-pk"),
-        "opening_messages": Message.objects.filter(opening=opening).select_related("patient").order_by("-pk")[:50],
-        "work": _work(request, opening),
-        "remainders": opening.remainders.order_by("start"),
-        "story": story_of(opening),
-        "steps": steps_for(opening, request.user),
-        "can_choose": opening.status in Opening.CLAIMABLE
-        and opening.start > timezone.now()
-        and not opening.source.in_shadow,
-        "minutes": int(opening.duration.total_seconds() // 60),
-        "by_hand": opening.mine_until is not None and opening.mine_until > timezone.now(),
         "patients": [
             *(offer.patient for offer in offers),
             *(each.entry.patient for each in shadowed),
@@ -117,6 +102,27 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
             *(claim.patient for claim in claims),
             *([opening.freed_by.patient] if note and opening.freed_by else []),
         ],
+        **_around(request, opening),
+    }
+
+
+def _around(request: HttpRequest, opening: Opening) -> dict[str, Any]:
+    """Return what the page shows of the opening besides whom it is or was offered to."""
+    now = timezone.now()
+    return {
+        "opening": opening,
+        "zone": opening.location.zone,
+        "state_shown": opening_state(opening),
+        "summary": _summary(opening),
+        "writebacks": opening.writebacks.select_related("appointment").order_by("-pk"),
+        "opening_messages": Message.objects.filter(opening=opening).select_related("patient").order_by("-pk")[:50],
+        "work": _work(request, opening),
+        "remainders": opening.remainders.order_by("start"),
+        "story": story_of(opening),
+        "steps": steps_for(opening, request.user),
+        "can_choose": opening.status in Opening.CLAIMABLE and opening.start > now and not opening.source.in_shadow,
+        "minutes": int(opening.duration.total_seconds() // 60),
+        "by_hand": opening.mine_until is not None and opening.mine_until > now,
     }
 
 

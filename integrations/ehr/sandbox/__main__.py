@@ -21,6 +21,32 @@ from .settings import SandboxSettings
 def main(arguments: list[str] | None = None) -> int:
     """Runs until SIGTERM or SIGINT. Returns the exit code."""
     options = _parser().parse_args(arguments)
+    settings = _settings(options)
+    if not _set_logins(settings, options):
+        return 1
+    _warn_of_open_door(settings)
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        server = SandboxServer(settings)
+    except OSError as error:
+        print(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port.",
+            file=sys.stderr,
+        )
+        return 1
+    with server:
+        print(f"sandbox EHR ready at {server.base_url}", flush=True)
+        stopping.wait()
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> SandboxSettings:
     settings = SandboxSettings(
         host=options.host,
         port=options.port,
@@ -45,28 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if options.client_id:
         settings.client_id = options.client_id
-    if not _set_logins(settings, options):
-        return 1
-    _warn_of_open_door(settings)
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    try:
-        server = SandboxServer(settings)
-    except OSError as error:
-        print(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port.",
-            file=sys.stderr,
-        )
-        return 1
-    with server:
-        print(f"sandbox EHR ready at {server.base_url}", flush=True)
-        stopping.wait()
-    return 0
+    return settings
 
 
 def _set_logins(settings: SandboxSettings, options: argparse.Namespace) -> bool:
