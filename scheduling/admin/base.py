@@ -117,8 +117,10 @@ class ScopedAdmin(ScopedFields, PlainAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        with _refusals_on_record(self._row_or_404(request, object_id)):
-            return super().delete_view(request, object_id, extra_context)
+        row = self._row_or_404(request, object_id)
+        told = {"list_name": self._list_name, "row_name": self.title_of(row)}
+        with _refusals_on_record(row):
+            return super().delete_view(request, object_id, {**told, **(extra_context or {})})
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

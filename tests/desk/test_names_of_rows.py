@@ -37,6 +37,14 @@ def test_what_belongs_to_the_practice_is_called_what_it_is(maria: Client, practi
         assert name in text_of(maria.get(address(row, page))), name
 
 
+def test_the_way_back_from_a_question_before_deleting_is_that_of_the_rows_own_page(
+    maria: Client, practice: Practice
+) -> None:
+    row = Bookable.objects.get(location=practice.riverside)
+    name = "Follow-up with Dr. Mei Chen at Riverside, 30 min"
+    assert f"Today › Bookables › {name} › Delete" in text_of(maria.get(address(row, "delete")))
+
+
 @pytest.mark.parametrize(("hour", "until"), [(17, "17:00"), (33, "Nov 28, 09:00")])
 def test_a_block_is_called_by_whose_time_it_is(maria: Client, practice: Practice, hour: int, until: str) -> None:
     start = datetime(2030, 11, 27, 13, 30, tzinfo=NEW_YORK)
