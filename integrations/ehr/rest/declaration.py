@@ -187,3 +187,25 @@ Insurance = Callable[[Transport, str], Iterator[Rows]]
 Free = Callable[[Transport, Look], Iterable[Interval | SlotRecord]]
 #: Returns the appointment's row as stored.
 Write = Callable[[Transport, Booking | Cancellation], Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A declaration and its functions; raises ValueError unless what is optional is both declared and given."""
+
+    declaration: Declaration
+    read: Read
+    free: Free
+    write: Write
+    many: Many | None = None
+    insurance: Insurance | None = None
+
+    def __post_init__(self) -> None:
+        if self.declaration.capabilities.reads_many != ("ids" if self.many else ""):
+            raise ValueError(
+                f"{self.declaration.label}: reads_many is 'ids' where a function many is given, else empty."
+            )
+        if self.declaration.capabilities.coverage_by != ("patient" if self.insurance else ""):
+            raise ValueError(
+                f"{self.declaration.label}: coverage_by is 'patient' where a function insurance is given, else empty."
+            )

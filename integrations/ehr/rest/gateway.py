@@ -6,10 +6,8 @@ an address, answers are filtered once more, and a write whose answer cannot be r
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -44,8 +42,9 @@ from integrations.ehr.gateway import (
     StaleVersion,
     Stored,
 )
-from integrations.ehr.rest import checking, resources
+from integrations.ehr.rest import checking, paging, resources
 from integrations.ehr.rest.declaration import (
+    Adapter,
     Cancellation,
     Declaration,
     Free,
@@ -62,35 +61,6 @@ from scheduling.corrections import Correction
 from scheduling.models import Appointment, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval, LocationRecord, PatientRecord, SlotRecord
 
-#: What a function raises that meets JSON of another form than it knows.
-_OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
-
-
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """A declaration and its functions; raises ValueError unless what is optional is both declared and given."""
-
-    declaration: Declaration
-    read: Read
-    free: Free
-    write: Write
-    many: Many | None = None
-    insurance: Insurance | None = None
-
-    def __post_init__(self) -> None:
-        if self.declaration.capabilities.reads_many != ("ids" if self.many else ""):
-            raise ValueError(
-                f"{self.declaration.label}: reads_many is 'ids' where a function many is given, else empty."
-            )
-        if self.declaration.capabilities.coverage_by != ("patient" if self.insurance else ""):
-            raise ValueError(
-                f"{self.declaration.label}: coverage_by is 'patient' where a function insurance is given, else empty."
-            )
-
-    def open_gateway(self, connection: Connection, *, writeback: Writeback | None = None) -> RestGateway:
-        """Open the gateway of a connection to such a system. Nothing is sent yet."""
-        return RestGateway(self, connection, writeback)
-
 
 def opener(
     declaration: Declaration,
@@ -101,8 +71,13 @@ def opener(
     many: Many | None = None,
     insurance: Insurance | None = None,
 ) -> Callable[..., RestGateway]:
-    """Return the ``open_gateway`` of an adapter's module."""
-    return Adapter(declaration, read, free, write, many, insurance).open_gateway
+    """Return the ``open_gateway`` of an adapter's module; nothing is sent when it is called."""
+    adapter = Adapter(declaration, read, free, write, many, insurance)
+
+    def open_gateway(connection: Connection, *, writeback: Writeback | None = None) -> RestGateway:
+        return RestGateway(adapter, connection, writeback)
+
+    return open_gateway
 
 
 class RestGateway:
@@ -222,7 +197,7 @@ class RestGateway:
         look = Look(_checked(provider_id), _checked(location_id), asked)
         try:
             pieces = list(self._adapter.free(self.transport, look))
-        except _OTHER_FORM:
+        except paging.OTHER_FORM:
             raise Malformed("The EHR's answer about free time has another form than its adapter knows.") from None
         slots = tuple(each for each in pieces if isinstance(each, SlotRecord) and each.free)
         stretches = joined([each for each in pieces if isinstance(each, Interval)] + [each.interval for each in slots])
@@ -265,7 +240,7 @@ class RestGateway:
         fields, insurance = self._adapter.declaration.coverage, self._adapter.insurance
         if fields is None or insurance is None:
             raise Rejected("This EHR tells nothing of insurance.")
-        pages = self._rows(insurance(self.transport, patient_id))
+        pages = paging.rows(insurance(self.transport, patient_id))
         rows = [row for page in pages for row in page.rows]
         made = [resources.coverage(fields, row) for row in rows if isinstance(row, dict)]
         strange = [row for row in rows if not isinstance(row, dict)]
@@ -300,7 +275,7 @@ class RestGateway:
             row = self._adapter.write(self.transport, change)
             named = resources.identity(self._adapter.declaration.appointment, row)
             return Stored(resource_id(named), version_of(named))
-        except (Malformed, *_OTHER_FORM):
+        except (Malformed, *paging.OTHER_FORM):
             raise OutcomeUnknown("The EHR's answer to a write has another form than its adapter knows.") from None
 
     def _pages(self, wanted: Wanted, transport: Transport | None = None) -> Iterator[search.Found]:
@@ -308,29 +283,8 @@ class RestGateway:
         return self._paged(wanted.kind, self._adapter.read(transport or self.transport, wanted))
 
     def _paged(self, kind: Kind, pages: Iterator[Rows]) -> Iterator[search.Found]:
-        for page in self._rows(pages):
+        for page in paging.rows(pages):
             yield self._found(kind, page)
-
-    def _rows(self, pages: Iterator[Rows]) -> Iterator[Rows]:
-        """Yield the pages; raises Malformed when they do not end or are of another form."""
-        seen, last = set[bytes](), None
-        for _ in range(search.MOST_PAGES):
-            try:
-                page = next(pages, None)
-            except _OTHER_FORM:
-                raise Malformed("The EHR's answer has another form than its adapter knows.") from None
-            if page is None:
-                return
-            # Several pages may be made of one answer; the same answer given again is a circle.
-            digest = hashlib.sha256(page.answer.body).digest()
-            if page.answer is not last and digest in seen:
-                break
-            seen.add(digest)
-            last = page.answer
-            if not isinstance(page.rows, list):
-                raise Malformed("The EHR's records are not a list.")
-            yield page
-        raise Malformed("The EHR's pages do not end.")
 
     def _found(self, kind: Kind, page: Rows) -> search.Found:
         rows = [row for row in page.rows if isinstance(row, dict)]
