@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from waitlist import claims, consent, entries, escalating, telling
 from waitlist.claims import Outcome
 from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WaitlistEntry
 from waitlist.reply_endings import end, opt_out, say
-from waitlist.senders import Sender, meant
+from waitlist.senders import Sender, is_asked_to_stay, meant
 from waitlist.understanding import Intent, Meaning
 
 #: Bare digits answer a question of ours that was asked so lately.
@@ -54,9 +55,17 @@ def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
 
 def _start(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     with transaction.atomic():
-        consent.restore_address(reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY)
-        say(reply, sender, Message.Kind.ANSWER, now, outcome="started")
+        consent.hold([reply.address_index])
+        if not _stopped_after(reply):
+            consent.restore_address(reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY)
+            say(reply, sender, Message.Kind.ANSWER, now, outcome="started")
         end(reply, sender, _O.OPTED_IN)
+
+
+def _stopped_after(reply: Reply) -> bool:
+    """Return whether a STOP that came later was read first, as this one had failed: it has the last word."""
+    later = Reply.objects.filter(channel=reply.channel, address_index=reply.address_index, pk__gt=reply.pk)
+    return later.filter(outcome=_O.OPTED_OUT).exists()
 
 
 def _help(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
@@ -103,10 +112,7 @@ def _no(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
 
 def _bare_code(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     """Digits alone answer a question of ours; otherwise we ask what they are to mean."""
-    asked = Message.objects.filter(
-        kind=Message.Kind.QUESTION, address_index=reply.address_index, created_at__gte=now - QUESTION_STANDS
-    )
-    if asked.exists():
+    if _asked_back(reply, now).exists():
         _yes(reply, sender, Meaning(Intent.YES, meaning.code), now)
         return
     live = [offer for offer in sender.live if offer.code == meaning.code]
@@ -129,6 +135,9 @@ def _the_one(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> O
     # With nothing open, a bare yes answers what we asked last: "do you still want this?"
     if not meaning.code and not sender.live and _about_staying(reply, sender, meaning, now):
         return None
+    if not meaning.code and sender.live and is_asked_to_stay(reply, sender, now):
+        _offer_or_list(reply, sender, now)
+        return None
     offers = meant(sender, meaning.code, now)
     if len(offers) == 1:
         return offers[0]
@@ -141,6 +150,20 @@ def _the_one(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> O
     else:
         escalating.hand_to_staff(reply, sender)
     return None
+
+
+def _offer_or_list(reply: Reply, sender: Sender, now: datetime) -> None:
+    """Ask which offer is meant. Whoever says no more than before may speak of the list: a person reads it."""
+    if _asked_back(reply, now).exists():
+        escalating.hand_to_staff(reply, sender)
+    else:
+        _ask_which(reply, sender, sender.live, now)
+
+
+def _asked_back(reply: Reply, now: datetime) -> QuerySet[Message]:
+    """Return our questions back that an answer so soon is about."""
+    rows = Message.objects.filter(kind=Message.Kind.QUESTION, address_index=reply.address_index)
+    return rows.filter(created_at__gte=now - QUESTION_STANDS)
 
 
 def _ask_which(reply: Reply, sender: Sender, offers: list[Offer], now: datetime) -> None:

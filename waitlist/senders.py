@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from scheduling import families
@@ -18,11 +19,13 @@ from waitlist.models import Message, Offer, Reply, WaitlistEntry
 MEMORY = timedelta(days=7)
 #: Another patient's offer to the same number that ended so lately could be what a bare yes is about.
 DOUBT = timedelta(hours=24)
+#: Statuses in which nobody has read a message.
+NOT_LEFT = (Message.Status.WAITING, Message.Status.SUPPRESSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who may have written: everybody reached at the address, and the offers sent there lately, newest first.
+    """Who may have written: everybody reached at the address, and the offers that went there lately, newest first.
 
     Of merged records, ``patients`` has the one in use. ``place`` is where they belong when there is no offer, None
     where that is not certain.
@@ -68,16 +71,26 @@ def sender_of(reply: Reply, now: datetime | None = None) -> Sender:
     contacts = [contact for contact in contacts if contact.use != "old"] or contacts
     contact = contacts[0] if len(contacts) == 1 else None
     since = (now or timezone.now()) - MEMORY
-    sent = Message.objects.filter(
-        kind=Message.Kind.OFFER, channel=reply.channel, address_index=reply.address_index, created_at__gte=since
-    )
-    rows = Offer.objects.filter(pk__in=sent.values("offer_id")).order_by("-created_at", "-pk")
+    told = _told(reply, Message.Kind.OFFER, since).filter(created_at__gte=F("offer__created_at"))
+    rows = Offer.objects.filter(pk__in=told.values("offer_id")).order_by("-created_at", "-pk")
     rows = rows.select_related(
         "opening__location", "opening__provider", "patient__replaced_by", "entry", "appointment_type"
     )
     address = messages.Address(reply.channel, reply.address, reply.address_index, contact)
     patients, offers = families.in_use(each.patient for each in contacts), list(rows)
     return Sender(address, patients, offers, place=None if offers else _place_of(reply, patients))
+
+
+def _told(reply: Reply, kind: str, since: datetime) -> QuerySet[Message]:
+    """Return the messages of a kind that whoever wrote has read, or may have: nobody answers one that did not leave."""
+    rows = Message.objects.filter(kind=kind, channel=reply.channel, address_index=reply.address_index)
+    return rows.filter(created_at__gte=since).exclude(status__in=NOT_LEFT)
+
+
+def is_asked_to_stay(reply: Reply, sender: Sender, now: datetime) -> bool:
+    """Return whether somebody at the address was asked lately if they still wait, and has not answered."""
+    asked = WaitlistEntry.objects.filter(patient__in=sender.patients, status=WaitlistEntry.Status.ASKED)
+    return asked.exists() and _told(reply, Message.Kind.STILL_WANTED, now - MEMORY).exists()
 
 
 def _place_of(reply: Reply, patients: list[Patient]) -> Location | None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from scheduling.models import ContactPoint, Location, Opening, WorkItem
 from tests import factories, race
 from tests.waitlist.conftest import Scene, told
-from waitlist import attention, consent, entries, messages, replies, wrong_person
+from waitlist import attention, consent, entries, messages, replies, withdrawal, wrong_person
 from waitlist.models import Claim, ConsentRecord, Message, Offer, Reply, WaitlistEntry, WrongPersonReport
 
 pytestmark = pytest.mark.django_db
@@ -164,6 +164,78 @@ def test_two_patients_of_whom_one_was_asked_is_no_doubt(scene: Scene) -> None:
     assert scene.text(offer.patient, "yes").outcome == "claimed"
 
 
+def asked_to_stay(scene: Scene, **fields: object) -> WaitlistEntry:
+    """Somebody who was asked by text whether they still wait."""
+    (entry,) = scene.waiting(1, patient_email=None, **fields)
+    entries.ask(entry)
+    contact = entry.patient.contact_points.get()
+    messages.queue(
+        Message.Kind.STILL_WANTED,
+        messages.Address.of(contact),
+        messages.Subject(entry.patient, scene.location),
+        {},
+        dedupe_key=f"still_wanted:{entry.pk}",
+    )
+    scene.deliver()
+    return entry
+
+
+@pytest.mark.parametrize("words", ["no", "yes"])
+def test_a_bare_answer_that_may_be_about_the_list_or_an_offer_is_asked_back_then_read(scene: Scene, words: str) -> None:
+    """46: one of them was asked "still want this?", the other was offered a time; both read YES or NO."""
+    phone = "+12125550177"
+    (offer,) = scene.offered(1, patient_phone=phone, patient_email=None)
+    entry = asked_to_stay(scene, patient_phone=phone)
+    reply = scene.text(offer.patient, words)
+    assert (reply.outcome, answers(reply)) == ("asked", ["question"])
+    assert f"YES {offer.code}" in spoken(reply)
+    again = scene.text(offer.patient, words)
+    assert (again.outcome, answers(again)) == ("staff", [])
+    offer.refresh_from_db()
+    entry.refresh_from_db()
+    assert (offer.status, entry.status, Claim.objects.count()) == ("sent", "asked", 0)
+    assert scene.text(offer.patient, f"yes {offer.code}").outcome == "claimed"
+    scene.pass_time(hours=3)
+    assert scene.text(offer.patient, words).outcome in ("claimed", "declined"), "nothing else is open by then"
+    entry.refresh_from_db()
+    assert entry.status == {"yes": "waiting", "no": "left"}[words]
+
+
+def test_who_was_asked_about_the_list_long_ago_means_the_offer(scene: Scene) -> None:
+    phone = "+12125550177"
+    asked_to_stay(scene, patient_phone=phone)
+    scene.pass_time(hours=24 * 8)
+    (offer,) = scene.offered(1, patient_phone=phone, patient_email=None)
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
+def test_a_yes_means_no_offer_whose_text_has_not_left(scene: Scene) -> None:
+    """It answers something else: an offer of before, or a text of another sender's."""
+    scene.waiting(1, patient_email=None)
+    opening = scene.opening(hours=30)
+    scene.look(opening)
+    offer = opening.offers.get()
+    assert scene.text(offer.patient, "yes").outcome == "staff"
+    assert scene.text(offer.patient, "no").outcome == "staff"
+    offer.refresh_from_db()
+    assert (offer.status, Claim.objects.count()) == ("sent", 0)
+    scene.deliver()
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
+def test_a_yes_to_an_offer_that_is_made_again_waits_for_its_new_text(scene: Scene) -> None:
+    (offer,) = scene.offered(1, patient_email=None)
+    withdrawal.withdraw(offer.opening, "held")
+    scene.pass_time(minutes=1)
+    scene.look(offer.opening)
+    offer.refresh_from_db()
+    assert offer.status == "sent"
+    assert scene.text(offer.patient, "yes").outcome == "staff"
+    assert Claim.objects.count() == 0
+    scene.deliver()
+    assert scene.text(offer.patient, "yes").outcome == "claimed"
+
+
 def test_a_yes_by_text_after_it_is_over(scene: Scene) -> None:
     first, second = scene.offered(2)
     claim = scene.yes(first).claim
@@ -305,6 +377,22 @@ def test_start_takes_it_back_for_those_who_had_agreed(scene: Scene) -> None:
     day = timezone.now().date()
     assert [each.system for each in consent.ways(agreed, day)] == ["phone", "email"]
     assert consent.ways(never, day) == []
+
+
+def test_a_start_that_is_read_after_a_later_stop_takes_nothing_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = factories.patient()
+    with monkeypatch.context() as broken:
+        broken.setattr(consent, "restore_address", lambda *_, **__: 1 / 0)
+        start = scene.text(person, "START")
+    assert start.outcome == "new"
+    scene.text(person, "STOP")
+    scene.pass_time(seconds=30)
+    replies.drain()
+    start.refresh_from_db()
+    assert (start.outcome, answers(start)) == ("opted_in", [])
+    assert [each.system for each in consent.ways(person, timezone.now().date())] == ["email"]
 
 
 def test_help_names_the_practice_and_its_phone(scene: Scene) -> None:
