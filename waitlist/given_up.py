@@ -14,7 +14,7 @@ from scheduling.writebacks import Outcome
 from waitlist import consent, messages
 from waitlist.models import Claim, Message
 
-_CALLS = {
+CALLS = {
     Message.Kind.CANCELLED: "Call a patient: the appointment they gave up is cancelled",
     Message.Kind.NOT_CANCELLED: "Call a patient: the appointment they gave up still stands",
 }
@@ -61,18 +61,24 @@ def say(writeback: Writeback, kind: str, now: datetime | None = None) -> None:
             expires_at=appointment.end,
             now=now,
         )
-    if not contacts and kind in _CALLS:
-        ask_staff(
-            "claim.tell",
-            _CALLS[Message.Kind(kind)],
-            advice="No text or e-mail may be sent. The EHR shows what is true. Call, then mark this done.",
-            dedupe_key=f"{NEWS}.tell:{writeback.pk}:{kind}",
-            urgency=WorkItem.Urgency.RED,
-            subject=appointment,
-            patient=appointment.patient,
-            location=appointment.location,
-            due_at=appointment.start,
-        )
+    if not contacts and kind in CALLS:
+        ask_to_call(writeback, kind)
+
+
+def ask_to_call(writeback: Writeback, kind: str) -> WorkItem:
+    """Have staff tell the patient, who cannot be written to, what became of it; ``kind`` is one of :data:`CALLS`."""
+    appointment = writeback.appointment
+    return ask_staff(
+        "claim.tell",
+        CALLS[Message.Kind(kind)],
+        advice="No text or e-mail may be sent. The EHR shows what is true. Call, then mark this done.",
+        dedupe_key=f"{NEWS}.tell:{writeback.pk}:{kind}",
+        urgency=WorkItem.Urgency.RED,
+        subject=appointment,
+        patient=appointment.patient,
+        location=appointment.location,
+        due_at=appointment.start,
+    )
 
 
 def behind(message: Message) -> Writeback | None:

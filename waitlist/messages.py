@@ -62,7 +62,8 @@ def compose(
     """
     now = now or timezone.now()
     words = house_words.in_use() if subject.words is None else subject.words
-    rendered = wording.render(kind, address.channel, subject.language, {**describe(subject, now), **context}, words)
+    known = {**describe(subject, _visit_in(context) or now), **context}
+    rendered = wording.render(kind, address.channel, subject.language, known, words)
     return Message(
         kind=kind,
         channel=address.channel,
@@ -83,6 +84,13 @@ def compose(
         expires_at=expires_at,
         correlation_id=(subject.opening.correlation_id if subject.opening else "") or correlation_id(),
     )
+
+
+def _visit_in(context: Mapping[str, Any]) -> datetime | None:
+    """Return the time that the words name: whether the zone must be named with it depends on the time of year."""
+    first = next(iter(context.get("choices", ())), (None, None))[1]
+    moment: datetime | None = context.get("start") or first
+    return moment
 
 
 def queue(kind: str, address: Address, subject: Subject, context: Mapping[str, Any], **options: Any) -> Message | None:

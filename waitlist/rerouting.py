@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling.models import ContactPoint, Practice
-from waitlist import consent, given_up, links, messages, staff_answers, telling
+from waitlist import consent, given_up, links, messages, sending, staff_answers, telling
 from waitlist.messages import Subject
 from waitlist.models import Channel, Claim, Message, Offer
 from waitlist.offering import kept_until_confirmed
@@ -24,6 +24,7 @@ _TOKEN = re.compile(r"(?<=/o/)([A-Za-z0-9_-]{20,64})(?=/)")
 FROM_TEXT_TO_EMAIL = (Channel.SMS, Channel.EMAIL)
 #: Statuses in which a message has arrived, may have, or still will.
 HOPEFUL = (*messages.LEFT, Message.Status.WAITING)
+_OF_A_CLAIM = (Message.Kind.CONFIRMED, Message.Kind.REFUSED)
 #: Separates a dedupe key from the address a message was sent on to.
 MARK = ">"
 
@@ -54,13 +55,18 @@ def _is_text_of_an_offer(message: Message) -> bool:
 
 
 def tell_otherwise(message: Message) -> None:
-    """What became of a yes is owed to the patient: by another consented way, or by a call. So is a person's answer."""
+    """What became of a yes, or of a wish to cancel, is owed to the patient: by another consented way, or by a call.
+
+    So is a person's answer.
+    """
     if message.kind == Message.Kind.STAFF:
         staff_answers.not_told(message)
         return
-    if message.kind not in (Message.Kind.CONFIRMED, Message.Kind.REFUSED):
+    if message.kind not in (*_OF_A_CLAIM, *given_up.CALLS) or send_elsewhere(message) is not None:
         return
-    if send_elsewhere(message) is not None:
+    cancelled = given_up.behind(message)
+    if cancelled is not None:
+        given_up.ask_to_call(cancelled, message.kind)
         return
     theirs = Claim.objects.filter(opening__messages=message, patient__messages=message)
     claim = theirs.order_by("-pk").first()
@@ -172,6 +178,6 @@ def _due(message: Message, channel: str, now: datetime) -> datetime:
     if not message.initiated:
         return now
     type_id = message.offer.appointment_type_id if message.offer else None
-    return messages.due_time(
-        channel, Subject(message.patient, message.location, type_id=type_id), now, message.expires_at
-    )
+    subject = Subject(message.patient, message.location, type_id=type_id)
+    by_night = sending.may_come_by_night(message)
+    return messages.due_time(channel, subject, now, message.expires_at, by_night=by_night)

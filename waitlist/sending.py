@@ -12,6 +12,7 @@ from scheduling import practice, shadow
 from scheduling.models import ContactPoint, Opening
 from waitlist import consent
 from waitlist.models import Message, Offer, WaitlistEntry
+from waitlist.overtaken import is_overtaken
 from waitlist.subjects import Subject, due_time
 
 #: Kinds that answer a message from the very address, or say nothing but a code: they need no opt-in, only no opt-out.
@@ -22,6 +23,8 @@ TO_WHO_WROTE = (
     Message.Kind.STAFF,
     Message.Kind.CONTACT_CODE,
 )
+#: What ends an offer.
+ENDS = (Message.Kind.FILLED, Message.Kind.WITHDRAWN)
 #: A held or paused message is looked at again after so long.
 LOOK_AGAIN = timedelta(seconds=60)
 
@@ -56,7 +59,7 @@ def may_send(message: Message, now: datetime | None = None) -> Decision:
         return Decision("wait", until=now + LOOK_AGAIN)
     type_id = message.offer.appointment_type_id if message.offer else None
     subject = Subject(message.patient, message.location, type_id=type_id)
-    due = due_time(message.channel, subject, now, message.expires_at, by_night=_may_come_by_night(message))
+    due = due_time(message.channel, subject, now, message.expires_at, by_night=may_come_by_night(message))
     return SEND if due <= now else Decision("wait", until=due)
 
 
@@ -105,16 +108,23 @@ def _against_the_time(message: Message, now: datetime) -> str:
     if message.expires_at is not None and message.expires_at <= now:
         return "expired"
     if message.kind != Message.Kind.OFFER or message.offer is None:
-        return ""
+        return "overtaken" if is_overtaken(message) else ""
     if message.offer.status != Offer.Status.SENT or message.offer.expires_at <= now:
         return "offer_over"
     opening = message.opening
     return "opening_over" if opening is not None and opening.status not in Opening.LIVE else ""
 
 
-def _may_come_by_night(message: Message) -> bool:
-    is_offer = message.kind == Message.Kind.OFFER and message.offer is not None
-    return is_offer and WaitlistEntry.objects.filter(offers=message.offer_id, texts_by_night=True).exists()
+def may_come_by_night(message: Message) -> bool:
+    """Return whether a text may disturb the night that its time does not outlast, as the patient asked for.
+
+    So may the end of such an offer, and the answer that is owed to a yes: in the morning it would be too late.
+    """
+    offer = message.offer
+    if offer is None or message.kind not in (Message.Kind.OFFER, *ENDS):
+        return False
+    is_owed = message.kind in ENDS and offer.status == Offer.Status.TOO_LATE
+    return is_owed or WaitlistEntry.objects.filter(offers=offer, texts_by_night=True).exists()
 
 
 def _is_in_shadow(message: Message) -> bool:

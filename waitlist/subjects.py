@@ -84,14 +84,17 @@ class Subject:
         return self.house or Practice.current()
 
 
-def describe(subject: Subject, now: datetime) -> dict[str, Any]:
-    """Return what the words of any message about ``subject`` need: who signs, which phone, when it would be."""
+def describe(subject: Subject, moment: datetime) -> dict[str, Any]:
+    """Return what the words of any message about ``subject`` need: who signs, which phone, when it would be.
+
+    ``moment`` is the time that the words are about where there is no offer, for the zone to be named with it.
+    """
     house = subject.practice
     location = subject.location
     context: dict[str, Any] = {
         "practice": (location.signature if location else "") or house.name,
         "phone": (location.phone if location else "") or house.phone,
-        "zone": _zone_to_name(subject, subject.offer.start if subject.offer else now),
+        "zone": _zone_to_name(subject, subject.offer.start if subject.offer else moment),
     }
     if subject.offer is not None:
         context["start"] = subject.offer.start.astimezone(subject.place_zone)

@@ -17,6 +17,7 @@ WORDS = {
     "expired": "it came too late to be of use",
     "offer_over": "the offer was over by then",
     "opening_over": "the time was gone by then",
+    "overtaken": "it was not true any more, or later news says it",
     "withdrawn": "the offer was taken back before it left",
     "answered": "somebody answered before it left",
     "test_installation": "this is a test installation, and the address is not on its list",

@@ -16,6 +16,7 @@ from waitlist import consent, entries, links, messages
 from waitlist.models import Channel, Message, Offer
 from waitlist.offering import call_key
 from waitlist.policies import policies_for, policy_for
+from waitlist.sending import ENDS
 
 #: Why an offer is taken back, where the patient reads "the time has been filled".
 FILLED = frozenset({"filled", "taken"})
@@ -25,7 +26,7 @@ FROZEN = "frozen"
 SILENT = frozenset({"not_waiting", "patient", "wrong_person", "replaced_by_fresh", FROZEN})
 OUT = (Offer.Status.SENT, Offer.Status.PROPOSED)
 #: Messages after which nothing more is to be heard of an offer.
-FINAL = (Message.Kind.FILLED, Message.Kind.WITHDRAWN)
+FINAL = ENDS
 
 
 def ask_first_key(opening_id: int) -> str:
@@ -77,25 +78,29 @@ def _take_back(opening: Opening, offers: list[Offer], reason: str, now: datetime
 def _tell_it_is_over(
     opening: Opening, offers: list[Offer], told: dict[int, list[messages.Address]], reason: str, now: datetime
 ) -> None:
-    """Write where the offers were written."""
+    """Write where the offers were written, by night only where the visit begins before the morning's messages."""
     kind = Message.Kind.FILLED if reason in FILLED else Message.Kind.WITHDRAWN
     house = Practice.current()
     policies = policies_for(opening.location_id, [offer.appointment_type_id for offer in offers])
-    messages.queue_new(
-        [
-            messages.compose(
-                kind,
-                address,
-                messages.Subject.of(offer, house=house, policy=policies[offer.appointment_type_id]),
-                {},
-                dedupe_key=f"over:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
-                expires_at=offer.start,
-                now=now,
+    composed = []
+    for offer in offers:
+        subject = messages.Subject.of(offer, house=house, policy=policies[offer.appointment_type_id])
+        # Who said yes is owed the end before the visit, who is texted by night hears it by night.
+        by_night = offer.answered_at is not None or offer.entry.texts_by_night
+        for address in told.get(offer.pk, ()):
+            composed.append(
+                messages.compose(
+                    kind,
+                    address,
+                    subject,
+                    {},
+                    dedupe_key=f"over:{offer.pk}:{offer.token_hash[:12]}:{address.index[:24]}",
+                    due_at=messages.due_time(address.channel, subject, now, offer.start, by_night=by_night),
+                    expires_at=offer.start,
+                    now=now,
+                )
             )
-            for offer in offers
-            for address in told.get(offer.pk, ())
-        ]
-    )
+    messages.queue_new(composed)
 
 
 def mark_late(offer: Offer, now: datetime) -> None:
@@ -135,7 +140,9 @@ def tell_late(opening: Opening, reason: str, now: datetime | None = None, limit:
     now = now or timezone.now()
     told = Message.objects.filter(offer=OuterRef("pk"), kind__in=FINAL, created_at__gte=OuterRef("created_at"))
     rows = opening.offers.filter(~Exists(told), status=Offer.Status.TOO_LATE, answered_at__lte=opening.closed_at or now)
-    late = list(rows.select_related("patient", "opening__location", "opening__provider").order_by("pk")[:limit])
+    late = list(
+        rows.select_related("patient", "entry", "opening__location", "opening__provider").order_by("pk")[:limit]
+    )
     addresses = messages.take_back(late, "answered") if late else {}
     if addresses:
         _tell_it_is_over(opening, late, addresses, reason, now)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from scheduling import openings, practice
-from scheduling.models import ContactPoint, Opening, Patient
+from scheduling import openings, practice, writebacks
+from scheduling.models import Appointment, ContactPoint, Opening, Patient
 from tests import factories
 from tests.waitlist.conftest import Scene
-from waitlist import messages
+from waitlist import claims, entries, given_up, messages
 from waitlist.messages import Decision
 from waitlist.models import Message, Offer
 
@@ -175,6 +175,77 @@ def test_an_answer_to_who_wrote_needs_no_opt_in_and_no_answer_goes_after_stop(sc
     assert decide(message) == Decision("send")
     scene.text(person, "STOP")
     assert decide(message) == Decision("suppress", reason="opted_out")
+
+
+# --- what waited is sent only while it is true ---
+
+
+OVERTAKEN = Decision("suppress", reason="overtaken")
+
+
+def test_a_receipt_does_not_follow_the_confirmation(scene: Scene) -> None:
+    (offer,) = scene.offered(1, patient_email=None)
+    claim = scene.yes(offer).claim
+    assert claim is not None
+    receipt = Message.objects.get(kind="received")
+    assert decide(receipt) == Decision("send")
+    scene.answer(claim)
+    assert decide(receipt) == OVERTAKEN
+    confirmation = Message.objects.get(kind="confirmed")
+    assert decide(confirmation) == Decision("send")
+    Appointment.objects.filter(pk=claim.appointment_id).update(status="cancelled")
+    assert decide(confirmation) == OVERTAKEN
+
+
+def test_a_refusal_does_not_follow_another_yes(scene: Scene) -> None:
+    (offer,) = scene.offered(1, patient_email=None)
+    claim = scene.yes(offer).claim
+    assert claim is not None
+    scene.answer(claim, "refused", code="rejected")
+    refusal = Message.objects.get(kind="refused")
+    assert decide(refusal) == Decision("send")
+    claim.opening.refresh_from_db()
+    assert claims.staff_confirm(claim.opening, offer.patient, offer=offer).is_win
+    assert decide(refusal) == OVERTAKEN
+
+
+def test_filled_is_not_said_of_a_time_that_is_offered_again(scene: Scene) -> None:
+    first, second = scene.offered(2, hours=40, patient_email=None)
+    scene.pass_time(hours=11)  # nine in the evening
+    claim = scene.yes(first).claim
+    assert claim is not None
+    scene.answer(claim)
+    filled = Message.objects.get(patient=second.patient, kind="filled")
+    assert decide(filled, hours=11) == Decision("send")
+    Offer.objects.filter(pk=second.pk).update(status="sent")
+    assert decide(filled, hours=11) == OVERTAKEN
+
+
+def test_who_answered_or_left_meanwhile_is_not_asked_whether_they_still_wait(scene: Scene) -> None:
+    (entry,) = scene.waiting(1, patient_email=None)
+    entries.ask(entry)
+    message = messages.queue(
+        Message.Kind.STILL_WANTED,
+        messages.Address.of(entry.patient.contact_points.get()),
+        messages.Subject(entry.patient, scene.location),
+        {},
+        dedupe_key="still_wanted:1",
+    )
+    assert message is not None
+    assert decide(message) == Decision("send")
+    entries.resume(entry)
+    assert decide(message) == OVERTAKEN
+
+
+def test_not_yet_cancelled_is_not_said_after_cancelled(scene: Scene) -> None:
+    booked = scene.booked(factories.patient(email=None), hours=30)
+    row = writebacks.request_cancel(booked, by_patient=True)
+    for kind in ("cancelling", "not_cancelled"):
+        given_up.say(row, kind)
+    receipt, failed = Message.objects.order_by("pk")
+    assert (decide(receipt), decide(failed)) == (OVERTAKEN, Decision("send"))
+    given_up.say(row, "cancelled")
+    assert (decide(failed), decide(Message.objects.get(kind="cancelled"))) == (OVERTAKEN, Decision("send"))
 
 
 def test_queued_once(scene: Scene) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from scheduling.models import Appointment, Writeback
+from scheduling import writebacks
+from scheduling.models import Appointment, WorkItem, Writeback
+from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, link_of, nobody_has_guessed, text  # noqa: F401
-from waitlist.models import Offer, WaitlistEntry
+from waitlist import given_up, messages
+from waitlist.models import Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +83,40 @@ def test_from_an_e_mail_the_birth_year_is_asked(offer: Offer) -> None:
     assert born is not None
     assert press(offer, "nothing", "email", birth_year=str(born.year)).status_code == 303
     assert cancels() == 1
+
+
+@pytest.mark.parametrize(("kind", "way"), [("cancelled", "email"), ("not_cancelled", "call")])
+def test_who_says_stop_before_it_left_hears_it_another_way(scene: Scene, kind: str, way: str) -> None:
+    """A wish to cancel is owed its end, like a yes."""
+    person = factories.patient(email="robin@example.org" if way == "email" else None)
+    row = writebacks.request_cancel(scene.booked(person, hours=30), by_patient=True)
+    phone = person.contact_points.get(system="phone")
+    messages.queue(
+        kind,
+        messages.Address.of(phone),
+        given_up.subject_of(row.appointment),
+        given_up.describe(row),
+        dedupe_key=f"cancel:{row.pk}:{kind}:sms:{phone.address_index[:24]}",
+        initiated=False,
+    )
+    scene.text(person, "STOP")
+    assert Message.objects.get(kind=kind, channel="sms").status == "suppressed"
+    calls = list(WorkItem.objects.filter(kind="claim.tell").values_list("urgency", "patient"))
+    sent = list(Message.objects.filter(kind=kind).exclude(channel="sms").values_list("channel", flat=True))
+    assert (calls, sent) == (([], ["email"]) if way == "email" else ([(WorkItem.Urgency.RED, person.pk)], []))
+
+
+def test_the_zone_is_named_where_it_differs_at_the_time_of_the_visit(scene: Scene) -> None:
+    """Told in March, when Denver and Phoenix have one time, of a visit in July, when they do not."""
+    scene.location.time_zone = "America/Denver"
+    scene.location.save()
+    person = factories.patient(email=None, time_zone="America/Phoenix")
+    said = []
+    for hours in (24 * 2, 24 * 120):
+        appointment = scene.booked(person, hours=hours)
+        given_up.say(writebacks.request_cancel(appointment, by_patient=True), "cancelled")
+        said.append(Message.objects.order_by("-pk")[0].body)
+    assert [" AM MT is" in body for body in said] == [False, True]
 
 
 def test_what_has_begun_or_was_never_had_cannot_be_given_up(scene: Scene, client: Client) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from scheduling import openings
 from scheduling.models import Opening
 from tests.waitlist.conftest import Scene, told
-from waitlist import attention, withdrawal
+from waitlist import attention, messages, withdrawal
 from waitlist.models import Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +122,37 @@ def test_it_waits_for_the_morning_like_any_text_that_we_start(scene: Scene) -> N
     attention.drain()
     due = set(Message.objects.filter(patient=late.patient, kind="filled").values_list("due_at", flat=True))
     assert due == {timezone.now() + timedelta(hours=11)}
+
+
+@pytest.mark.parametrize("says_yes", [True, False])
+def test_it_does_not_wait_for_a_morning_that_comes_after_the_visit(scene: Scene, says_yes: bool) -> None:
+    """Offered in the evening for seven in the morning: at eight it would be too late to hear of it."""
+    scene.pass_time(hours=9, minutes=55)
+    winner, late = scene.offered(2, hours=11)
+    claim = scene.yes(winner).claim
+    assert claim is not None
+    if says_yes:
+        scene.yes(late)
+    attention.drain()
+    scene.pass_time(minutes=10)  # five past eight
+    scene.answer(claim)
+    attention.drain()
+    ends = Message.objects.filter(patient=late.patient, kind="filled").order_by("-channel")
+    by_text, by_mail = (messages.may_send(message) for message in ends)
+    assert by_mail.action == "send", "e-mail about such a time comes by night"
+    # Who said yes is owed the end before the visit; to all others a text says nothing they asked for.
+    assert by_text.action == ("send" if says_yes else "wait")
+    assert [message.due_at == timezone.now() for message in ends] == [says_yes, True]
+
+
+def test_who_is_texted_by_night_hears_the_end_by_night(scene: Scene) -> None:
+    scene.pass_time(hours=11)
+    winner, other = scene.offered(2, hours=10, texts_by_night=True, patient_email=None)
+    claim = scene.yes(winner).claim
+    assert claim is not None
+    scene.answer(claim)
+    end = Message.objects.get(patient=other.patient, kind="filled")
+    assert (end.due_at, messages.may_send(end).action) == (timezone.now(), "send")
 
 
 def test_many_are_told_in_bounded_steps_and_each_once(scene: Scene) -> None:
