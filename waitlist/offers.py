@@ -111,12 +111,14 @@ def _wait_until(opening: Opening, facts: OpeningFacts, policy: pacing.Policy, cu
         return opening.created_at + policy.start_delay
     quiet = pacing.quiet_until(now, facts.zone, policy)
     if quiet is not None and quiet < cut_off_at:
-        return min(_staggered(opening, quiet), cut_off_at)
+        return _staggered(opening, quiet, cut_off_at)
     return _end_of_gap(opening, policy, now)
 
 
-def _staggered(opening: Opening, morning: datetime) -> datetime:
-    return morning + timedelta(seconds=opening.pk * 37 % int(STAGGER.total_seconds()))
+def _staggered(opening: Opening, morning: datetime, cut_off_at: datetime) -> datetime:
+    """Return when an opening starts after the night, while there is time for its offers."""
+    begins = morning + timedelta(seconds=opening.pk * 37 % int(STAGGER.total_seconds()))
+    return begins if begins < cut_off_at else morning
 
 
 def _end_of_gap(opening: Opening, policy: pacing.Policy, now: datetime) -> datetime | None:
@@ -272,7 +274,7 @@ def _after_the_night(
     """Return ``at``, or the morning after it, but never later than the cut-off."""
     quiet = pacing.quiet_until(at, facts.zone, policy)
     if quiet is not None and quiet < cut_off_at:
-        at = _staggered(opening, quiet)
+        at = _staggered(opening, quiet, cut_off_at)
     return min(at, cut_off_at)
 
 

@@ -198,6 +198,19 @@ def test_by_night_waves_wait_for_the_morning_one_after_the_other(scene: Scene) -
     assert mornings[0] != mornings[1]
 
 
+def test_no_opening_starts_so_late_after_the_night_that_its_time_is_over(scene: Scene) -> None:
+    """Its cut-off is a minute past eight, and most would start later than that."""
+    scene.pass_time(hours=11)  # nine in the evening
+    scene.waiting(1)
+    found = []
+    for _ in range(4):
+        opening = scene.opening(hours=12 + 1 / 60)
+        scene.look(opening)
+        opening.refresh_from_db()
+        found.append((opening.check_due_at, opening.start - timedelta(hours=1)))
+    assert all(looked_at is not None and looked_at < over for looked_at, over in found)
+
+
 def test_a_gap_that_ends_at_night_waits_for_the_morning(scene: Scene) -> None:
     scene.waiting(8)
     scene.clock.move_to(NINE_PM - timedelta(hours=1, minutes=2))
