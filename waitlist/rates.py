@@ -6,11 +6,24 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, Count, DurationField, ExpressionWrapper, F, IntegerField, Q, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    Value,
+    When,
+)
 from django.utils import timezone
 
 from waitlist import pacing
-from waitlist.models import AcceptanceTally, Offer
+from waitlist.messages import LEFT
+from waitlist.models import AcceptanceTally, Message, Offer
 from waitlist.pacing import Tally
 
 #: Answers older than this say little about today's patients.
@@ -21,6 +34,10 @@ _S = Offer.Status
 _ACCEPTED = (_S.YES, _S.TOO_LATE)
 #: An offer that was withdrawn says nothing: its patient was not given the time to answer.
 _DECIDED = (*_ACCEPTED, _S.NO, _S.EXPIRED)
+#: Nor does one that ran out before its patient was told: its text never arrived, or nobody called.
+_TOLD = Message.objects.filter(
+    offer=OuterRef("pk"), kind=Message.Kind.OFFER, status__in=LEFT, created_at__gte=OuterRef("created_at")
+)
 
 
 def recount(now: datetime | None = None) -> None:
@@ -34,6 +51,7 @@ def recount(now: datetime | None = None) -> None:
     )
     counted = (
         Offer.objects.filter(created_at__gte=since, status__in=_DECIDED)
+        .filter(~Q(status=_S.EXPIRED) | Exists(_TOLD))
         .annotate(lead=lead, lead_band=band)
         .values_list("appointment_type_id", "lead_band")
         .annotate(decided=Count("pk"), accepted=Count("pk", filter=Q(status__in=_ACCEPTED)))

@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from scheduling.models import AppointmentType
 from tests import factories
+from tests.integrations.messaging.test_delivery_once import message_to
 from tests.waitlist.conftest import Scene, steps
 from waitlist import pacing, rates
-from waitlist.models import AcceptanceTally, Offer
+from waitlist.models import AcceptanceTally, Message, Offer
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +25,10 @@ def answered(kind: AppointmentType, *statuses: str, hours: float, ago: timedelta
     place, provider = factories.location(), factories.provider()
     for status in statuses:
         opening = factories.opening(provider, place, start=made_at + timedelta(hours=hours))
-        offer = factories.offer(opening, factories.entry(factories.patient(), kind), status=status)
+        patient = factories.patient()
+        offer = factories.offer(opening, factories.entry(patient, kind), status=status)
         Offer.objects.filter(pk=offer.pk).update(created_at=made_at)
+        message_to(patient.contact_points.get(system="phone"), kind="offer", offer=offer, status="sent")
 
 
 def seen(kind: AppointmentType, band: int, decided: int, accepted: int) -> None:
@@ -48,6 +51,15 @@ def test_answers_are_counted_by_type_and_lead_time(scene: Scene) -> None:
         (scene.type.pk, 1, 4, 2),
         (other.pk, 3, 1, 1),
     ]
+
+
+@pytest.mark.parametrize(("status", "decided"), [("delivered", 1), ("failed", 0), ("suppressed", 0), (None, 0)])
+def test_who_was_never_told_has_not_declined(scene: Scene, status: str | None, decided: int) -> None:
+    answered(scene.type, S.EXPIRED, hours=3)
+    text = Message.objects.filter(kind="offer")
+    text.update(status=status) if status else text.delete()
+    rates.recount()
+    assert sum(AcceptanceTally.objects.values_list("decided", flat=True)) == decided
 
 
 def test_the_starting_figures_hold_until_enough_patients_have_answered(scene: Scene) -> None:
