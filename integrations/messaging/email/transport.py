@@ -16,6 +16,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from integrations.calls import refuse_inside_transaction
 from integrations.messaging.connections import never_reached
+from integrations.messaging.email import smtp
 from integrations.messaging.gateway import (
     AddressBusy,
     AddressUnusable,
@@ -47,7 +48,7 @@ class EmailCarrier:
         """Hand the e-mail over; return the provider's id of it, or its Message-ID, the same for every attempt."""
         refuse_inside_transaction()
         email = build(message)
-        backend = get_connection()
+        backend = _server_or_provider()
         try:
             backend.open()
         except (OSError, smtplib.SMTPException) as error:
@@ -70,6 +71,11 @@ class EmailCarrier:
     def incoming_since(self, since: datetime) -> Iterator[Incoming]:
         """Yield nothing: patients answer an e-mail by its link."""
         return iter(())
+
+
+def _server_or_provider() -> BaseEmailBackend:
+    is_server = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend"
+    return smtp.EmailBackend() if is_server else get_connection()
 
 
 def _say_goodbye(backend: BaseEmailBackend) -> None:

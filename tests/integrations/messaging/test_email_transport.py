@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import email
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from pytest_httpserver import HTTPServer
 
+from integrations.messaging.email import smtp
 from integrations.messaging.email.transport import EmailCarrier, message_id
 from integrations.messaging.gateway import (
     AddressBusy,
@@ -201,3 +206,39 @@ def test_nobody_there_had_no_effect(settings: Any) -> None:
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
     with pytest.raises(CarrierDown):
         EmailCarrier().send(MAIL)
+
+
+class SlowServer:
+    """Says one byte of its next answer at a time, each well before any single step of a client gives up."""
+
+    def __init__(self, greets_at_once: bool) -> None:
+        self.greets_at_once = greets_at_once
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.over = threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        with suppress(OSError):
+            connection, _ = self.listener.accept()
+            if self.greets_at_once:
+                for answer in (b"220 here\r\n", b"250 here\r\n"):
+                    connection.sendall(answer)
+                    connection.recv(1024)
+            while not self.over.wait(0.02):
+                connection.sendall(b"2")
+
+
+@pytest.mark.parametrize(("greets_at_once", "error"), [(False, CarrierDown), (True, HandoverUnknown)])
+def test_a_server_that_answers_byte_by_byte_keeps_nobody_beyond_the_deadline(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, greets_at_once: bool, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(smtp, "CALL_SECONDS", 0.3)
+    server = SlowServer(greets_at_once)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    began = time.monotonic()
+    with pytest.raises(error):
+        EmailCarrier().send(MAIL)
+    assert 0.25 < time.monotonic() - began < 2
+    server.over.set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -17,6 +19,7 @@ from integrations.messaging.gateway import (
     OptedOut,
     Outgoing,
 )
+from integrations.messaging.twilio import transport
 from integrations.messaging.twilio.transport import TwilioCarrier
 from tests.integrations.messaging.conftest import NUMBER, CarrierClient
 
@@ -103,8 +106,34 @@ def test_what_patients_sent_is_listed_oldest_first(carrier: CarrierClient) -> No
     ]
 
 
-def test_every_page_is_read(carrier: CarrierClient) -> None:
+def test_every_page_is_read(carrier: CarrierClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "PAGE_SIZE", 25)
     for number in range(60):
         carrier.patient_texts(TO, f"text {number}", deliver=False)
     texts = list(TwilioCarrier().incoming_since(timezone.now() - timedelta(hours=1)))
     assert [text.body for text in texts] == [f"text {number}" for number in range(60)]
+
+
+def test_of_a_busy_day_only_what_is_new_is_read(carrier: CarrierClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resource filters by day: reading all of it each time would end at the most pages there may be."""
+    now, read = timezone.now(), []
+
+    def page(self: TwilioCarrier, method: str, url: str, **_: Any) -> dict[str, Any]:
+        read.append(url)
+        ages = [len(read) * 20, len(read) * 20 + 10]  # minutes; newest first, and no end of it
+        texts = [
+            {
+                "sid": f"SM{age}",
+                "from": TO,
+                "body": f"text {age}",
+                "direction": "inbound",
+                "date_sent": format_datetime(now - timedelta(minutes=age)),
+            }
+            for age in ages
+        ]
+        return {"messages": texts, "next_page_uri": "/2010-04-01/next"}
+
+    monkeypatch.setattr(TwilioCarrier, "_call", page)
+    texts = TwilioCarrier().incoming_since(now - timedelta(minutes=45))
+    assert [text.body for text in texts] == ["text 40", "text 30", "text 20"]
+    assert len(read) == 2
