@@ -73,7 +73,8 @@ def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
         return SystemLine(name, "danger", "refused", note)
     if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
         since = relative(row.failing_since, now).removesuffix(" ago")
-        return SystemLine(name, "danger", "not going out", f"None for {since}. They are kept and sent later.")
+        kept = "Offers go another way, else by a call" if row.down_since else "They are kept and sent later"
+        return SystemLine(name, "danger", "not going out", f"None for {since}. {kept}.")
     note = f"Last handed over {relative(row.last_success_at, now)}." if row.last_success_at else "Nothing sent yet."
     return SystemLine(name, "ok", "going out", note)
 

@@ -16,7 +16,7 @@ from scheduling.admin.display import link, state, when
 @admin.register(CarrierState)
 class CarrierStateAdmin(ReadOnlyAdmin):
     everyones = "Carriers serve all locations."
-    list_display = ("channel", "success", "failing", "refused", "quiet", "inbound", "last_error")
+    list_display = ("channel", "success", "failing", "down", "refused", "quiet", "inbound", "last_error")
 
     @admin.display(description="Last success", ordering="last_success_at")
     def success(self, row: CarrierState) -> str:
@@ -25,6 +25,10 @@ class CarrierStateAdmin(ReadOnlyAdmin):
     @admin.display(description="Failing since", ordering="failing_since")
     def failing(self, row: CarrierState) -> str:
         return when(row.failing_since)
+
+    @admin.display(description="Known to be down since", ordering="down_since")
+    def down(self, row: CarrierState) -> str:
+        return when(row.down_since)
 
     @admin.display(description="Our account refused since", ordering="refused_since")
     def refused(self, row: CarrierState) -> str:

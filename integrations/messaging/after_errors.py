@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from integrations.messaging import calls, failures, refusal
+from integrations.messaging import calls, failures, outage, probing
 from integrations.messaging.gateway import (
     AddressBusy,
     AddressUnusable,
@@ -30,7 +30,9 @@ def take(message: Message, error: MessagingError) -> None:
     if isinstance(error, CarrierBusy):
         _busy(message, error)
     elif isinstance(error, CarrierRefusesUs):
-        refused(message, code)
+        shut(message, code, timezone.now() + probing.REFUSED_EVERY)
+    elif isinstance(error, CarrierDown) and outage.is_known(message.channel):
+        shut(message, code, timezone.now() + probing.DOWN_EVERY)
     elif isinstance(error, AddressBusy | CarrierDown):
         _again(message, code, carrier_down=isinstance(error, CarrierDown))
     elif isinstance(error, AddressUnusable):
@@ -48,20 +50,19 @@ def most_tries() -> int:
     return len(settings.MESSAGE_RETRY_SECONDS) + 1
 
 
-def refused(message: Message, code: str, try_at: datetime | None = None) -> None:
-    """The carrier does not accept us: another way at once; an answer that has none waits for it, the rest as ever.
+def shut(message: Message, code: str, try_at: datetime, *, was_tried: bool = True) -> None:
+    """The carrier refuses us or is down: another way at once; an answer that has none waits for it, the rest as ever.
 
-    ``try_at``: the carrier was not called for this message, and may be from then on.
+    ``try_at``: when the carrier may be tried again. ``was_tried``: it was called for this very message.
     """
-    now = timezone.now()
     if failures.go_round(message, code):
         return
-    if failures.is_owed(message, now):
-        _later(message, try_at or now + refusal.PROBE_EVERY, code, max(message.attempts - 1, 0))
+    if failures.is_owed(message, timezone.now()):
+        _later(message, try_at, code, max(message.attempts - was_tried, 0))
         return
-    if try_at is not None:
+    if not was_tried:
         message.attempts += 1
-    _again(message, code, carrier_down=True, not_before=try_at)
+    _again(message, code, carrier_down=True, not_before=None if was_tried else try_at)
 
 
 def _busy(message: Message, error: CarrierBusy) -> None:
@@ -79,6 +80,9 @@ def _again(message: Message, code: str, *, carrier_down: bool, not_before: datet
     """Try it again by the schedule, then another way; an answer that only this carrier can bring waits for it."""
     now = timezone.now()
     at, attempts = max(_next_try(message), not_before or now), message.attempts
+    known_at = outage.known_at(message.channel, now) if carrier_down else None
+    if known_at is not None:  # whether it is down: what can go another way does not wait for longer than that
+        at = min(at, known_at)
     if attempts >= most_tries() and not (carrier_down and failures.is_owed(message, now)):
         failures.give_up(message, code, carrier_down=carrier_down)
         return

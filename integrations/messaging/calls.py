@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from integrations.calls import record
-from integrations.messaging import refusal
+from integrations.messaging import outage, refusal
 from integrations.messaging.gateway import (
     CarrierBusy,
     CarrierDown,
@@ -70,6 +70,8 @@ def state_of(channel: str) -> CarrierState:
 
 def _note_success(channel: str, *, is_message: bool) -> None:
     now, state = timezone.now(), state_of(channel)
+    if state.failures:
+        outage.answered(channel, now)
     if state.refused_since is not None and not refusal.taken(channel, is_message=is_message, now=now):
         return
     is_fresh = state.last_success_at is not None and state.last_success_at >= now - NOTED_EVERY
@@ -85,6 +87,12 @@ def _note_trouble(channel: str, error: MessagingError, *, is_message: bool) -> N
     rows = CarrierState.objects.filter(channel=channel)
     if isinstance(error, CarrierBusy | CarrierDown | CarrierRefusesUs | HandoverUnknown):
         rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
+    else:
+        rows.filter(refused_since=None).update(failing_since=None)
+    if isinstance(error, CarrierDown | HandoverUnknown):
+        outage.failed(channel, now)
+    else:
+        outage.answered(channel, now)
     if isinstance(error, CarrierRefusesUs):
         refusal.begin(channel, is_message=is_message, now=now)
     if isinstance(error, CarrierBusy):

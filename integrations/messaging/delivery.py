@@ -12,12 +12,13 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Q, Value, When
 from django.utils import timezone
 
 from audit.context import correlated
-from integrations.messaging import after_errors, calls, failures, pace, recipients, refusal
+from integrations.messaging import after_errors, calls, failures, outage, pace, probing, recipients
 from integrations.messaging.gateway import (
     CALL_SECONDS,
     LEASE,
@@ -114,9 +115,9 @@ def _send_if_allowed(message: Message, now: datetime) -> bool:
         return True
     if not carrier.leaves_the_building:
         return _keep_here(message, carrier, now)
-    try_at = refusal.next_try(message, now)
+    try_at = probing.next_try(message.channel, now)
     if try_at is not None:
-        after_errors.refused(message, calls.state_of(message.channel).last_error, try_at)
+        after_errors.shut(message, calls.state_of(message.channel).last_error, try_at, was_tried=False)
         return True
     turn = pace.take_turn(message)
     if turn is None:
@@ -236,6 +237,10 @@ def _resolve(message: Message, now: datetime) -> bool:
     carrier = carrier_for(message.channel)
     if not carrier.can_be_asked:
         return failures.cannot_tell(message)
+    if outage.is_known(message.channel):
+        try_at = probing.next_try(message.channel, now)
+        if try_at is not None:
+            return _still_unknown(message, try_at, now)
     # The due time is the lease of the asking: whoever moves it asks.
     mine = Message.objects.filter(pk=message.pk, status=Status.UNKNOWN, due_at=message.due_at)
     if not mine.update(due_at=now + LEASE):
@@ -245,12 +250,20 @@ def _resolve(message: Message, now: datetime) -> bool:
         with calls.recorded(message.channel, "FIND", f"message/{message.pk}"):
             found = carrier.find(_outgoing(message), sent_after=_handed_over_at(message), known=known)
     except MessagingError:
-        mine = Message.objects.filter(pk=message.pk, status=Status.UNKNOWN)
-        mine.update(due_at=timezone.now() + calls.DOWN_WAIT)
-        return True
+        return _still_unknown(message, timezone.now() + calls.DOWN_WAIT, timezone.now())
     if found is not None:
         return mark_sent(message, found)
     return _absent(message, now)
+
+
+def _still_unknown(message: Message, ask_at: datetime, now: datetime) -> bool:
+    """The carrier cannot be asked just now; what must be heard does not wait for it any longer than for all tries."""
+    Message.objects.filter(pk=message.pk, status=Status.UNKNOWN).update(due_at=ask_at)
+    if outage.is_known(message.channel):
+        failures.tell_of_offer_otherwise(message)
+    if _handed_over_at(message) + timedelta(seconds=sum(settings.MESSAGE_RETRY_SECONDS)) <= now:
+        failures.stays_unknown(message)
+    return True
 
 
 def _carrier_ids_of_others(message: Message) -> frozenset[str]:
@@ -263,5 +276,7 @@ def _absent(message: Message, now: datetime) -> bool:
     proven_at = _handed_over_at(message) + timedelta(seconds=CALL_SECONDS) + SETTLE
     if now < proven_at:
         Message.objects.filter(pk=message.pk, status=Status.UNKNOWN).update(due_at=proven_at)
+        return True
+    if failures.was_left_to_staff(message):
         return True
     return move(message, Status.WAITING, due_at=now, lease_until=None)

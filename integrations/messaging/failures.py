@@ -40,6 +40,7 @@ RECEIPT_WORTH = timedelta(minutes=5)
 #: Why staff offer a time on the phone that was to be offered in writing.
 NO_ADDRESS = "No text or e-mail arrives at any address we have."
 NOT_TAKEN = "The carrier takes no messages of ours just now, and no other way is open."
+IN_DOUBT = "A text may have arrived; the carrier does not answer, so nobody knows. No other way is open."
 #: Reasons that stand against this address only: another way to the patient may be open.
 ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen", "gone"})
 #: Those of them that say nothing against hearing of the offer elsewhere at once.
@@ -94,6 +95,36 @@ def go_round(message: Message, code: str) -> bool:
         if _fail(message, code):
             _go_elsewhere(message, skip_channel=message.channel, why=NOT_TAKEN)
     return True
+
+
+def tell_of_offer_otherwise(message: Message) -> None:
+    """It may have arrived, and the carrier that knows is down: an offer does not wait, as :func:`go_round` says.
+
+    The message stays as it is and is asked about once that is possible, but not sent while staff have it to tell.
+    """
+    with transaction.atomic():
+        mine = Message.objects.select_for_update().filter(pk=message.pk, status=Status.UNKNOWN)
+        if message.kind != Message.Kind.OFFER or message.offer is None or not mine.exists():
+            return
+        if rerouting.send_elsewhere(message, skip_channel=message.channel) is None:
+            _offer_by_phone(message, message.offer, IN_DOUBT)
+
+
+def was_left_to_staff(message: Message) -> bool:
+    """It did not arrive, and by now its offer is told by phone: it is not sent as well. False: nothing changed."""
+    if message.kind != Message.Kind.OFFER or message.offer is None:
+        return False
+    calls = WorkItem.objects.filter(dedupe_key=offering.call_key(message.offer), status=WorkItem.Status.OPEN)
+    return calls.exists() and _fail(message, message.error_code)
+
+
+def stays_unknown(message: Message) -> None:
+    """Nobody can say for so long whether it arrived: of news that must be heard staff tell, where no other way is."""
+    if message.kind == Message.Kind.OFFER:
+        return  # told otherwise as soon as the carrier was known to be down
+    is_news = message.kind == Message.Kind.STAFF or message.kind in MUST_BE_HEARD
+    if is_news and not _has_another_way(message):
+        cannot_tell(message)
 
 
 def _has_another_way(message: Message) -> bool:

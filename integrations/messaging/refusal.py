@@ -11,15 +11,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
+from integrations.messaging import probing
 from integrations.models import CarrierState
 from integrations.trouble import Trouble
 from scheduling.models import WorkItem
-from scheduling.wake import wake
 from scheduling.worklist import ask_staff
-from waitlist.models import Message
 
-#: How often one message is tried while the carrier refuses us. A refused call costs nothing and reaches nobody.
-PROBE_EVERY = timedelta(seconds=60)
 #: With no message to try for so long, a list that the carrier gives us is taken for its word. Sooner only where it had
 #: refused that too: a number that is not ours any more stops messages and no list.
 FORGOTTEN_AFTER = timedelta(minutes=30)
@@ -30,7 +27,7 @@ def begin(channel: str, *, is_message: bool, now: datetime) -> None:
     rows = CarrierState.objects.filter(channel=channel)
     if not is_message:
         rows.update(lists_refused=True)
-    if rows.filter(refused_since__isnull=True).update(refused_since=now, probe_at=now + PROBE_EVERY):
+    if rows.filter(refused_since__isnull=True).update(refused_since=now, probe_at=now + probing.REFUSED_EVERY):
         told = trouble(channel)
         ask_staff(told.kind, told.title, advice=told.advice, dedupe_key=told.key, urgency=WorkItem.Urgency.RED)
 
@@ -48,17 +45,6 @@ def trouble(channel: str) -> Trouble:
     )
 
 
-def next_try(message: Message, now: datetime) -> datetime | None:
-    """Return when the carrier may be tried again; None where it accepts us, or where this message is the one to try."""
-    state = CarrierState.objects.filter(channel=message.channel, refused_since__isnull=False).first()
-    if state is None:
-        return None
-    mine = CarrierState.objects.filter(pk=state.pk, probe_at=state.probe_at).filter(probe_at__lte=now)
-    if mine.update(probe_at=now + PROBE_EVERY):
-        return None
-    return max(state.probe_at or now, now + timedelta(seconds=1))
-
-
 def taken(channel: str, *, is_message: bool, now: datetime) -> bool:
     """End it when the carrier took a message, or gives us what it refused; False: it goes on."""
     rows = CarrierState.objects.filter(channel=channel, refused_since__isnull=False)
@@ -66,7 +52,5 @@ def taken(channel: str, *, is_message: bool, now: datetime) -> bool:
         rows = rows.filter(Q(lists_refused=True) | Q(probe_at__lt=now - FORGOTTEN_AFTER))
     is_over = bool(rows.update(refused_since=None, probe_at=None, lists_refused=False))
     if is_over:
-        held = Message.objects.filter(channel=channel, status=Message.Status.WAITING, due_at__gt=now)
-        held.exclude(error_code="").update(due_at=now)
-        wake("messages")
+        probing.let_go(channel, now)
     return is_over

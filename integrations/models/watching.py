@@ -47,13 +47,19 @@ class CarrierState(models.Model):
         blank=True,
         help_text="Nothing is handed over before this: the carrier asked for patience, or is down.",
     )
+    failures = models.PositiveIntegerField(
+        default=0, help_text="Calls in a row that it did not answer, or answered by an error of its own."
+    )
+    down_since = models.DateTimeField(
+        null=True, blank=True, help_text="It is known to be down since then: offers go another way, or by a call."
+    )
     refused_since = models.DateTimeField(
         null=True,
         blank=True,
         help_text="The carrier has not accepted our account or sender since then: messages go another way.",
     )
     probe_at = models.DateTimeField(
-        null=True, blank=True, help_text="When one message is tried again although we were refused."
+        null=True, blank=True, help_text="When one message is tried again although we were refused, or it is down."
     )
     lists_refused = models.BooleanField(
         default=False, help_text="It refuses us its lists as well: once it gives one, our account is accepted again."

@@ -1,0 +1,52 @@
+"""A carrier that is down: for a while each call to it failed to reach it, or was answered by an error of its own.
+
+One lost call may be chance, so the first are tried again as ever. Once it is known, what cannot wait goes another way
+as it does past a carrier that refuses us: an offer's time runs, and nobody knows how long this lasts. A message that
+may have been taken is still asked about and never sent a second time; of its offer, staff tell by phone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import F
+
+from integrations.messaging import probing
+from integrations.models import CarrierState
+
+#: So many calls in a row must have failed, and the first of them so long ago.
+FAILURES = 3
+KNOWN_AFTER = timedelta(seconds=60)
+
+
+def failed(channel: str, now: datetime) -> None:
+    """Count a call that failed; from a number of them on the carrier counts as down, and what it held up is seen to."""
+    rows = CarrierState.objects.filter(channel=channel)
+    rows.update(failures=F("failures") + 1)
+    known = rows.filter(
+        down_since=None, refused_since=None, failures__gte=FAILURES, failing_since__lte=now - KNOWN_AFTER
+    )
+    if known.update(down_since=now, probe_at=now + probing.DOWN_EVERY):
+        probing.let_go(channel, now)
+
+
+def answered(channel: str, now: datetime) -> None:
+    """It answered, whatever it said: it is not down."""
+    rows = CarrierState.objects.filter(channel=channel)
+    rows.filter(failures__gt=0).update(failures=0)
+    if rows.filter(down_since__isnull=False).update(down_since=None, probe_at=None):
+        probing.let_go(channel, now)
+
+
+def is_known(channel: str) -> bool:
+    """Return whether the channel's carrier is known to be down."""
+    return CarrierState.objects.filter(channel=channel, down_since__isnull=False).exists()
+
+
+def known_at(channel: str, now: datetime) -> datetime | None:
+    """Return when a carrier that fails since lately is known to be down, if it still fails by then; None otherwise."""
+    since = (
+        CarrierState.objects.filter(channel=channel, down_since=None).values_list("failing_since", flat=True).first()
+    )
+    at = since + KNOWN_AFTER if since is not None else None
+    return at if at is not None and at > now else None
