@@ -259,7 +259,7 @@ def _resolve(message: Message, now: datetime) -> bool:
 def _still_unknown(message: Message, ask_at: datetime, now: datetime) -> bool:
     """The carrier cannot be asked just now; what must be heard does not wait for it any longer than for all tries."""
     Message.objects.filter(pk=message.pk, status=Status.UNKNOWN).update(due_at=ask_at)
-    if outage.is_known(message.channel):
+    if probing.is_shut(message.channel):
         failures.tell_of_offer_otherwise(message)
     if _handed_over_at(message) + timedelta(seconds=sum(settings.MESSAGE_RETRY_SECONDS)) <= now:
         failures.stays_unknown(message)

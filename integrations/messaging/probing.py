@@ -14,12 +14,17 @@ from waitlist.models import Message
 REFUSED_EVERY = timedelta(seconds=60)
 #: How often one call is made while it is down, for all messages together.
 DOWN_EVERY = timedelta(seconds=20)
+_SHUT = Q(refused_since__isnull=False) | Q(down_since__isnull=False)
+
+
+def is_shut(channel: str) -> bool:
+    """Return whether the channel's carrier refuses us or is known to be down."""
+    return CarrierState.objects.filter(_SHUT, channel=channel).exists()
 
 
 def next_try(channel: str, now: datetime) -> datetime | None:
     """Return when the carrier may be tried again; None where it works, or where the caller is the one to try."""
-    shut = Q(refused_since__isnull=False) | Q(down_since__isnull=False)
-    state = CarrierState.objects.filter(shut, channel=channel).first()
+    state = CarrierState.objects.filter(_SHUT, channel=channel).first()
     if state is None:
         return None
     mine = CarrierState.objects.filter(pk=state.pk, probe_at=state.probe_at).filter(probe_at__lte=now)

@@ -15,6 +15,7 @@ from integrations.messaging.gateway import (
     AddressUnusable,
     CarrierBusy,
     CarrierDown,
+    CarrierRefusesUs,
     HandoverUnknown,
     Incoming,
     MessagingError,
@@ -159,6 +160,13 @@ def test_news_goes_by_e_mail_then_and_an_answer_waits_for_the_carrier(carrier: C
     state = CarrierState.objects.get(channel="sms")
     assert (state.failures, state.down_since, state.probe_at, state.failing_since) == (0, None, None, None)
     assert open_items() == []
+
+
+def test_an_offer_in_doubt_is_a_call_where_the_carrier_then_refuses_us(carrier: Carrier, clock: Any) -> None:
+    carrier.on_send, carrier.on_list = ANSWERED_500, CarrierRefusesUs("twilio_20003")
+    offered(only_phone())
+    assert seconds_until(clock, lambda: called() == 1) <= 10
+    assert (Message.objects.get().status, CarrierState.objects.get(channel="sms").down_since) == (Status.UNKNOWN, None)
 
 
 def test_what_may_have_arrived_is_found_and_not_sent_again_when_the_carrier_answers(
