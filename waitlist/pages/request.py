@@ -79,11 +79,15 @@ def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
 
 
 def asks(entry: WaitlistEntry, step: str) -> bool:
-    """Return whether there is such a question: of nights none where texts leave at any hour, of people none without a
-    choice."""
+    """Return whether there is such a question.
+
+    Of nights there is none where texts leave at any hour, of people none without a choice, nor of pausing what is paused.
+    """
     if step == "who":
         return bool(own_request.possible_providers(entry))
-    return step in QUESTIONS and (step != "night" or bool(_text_hours(entry, "en")))
+    if step == "night":
+        return bool(_text_hours(entry, "en"))
+    return step in QUESTIONS and (step, entry.status) != ("pause", _S.PAUSED)
 
 
 def question(entry: WaitlistEntry, step: str, language: str, posted: QueryDict | None = None) -> dict[str, Any]:
