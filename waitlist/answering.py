@@ -56,9 +56,14 @@ def _stop(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None
 def _start(reply: Reply, sender: Sender, meaning: Meaning, now: datetime) -> None:
     with transaction.atomic():
         consent.hold([reply.address_index])
-        if not _stopped_after(reply):
-            consent.restore_address(reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY)
-            say(reply, sender, Message.Kind.ANSWER, now, outcome="started")
+        if _stopped_after(reply):
+            end(reply, sender, _O.OPTED_IN)
+            return
+        taken_back = consent.restore_address(reply.channel, reply.address_index, source=ConsentRecord.Source.REPLY)
+        if taken_back is None and not consent.consenting_at(reply.channel, reply.address_index):
+            escalating.hand_to_staff(reply, sender)  # nobody here ever agreed: which texts, a person has to say first
+            return
+        say(reply, sender, Message.Kind.ANSWER, now, outcome="started")
         end(reply, sender, _O.OPTED_IN)
 
 

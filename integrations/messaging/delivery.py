@@ -39,8 +39,10 @@ Status = Message.Status
 
 #: How long after a hand-over's deadline the carrier's list may still lack the message.
 SETTLE = timedelta(seconds=10)
-#: What a patient waits for goes first, then news of what is over, then what is new; offers in the order of their rank.
+#: "Call 911" goes first, then what a patient waits for, then news of what is over, then what is new; offers in the
+#: order of their rank.
 URGENCY = Case(
+    When(kind=Message.Kind.URGENT, then=Value(-1)),
     When(initiated=False, then=Value(0)),
     When(kind__in=(Message.Kind.OFFER, Message.Kind.STILL_WANTED), then=Value(2)),
     default=Value(1),

@@ -74,7 +74,7 @@ def address_free_at(message: Message, now: datetime) -> datetime | None:
 
     Call it in the transaction that leases the message: it keeps other workers from doing the same meanwhile.
     """
-    if message.kind == Message.Kind.STOP_RECEIPT:
+    if message.kind in Message.ALWAYS_LEAVE:
         return None
     limit = _limit_of(message.channel)
     _locked(message.channel)

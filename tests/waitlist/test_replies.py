@@ -395,6 +395,13 @@ def test_a_start_that_is_read_after_a_later_stop_takes_nothing_back(
     assert [each.system for each in consent.ways(person, timezone.now().date())] == ["email"]
 
 
+def test_a_start_of_somebody_who_never_agreed_promises_no_texts(scene: Scene) -> None:
+    person = factories.patient(consent=())
+    reply = scene.text(person, "START")
+    assert (reply.outcome, answers(reply), WorkItem.objects.get().kind) == ("staff", [], "reply.unclear")
+    assert not ConsentRecord.objects.exists()
+
+
 def test_help_names_the_practice_and_its_phone(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     reply = scene.text(offer.patient, "HELP")

@@ -157,11 +157,13 @@ def test_one_number_gets_so_many_a_minute_and_an_hour(carrier: CarrierClient, ph
     began = timezone.now()
     rows = [message_to(phone, kind=Kind.ANSWER, dedupe_key=str(each)) for each in range(4)]
     receipt = message_to(phone, kind=Kind.STOP_RECEIPT, dedupe_key="receipt")
+    urgent = message_to(phone, kind=Kind.URGENT, dedupe_key="urgent")
     other = message_to(factories.patient(email=None).contact_points.get())
-    for message_id in delivery.due():
+    assert delivery.due()[0] == urgent.pk, "before all others"
+    for message_id in [*delivery.due()[1:], urgent.pk]:
         delivery.send(message_id)
     sent = set(Message.objects.filter(status=Status.SENT).values_list("pk", flat=True))
-    assert sent == {rows[0].pk, rows[1].pk, receipt.pk, other.pk}
+    assert sent == {rows[0].pk, rows[1].pk, receipt.pk, urgent.pk, other.pk}
     rows[2].refresh_from_db()
     assert (rows[2].due_at, rows[2].attempts) == (began + timedelta(minutes=1), 0)
     clock.shift(61)
