@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from scheduling.models import Location
-from waitlist.models import Offer, RequestLink, WaitlistEntry
+from scheduling.models import ContactPoint, Location
+from waitlist.models import Offer, RequestLink, WaitlistEntry, WrongPersonReport
 
 #: 128 bits, in 22 characters: more would cost a text its one segment and a guesser nothing that matters.
 SECRET_BYTES = 16
@@ -78,7 +78,9 @@ def find_offer(token: str) -> Found | None:
     by_text, by_email = stored_hash(token), _hash(token)
     rows = Offer.objects.select_related("opening", "patient", "appointment_type").defer(*_NOT_NEEDED)
     offer = rows.filter(token_hash__in=(by_text, by_email)).first()
-    return Found(offer, offer.token_hash == by_email) if offer is not None else None
+    if offer is None or _is_in_wrong_hands(offer.patient_id, offer.token_hash == by_email, offer.created_at):
+        return None
+    return Found(offer, offer.token_hash == by_email)
 
 
 def make_request_link(entry: WaitlistEntry, now: datetime) -> Tokens:
@@ -95,7 +97,19 @@ def find_request(token: str, now: datetime) -> FoundRequest | None:
     by_text, by_email = stored_hash(token), _hash(token)
     rows = RequestLink.objects.filter(token_hash__in=(by_text, by_email), expires_at__gt=now)
     link = rows.select_related("entry__patient", "entry__appointment_type").first()
-    return FoundRequest(link.entry, link.token_hash == by_email) if link is not None else None
+    if link is None or _is_in_wrong_hands(link.entry.patient_id, link.token_hash == by_email, link.created_at):
+        return None
+    return FoundRequest(link.entry, link.token_hash == by_email)
+
+
+def _is_in_wrong_hands(patient_id: int, by_email: bool, made_at: datetime) -> bool:
+    """Return whether the way a link went has turned out to reach somebody else since it was made.
+
+    Whoever that is could answer, cancel and leave the list in the patient's name.
+    """
+    system = ContactPoint.System.EMAIL if by_email else ContactPoint.System.PHONE
+    reports = WrongPersonReport.objects.filter(patient=patient_id, system=system, undone_at__isnull=True)
+    return reports.filter(reported_at__gte=made_at).exists()
 
 
 def request_address_of(token: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -373,11 +373,13 @@ def restricted(entry: WaitlistEntry) -> None:
 
 
 def reached_somebody_else(entry: WaitlistEntry) -> None:
-    wrong_person.freeze("phone", contact(entry.patient).address_index)
+    """Before the link went out; those of before are dead."""
+    earlier = timezone.now() - timedelta(minutes=1)
+    wrong_person.freeze("phone", contact(entry.patient).address_index, now=earlier)
 
 
 def reached_somebody_else_before(entry: WaitlistEntry) -> None:
-    """Staff put another number there since; the link may still be in the wrong hands."""
+    """Staff put another number there since."""
     reached_somebody_else(entry)
     ContactPoint.objects.filter(pk=contact(entry.patient).pk).update(use="old")
 

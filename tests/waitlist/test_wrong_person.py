@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 
 from scheduling.models import ContactPoint, WorkItem
 from tests import factories
+from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
-from waitlist import consent, wrong_person
+from waitlist import consent, links, wrong_person
 from waitlist.models import Message, Offer, WrongPersonReport
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +31,25 @@ def test_it_lists_what_had_gone_there_and_not_what_was_stopped_or_went_elsewhere
     assert (waits.status, waits.error_code) == ("suppressed", "frozen")
     assert frozen(offer) == []
     assert WrongPersonReport.objects.count() == 1
+
+
+def test_the_links_that_went_there_are_dead_and_those_that_went_elsewhere_are_not(scene: Scene, client: Client) -> None:
+    """Whoever has the number could give the appointment up, or leave the list, in the patient's name."""
+    offer = pages.booked(scene)
+    tokens = links.make_request_link(offer.entry, timezone.now())
+    by_text, by_mail = pages.link_of(offer), pages.link_of(offer, "email")
+    old = [by_text, f"{by_text}cancel/", f"{by_text}calendar.ics", f"{by_text}request/", f"/r/{tokens.text}/"]
+    mail = [by_mail, f"/r/{tokens.email}/"]
+    assert {client.get(path).status_code for path in (*old, *mail)} == {200}
+    scene.pass_time(minutes=1)
+    (report,) = frozen(offer)
+    assert [client.get(path).status_code for path in old] == [404] * 5
+    assert client.post(f"{by_text}cancel/", {"then": "nothing"}).status_code == 404
+    assert {client.get(path).status_code for path in mail} == {200}
+    scene.pass_time(minutes=1)
+    assert client.get(f"/r/{links.make_request_link(offer.entry, timezone.now()).text}/").status_code == 200
+    assert wrong_person.undo(report, "called them", by="desk")
+    assert {client.get(path).status_code for path in (*old, *mail)} == {200}
 
 
 def test_a_text_that_says_so_leaves_the_same_report(scene: Scene) -> None:
