@@ -82,8 +82,7 @@ def _note_success(channel: str, *, is_message: bool) -> None:
 
 def _note_trouble(channel: str, error: MessagingError, *, is_message: bool) -> None:
     """Only what concerns the carrier as a whole holds up the others; a bad number is that message's own affair."""
-    now = timezone.now()
-    state_of(channel)
+    now, state = timezone.now(), state_of(channel)
     rows = CarrierState.objects.filter(channel=channel)
     if isinstance(error, CarrierBusy | CarrierDown | CarrierRefusesUs | HandoverUnknown):
         rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
@@ -91,7 +90,7 @@ def _note_trouble(channel: str, error: MessagingError, *, is_message: bool) -> N
         rows.filter(refused_since=None).update(failing_since=None)
     if isinstance(error, CarrierDown | HandoverUnknown):
         outage.failed(channel, now)
-    else:
+    elif state.failures:
         outage.answered(channel, now)
     if isinstance(error, CarrierRefusesUs):
         refusal.begin(channel, is_message=is_message, now=now)

@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from config.desk import lines
@@ -257,7 +258,10 @@ def test_a_mail_server_that_wants_nothing_of_ours_for_now_is_asked_less_and_less
     settings.EMAIL_CHANNEL, settings.INSTALLATION = "email", "live"
     message = message_to(factories.patient(phone=None).contact_points.get())
     waits = []
-    with mock.patch.object(EmailCarrier, "send", side_effect=CarrierBusy("smtp_451")):
+    with (
+        time_machine.travel(timezone.now(), tick=False),
+        mock.patch.object(EmailCarrier, "send", side_effect=CarrierBusy("smtp_451")),
+    ):
         for minutes in (0, 0.5, 5, 10):
             now = timezone.now()
             CarrierState.objects.update(quiet_until=None, failing_since=now - timedelta(minutes=minutes))
