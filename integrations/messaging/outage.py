@@ -20,14 +20,13 @@ KNOWN_AFTER = timedelta(seconds=60)
 
 
 def failed(channel: str, now: datetime) -> None:
-    """Count a call that failed; from a number of them on the carrier counts as down, and what it held up is seen to."""
+    """Count a call that failed; from a number of them on the carrier counts as down."""
     rows = CarrierState.objects.filter(channel=channel)
     rows.update(failures=F("failures") + 1)
     known = rows.filter(
         down_since=None, refused_since=None, failures__gte=FAILURES, failing_since__lte=now - KNOWN_AFTER
     )
-    if known.update(down_since=now, probe_at=now + probing.DOWN_EVERY):
-        probing.let_go(channel, now)
+    known.update(down_since=now, probe_at=now + probing.DOWN_EVERY)
 
 
 def answered(channel: str, now: datetime) -> None:
