@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
 
 from scheduling.models import ContactPoint, Location
 from waitlist.models import Offer, RequestLink, WaitlistEntry, WrongPersonReport
@@ -77,10 +78,8 @@ def find_offer(token: str) -> Found | None:
         return None
     by_text, by_email = stored_hash(token), _hash(token)
     rows = Offer.objects.select_related("opening", "patient", "appointment_type").defer(*_NOT_NEEDED)
-    offer = rows.filter(token_hash__in=(by_text, by_email)).first()
-    if offer is None or _is_in_wrong_hands(offer.patient_id, offer.token_hash == by_email, offer.created_at):
-        return None
-    return Found(offer, offer.token_hash == by_email)
+    offer = rows.filter(_right_hands("patient", by_text, by_email)).first()
+    return Found(offer, offer.token_hash == by_email) if offer is not None else None
 
 
 def make_request_link(entry: WaitlistEntry, now: datetime) -> Tokens:
@@ -95,21 +94,22 @@ def find_request(token: str, now: datetime) -> FoundRequest | None:
     if not _SHAPE.fullmatch(token):
         return None
     by_text, by_email = stored_hash(token), _hash(token)
-    rows = RequestLink.objects.filter(token_hash__in=(by_text, by_email), expires_at__gt=now)
+    rows = RequestLink.objects.filter(_right_hands("entry__patient", by_text, by_email), expires_at__gt=now)
     link = rows.select_related("entry__patient", "entry__appointment_type").first()
-    if link is None or _is_in_wrong_hands(link.entry.patient_id, link.token_hash == by_email, link.created_at):
-        return None
-    return FoundRequest(link.entry, link.token_hash == by_email)
+    return FoundRequest(link.entry, link.token_hash == by_email) if link is not None else None
 
 
-def _is_in_wrong_hands(patient_id: int, by_email: bool, made_at: datetime) -> bool:
-    """Return whether the way a link went has turned out to reach somebody else since it was made.
+def _right_hands(patient: str, by_text: str, by_email: str) -> Q:
+    """Match the row of a token unless the way it went has reached somebody else since, by a report that stands.
 
     Whoever that is could answer, cancel and leave the list in the patient's name.
     """
-    system = ContactPoint.System.EMAIL if by_email else ContactPoint.System.PHONE
-    reports = WrongPersonReport.objects.filter(patient=patient_id, system=system, undone_at__isnull=True)
-    return reports.filter(reported_at__gte=made_at).exists()
+    astray = WrongPersonReport.objects.filter(
+        patient=OuterRef(patient), undone_at__isnull=True, reported_at__gte=OuterRef("created_at")
+    )
+    phone, email = (astray.filter(system=system) for system in (ContactPoint.System.PHONE, ContactPoint.System.EMAIL))
+    either = Q(~Exists(phone), token_hash=by_text) | Q(~Exists(email), token_hash=by_email)
+    return Q(token_hash__in=(by_text, by_email)) & either  # the first for the index
 
 
 def request_address_of(token: str) -> str:

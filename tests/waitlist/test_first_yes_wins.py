@@ -422,6 +422,7 @@ def crowd(number: int, texting: int) -> tuple[Opening, list[Offer]]:
         contact = factories.contact(offer.patient, f"+1212555{100 + offer.rank:04d}")
         address = messages.Address.of(contact)
         messages.queue("offer", address, messages.Subject.of(offer), {}, dedupe_key=f"offer:{offer.pk}")
+    Message.objects.update(status="sent")
     return opening, offers
 
 

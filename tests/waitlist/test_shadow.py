@@ -11,7 +11,7 @@ from django.utils import timezone
 from scheduling.models import Bookable, Opening, Writeback
 from tests import factories
 from tests.waitlist.conftest import Scene, steps
-from waitlist import cancellations, claims, messages, offering, shadow
+from waitlist import cancellations, claims, entries, messages, offering, shadow
 from waitlist.models import Claim, Message, Offer, ShadowOffer
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +144,7 @@ def test_messages_without_an_opening_wait_only_for_patients_known_to_shadow_alon
     shadow.begin(scene.source)
     decided = {}
     for person in (ours, both):
+        entries.ask(factories.entry(person, scene.type))
         contact = person.contact_points.get(system="phone")
         message = messages.compose(
             Message.Kind.STILL_WANTED,
