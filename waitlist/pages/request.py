@@ -81,7 +81,7 @@ def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
 def asks(entry: WaitlistEntry, step: str) -> bool:
     """Return whether there is such a question.
 
-    Of nights there is none where texts leave at any hour, of people none without a choice, nor of pausing what is paused.
+    None of nights where texts leave at any hour, none of people without a choice, none of pausing what is paused.
     """
     if step == "who":
         return bool(own_request.possible_providers(entry))
