@@ -123,7 +123,8 @@ def apply_block(block: Block) -> None:
     """A block came: close what lies under it and ask about the rest of that day."""
     live = Opening.objects.filter(provider_id=block.provider_id, status__in=Opening.CLAIMABLE)
     for opening in live.filter(start__lt=block.end, end__gt=block.start):
-        openings.close(opening, Opening.Closed.BLOCKED)
+        if not openings.close(opening, Opening.Closed.BLOCKED):
+            continue  # claimed or closed meanwhile: what is left of it is no longer ours to offer
         for piece in Interval(opening.start, opening.end).minus([Interval(block.start, block.end)]):
             openings.open_remainder(opening, piece)
     day = timedelta(days=1)

@@ -108,6 +108,22 @@ def test_a_block_closes_what_lies_under_it_and_holds_the_day(clinic: Clinic) -> 
     assert (second.status, second.held) == ("open", "blocked")
 
 
+def test_what_was_filled_while_the_block_came_leaves_no_rest_to_offer(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _cancel_apart(clinic, 1)
+    opening = Opening.objects.get()
+
+    def fill_first(row: Opening, reason: str) -> bool:
+        Opening.objects.filter(pk=row.pk).update(status="filled")
+        return close(row, reason)
+
+    close = openings.close
+    monkeypatch.setattr(openings, "close", fill_first)
+    add_block(clinic.provider, Interval(opening.start, opening.start + (opening.end - opening.start) / 2))
+    assert Opening.objects.get().status == "filled"
+
+
 def test_freed_time_under_a_block_is_not_opened(clinic: Clinic) -> None:
     record = clinic.record()
     assert record.start

@@ -32,7 +32,9 @@ _COMMENTED_BY = frozenset("LPOA")
 def appointment(message: Message, external_id: str, connection: Connection) -> Json:
     """Return the appointment of a message, with what it leaves out left out; raises Unreadable."""
     if message.trigger in BLOCKS:
-        raise Unreadable("it blocks time or frees it again, which is entered here by hand")
+        raise Unreadable(
+            "it blocks time or frees it again, which is not taken over: close the openings it covers, if there are any"
+        )
     head = message.first("SCH")
     if head is None:
         raise Unreadable("it has no SCH, so it says nothing of an appointment")

@@ -220,9 +220,10 @@ def test_who_comes_stays_when_others_join(elm: Connection, work_inbox: Worked) -
     assert WorkItem.objects.filter(kind="visit.several_patients", status="open").exists()
 
 
-def test_blocked_time_is_entered_by_hand(elm: Connection, work_inbox: Worked) -> None:
+def test_what_blocked_time_covers_is_closed_by_hand(elm: Connection, work_inbox: Worked) -> None:
     event = told(elm, siu("S12", MSH_9="SIU^S23^SIU_S12"), work_inbox)
     assert (event.status, Appointment.objects.count()) == ("quarantined", 0)
+    assert "close the openings it covers" in event.outcome
 
 
 @pytest.mark.parametrize(
