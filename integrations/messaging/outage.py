@@ -44,8 +44,7 @@ def is_known(channel: str) -> bool:
 
 def known_at(channel: str, now: datetime) -> datetime | None:
     """Return when a carrier that fails since lately is known to be down, if it still fails by then; None otherwise."""
-    since = (
-        CarrierState.objects.filter(channel=channel, down_since=None).values_list("failing_since", flat=True).first()
-    )
+    rows = CarrierState.objects.filter(channel=channel, down_since=None, refused_since=None)
+    since = rows.values_list("failing_since", flat=True).first()
     at = since + KNOWN_AFTER if since is not None else None
     return at if at is not None and at > now else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from scheduling.models import Appointment, ContactPoint, Patient, Writeback
 from scheduling.writebacks import Outcome
 from tests import factories
 from waitlist import claims, consent, gsm7, links, rerouting
-from waitlist.models import Channel, Claim, ConsentRecord, Message, Offer
+from waitlist.models import Channel, Claim, ConsentRecord, Message, Offer, WaitlistEntry
 from waitlist.times import say_short
 
 pytestmark = pytest.mark.django_db
@@ -184,6 +184,28 @@ def test_next_number_before_email_and_none_twice(patient: Patient) -> None:
     assert third.channel == Channel.EMAIL
     Message.objects.filter(pk=third.pk).update(status=Message.Status.FAILED)
     assert rerouting.send_elsewhere(Message.objects.get(pk=third.pk)) is None
+
+
+@pytest.mark.parametrize("by_night", [True, False])
+def test_a_text_that_may_come_by_night_goes_on_by_night(
+    patient: Patient, offer: tuple[Offer, links.Tokens], by_night: bool
+) -> None:
+    evening = datetime(2026, 3, 4, 2, 0, tzinfo=UTC)  # nine in New York
+    WaitlistEntry.objects.update(texts_by_night=by_night)
+    second = factories.contact(patient, "+12125550112", rank=3)
+    text = news(
+        patient,
+        kind="offer",
+        initiated=True,
+        offer=offer[0],
+        opening=offer[0].opening,
+        location=offer[0].opening.location,
+        body=f"Reply YES. {links.address_of(offer[1].text)}",
+        expires_at=evening + timedelta(hours=8),
+    )
+    carried = rerouting.send_elsewhere(text, now=evening)
+    assert carried is not None
+    assert (carried.address, carried.due_at == evening) == (second.value, by_night)
 
 
 def test_a_carrier_that_is_down_is_left_out(patient: Patient) -> None:

@@ -115,6 +115,17 @@ def test_one_message_a_minute_is_tried_all_the_same(carrier: CarrierClient) -> N
     assert [text["to"] for text in carrier.messages()] == ["+12125550113"]
 
 
+def test_what_was_not_tried_is_taken_up_when_the_carrier_is_tried_again_and_not_before(carrier: CarrierClient) -> None:
+    CarrierState.objects.create(channel="sms", failing_since=timezone.now() - timedelta(seconds=30))
+    message = message_to(only_phone(), kind=Kind.CONFIRMED)
+    carrier.fail(20003)
+    delivery.send(message.pk)
+    Message.objects.update(due_at=timezone.now())
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.attempts, message.due_at) == (2, refused().probe_at)
+
+
 def test_news_that_must_be_heard_and_has_no_other_way_is_a_call_after_all_tries(carrier: CarrierClient) -> None:
     message = message_to(only_phone(), kind=Kind.CONFIRMED)
     carrier.fail(20003, count=9)
