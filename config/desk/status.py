@@ -121,12 +121,13 @@ def _paces(row: Connection) -> list[tuple[str, str]]:
         Connection.Pace.BATCH: f"every {batch}",
         Connection.Pace.HYBRID: f"urgent as it arrives, the rest every {batch}",
     }
+    people = {**words, Connection.Pace.HYBRID: f"as it arrives, and read every {batch}"}
     kinds = (
-        ("News of appointments", row.appointment_pace),
-        ("News of patients", row.patient_pace),
-        ("News of clinicians, places", row.directory_pace),
+        ("News of appointments", row.appointment_pace, words),
+        ("News of patients", row.patient_pace, people),
+        ("News of clinicians, places", row.directory_pace, people),
     )
-    return [(name, words[Connection.Pace(chosen)]) for name, chosen in kinds]
+    return [(name, said[Connection.Pace(chosen)]) for name, chosen, said in kinds]
 
 
 def depths(now: datetime) -> list[Depth]:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from audit.context import correlated, service
-from integrations.ehr import intake, mirroring
+from integrations.ehr import intake, mirroring, reread
 from integrations.ehr.fhir.events import Notice
 from integrations.ehr.gateway import GatewayError, Kind, Page, connect
 from integrations.ehr.progress import ORDER, LoadProgress
@@ -92,7 +93,7 @@ class _Loading:
         self._report = Report()
         self._began_at: datetime | None = None
         self.reached = LoadProgress(timezone.now())
-        self.columns: dict[str, datetime] = {}
+        self.columns: dict[str, Any] = {}
 
     def run(self) -> Report:
         """Load every kind."""
@@ -112,6 +113,7 @@ class _Loading:
             "calendar_as_of": self.reached.began_at,
             "last_success_at": now,
             "poll_due_at": now + timedelta(minutes=self._connection.poll_minutes),
+            "rereads": reread.after_load(self._connection, self._began_at or now, now),
         }
         return self._report
 

@@ -45,6 +45,13 @@ def _due_settings(row: Connection, now: datetime) -> list[str]:
     ]
 
 
+def after_load(row: Connection, began_at: datetime, now: datetime) -> dict[str, Any]:
+    """Return what ``rereads`` says after a complete load: the first batch reads what changed since it began."""
+    due_at = now + timedelta(minutes=row.batch_minutes)
+    known = {"due_at": due_at.isoformat(), "cursor": began_at.isoformat(), "read_at": now.isoformat()}
+    return {setting: dict(known) for setting in KINDS}
+
+
 def read_again(connection_id: int, now: datetime | None = None) -> bool:
     """Read what is due of one connection; False when another worker reads it, or the EHR could not be read to the end.
 

@@ -122,15 +122,16 @@ class Connection(MessageSettings):
         "patients",
         max_length=10,
         choices=Pace,
-        default=Pace.REAL_TIME,
-        help_text="Names, contacts, merges. Batch: notifications wait, and what changed is read every so many minutes. "
-        "Hybrid: notifications at once, and it is read as well.",
+        default=Pace.HYBRID,
+        help_text="Names, contacts, merges. Hybrid: notifications at once, and what changed is read every so many "
+        "minutes as well. Batch: notifications wait for that. Real-time alone: only where the EHR itself notifies us "
+        "of patients; what we subscribe to is appointments.",
     )
     directory_pace = models.CharField(
         "clinicians and places",
         max_length=10,
         choices=Pace,
-        default=Pace.REAL_TIME,
+        default=Pace.HYBRID,
         help_text="As for patients.",
     )
     batch_minutes = models.PositiveSmallIntegerField(

@@ -64,7 +64,7 @@ def test_how_each_kind_of_change_is_dealt_with_is_shown(dana: Client, practice: 
     Connection.objects.update(appointment_pace="hybrid", patient_pace="batch", batch_minutes=30)
     assert (
         "News of appointments urgent as it arrives, the rest every 30 minutes "
-        "News of patients every 30 minutes News of clinicians, places as it arrives"
+        "News of patients every 30 minutes News of clinicians, places as it arrives, and read every 30 minutes"
     ) in text_of(dana.get(PAGE))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from integrations import switches
 from integrations.ehr import load, reread
 from integrations.ehr.fhir import search
 from integrations.ehr.fhir.adapter import FhirGateway
@@ -18,16 +19,17 @@ from tests.fixtures import sandbox as ehr
 
 pytestmark = pytest.mark.django_db
 
-BATCH, HYBRID = Connection.Pace.BATCH, Connection.Pace.HYBRID
+BATCH, HYBRID, REAL_TIME = Connection.Pace.BATCH, Connection.Pace.HYBRID, Connection.Pace.REAL_TIME
 
 
 @pytest.fixture
 def loaded(sandbox: ehr.Sandbox) -> Connection:
-    """A connection to the sandbox, loaded, with the poll a while off."""
+    """A connection to the sandbox, loaded a while ago, that reads nobody again unless a test has it so."""
     sandbox.small_clinic()
     dialect = sandbox._server.application.dialect.name  # type: ignore[union-attr]
     row = sandbox.connect(batch_minutes=30, kind="fhir" if dialect == "plain" else dialect)
     load.load(row.pk)
+    Connection.objects.update(patient_pace=REAL_TIME, directory_pace=REAL_TIME, rereads={})
     row.refresh_from_db()
     return row
 
@@ -156,3 +158,32 @@ def test_where_all_are_read_those_at_the_same_version_are_read_no_further(
     assert reread.read_again(loaded.pk)
     assert parsed == ["ben"]
     assert Provider.objects.filter(name__contains="Benson").count() == 1
+
+
+def test_an_ehr_that_notifies_of_appointments_alone_is_asked_what_changed_of_patients_from_its_load_on(
+    sandbox: ehr.Sandbox,
+) -> None:
+    """Nothing was chosen: who died, moved or went into another record there is known here after a batch."""
+    sandbox.small_clinic()
+    row = sandbox.connect(batch_minutes=15)
+    load.load(row.pk)
+    asked = len(sandbox.calls("/fhir/Patient", "GET"))
+    assert reread.due() == []
+    sandbox.change({**ehr.patient("patient-2", 2), "deceasedBoolean": True})
+    later = timezone.now() + timedelta(minutes=15)
+    assert reread.due(later) == [row.pk]
+    assert reread.read_again(row.pk, later)
+    assert Patient.objects.filter(deceased=True).count() == 1
+    # Only what changed since the load began is asked for, a little earlier.
+    (again,) = sandbox.calls("/fhir/Patient", "GET")[asked:]
+    assert "_lastUpdated" in again["parameters"]
+
+
+def test_sync_now_reads_what_changed_of_patients_too(sandbox: ehr.Sandbox) -> None:
+    sandbox.small_clinic()
+    row = sandbox.connect()
+    load.load(row.pk)
+    row.refresh_from_db()
+    assert reread.due() == []
+    assert switches.sync_now(row)
+    assert reread.due() == [row.pk]
