@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from pytest_httpserver import HTTPServer
 from integrations.models import Connection
 from scheduling import worklist
 from scheduling.models import Opening, Patient
+from scheduling.models import Practice as House
 from tests import factories
 from tests.browser import measures
 from tests.browser.axe import violations
@@ -234,3 +236,19 @@ def test_the_words_are_shown_on_the_phone_while_they_are_typed(staff_page: Signe
     expect(page.locator("#preview mark").first).to_have_text("á")
     expect(page.locator("#preview")).to_contain_text("Did you mean {time}?")
     expect(page.locator("#preview-status")).to_contain_text("STOP is missing")
+
+
+def test_the_form_of_consent_prints_on_one_sheet(staff_page: SignedIn, practice: Practice) -> None:
+    house = House.current()
+    house.name, house.phone = f"{LONG} Family Practice", "(212) 555-0100"
+    house.save()
+    page = staff_page(f"/admin/waitlist/consentrecord/add/?patient={practice.patient.pk}")
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="Make a form to print").click()
+    form = opened.value
+    expect(form.locator(".code svg")).to_be_visible()
+    keep_picture(form, "form-of-consent")
+    form.emulate_media(media="print")
+    for sheet in ("Letter", "A4"):
+        pages = len(re.findall(rb"/Type /Page\b", form.pdf(format=sheet)))
+        assert pages == 1, sheet
