@@ -59,6 +59,8 @@ class ContactPointInline(_EhrOwned):
 
     @admin.display(description="State")
     def state_shown(self, row: ContactPoint) -> str:
+        if row.use == "old" and row.state == ContactPoint.State.USABLE:
+            return state("closed", "no longer used")
         tone = "ok" if row.state == ContactPoint.State.USABLE else "danger"
         return state(row.state, row.get_state_display(), tone)
 

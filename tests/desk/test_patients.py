@@ -11,7 +11,7 @@ from django.utils import timezone
 from integrations.models import InboundEvent
 from scheduling import own_details
 from scheduling.admin import search
-from scheduling.models import ExternalId, Patient, PatientWrite, Source, Writeback
+from scheduling.models import ExternalId, Patient, PatientMerge, PatientWrite, Source, Writeback
 from scheduling.patients import find_patients
 from tests import factories
 from tests.desk.conftest import Practice, can_be_found
@@ -232,3 +232,22 @@ def test_a_patients_page_counts_corrections_that_wait_failed_or_are_to_be_decide
     assert "1 booking or cancellation to be written 2 corrections above To be decided" in words
     assert "1 correction above, as the EHR says something else" in words
     assert "1 correction above waits for a person under Needs you" in words
+
+
+def test_a_number_that_is_used_no_more_does_not_look_usable(dana: Client, practice: Practice) -> None:
+    page = f"/admin/scheduling/patient/{practice.patient.pk}/change/"
+    assert "no longer used" not in text_of(dana.get(page))
+    practice.patient.contact_points.update(use="old")
+    assert "no longer used" in text_of(dana.get(page))
+
+
+def test_when_entries_were_taken_over_is_shown_as_words(admin_client: Client, practice: Practice) -> None:
+    double = factories.patient()
+    double.locations.set(practice.patient.locations.all())
+    now = timezone.now()
+    merge = PatientMerge.objects.create(
+        retired=double, kept=practice.patient, told_by="link", at=now, moved=[{"entry": 1}], taken_over_at=now
+    )
+    page = admin_client.get(f"/admin/scheduling/patientmerge/{merge.pk}/change/")
+    assert "1 entry, " in text_of(page)
+    assert "&lt;span" not in page.content.decode()

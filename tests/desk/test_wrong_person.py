@@ -52,6 +52,9 @@ def test_it_is_taken_back_with_a_reason(dana: Client, practice: Practice) -> Non
     phone.refresh_from_db()
     report.refresh_from_db()
     assert (phone.state, report.undone_by, report.undone_because) == ("usable", "dana", "They called.")
+    freed = dana.get(f"{REPORTS}{report.pk}/change/")
+    assert "&lt;span" not in freed.content.decode()
+    assert "by dana" in text_of(freed)
 
 
 def test_another_locations_patient_or_contact_is_not_reached(dana: Client, ira: Client, practice: Practice) -> None:

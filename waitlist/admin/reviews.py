@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from scheduling import comparing, reviews
 from scheduling.admin.base import ReadOnlyAdmin
@@ -222,11 +223,9 @@ class PatientMergeAdmin(ReadOnlyAdmin):
     @admin.display(description="Entries taken over")
     def taken_over(self, row: PatientMerge) -> str:
         count = sum("entry" in each for each in row.moved)
-        return (
-            f"{count} {'entry' if count == 1 else 'entries'}, {when(row.taken_over_at)}"
-            if row.taken_over_at
-            else "none"
-        )
+        if not row.taken_over_at:
+            return "none"
+        return format_html("{} {}, {}", count, "entry" if count == 1 else "entries", when(row.taken_over_at))
 
     @admin.display(description="Undone")
     def undone(self, row: PatientMerge) -> str:

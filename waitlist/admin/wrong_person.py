@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from audit.log import record
 from audit.models import AccessRecord
@@ -178,4 +179,4 @@ class WrongPersonReportAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Freed")
     def undone(self, row: WrongPersonReport) -> str:
-        return f"{when(row.undone_at)} by {row.undone_by}" if row.undone_at else "–"
+        return format_html("{} by {}", when(row.undone_at), row.undone_by) if row.undone_at else "–"
