@@ -32,6 +32,7 @@ from scheduling.records import ContactRecord, PatientRecord
 from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.fixtures.sandbox import Sandbox
+from tests.integrations.conftest import Clinic
 from waitlist import claims
 
 pytestmark = pytest.mark.django_db
@@ -293,3 +294,48 @@ def test_where_the_machine_may_not_register_staff_do(desk: Desk, why: str) -> No
     else:
         PatientWrite.objects.filter(pk=row.pk).update(error_code=Rejected.code if why == "refused" else why)
     assert (desk.work(row), desk.creates()) == (Status.BY_HAND, 0)
+
+
+@pytest.fixture
+def held_beside(clinic: Clinic) -> tuple[PatientWrite, dict[str, Writeback]]:
+    """A registration, the booking that waits for it, and bookings that wait for something else."""
+    source, now = clinic.connection.source, timezone.now()
+    patient, other, elsewhere = factories.patient(), factories.patient(), factories.source("elsewhere")
+
+    def booking(who: Patient, at: Source, status: str, error_code: str) -> Writeback:
+        visit = factories.appointment(who, clinic.provider, clinic.location, source=at)
+        fields = {"status": status, "error_code": error_code, "due_at": now + timedelta(hours=1)}
+        opening = factories.opening(clinic.provider, clinic.location, source=at)
+        return Writeback.objects.create(
+            kind="create", appointment=visit, opening=opening, source=at, deadline_at=visit.start, **fields
+        )
+
+    waits, unregistered = Writeback.Status.WAITING, registering.UNREGISTERED
+    rows = {
+        "theirs": booking(patient, source, waits, unregistered),
+        "of another patient": booking(other, source, waits, unregistered),
+        "at another EHR": booking(patient, elsewhere, waits, unregistered),
+        "held for another reason": booking(patient, source, waits, "unavailable"),
+        "over": booking(patient, source, Writeback.Status.DONE, unregistered),
+    }
+    return registrations.request(patient, source), rows
+
+
+def test_only_the_bookings_that_wait_for_this_registration_go_on_by_it(
+    held_beside: tuple[PatientWrite, dict[str, Writeback]],
+) -> None:
+    row, bookings = held_beside
+    registering.let_bookings_go_on(row)
+    due = set(Writeback.objects.filter(due_at__lte=timezone.now()).values_list("pk", flat=True))
+    assert [name for name, each in bookings.items() if each.pk in due] == ["theirs"]
+
+
+def test_only_the_bookings_that_wait_for_this_registration_are_refused_with_it(
+    held_beside: tuple[PatientWrite, dict[str, Writeback]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose booking is refused is told so."""
+    row, bookings = held_beside
+    refused: list[int] = []
+    monkeypatch.setattr(registering.outcomes, "refused", lambda held, *said, **how: refused.append(held.pk))
+    registering.refuse_bookings(row)
+    assert refused == [bookings["theirs"].pk]

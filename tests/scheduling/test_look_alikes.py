@@ -54,6 +54,9 @@ def in_bulk(source: Source, each: PatientRecord) -> None:
         ("Ana", {"birth_date": None}, False),
         ("", {}, False),
         ("Ana", {"active": False}, False),
+        ("Ana", {"contacts": ()}, True),  # another number, or none, makes nobody another person
+        ("Bella", {"contacts": ()}, False),
+        ("Ana", {"contacts": (), "family_name": "Okafor"}, False),
     ],
 )
 def test_a_new_record_that_resembles_another_is_asked_about(
@@ -75,6 +78,26 @@ def test_nobody_is_asked_about_a_record_that_is_closed(take: Take, closed: dict[
     take(source, record("p-1", "M1"))
     Patient.objects.update(**closed)
     take(source, record("p-2", "M2"))
+    assert not PatientReview.objects.exists()
+
+
+@pytest.mark.parametrize(("given", "is_asked"), [("Ana", True), ("Bella", False)])
+def test_another_family_name_with_birth_date_and_phone_is_asked_about_where_first_names_begin_alike(
+    given: str, is_asked: bool
+) -> None:
+    """As after a marriage; else it is a family at one phone."""
+    source = factories.source()
+    singly(source, record("p-1", "M1"))
+    singly(source, record("p-2", "M2", given, family_name="Okafor"))
+    assert PatientReview.objects.count() == is_asked
+
+
+@pytest.mark.parametrize("unknown", [{"family_name": ""}, {"birth_date": None}])
+@pytest.mark.parametrize("take", [singly, in_bulk])
+def test_what_is_known_of_neither_makes_nobody_alike(take: Take, unknown: dict[str, Any]) -> None:
+    source = factories.source()
+    for number in (1, 2):
+        take(source, record(f"p-{number}", f"M{number}", contacts=(), **unknown))
     assert not PatientReview.objects.exists()
 
 
