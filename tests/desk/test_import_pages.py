@@ -71,6 +71,9 @@ def test_a_list_goes_from_the_file_to_the_waitlist_and_back(dana: Client, practi
     assert said(dana, dana.post(at(batch, "step", "add"), {"expected": "2"})).startswith("No row is ready")
     assert WaitlistEntry.objects.filter(status="waiting", added_by="dana").count() == 2
     assert said(dana, dana.post(at(batch, "step", "undo"))) == "Undone: 2 are off the list again."
+    undone = text_of(dana.get(at(batch, "change")))
+    assert "All of this list are off the waitlist again." in undone
+    assert "No row is ready yet." not in undone
     assert WaitlistEntry.objects.filter(status="left").count() == 2
 
 
