@@ -10,8 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from scheduling import merging
-from scheduling.models import Opening, Patient, PatientMerge, Source, WorkItem
+from scheduling import merging, reviews
+from scheduling.matching import Reason
+from scheduling.models import Opening, Patient, PatientMerge, PatientReview, Source, WorkItem
 from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.worklist import run_action
@@ -223,6 +224,38 @@ def test_an_unmerge_in_the_ehr_gives_back_what_was_moved_and_the_offer_stands_ag
     assert (case.entry.patient_id, other.patient_id) == (case.old.pk, case.new.pk)
     assert case.offer.status == "sent"
     assert not PatientMerge.objects.filter(undone_at__isnull=True).exists()
+
+
+@pytest.mark.parametrize("was_taken_over", [True, False])
+def test_what_staff_took_apart_and_the_ehr_makes_one_is_asked_about_and_goes_over(
+    case: Case, was_taken_over: bool
+) -> None:
+    """Their "two people" is no answer to the EHR's word: the patient would wait under a record that is not used."""
+    reviews.note_pair(case.old, case.new, (Reason.NUMBER,))
+    reviews.same(PatientReview.objects.get(), keep=case.new)
+    if was_taken_over:
+        case.drain()
+        assert case.entry.patient_id == case.new.pk
+    undone = PatientMerge.objects.get()
+    assert closed_records.undo(undone) == []
+    reviews.take_back(PatientReview.objects.get())
+    case.drain()
+    assert (case.entry.patient_id, case.offer.status, case.asked()) == (case.old.pk, "sent", None)
+
+    merge = case.replaced()
+    assert merge.pk != undone.pk
+    assert (case.offer.withdrawn_reason, case.entry.patient_id) == ("frozen", case.old.pk)
+    item = case.asked()
+    assert item is not None
+    assert (item.subject_id, item.patient_id) == (merge.pk, case.new.pk)
+    assert run_action(item, "over", user()) == "1 waitlist entry was taken over."
+    case.drain()
+    assert (case.entry.patient_id, case.asked()) == (case.new.pk, None)
+    case.ehr.says("old")
+    case.drain()
+    assert (case.entry.patient_id, case.offer.status) == (case.old.pk, "sent")
+    case.replaced()
+    assert case.asked() not in (None, item)
 
 
 def test_an_unmerge_before_any_decision_closes_the_question(case: Case) -> None:
