@@ -1,7 +1,7 @@
 """Records that may be one person: asked once, with both side by side, and the answer remembered.
 
 Nothing is merged here by the machine. "Same" lets one of our two records stand for the other, by the person who said
-so; in the EHR itself staff merge them. "Different" is never asked again.
+so; in the EHR itself staff merge them. "Different" is never asked again, unless a person takes it back.
 """
 
 from __future__ import annotations
@@ -189,6 +189,20 @@ def different(review: PatientReview) -> bool:
 def take_back(review: PatientReview) -> bool:
     """A person takes "same" back, once the merge is undone: these are two people."""
     return move(review, State.DIFFERENT, field="state", decided_at=timezone.now(), decided_by=_who())
+
+
+def ask_again(review: PatientReview) -> bool:
+    """A person takes "different" back: staff are asked once more. False when nobody says so, or the two are one record.
+
+    Who had said so, and when, is in the audit trail.
+    """
+    if review.state != State.DIFFERENT or merge_of(review) is not None:
+        return False
+    with transaction.atomic():
+        if not move(review, State.OPEN, field="state", decided_at=None, decided_by=""):
+            return False
+        _ask(review)
+    return True
 
 
 def later(review: PatientReview) -> bool:

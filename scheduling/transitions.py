@@ -111,6 +111,8 @@ register(
         _R.LATER: {_R.OPEN, _R.SAME, _R.DIFFERENT},
         # An undo: these are two people after all.
         _R.SAME: {_R.DIFFERENT},
+        # Taken back: they may be one.
+        _R.DIFFERENT: {_R.OPEN},
     },
 )
 

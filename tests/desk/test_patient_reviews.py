@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -121,6 +122,41 @@ def test_different_is_remembered(dana: Client, practice: Practice, review: Patie
     assert PatientReview.objects.count() == 1
     assert not PatientMerge.objects.exists()
     assert not WorkItem.objects.filter(status="open").exists()
+
+
+def test_different_is_taken_back_on_record_and_the_pair_is_asked_about_again(
+    dana: Client, review: PatientReview
+) -> None:
+    assert "Ask again" not in dana.get(page_of(review)).content.decode()
+    answer(dana, review, "different")
+    page = dana.get(page_of(review)).content.decode()
+    assert ("Ask again" in page, "Same person" in page) == (True, False)
+    assert "It needs an answer again." in answer(dana, review, "again")
+    assert (review.state, review.decided_at, review.decided_by) == ("open", None, "")
+    assert WorkItem.objects.filter(kind="patient.reviews", status="open").count() == 1
+    entry = LogEntry.objects.get_for_object(review).filter(changes__has_key="decided_by").latest("pk")
+    assert entry.changes["state"] == ["different", "open"]
+    assert entry.changes["decided_by"] == ["dana", ""]
+    assert "Nothing changed" in answer(dana, review, "again")
+    assert "Noted: the same person." in answer(dana, review, "same")
+    assert (review.state, PatientMerge.objects.filter(undone_at=None).count()) == ("same", 1)
+
+
+def test_two_people_whom_the_ehr_makes_one_are_shown_as_one_with_the_question_about_their_places(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    practice.entry()
+    answer(dana, review, "different")
+    assert review.other is not None
+    reviews.merging.merge(practice.patient, review.other, told_by=PatientMerge.ToldBy.LINK)
+    attention.drain()
+    item = WorkItem.objects.get(kind="patient.merged", status="open")
+    page = dana.get(page_of(review)).content.decode()
+    assert "one record" in page
+    assert f"/admin/scheduling/workitem/{item.pk}/change/" in page
+    assert "Ask again" not in page
+    assert "Nothing changed" in answer(dana, review, "again")
+    assert review.state == "different"
 
 
 def test_later_comes_back_after_a_week(dana: Client, practice: Practice, review: PatientReview) -> None:

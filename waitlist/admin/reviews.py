@@ -18,7 +18,7 @@ from scheduling.admin.base import ReadOnlyAdmin
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.merging import MergeRefused
-from scheduling.models import ExternalId, Patient, PatientMerge, PatientReview
+from scheduling.models import ExternalId, Patient, PatientMerge, PatientReview, WorkItem
 from waitlist import closed_records
 from waitlist.entries import LIVE
 from waitlist.importing import reviewing
@@ -29,7 +29,7 @@ State = PatientReview.State
 
 @admin.register(PatientReview)
 class PatientReviewAdmin(ReadOnlyAdmin):
-    """``same``, ``different``, ``later`` and ``undo`` are POSTs from the page; all rules are the verbs'."""
+    """``same``, ``different``, ``later``, ``undo`` and ``again`` are POSTs from the page; all rules are the verbs'."""
 
     patients_in = ("patient", "other")
     records_row = True
@@ -75,6 +75,8 @@ class PatientReviewAdmin(ReadOnlyAdmin):
             "both_in_ehr": _both_in_ehr(review),
             "merge": merge,
             "is_ours": is_ours,
+            "take_over": _asked_to_take_over(request, merge),
+            "row_went_on": reviewing.is_ours(review),
             "why_not_undone": closed_records.why_it_cannot_be_undone(merge) if merge is not None and is_ours else [],
         }
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
@@ -91,6 +93,7 @@ class PatientReviewAdmin(ReadOnlyAdmin):
             "different": _different,
             "later": _later,
             "undo": _undo,
+            "again": _again,
         }
         if step not in steps:
             return HttpResponseRedirect(reverse("admin:scheduling_patientreview_change", args=[review.pk]))
@@ -163,6 +166,23 @@ def _undo(request: HttpRequest, review: PatientReview) -> str:
         raise MergeRefused(" ".join(why_not))
     reviews.take_back(review)
     return "Undone: two people. What was taken over has been given back."
+
+
+def _again(request: HttpRequest, review: PatientReview) -> str:
+    if reviewing.is_ours(review):
+        raise MergeRefused("The row of the imported list went on with this answer. Look at it there.")
+    if not reviews.ask_again(review):
+        raise MergeRefused("It is asked again already, or the two are one record by now.")
+    return "It needs an answer again. Nothing else has changed."
+
+
+def _asked_to_take_over(request: HttpRequest, merge: PatientMerge | None) -> WorkItem | None:
+    """Return what asks whether the entries of the record that was replaced go over."""
+    if merge is None or not request.user.has_perm("scheduling.view_workitem"):
+        return None
+    rows = WorkItem.objects.for_user(request.user).filter(dedupe_key=closed_records.work_key(merge))
+    asked: WorkItem | None = rows.filter(status=WorkItem.Status.OPEN).first()
+    return asked
 
 
 def _both_in_ehr(review: PatientReview) -> bool:
