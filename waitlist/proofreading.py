@@ -27,6 +27,8 @@ _SHORTENED: Final = re.compile(
     r"\b(?:bit\.ly|tinyurl\.com|goo\.gl|t\.co|ow\.ly|is\.gd|buff\.ly|rebrand\.ly|cutt\.ly|rb\.gy|shorturl\.at|tiny\.cc)\b",
     re.IGNORECASE,
 )
+#: What stands for something else in the words of our messages, and for nothing in a person's own.
+_BLANK: Final = re.compile(r"\{[^{}\n]{1,40}\}")
 _ADDRESS: Final = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 #: Words that tell whoever reads over a shoulder what somebody is treated for, in English and Spanish.
 TELLING: Final = (
@@ -79,12 +81,18 @@ def proofread_answer(
     findings = [
         *([] if words.strip() else [_stop("There are no words yet.")]),
         *([_stop(f"That is too long: at most {LONGEST_ANSWER} characters.")] if len(words) > LONGEST_ANSWER else []),
+        *_left_open(words),
         *_named(words, names, may_name),
         *_privacy(words, visit_types),
         *_typed_links(words),
         *_carriers(channel, words),
     ]
     return sorted(findings, key=lambda finding: not finding.blocks)
+
+
+def _left_open(text: str) -> Iterable[Finding]:
+    for mark in dict.fromkeys(_BLANK.findall(text)):
+        yield _stop(f"{mark} would arrive as it stands: nothing is filled in here. Write what you mean instead.")
 
 
 def _typed_links(text: str) -> Iterable[Finding]:

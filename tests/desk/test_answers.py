@@ -50,6 +50,26 @@ def test_what_must_be_mended_is_not_sent(dana: Client, practice: Practice) -> No
     assert not Message.objects.exists()
 
 
+def test_a_placeholder_is_no_word_of_an_answer(dana: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    posted = {"do": "send", "words": "It is at {time}, {time} sharp. See {Wing B}.", "number": "0"}
+    words = text_of(dana.post(f"{LIST}{row.pk}/answer/", posted))
+    assert words.count("{time} would arrive as it stands") == 1
+    assert "{Wing B} would arrive as it stands" in words
+    assert "Nothing to mend" not in words
+    assert "Send this answer" not in words
+    assert not Message.objects.exists()
+
+
+def test_characters_that_cost_a_segment_are_something_to_look_at(dana: Client, practice: Practice) -> None:
+    page = f"{LIST}{reply(practice, 'what time was that?').pk}/answer/"
+    words = text_of(dana.post(page, {"do": "look", "words": f"{WORDS} 😀"}))
+    assert "hold 70 instead of 160: 😀." in words
+    assert "Nothing to mend" not in words
+    assert "Send this answer" in words
+    assert "Nothing to mend." in text_of(dana.post(page, {"do": "look", "words": WORDS}))
+
+
 def test_who_was_quicker_is_shown_before_a_second_answer_goes(dana: Client, maria: Client, practice: Practice) -> None:
     row = reply(practice, "what time was that?")
     page = f"{LIST}{row.pk}/answer/"
