@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from integrations import mapping, mapping_state, yaml_nodes
+from integrations import mapping, mapping_state, meanings, yaml_nodes
 from integrations.field_mapping import PathKind
 from integrations.fields import FIELDS, Transform
 from integrations.mapping_state import MISSING_REASON, Impossible, Key, State
@@ -195,7 +195,7 @@ class _Reading:
             return
         code = self._scalar(found["code"]) if "code" in found else ""
         system = self._scalar(found["system"]) if "system" in found else ""
-        if not code or len(code) > 120 or len(system) > 255:
+        if not meanings.Key(domain, system, code).can_be_kept:
             self._problem(found.get("code", node), "A code needs “code:” of at most 120 characters.")
             return
         try:

@@ -21,6 +21,11 @@ class Key(NamedTuple):
     system: str
     code: str
 
+    @property
+    def can_be_kept(self) -> bool:
+        """Return whether a row can hold it: at most 255 and 120 characters, without the NUL PostgreSQL refuses."""
+        return 0 < len(self.code) <= 120 and len(self.system) <= 255 and "\x00" not in self.code + self.system
+
 
 #: HL7's own cancellation reasons by the beginning of their code: the patient's reasons free the time, the
 #: provider's and the room's do not, anything else is for a person to say.

@@ -13,7 +13,7 @@ from config.desk.connecting import fetch_connection
 from config.desk.mapper_lines import BY_LOCATION, HOLDS, add_examples, lines_of, names_of
 from config.desk.rights import require
 from integrations import discovered, mapping, mapping_effects, mapping_mirror
-from integrations.meanings import Domain
+from integrations.meanings import Domain, Key
 from integrations.models import CodeChange, CodeMapping, Connection
 from scheduling.models import Location, Opening
 
@@ -62,7 +62,8 @@ def map_view(request: HttpRequest, pk: int) -> HttpResponse:
     system, code, target = (request.POST.get(name, "") for name in ("system", "code", "target"))
     place = request.POST.get("location", "")
     location = get_object_or_404(Location, pk=place) if place.isdecimal() and domain in BY_LOCATION else None
-    if not code or (target and target not in mapping.allowed_targets(domain)):
+    is_known = not target or target in mapping.allowed_targets(domain)
+    if not is_known or not Key(domain, system, code).can_be_kept:
         messages.error(request, "Nothing was changed: choose from the list what the code means.")
         return _back(row, domain)
     named = {"connection": row, "domain": domain, "system": system, "code": code, "location": location}

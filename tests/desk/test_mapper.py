@@ -221,6 +221,16 @@ def test_saving_nothing_says_so_and_the_page_of_statuses_says_what_a_mapping_ope
     assert "is opened once the status is mapped to cancelled" in text_of(ira.get(f"{path}?domain=status"))
 
 
+@pytest.mark.parametrize("code", ["", "z" * 121, "FOLLOW\x00UP"], ids=["none", "too long", "NUL"])
+def test_a_code_that_no_ehr_can_have_sent_changes_nothing(
+    ira: Client, practice: Practice, path: str, code: str
+) -> None:
+    answer = ira.post(f"{path}map/", {"domain": "status", "system": "", "code": code, "target": "cancelled"})
+    assert said(ira, answer) == "Nothing was changed: choose from the list what the code means."
+    assert not CodeMapping.objects.exists()
+    assert not CodeChange.objects.exists()
+
+
 def test_who_maps_a_status_hears_how_many_times_it_opens(ira: Client, practice: Practice, path: str) -> None:
     for number in range(2):
         visit = cancelled(practice, f"a-{number}", status="unknown", status_code="CX")

@@ -191,6 +191,7 @@ def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> No
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      means: rebook\n", 6, "nothing that a code"),
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      means: ask_staff\n    - code: a\n", 7, "twice"),
         (f"{HEAD}codes:\n  reason:\n    - system: a\n", 5, "needs “code:”"),
+        (f'{HEAD}codes:\n  reason:\n    - code: "a\\0"\n', 5, "needs “code:”"),
         (f"{HEAD}codes:\n  reason: rebookable\n", 4, "is a list"),
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      location: Riversid\n", 6, "Did you mean “Riverside”?"),
         (f"{HEAD}fields:\n  preferred: {{}}\n", 4, "Did you mean “preferred_name”?"),
