@@ -74,7 +74,25 @@ def test_a_list_goes_from_the_file_to_the_waitlist_and_back(dana: Client, practi
     undone = text_of(dana.get(at(batch, "change")))
     assert "All of this list are off the waitlist again." in undone
     assert "No row is ready yet." not in undone
+    assert "2 taken off again" in undone
+    assert re.search(r"2 added .{0,80}by dana, all taken off again", undone)
+    assert undone.count("taken off again") == 4  # the figure, the sentence and each of the rows
+    assert "Open the entry" in undone
     assert WaitlistEntry.objects.filter(status="left").count() == 2
+
+
+def test_nothing_is_pressed_any_more_on_a_list_that_was_undone(dana: Client, practice: Practice) -> None:
+    batch = brought(dana, GOOD, "Yu,Mei,1980,2125550103,Follow-up,,")
+    dana.post(at(batch, "step", "add"), {"expected": "1"})
+    pressed = ("Leave out", "Check what I corrected", "Download the rows with errors", "Check all again")
+    before = text_of(dana.get(at(batch, "change")))
+    assert all(words in before for words in pressed)
+    dana.post(at(batch, "step", "undo"))
+    page = dana.get(f"{at(batch, 'change')}?show=error")
+    assert [words for words in pressed if words in text_of(page)] == []
+    assert "1 with errors 1 taken off again" in text_of(page)
+    assert "This is no date." in text_of(page)
+    assert 'name="fix-' not in page.content.decode()
 
 
 def test_the_practice_is_told_which_sheet_is_read_and_chooses_another(dana: Client, practice: Practice) -> None:

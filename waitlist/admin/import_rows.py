@@ -31,6 +31,8 @@ WORDS = {
     _V.LEFT_OUT: ("left out", "stop"),
     _V.ADDED: ("added", "ok"),
 }
+#: What became of rows that were added, once the list is undone.
+TAKEN_OFF = ("taken off again", "stop")
 _FROM = "fix-"
 
 
@@ -96,7 +98,8 @@ class Shown:
 def shown(batch: ImportBatch, user: AbstractBaseUser | AnonymousUser, verdict: str, page: str) -> Shown:
     """Return the rows of one verdict, by default the one that needs a person most."""
     counts = batches.counts(batch)
-    figures = [Figure(each, label, tone, counts[each]) for each, (label, tone) in WORDS.items() if counts[each]]
+    words = {**WORDS, _V.ADDED: TAKEN_OFF} if batch.status == ImportBatch.Status.UNDONE else WORDS
+    figures = [Figure(each, label, tone, counts[each]) for each, (label, tone) in words.items() if counts[each]]
     if verdict not in counts or not counts[verdict]:
         verdict = figures[0].verdict if figures else ""
     rows = batch.rows.filter(verdict=verdict).order_by("number").select_related("patient")
@@ -110,6 +113,13 @@ def shown(batch: ImportBatch, user: AbstractBaseUser | AnonymousUser, verdict: s
         len(alike(batch, user)) if verdict == _V.LOOK else 0,
         bool(counts[_V.ERROR]),
     )
+
+
+def _word(batch: ImportBatch, row: ImportRow) -> tuple[str, str]:
+    """Return what a row's state is called, and its tone."""
+    if row.verdict == _V.ADDED and batch.status == ImportBatch.Status.UNDONE:
+        return TAKEN_OFF
+    return row.get_verdict_display(), WORDS.get(_V(row.verdict), ("", "wait"))[1]
 
 
 def _lines(batch: ImportBatch, rows: list[ImportRow], user: AbstractBaseUser | AnonymousUser) -> list[RowLine]:
@@ -139,8 +149,7 @@ def _line(
         date_format(person.birth_date, "M j, Y") if person is not None else cells.get("birth_date", ""),
         ", ".join(cells[field] for field in ("phone", "other_phone", "email") if cells.get(field)),
         cells.get("appointment_type") or (batch.appointment_type.name if batch.appointment_type else ""),
-        row.get_verdict_display(),
-        WORDS.get(_V(row.verdict), ("", "wait"))[1],
+        *_word(batch, row),
         [says for field, says in row.problems if not field or row.verdict != _V.ERROR],
         fixes,
         candidates,

@@ -112,7 +112,7 @@ class ImportBatchAdmin(ScopedAdmin):
         context = {
             "title": f"Imported list {batch.pk}",
             "shown": shown,
-            "may_change": self.has_change_permission(request, batch),
+            "may_change": batch.status in batches.EDITABLE and self.has_change_permission(request, batch),
             "statement": adding.consent_of(batch) if batch.consent else "",
             "returned": ReturnedForm(),
             "tone": _TONES.get(_S(batch.status), "stop"),
