@@ -59,9 +59,9 @@ def place(context: template.Context, item: WorkItem) -> Place | None:
 
 
 @register.simple_tag
-def exact(moment: datetime, zone: Any = None) -> str:
-    """Return day, time and zone of a moment."""
-    return display.exact(moment, zone)
+def exact(moment: datetime, zone: Any = None, *, named: bool = True) -> str:
+    """Return day, time and zone of a moment; without the zone if not ``named``."""
+    return display.exact(moment, zone, named=named)
 
 
 @register.simple_tag

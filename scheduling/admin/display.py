@@ -113,11 +113,15 @@ def day(moment: datetime, zone: tzinfo | None = None, now: datetime | None = Non
     return names.get(distance) or f"{local:%a %b} {local.day}{year}"
 
 
-def exact(moment: datetime, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
-    """Return day, time and zone without room for doubt: "Tue Nov 24, 2:05 PM EST"."""
+def exact(moment: datetime, zone: tzinfo | None = None, *, seconds: bool = False, named: bool = True) -> str:
+    """Return day, time and zone without room for doubt: "Tue Nov 24, 2:05 PM EST".
+
+    Without the zone if not ``named``, for a page that names it once.
+    """
     local = timezone.localtime(moment, zone or None)
     year = f" {local.year}" if local.year != timezone.now().year else ""
-    return f"{local:%a %b} {local.day}{year}, {clock(moment, zone, seconds=seconds)} {local:%Z}"
+    time = f"{local:%a %b} {local.day}{year}, {clock(moment, zone, seconds=seconds)}"
+    return f"{time} {local:%Z}" if named else time
 
 
 def when(moment: datetime | None, zone: tzinfo | None = None, *, seconds: bool = False) -> SafeString:

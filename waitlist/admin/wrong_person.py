@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -22,8 +23,18 @@ from scheduling.admin.scope import fetch_or_404
 from scheduling.models import ContactPoint, Patient, Practice
 from waitlist import wrong_person
 from waitlist.models import Message, WrongPersonReport
+from waitlist.times import zone_name
 
 ADD, CHANGE = "waitlist.add_wrongpersonreport", "waitlist.change_wrongpersonreport"
+
+
+def _zone_of(rows: Iterable[Message]) -> ZoneInfo:
+    """Return the zone that a page with these messages tells all its times in: their place's, of several the practice's.
+
+    Whoever counts hours between two of them must not find two clocks on one page.
+    """
+    zones = {row.location.zone for row in rows if row.location is not None}
+    return zones.pop() if len(zones) == 1 else ZoneInfo(Practice.current().time_zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +148,13 @@ class WrongPersonReportAdmin(ReadOnlyAdmin):
         """Return the report with what was disclosed, as far as the person may see it."""
         keys = list(report.disclosed.values_list("pk", flat=True))
         seen = Message.objects.for_user(request.user).filter(pk__in=keys).order_by("created_at", "pk")
-        rows = list(seen) if request.user.has_perm("waitlist.view_message") else []
+        rows = list(seen.select_related("location")) if request.user.has_perm("waitlist.view_message") else []
+        zone = _zone_of(rows)
         return {
             "report": report,
             "disclosed": rows,
+            "zone": zone,
+            "zone_name": zone_name(report.reported_at.astimezone(zone), "en"),
             "hidden": len(keys) - len(rows),
             "may_undo": request.user.has_perm(CHANGE) and report.undone_at is None,
         }
