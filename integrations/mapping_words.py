@@ -13,7 +13,7 @@ from integrations.mapping_changes import Entry
 from integrations.mapping_effects import fate_of, offers_at_stake, resting_on
 from integrations.mapping_mirror import times_to_open
 from integrations.mapping_state import Key as StateKey
-from integrations.meanings import LANGUAGES, Key, Meanings
+from integrations.meanings import LANGUAGES, Key, Meanings, standard_target
 from integrations.models import CodeMapping, Connection
 from scheduling.models import Appointment, AppointmentType, ExternalId, Location, Plan, Provider
 
@@ -102,7 +102,17 @@ class _Words:
             return _OWNERS[value]
         if key[0] == "path":
             return f"{value['path']}, {Transform(value['transform']).label}" if value["path"] else "nowhere"
-        return self._targets.get(key[1], {}).get(value, value) or "not mapped"
+        return self._meaning(key, value)
+
+    def _meaning(self, key: StateKey, value: str) -> str:
+        _, domain, system, code, place = key
+        names = self._targets.get(domain, {})
+        if value:
+            return names.get(value, value)
+        if place:
+            return "as everywhere"
+        standard = standard_target(domain, system, code)
+        return f"{names.get(standard, standard)}, by the standard" if standard else "not mapped"
 
 
 class _Effects:

@@ -81,7 +81,7 @@ def map_view(request: HttpRequest, pk: int) -> HttpResponse:
         told = f"“{code}”{where} means: {names_of(domain)[target]}. You can undo it below."
         messages.success(request, told + _freed_before(to_open))
     elif mapping.unmap(row, domain, system, code, by=by, location=location):
-        messages.success(request, f"“{code}” means nothing any more. You can undo it below.")
+        messages.success(request, f"“{code}” {_left(Key(domain, system, code), location)}. You can undo it below.")
     else:
         messages.error(request, "Nothing was changed: choose from the list what the code means.")
     return _back(row, domain)
@@ -112,6 +112,16 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
     else:
         messages.warning(request, "Nothing was changed: somebody changed this code meanwhile. Look at it again.")
     return back
+
+
+def _left(key: Key, location: Location | None) -> str:
+    """Say what a code means once the practice no longer says it."""
+    if location is not None:
+        return f"means at {location.name} what it means everywhere"
+    standard = mapping.standard_target(*key)
+    if not standard:
+        return "means nothing any more"
+    return f"means what the standard says: {names_of(key.domain).get(standard, standard)}"
 
 
 def _freed_before(number: int) -> str:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from integrations import mapping, mapping_mirror
+from integrations.meanings import HL7_REASONS
 from integrations.models import CodeChange, CodeMapping, Connection, InboundEvent
 from scheduling import guards
 from scheduling.admin.display import slot
@@ -219,6 +220,22 @@ def test_saving_nothing_says_so_and_the_page_of_statuses_says_what_a_mapping_ope
     answer = said(ira, ira.post(f"{path}map/", {"domain": "reason", "system": "", "code": "x-9", "target": ""}))
     assert answer == "Nothing was changed: choose from the list what the code means."
     assert "is opened once the status is mapped to cancelled" in text_of(ira.get(f"{path}?domain=status"))
+
+
+def test_what_a_code_means_once_its_own_meaning_is_gone_is_said(ira: Client, practice: Practice, path: str) -> None:
+    form = {"domain": "reason", "system": HL7_REASONS, "code": "oth-weath"}
+    here = {**form, "location": practice.riverside.pk}
+    for each in (form, here):
+        ira.post(f"{path}map/", {**each, "target": "rebookable"})
+    for each, left in (
+        (here, "means at Riverside what it means everywhere"),
+        (form, "means what the standard says: staff decide each time"),
+    ):
+        answer = said(ira, ira.post(f"{path}map/", {**each, "target": ""}))
+        assert answer == f"“oth-weath” {left}. You can undo it below."
+    history = text_of(ira.get(f"/admin/connections/{practice.connection.pk}/mappings/"))
+    assert "the time may be offered → staff decide each time, by the standard" in history
+    assert "the time may be offered → as everywhere" in history
 
 
 @pytest.mark.parametrize("code", ["", "z" * 121, "FOLLOW\x00UP"], ids=["none", "too long", "NUL"])
