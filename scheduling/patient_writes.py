@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit.context import correlation_id, current_actor
 from scheduling import corrections
-from scheduling.corrections import REMOVABLE, SEVERAL, Correction, Detail
+from scheduling.corrections import REMOVABLE, SEVERAL, Correction, Detail, normal
 from scheduling.models import ExternalId, Patient, PatientWrite, Source
 from scheduling.patient_contacts import enter_contact
 from scheduling.patient_keys import address_index, read_phone
@@ -270,6 +270,24 @@ def _go_on(row: PatientWrite, **fields: Any) -> bool:
 def pending(patient: Patient) -> QuerySet[PatientWrite]:
     """Return the rows of a patient that have not ended."""
     return PatientWrite.objects.filter(patient=patient, status__in=PatientWrite.LIVE).order_by("pk")
+
+
+def standing(patient: Patient, detail: Detail) -> tuple[PatientWrite, str] | None:
+    """Return the correction by which we hold something else of a detail than its EHR, and what that said last.
+
+    Empty for nothing; details of which there are several are not looked at. None where the two are known to be alike.
+    """
+    held = normal(detail, getattr(patient, detail.value) or "")
+    rows = PatientWrite.objects.filter(
+        patient=patient, kind=PatientWrite.Kind.UPDATE, status__in=(*PatientWrite.LIVE, Status.DEAD)
+    )
+    for row in rows.order_by("-pk"):
+        for each in corrections.read(row.wanted):
+            # A dead letter stands until the EHR's own news.
+            if each.detail == detail and normal(detail, each.new) == held:
+                told = row.conflicts.get(detail.value) or row.overrules.get(detail.value)
+                return row, ", ".join(told) if told else each.old
+    return None
 
 
 def work_key(row: PatientWrite) -> str:

@@ -10,11 +10,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from scheduling import local_patients, merging, own_details
+from scheduling import local_patients, merging, own_details, patient_writes
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
 from scheduling.comparing import language_name
-from scheduling.models import ContactPoint, Patient, PatientIdentifier
+from scheduling.corrections import Detail
+from scheduling.models import ContactPoint, Patient, PatientIdentifier, PatientWrite
 from scheduling.patients import request_attention
 
 LANGUAGES = [("", "not said: English"), ("en", "English"), ("es", "Spanish")]
@@ -170,6 +171,8 @@ class PatientAdmin(ScopedAdmin):
         entered = tuple(name for column, names in PARTS.items() if column in owned for name in names)
         shown = {"address": "lives", "emergency_contact": "emergency"}
         hidden = {shown[column] for column in owned & shown.keys()}
+        if obj and not local_patients.in_ehr([obj.pk]):
+            said = "What is known here"
         return (
             named,
             (title, {"fields": (*decides["fields"], *entered)}),
@@ -237,7 +240,14 @@ class PatientAdmin(ScopedAdmin):
 
     @admin.display(description="Address")
     def lives(self, row: Patient) -> str:
-        return row.address or "not known"
+        found = patient_writes.standing(row, Detail.ADDRESS)
+        if found is None:
+            return row.address or "not known"
+        write, told = found
+        tone = "danger" if write.status == PatientWrite.Status.CONFLICT else ""
+        how = state(write.status, write.get_status_display(), tone)
+        ours = format_html("corrected here: <bdi>{}</bdi>", row.address) if row.address else "taken away here"
+        return format_html('<bdi>{}</bdi><br><span class="quiet">{}</span> {}', told or "The EHR had none.", ours, how)
 
     @admin.display(description="Emergency contact")
     def emergency(self, row: Patient) -> str:

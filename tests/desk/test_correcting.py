@@ -40,6 +40,52 @@ def test_a_corrected_number_is_kept_and_on_its_way_and_the_patients_page_says_so
     assert "waiting to send Phone number for" in words
 
 
+def test_what_the_ehr_says_is_not_what_was_corrected_here(dana: Client, practice: Practice) -> None:
+    """Until the EHR has it, its own word stands under its name, with ours beside it and where that is."""
+    was, ours, theirs = "2 Oak St, Troy NY 12180", "3 Elm St, Troy NY 12180", "9 Ash St, Troy NY 12180"
+    factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
+    Patient.objects.filter(pk=practice.patient.pk).update(address=was)
+    told = form_of(dana, practice) | {"line": "3 Elm St", "city": "Troy", "state": "NY", "postal_code": "12180"}
+    assert said(dana, dana.post(page(practice), told)).startswith("Kept, and on its way to")
+    patient, row = Patient.objects.get(pk=practice.patient.pk), PatientWrite.objects.get()
+    assert patient.address == ours
+
+    def shown() -> str:
+        words = text_of(dana.get(f"/admin/scheduling/patient/{patient.pk}/change/"))
+        words = words[words.index("What the EHR says") :]
+        return words[words.index("Address:") : words.index("Emergency contact")].strip()
+
+    assert shown() == f"Address: {was} corrected here: {ours} waiting to send"
+    for fields, expected in (
+        ({"status": "conflict", "conflicts": {"address": [theirs]}}, f"{theirs} corrected here: {ours} staff decide"),
+        (
+            {"status": "waiting", "conflicts": {}, "overrules": {"address": [theirs]}},
+            f"{theirs} corrected here: {ours} waiting to send",
+        ),
+        ({"status": "dead", "overrules": {}}, f"{was} corrected here: {ours} dead letter"),
+        ({"status": "done"}, ours),
+    ):
+        for name, value in fields.items():
+            setattr(row, name, value)
+        row.save()
+        assert shown() == f"Address: {expected}"
+
+    row.status = "dead"
+    row.save()
+    Patient.objects.filter(pk=patient.pk).update(address=theirs)  # the EHR's own news
+    assert shown() == f"Address: {theirs}"
+    Patient.objects.filter(pk=patient.pk).update(address=None)
+    row.status, row.wanted = "waiting", [{**row.wanted[0], "new": ""}]
+    row.save()
+    assert shown() == f"Address: {was} taken away here waiting to send"
+
+
+def test_nothing_is_said_by_an_ehr_that_does_not_know_the_patient(dana: Client, practice: Practice) -> None:
+    person = factories.patient(locations=[practice.riverside])
+    words = text_of(dana.get(f"/admin/scheduling/patient/{person.pk}/change/"))
+    assert ("What is known here" in words, "What the EHR says" in words) == (True, False)
+
+
 def test_a_number_and_the_address_are_removed_by_a_tick_and_by_nothing_else(dana: Client, practice: Practice) -> None:
     factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
     Patient.objects.filter(pk=practice.patient.pk).update(address="2 Oak St, Troy NY 12180")
