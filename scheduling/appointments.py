@@ -10,7 +10,7 @@ from typing import Literal
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from scheduling import freed_time, mirror, openings, writebacks
+from scheduling import freed_time, mirror, openings, vanished, writebacks
 from scheduling.models import (
     Appointment,
     AppointmentType,
@@ -104,7 +104,7 @@ def apply_absence(
     """The EHR no longer has the appointment (deleted, 404, 410): treat it as entered in error.
 
     ``verdict`` says what a cancellation without a reason means; with ``opens`` False its time stays closed. Returns
-    None when we never knew the appointment.
+    None when we never knew the appointment. Staff are asked to call a patient who was told that it is confirmed.
     """
     external = mirror.known(source, ExternalId.Kind.APPOINTMENT, external_id)
     if external is None:
@@ -121,6 +121,8 @@ def apply_absence(
         before = _Occupancy.of(appointment)
         if appointment.status == Appointment.Status.ENTERED_IN_ERROR:
             return Applied(appointment, "unchanged")
+        if vanished.was_promised(appointment):
+            vanished.ask_to_call(appointment, vanished.GONE)
         appointment.status = Appointment.Status.ENTERED_IN_ERROR
         appointment.status_code = DELETED
         appointment.status_seen_at = fetched_at if opens else None
@@ -173,6 +175,8 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
     if held == mirror.IN_DOUBT:
         # It stood with the wrong clinician or place: there it gave up nothing.
         before = before.at(appointment)
+    if held == DELETED and appointment.occupies_time:
+        vanished.stands_again(appointment)
     opened = _open(appointment, before, record.version, record.reason_verdict) if opens else ()
     return Applied(appointment, "updated", opened)
 

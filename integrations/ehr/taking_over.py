@@ -12,11 +12,10 @@ from integrations.codebook import CodeBook
 from integrations.ehr import differences, mirroring, outage
 from integrations.ehr.gateway import Gateway, GatewayError, NotFound, connect
 from integrations.models import Difference
+from scheduling import vanished
 from scheduling.appointments import Applied, apply_never_written
-from scheduling.models import WorkItem
 from scheduling.records import AppointmentRecord
 from scheduling.transitions import move
-from scheduling.worklist import ask_staff
 
 State = Difference.State
 #: A worker that died while it took one over is replaced after this long.
@@ -89,18 +88,7 @@ def _give_up_ours(row: Difference, verdict: str) -> str:
     if row.appointment_id is None:
         return _told(None)
     applied = apply_never_written(row.appointment_id, verdict=verdict, opens=row.opens_time)
-    appointment = applied.appointment
     if applied.change != "updated":
         return _told(None)
-    ask_staff(
-        "calendar.not_booked",
-        "Call a patient: the appointment they were told of is not in the EHR",
-        advice="It was decided that the EHR is right. The patient may believe that the appointment stands.",
-        dedupe_key=f"calendar.not_booked:{appointment.pk}",
-        urgency=WorkItem.Urgency.RED,
-        subject=appointment,
-        patient=appointment.patient,
-        location=appointment.location,
-        due_at=appointment.start,
-    )
+    vanished.ask_to_call(applied.appointment, vanished.DECIDED)
     return _told(applied)

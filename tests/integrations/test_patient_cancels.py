@@ -193,6 +193,7 @@ def test_deleted_in_the_ehr_meanwhile_is_cancelled_to_the_patient(booked: Bookin
     work()
     assert told(booked) == ["cancelling", "cancelled"]
     assert len(freed(booked)) == 1
+    assert "calendar.not_booked" not in open_items()  # the patient wanted it
 
 
 def test_deleted_after_a_refusal_is_heard_of(booked: Booking) -> None:

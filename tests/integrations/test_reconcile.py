@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 from django.utils import timezone
 
 from integrations import outbox, tasks
-from integrations.ehr import comparison, differences, reconcile
+from integrations.ehr import comparison, differences, mirroring, reconcile
 from integrations.ehr.gateway import Malformed, Quarantined, Throttled, Unavailable
 from integrations.models import Connection, Difference, InboundEvent, Reconciliation
+from scheduling.appointments import apply_appointment
 from scheduling.models import Appointment, ExternalId, Opening, Source, WorkItem, Writeback
 from scheduling.records import AppointmentRecord
 from tests import factories
@@ -461,6 +462,49 @@ def test_a_booking_of_ours_that_is_given_up_is_not_forgotten_by_whoever_was_prom
     assert booking.appointment.status == "entered-in-error"
     assert Opening.objects.filter(freed_by=booking.appointment, start=booking.opening.start).count() == opened
     assert "calendar.not_booked" in open_items()
+
+
+def test_a_booking_of_ours_that_is_gone_is_not_forgotten_by_whoever_was_told_of_it_and_is_told_once(
+    booking: Booking,
+) -> None:
+    """However it is found out. Once the EHR has it again nobody is called."""
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.process()
+    [(name, record)] = booking.clinic.ehr.appointments.items()
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    assert "calendar.not_booked" not in open_items()
+    row = decide(lambda row: differences.take(row, "dana"))
+    assert (row.kind, row.state, booking.appointment.status) == ("missing_there", "taken", "entered-in-error")
+    item = WorkItem.objects.get(kind="calendar.not_booked")
+    assert (item.status, item.urgency, item.patient) == ("open", WorkItem.Urgency.RED, booking.appointment.patient)
+    source, at = booking.clinic.connection.source, timezone.now()
+    mirroring.apply_absence(source, name, at, verdict="missing")
+    assert WorkItem.objects.filter(kind="calendar.not_booked").count() == 1
+
+    apply_appointment(source, replace(record, version="again"), timezone.now())
+    assert (booking.appointment.status, "calendar.not_booked" in open_items()) == ("booked", False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "calls"),
+    [
+        ({}, True),
+        ({"origin": "ehr"}, False),
+        ({"status": "cancelled"}, False),
+        ({"status": "pending"}, False),
+        ({"start": timezone.now() - timedelta(minutes=5)}, False),
+    ],
+)
+def test_a_deletion_is_a_call_only_where_a_visit_ahead_was_confirmed_by_us(
+    booking: Booking, changed: dict[str, Any], calls: bool
+) -> None:
+    booking.process()
+    [name] = booking.clinic.ehr.appointments
+    Appointment.objects.filter(pk=booking.appointment.pk).update(**changed)
+    mirroring.apply_absence(booking.clinic.connection.source, name, timezone.now(), verdict="missing")
+    assert booking.appointment.status == "entered-in-error"
+    assert ("calendar.not_booked" in open_items()) is calls
 
 
 def test_a_booking_that_is_on_its_way_again_is_not_given_up(booking: Booking) -> None:
