@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.log import record_change
-from scheduling.models import Location, Opening, Patient, WorkItem
+from scheduling.models import ContactPoint, Location, Opening, Patient, WorkItem
 from scheduling.transitions import move
 
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ class Script:
     text: str
 
 
+#: Numbers that reach nobody else, as far as we know.
+CAN_RING = Q(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
 _ACTIONS: dict[str, list[Action]] = {}
 _SCRIPTS: dict[str, Callable[[WorkItem], list[Script]]] = {}
+_NUMBERS: dict[str, Callable[[WorkItem], list[ContactPoint]]] = {}
 _COUNTERS: dict[str, Callable[[Sequence[WorkItem]], Mapping[int, int]]] = {}
 
 
@@ -66,6 +69,23 @@ def scripts_for(item: WorkItem) -> list[Script]:
     """Return what to say in the call that a work item asks for; nothing where nobody has written it."""
     write = _SCRIPTS.get(item.kind)
     return write(item) if write else []
+
+
+def register_numbers(kind: str, choose: Callable[[WorkItem], list[ContactPoint]]) -> None:
+    """Have ``choose`` say at which numbers the patients of items of ``kind`` are called, the best first."""
+    _NUMBERS[kind] = choose
+
+
+def numbers_for(item: WorkItem) -> list[ContactPoint]:
+    """Return where the item's patient may be called, the best first; nowhere where the patient wants no calls."""
+    if item.patient is None or item.patient.restricted:
+        return []
+    choose = _NUMBERS.get(item.kind)
+    if choose is not None:
+        return choose(item)
+    today = timezone.localdate()
+    points = item.patient.contact_points.filter(CAN_RING).order_by("rank", "pk")
+    return [each for each in points if each.usable_on(today)]
 
 
 def register_counter(kind: str, count: Callable[[Sequence[WorkItem]], Mapping[int, int]]) -> None:

@@ -6,8 +6,8 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from scheduling import openings
 from scheduling.models import Appointment, Opening, PatientMerge, WorkItem
-from scheduling.worklist import Action, register_action, register_script
-from waitlist import bumped, call_scripts, claims, closed_records
+from scheduling.worklist import Action, register_action, register_numbers, register_script
+from waitlist import bumped, call_scripts, claims, closed_records, own_contacts
 from waitlist.models import Offer
 from waitlist.withdrawal import withdraw
 
@@ -123,3 +123,4 @@ def register() -> None:
     ):
         register_action(kind, action)
     register_script("offer.call", call_scripts.for_offer)
+    register_numbers("contact.changed", own_contacts.numbers_before)

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from auditlog.models import LogEntry
 from django.db import transaction
+from django.utils import timezone
 
 from scheduling import patient_writes
 from scheduling.corrections import Correction, Detail
-from scheduling.models import ContactPoint, Location, Patient, Practice
+from scheduling.models import ContactPoint, Location, Patient, Practice, WorkItem
 from scheduling.patient_writes import CorrectionRefused
-from scheduling.worklist import ask_staff
+from scheduling.worklist import CAN_RING, ask_staff
 from waitlist import consent, messages
 from waitlist.links import REQUEST_LINK_LASTS
-from waitlist.models import Message, WrongPersonReport
+from waitlist.models import ContactChange, Message, WrongPersonReport
 from waitlist.rerouting import HOPEFUL
 
+#: How long after a change we may hear that nobody was told of it: a carrier's last word on a message takes days.
+NEWS_TAKES = timedelta(days=4)
+_A = LogEntry.Action
 DETAILS = {ContactPoint.System.PHONE: Detail.PHONE, ContactPoint.System.EMAIL: Detail.EMAIL}
 
 
@@ -142,12 +147,41 @@ def not_heard(message: Message) -> None:
         _ask_to_call(message.patient, message.location)
 
 
+def numbers_before(item: WorkItem) -> list[ContactPoint]:
+    """Return the numbers that were on record before the patient's page changed them, the best first.
+
+    One that came by the page is left out, whoever may hold it; one that was given up there may still ring.
+    """
+    if item.patient is None:
+        return []
+    since, day = item.created_at - NEWS_TAKES, timezone.localdate()
+    typed = ContactChange.objects.filter(
+        patient=item.patient, state=ContactChange.State.CONFIRMED, created_at__gt=since
+    )
+    by_page = set(typed.values_list("address_index", flat=True))
+    found = []
+    for each in item.patient.contact_points.filter(CAN_RING).order_by("rank", "pk"):
+        is_new, was_used = _changed_since(each, since)
+        came = each.address_index in by_page and is_new
+        if not came and (each.usable_on(day) or was_used):
+            found.append(each)
+    return found
+
+
+def _changed_since(contact: ContactPoint, since: datetime) -> tuple[bool, bool]:
+    """Return whether a contact is on record, or in use again, only since then; and whether it went out of use since."""
+    entries = list(LogEntry.objects.get_for_object(contact).filter(timestamp__gt=since))
+    uses = [entry.changes_dict["use"] for entry in entries if entry.action == _A.UPDATE and "use" in entry.changes_dict]
+    is_new = any(entry.action == _A.CREATE for entry in entries) or any(before == "old" for before, _ in uses)
+    return is_new, any(after == "old" for _, after in uses)
+
+
 def _ask_to_call(patient: Patient, location: Location | None) -> None:
     ask_staff(
         "contact.changed",
         "A patient changed how they are reached on their page, and could not be told of it",
-        advice="Call them at a number that was on record before, to be sure that it was them. Who changed what is "
-        "in the history of their contact points.",
+        advice="Call them, to be sure that it was them. Listed are only numbers that were on record before. Who "
+        "changed what is in the history of their contact points.",
         dedupe_key=f"contact.changed:{patient.pk}",
         subject=patient,
         patient=patient,

@@ -137,7 +137,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
             "item": item,
             "item_actions": worklist.actions_for(item) if is_open else [],
             "scripts": worklist.scripts_for(item) if is_open else [],
-            "numbers": _numbers(item),
+            "numbers": worklist.numbers_for(item),
             "is_over": item.due_at is not None and item.due_at <= timezone.now(),
             "is_open": is_open,
             "may_work": self._may_work(request),
@@ -259,7 +259,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
     def phones(self, row: WorkItem) -> str:
         if row.patient is None or row.patient.restricted:
             return "restricted: no calls" if row.patient else "–"
-        numbers = [(each.value, each.value, " (guardian)" if each.guardian else "") for each in _numbers(row)]
+        numbers = [(each.value, each.value, _whose(each)) for each in worklist.numbers_for(row)]
         return format_html_join(", ", '<a href="tel:{}">{}</a>{}', numbers) or "the EHR has no usable number"
 
     @admin.display(description="Who has it", ordering="owner")
@@ -290,13 +290,9 @@ class WorkItemAdmin(ReadOnlyAdmin):
         return when(row.done_at)
 
 
-def _numbers(item: WorkItem) -> list[ContactPoint]:
-    """Return where the item's patient may be called, the best first; nowhere where the patient wants no calls."""
-    if item.patient is None or item.patient.restricted:
-        return []
-    points = item.patient.contact_points.filter(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
-    today = timezone.localdate()
-    return [each for each in points.order_by("rank", "pk") if each.usable_on(today)]
+def _whose(number: ContactPoint) -> str:
+    notes = ["guardian"] * number.guardian + ["used before"] * (number.use == "old")
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _note_of(item: WorkItem) -> CancellationNote | None:

@@ -9,11 +9,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from scheduling import worklist
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, WorkItem
 from tests import factories, race
+from tests.desk.pages import text_of
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, nobody_has_guessed, text  # noqa: F401 - a fixture
@@ -450,6 +453,41 @@ def test_where_nobody_can_be_told_staff_call(entry: WaitlistEntry, path: str) ->
     post(f"{path}code/", do="save", code=code_sent())
     assert in_use(entry.patient) == [MAIL, NEW]
     assert WorkItem.objects.get().kind == "contact.changed"
+
+
+def listed() -> list[str]:
+    """The numbers that staff are to call."""
+    return [each.value for each in worklist.numbers_for(WorkItem.objects.get(kind="contact.changed"))]
+
+
+def test_staff_call_the_number_from_before_and_never_the_new_one(entry: WaitlistEntry, path: str) -> None:
+    ConsentRecord.objects.all().delete()
+    # Past for long, so that it may be a stranger's by now.
+    factories.contact(entry.patient, "+12125550190", use="old", rank=1)
+    post(own(path, entry.patient), **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    assert listed() == [OLD]
+    item = WorkItem.objects.get()
+    assert "only numbers that were on record before" in item.advice
+    clerk = Client()
+    clerk.force_login(User.objects.create_superuser("maria"))
+    shown = text_of(clerk.get(f"/admin/scheduling/workitem/{item.pk}/change/"))
+    assert f"{OLD} (used before)" in shown
+    assert NEW not in shown
+    Patient.objects.update(restricted=True)
+    assert listed() == []
+
+
+def test_staff_call_a_number_that_is_left_or_was_taken_away(scene: Scene, entry: WaitlistEntry, path: str) -> None:
+    factories.contact(entry.patient, NEW, rank=2)
+    scene.pass_time(minutes=5 * 24 * 60)
+    # It is on record: that its code came back makes it no newer.
+    post(f"{path}phone/", **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    assert ContactChange.objects.get().state == "confirmed"
+    ConsentRecord.objects.all().delete()
+    assert own_contacts.remove(Change(entry.patient, None, timezone.now()), contact(entry.patient))
+    assert listed() == [OLD, NEW]
 
 
 def test_the_words_agreed_to_stand_on_the_page(entry: WaitlistEntry, path: str, client: Client) -> None:
