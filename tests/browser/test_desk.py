@@ -27,6 +27,8 @@ from tests.browser.conftest import SCHEMES, WIDTHS, keep_picture
 from tests.desk.conftest import Practice, people, practice
 from tests.desk.test_every_page import fill
 from tests.desk.test_sandbox_page import DAY, message
+from tests.desk.test_thread import write
+from waitlist import wrong_person
 
 __all__ = ["people", "practice"]
 
@@ -252,3 +254,17 @@ def test_the_form_of_consent_prints_on_one_sheet(staff_page: SignedIn, practice:
     for sheet in ("Letter", "A4"):
         pages = len(re.findall(rb"/Type /Page\b", form.pdf(format=sheet)))
         assert pages == 1, sheet
+
+
+def test_what_was_disclosed_stands_in_whole_words_on_a_phone(staff_page: SignedIn, practice: Practice) -> None:
+    contact = practice.patient.contact_points.get(system="phone")
+    write(practice, "Harbor Family Practice has an opening. https://example.org/o/Ehb7ipbNUlKyWBw/", timezone.now())
+    report = wrong_person.freeze(contact.system, contact.address_index)[0]
+    page = staff_page(f"/admin/waitlist/wrongpersonreport/{report.pk}/print/")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    cells = [page.locator(f"td[data-label={name}]") for name in ("What", "State")]
+    heights = [box["height"] for cell in cells if (box := cell.bounding_box())]
+    assert len(heights) == 2
+    assert max(heights) < 45  # one line each
+    keep_picture(page, "disclosed-on-a-phone")
