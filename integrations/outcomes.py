@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.context import current_actor
-from scheduling import appointments, mirror, writebacks
+from scheduling import appointments, mirror, vanished, writebacks
 from scheduling.models import Appointment, ExternalId, WorkItem, Writeback
 from scheduling.records import AppointmentRecord, ReasonVerdict
 from scheduling.story import tell
@@ -142,7 +142,9 @@ def refused(row: Writeback, code: str, detail: str, *, taken: bool = False, ask:
             return False
         tell(row.opening, "writeback.refused", detail, writeback_id=row.pk, code=code, taken=taken)
         _clear_work(row)
-        if ask:
+        if _is_told_otherwise(row):
+            vanished.ask_to_call(row.appointment, f"It was sent there again and not taken. {detail}")
+        elif ask:
             _ask(row, "writeback.refused", f"The EHR refused {_what(row)}", f"{detail} The patient is told.", soon=True)
         claims.settle(row, Outcome("refused", taken=taken, code=code, detail=detail))
     return True
@@ -162,8 +164,15 @@ def mismatched(row: Writeback, differs: tuple[str, ...], undone: bool) -> bool:
             return False
         tell(row.opening, "writeback.mismatch", detail, writeback_id=row.pk, differs=list(differs), undone=undone)
         _ask(row, "writeback.mismatch", "The EHR booked something else than we asked for", advice)
+        if _is_told_otherwise(row):
+            vanished.ask_to_call(row.appointment, f"It was sent there again and booked otherwise. {detail}")
         claims.settle(row, Outcome("refused", code="mismatch", detail=detail))
     return True
+
+
+def _is_told_otherwise(row: Writeback) -> bool:
+    """Whether a confirmed booking was sent anew: its claim is settled long since, so nobody else tells the patient."""
+    return row.kind == Writeback.Kind.CREATE and vanished.was_promised(row.appointment)
 
 
 def unknown(row: Writeback, look_at: datetime, code: str, *, counts: bool = True) -> bool:

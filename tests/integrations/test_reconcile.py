@@ -392,6 +392,26 @@ def test_a_booking_of_ours_that_vanished_from_the_ehr_is_booked_anew(booking: Bo
     assert calendar.compare().differing == 0
 
 
+def test_who_was_told_of_a_booking_that_the_ehr_does_not_take_again_is_called(booking: Booking) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    clinic, calendar = booking.clinic, Calendar(booking.clinic)
+    clinic.ehr.appointments.clear()
+    calendar.compare()
+    decide(lambda row: differences.send(row, "dana"))
+    clinic.ehr.put(**calendar.at(booking.opening.start, f"pat-{clinic.patient().pk}"))
+    write = Writeback.objects.latest("pk")
+    outbox.process(write.pk)
+    write.refresh_from_db()
+    assert (write.status, write.error_code) == ("refused", "taken")
+    assert open_items().count("calendar.not_booked") == 1
+    item = WorkItem.objects.get(kind="calendar.not_booked")
+    assert item.patient_id == booking.claim.patient_id
+    assert "It was sent there again and not taken." in item.advice
+    assert "writeback.refused" not in open_items(), "that one says that the patient is told, and nobody told them"
+    assert calendar.compare().differing == 2, "ours is not there, and what stands there is not here"
+
+
 def test_ours_is_sent_once_however_often_somebody_presses(booking: Booking) -> None:
     booking.process()
     Connection.objects.update(loaded_at=timezone.now())
