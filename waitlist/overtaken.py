@@ -12,6 +12,8 @@ from scheduling.models import Appointment
 from waitlist.models import Claim, Message, Offer, WaitlistEntry
 
 _K = Message.Kind
+#: What a yes came to.
+_NEWS = (_K.CONFIRMED, _K.REFUSED)
 #: News of an appointment that is given up: what stands further on is later.
 _GIVING_UP = (_K.CANCELLING, _K.NOT_CANCELLED, _K.CANCELLED)
 
@@ -23,8 +25,12 @@ def is_overtaken(message: Message) -> bool:
 
 
 def _receipt(message: Message) -> bool:
+    """Where the news of the booking still waits, too, the receipt leaves before it, as ever."""
     claim = _claim(message)
-    return claim is not None and claim.state != Claim.State.PENDING
+    if claim is None or claim.state == Claim.State.PENDING:
+        return False
+    news = Message.objects.filter(kind__in=_NEWS, opening=message.opening_id, patient=message.patient_id)
+    return not news.filter(status=Message.Status.WAITING).exists()
 
 
 def _refusal(message: Message) -> bool:
