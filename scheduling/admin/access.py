@@ -21,11 +21,10 @@ admin.site.unregister(Group)
 class LocationAccessInline(ScopedFields, admin.TabularInline[LocationAccess, Any]):
     model = LocationAccess
     extra = 0
+    verbose_name_plural = "locations this person works at (none: sees no location's rows)"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("user", "location")
-
-    verbose_name_plural = "locations this person works at (none: sees no location's rows)"
 
 
 @admin.register(User)
