@@ -42,7 +42,7 @@ def done(row: PatientWrite, read: PatientAsRead, asked_at: datetime) -> None:
 
 def conflict(row: PatientWrite, found: Merge) -> None:
     """The EHR says something else of the same details: staff decide."""
-    told = {detail.value: list(values) for detail, values in found.conflicts.items()}
+    told = {key: list(values) for key, values in found.conflicts.items()}
     with transaction.atomic():
         must(patient_writes.put_down(row, Status.CONFLICT, timezone.now() + LOOK_EVERY, "conflict", conflicts=told))
         _ask(

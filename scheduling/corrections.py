@@ -53,6 +53,11 @@ class Correction:
     parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """Which of the patient's details it is about: of several of a kind, the one that it replaces."""
+        return f"{self.detail}:{normal(self.detail, self.old)}" if self.detail in SEVERAL else self.detail.value
+
+    @property
     def removes(self) -> bool:
         """Whether the detail is taken away."""
         return not self.new
@@ -60,10 +65,13 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What a record of the EHR says to corrections: those it ``lacks``, and what it says to the ones it contradicts."""
+    """What a record of the EHR says to corrections: those it ``lacks``, and what it says to the ones it contradicts.
+
+    The latter by :attr:`Correction.key`.
+    """
 
     lacks: tuple[Correction, ...]
-    conflicts: Mapping[Detail, tuple[str, ...]]
+    conflicts: Mapping[str, tuple[str, ...]]
 
     @property
     def is_complete(self) -> bool:
@@ -97,7 +105,7 @@ def merge(
 ) -> Merge:
     """Compare base, theirs and ours, detail by detail. ``overrules`` is what staff saw there and want replaced."""
     lacks: list[Correction] = []
-    conflicts: dict[Detail, tuple[str, ...]] = {}
+    conflicts: dict[str, tuple[str, ...]] = {}
     for each in corrections:
         theirs = values(record, each.detail)
         new, old = normal(each.detail, each.new), normal(each.detail, each.old)
@@ -110,10 +118,10 @@ def merge(
         against = _against(each, theirs)
         if not against:
             lacks.append(each if old in theirs else replace(each, old=""))
-        elif tuple((overrules or {}).get(each.detail, ())) == against:
+        elif tuple((overrules or {}).get(each.key, ())) == against:
             lacks.append(replace(each, old=against[0] if len(against) == 1 else ""))
         else:
-            conflicts[each.detail] = against
+            conflicts[each.key] = against
     return Merge(tuple(lacks), conflicts)
 
 
@@ -156,9 +164,14 @@ def _without(record: PatientRecord, each: Correction) -> PatientRecord:
 
 def _contacts(points: tuple[ContactRecord, ...], each: Correction) -> tuple[ContactRecord, ...]:
     old = normal(each.detail, each.old)
-    for place, point in enumerate(points):
-        if point.system == each.detail and not point.guardian and old and normal(each.detail, point.value) == old:
-            return (*points[:place], replace(point, value=each.new), *points[place + 1 :])
+
+    def is_replaced(point: ContactRecord) -> bool:
+        is_current = point.system == each.detail and not point.guardian and point.use != "old"
+        return is_current and bool(old) and normal(each.detail, point.value) == old
+
+    found = tuple(replace(point, value=each.new) if is_replaced(point) else point for point in points)
+    if found != points:
+        return found
     return (*points, ContactRecord("phone" if each.detail == Detail.PHONE else "email", each.new, use=each.use))
 
 

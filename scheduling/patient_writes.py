@@ -5,6 +5,7 @@ A correction counts here at once, and stands over what the EHR says until the EH
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from audit.context import correlation_id, current_actor
 from scheduling import corrections
@@ -235,9 +237,14 @@ def drop(row: PatientWrite, why: str) -> bool:
     return True
 
 
+def mark(row: PatientWrite) -> str:
+    """Return a mark of what the EHR says otherwise: it differs once the EHR has changed any of it again."""
+    return salted_hmac("patient_write.conflicts", json.dumps(row.conflicts, sort_keys=True)).hexdigest()
+
+
 def take_theirs(row: PatientWrite) -> bool:
     """Staff choose what the EHR says of the details in conflict; the rest goes on. False when it was decided before."""
-    rest = [each for each in corrections.read(row.wanted) if each.detail not in row.conflicts]
+    rest = [each for each in corrections.read(row.wanted) if each.key not in row.conflicts]
     if not _is_contradicted(row):
         return False
     if not rest:
@@ -246,7 +253,10 @@ def take_theirs(row: PatientWrite) -> bool:
 
 
 def send_ours(row: PatientWrite) -> bool:
-    """Staff choose ours over what they saw the EHR say. False when it was decided before."""
+    """Staff choose ours over what ``row``, as it was read, has the EHR say. False when it was decided before.
+
+    Whoever shows it keeps its :func:`mark`: what staff did not see is not theirs to overrule.
+    """
     return _is_contradicted(row) and _go_on(row, overrules=row.conflicts, conflicts={})
 
 

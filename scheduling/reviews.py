@@ -29,6 +29,8 @@ MOST_PAIRS = 5
 #: What makes two records of an EHR worth a question. Twins with names of their own are none.
 WORTH_ASKING = frozenset({Reason.NUMBER, Reason.BIRTH_DATE_AND_NAMES})
 UNDECIDED = (State.OPEN, State.LATER)
+#: Whoever pressed first may be the same person, by a double click.
+DECIDED = "It was answered before: what was said stands here."
 
 
 def look_around(source: Source, patient: Patient, described: PersonDescription) -> int:
@@ -173,7 +175,7 @@ def same(review: PatientReview, *, keep: Patient | None = None) -> PatientMerge 
     """
     with transaction.atomic():
         if not _decide(review, State.SAME):
-            raise merging.MergeRefused("Somebody else decided about these two at the same moment.")
+            raise merging.MergeRefused(DECIDED)
         if review.other is None:
             return None
         kept = review.other if keep is not None and keep.pk == review.other_id else review.patient

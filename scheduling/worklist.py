@@ -46,6 +46,7 @@ CAN_RING = Q(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
 _ACTIONS: dict[str, list[Action]] = {}
 _SCRIPTS: dict[str, Callable[[WorkItem], list[Script]]] = {}
 _NUMBERS: dict[str, Callable[[WorkItem], list[ContactPoint]]] = {}
+_NO_NUMBER: dict[str, str] = {}
 _COUNTERS: dict[str, Callable[[Sequence[WorkItem]], Mapping[int, int]]] = {}
 
 
@@ -71,9 +72,12 @@ def scripts_for(item: WorkItem) -> list[Script]:
     return write(item) if write else []
 
 
-def register_numbers(kind: str, choose: Callable[[WorkItem], list[ContactPoint]]) -> None:
-    """Have ``choose`` say at which numbers the patients of items of ``kind`` are called, the best first."""
-    _NUMBERS[kind] = choose
+def register_numbers(kind: str, choose: Callable[[WorkItem], list[ContactPoint]], *, without: str) -> None:
+    """Have ``choose`` say at which numbers the patients of items of ``kind`` are called, the best first.
+
+    ``without`` is what is said in their place where there is none.
+    """
+    _NUMBERS[kind], _NO_NUMBER[kind] = choose, without
 
 
 def numbers_for(item: WorkItem) -> list[ContactPoint]:
@@ -86,6 +90,11 @@ def numbers_for(item: WorkItem) -> list[ContactPoint]:
     today = timezone.localdate()
     points = item.patient.contact_points.filter(CAN_RING).order_by("rank", "pk")
     return [each for each in points if each.usable_on(today)]
+
+
+def without_number(item: WorkItem) -> str:
+    """Return what is said where :func:`numbers_for` has none."""
+    return _NO_NUMBER.get(item.kind, "the EHR has no usable number")
 
 
 def register_counter(kind: str, count: Callable[[Sequence[WorkItem]], Mapping[int, int]]) -> None:

@@ -123,4 +123,4 @@ def register() -> None:
     ):
         register_action(kind, action)
     register_script("offer.call", call_scripts.for_offer)
-    register_numbers("contact.changed", own_contacts.numbers_before)
+    register_numbers("contact.changed", own_contacts.numbers_before, without=own_contacts.NO_NUMBER_BEFORE)

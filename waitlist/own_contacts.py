@@ -28,6 +28,8 @@ from waitlist.rerouting import HOPEFUL
 #: How long after a change we may hear that nobody was told of it: a carrier's last word on a message takes days.
 NEWS_TAKES = timedelta(days=4)
 _A = LogEntry.Action
+#: Stands where :func:`numbers_before` finds none. A number that came by the change would ring whoever made it.
+NO_NUMBER_BEFORE = "none was on record before the change: ask them when they come in, or by letter"
 DETAILS = {ContactPoint.System.PHONE: Detail.PHONE, ContactPoint.System.EMAIL: Detail.EMAIL}
 
 

@@ -22,6 +22,7 @@ from scheduling.models import PatientWrite
 Status = PatientWrite.Status
 TONES = {Status.CONFLICT: "danger", Status.DROPPED: "stop"}
 OVERTAKEN = "Nothing changed: it was decided before, or it is under way."
+CHANGED_THERE = "Nothing changed: the EHR has changed it again since you opened the page. Look at both sides once more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class PatientWriteAdmin(ReadOnlyAdmin):
             "title": self.what(row),
             "subtitle": None,
             "lines": lines(row),
+            "mark": patient_writes.mark(row),
             "may_decide": request.user.has_perm("scheduling.change_patient"),
         }
         return super().change_view(request, object_id, form_url, {**more, **(extra_context or {})})
@@ -78,7 +80,9 @@ class PatientWriteAdmin(ReadOnlyAdmin):
         if not request.user.has_perm("scheduling.change_patient"):
             raise PermissionDenied
         act, said = _STEPS[step]
-        if act(row):
+        if step in _OF_TWO_SIDES and row.conflicts and request.POST.get("mark") != patient_writes.mark(row):
+            messages.warning(request, CHANGED_THERE)
+        elif act(row):
             messages.success(request, said)
         else:
             messages.warning(request, OVERTAKEN)
@@ -138,11 +142,13 @@ def lines(row: PatientWrite) -> list[Line]:
     found = []
     for each in corrections.read(row.wanted):
         say = language_name if each.detail == corrections.Detail.LANGUAGE else str
-        theirs = ", ".join(map(say, row.conflicts.get(each.detail, ())))
+        theirs = ", ".join(map(say, row.conflicts.get(each.key, ())))
         found.append(Line(each.detail.label, say(each.old), say(each.new), theirs))
     return found
 
 
+#: Steps that decide between two sides, and only between those that were looked at.
+_OF_TWO_SIDES = ("theirs", "ours")
 _STEPS: dict[str, tuple[Callable[[PatientWrite], bool], str]] = {
     "theirs": (demographics.take_theirs, "The EHR’s is taken: it is fetched anew, and stands here in a moment."),
     "ours": (patient_writes.send_ours, "Ours is on its way to the EHR, which is read back afterwards."),

@@ -260,7 +260,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
         if row.patient is None or row.patient.restricted:
             return "restricted: no calls" if row.patient else "–"
         numbers = [(each.value, each.value, _whose(each)) for each in worklist.numbers_for(row)]
-        return format_html_join(", ", '<a href="tel:{}">{}</a>{}', numbers) or "the EHR has no usable number"
+        return format_html_join(", ", '<a href="tel:{}">{}</a>{}', numbers) or worklist.without_number(row)
 
     @admin.display(description="Who has it", ordering="owner")
     def owner_shown(self, row: WorkItem) -> str:

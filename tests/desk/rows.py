@@ -112,7 +112,7 @@ def rows_at(practice: Practice, place: Location, patient: Patient) -> dict[type[
             patient=patient,
             source=practice.source,
             wanted=[{"detail": "phone", "new": "+12125550188", "old": contact.value, "base": [contact.value]}],
-            conflicts={"phone": ["+12125550199"]},
+            conflicts={f"phone:{contact.value}": ["+12125550199"]},
             status="conflict",
             due_at=now,
         ),

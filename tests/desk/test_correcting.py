@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.test import Client
 
 from integrations import patient_outcomes
@@ -136,9 +138,36 @@ def test_a_conflict_stands_side_by_side_and_is_decided_once(dana: Client, practi
     assert "+12125550188" in words
     assert "differs +12125550199" in words
     assert dana.get(own + "do/theirs/").status_code == 405
-    assert said(dana, dana.post(own + "do/theirs/")).startswith("The EHR’s is taken")
+    assert said(dana, dana.post(own + "do/theirs/", seen(dana, own))).startswith("The EHR’s is taken")
     assert InboundEvent.objects.get(subject_key="Patient/p-1").status == "received"
     assert said(dana, dana.post(own + "do/ours/")).startswith("Nothing changed")
+
+
+def seen(client: Client, own: str) -> dict[str, str]:
+    """What the page's buttons send along: a mark of the two sides that it shows."""
+    [(name, value)] = set(re.findall(r'name="(mark)" value="(\w+)"', client.get(own + "change/").content.decode()))
+    return {name: value}
+
+
+def test_what_the_ehr_changed_again_since_the_page_was_opened_is_not_decided_about(
+    dana: Client, practice: Practice
+) -> None:
+    """The row follows the EHR's news while somebody looks at it: they decide about what they saw, and nothing else."""
+    row = rows_at(practice, practice.riverside, practice.patient)[PatientWrite]
+    factories.external_id(practice.source, ExternalId.Kind.PATIENT, practice.patient, "p-1")
+    own = f"/admin/scheduling/patientwrite/{row.pk}/"
+    before = seen(dana, own)
+    row.conflicts = {key: ["+12125550177"] for key in row.conflicts}
+    row.save()
+    for step in ("ours", "theirs"):
+        answer = dana.post(f"{own}do/{step}/", before)
+        assert said(dana, answer).startswith("Nothing changed: the EHR has changed it again since you opened the page.")
+    row.refresh_from_db()
+    assert (row.status, row.overrules, len(row.wanted)) == ("conflict", {}, 1)
+    assert "differs +12125550177" in text_of(dana.get(own + "change/"))
+    assert said(dana, dana.post(own + "do/ours/", seen(dana, own))).startswith("Ours is on its way")
+    row.refresh_from_db()
+    assert (row.status, list(row.overrules.values())) == ("waiting", [["+12125550177"]])
 
 
 def test_whoever_may_not_change_patients_corrects_none(ira: Client, practice: Practice) -> None:

@@ -180,6 +180,13 @@ def test_a_second_answer_changes_nothing(dana: Client, maria: Client, review: Pa
     assert not PatientMerge.objects.exists()
 
 
+def test_who_presses_twice_is_not_told_that_somebody_else_decided(dana: Client, review: PatientReview) -> None:
+    assert "Noted: the same person." in answer(dana, review, "same")
+    for step in ("same", "different"):
+        assert "Nothing changed. It was answered before: what was said stands here." in answer(dana, review, step)
+    assert (review.state, PatientMerge.objects.count()) == ("same", 1)
+
+
 def test_a_pair_of_which_one_is_elsewhere_is_not_there(dana: Client, practice: Practice) -> None:
     reviews.note_pair(practice.patient, practice.their_patient, [Reason.NUMBER])
     review = PatientReview.objects.get()

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from integrations import demographics, patient_outcomes, sweep
+from integrations.admin.patient_writes import lines
 from integrations.ehr import load, onward
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import connect
@@ -164,7 +165,7 @@ def test_a_number_that_the_ehr_changed_otherwise_is_for_staff(
     just_before_the_write(monkeypatch, lambda: elm.change_there(telecom=elm.phone_there(THEIRS)))
     assert elm.work(row) == PatientWrite.Status.CONFLICT
     assert elm.there["telecom"][0]["value"] == THEIRS
-    assert row.conflicts == {"phone": [THEIRS]}
+    assert row.conflicts == {f"phone:{OLD}": [THEIRS]}
     item = WorkItem.objects.get(status="open")
     assert (item.kind, item.subject_id, item.patient) == (patient_outcomes.CONFLICT, row.pk, elm.patient)
 
@@ -191,7 +192,7 @@ def test_staff_overrule_what_they_saw_and_nothing_that_came_later(elm: Elm) -> N
     elm.change_there(telecom=elm.phone_there("+12125550177"))
     assert patient_writes.send_ours(row)
     assert elm.work(row) == PatientWrite.Status.CONFLICT
-    assert row.conflicts == {"phone": ["+12125550177"]}
+    assert row.conflicts == {f"phone:{OLD}": ["+12125550177"]}
     assert elm.writes() == []
 
 
@@ -303,7 +304,7 @@ def test_a_second_number_that_was_known_contradicts_nothing() -> None:
     record = PatientRecord("p-1", contacts=(ContactRecord("phone", THEIRS),))
     wanted = [Correction(Detail.PHONE, NEW, OLD, base=(OLD, THEIRS))]
     assert corrections.merge(record, wanted).conflicts == {}
-    assert corrections.merge(record, [replace(wanted[0], base=(OLD,))]).conflicts == {Detail.PHONE: (THEIRS,)}
+    assert corrections.merge(record, [replace(wanted[0], base=(OLD,))]).conflicts == {f"phone:{OLD}": (THEIRS,)}
 
 
 def test_each_of_two_ehrs_is_told_and_one_that_is_down_does_not_hold_up_the_other(elm: Elm) -> None:
@@ -350,6 +351,38 @@ def with_more(sandbox: Sandbox) -> Elm:
     load.load(elm.connection.pk)
     elm.patient = Patient.objects.get()
     return elm
+
+
+@pytest.mark.parametrize("choice", ["theirs", "ours"])
+def test_of_two_numbers_corrected_at_once_only_the_one_that_the_ehr_changed_too_is_for_staff(
+    sandbox: Sandbox, choice: str
+) -> None:
+    elm = with_more(sandbox)
+    other = "+12125550144"
+    [row] = patient_writes.correct(
+        elm.patient, [Correction(Detail.PHONE, NEW, OLD), Correction(Detail.PHONE, other, SECOND)]
+    )
+    elm.change_there(telecom=[{**elm.raw["telecom"][0], "value": THEIRS}, *elm.raw["telecom"][1:]])
+    assert elm.work(row) == PatientWrite.Status.CONFLICT
+    assert row.conflicts == {f"phone:{OLD}": [THEIRS]}
+    assert [(line.ours, line.theirs) for line in lines(row)] == [(NEW, THEIRS), (other, "")]
+    assert demographics.take_theirs(row) if choice == "theirs" else patient_writes.send_ours(row)
+    assert elm.work(row) == PatientWrite.Status.DONE
+    stands = THEIRS if choice == "theirs" else NEW
+    assert [each["value"] for each in elm.there["telecom"] if each["system"] == "phone"] == [stands, other]
+    event_of(elm)
+    assert sorted(elm.phones) == sorted([stands, other])
+
+
+def test_a_number_that_stands_there_twice_is_corrected_in_each_place(sandbox: Sandbox) -> None:
+    """One that was left would come back by the next news, and be written to."""
+    elm = with_more(sandbox)
+    row = elm.correct(Detail.PHONE, NEW, SECOND)
+    assert elm.work(row) == PatientWrite.Status.DONE
+    before, after = elm.raw["telecom"], elm.there["telecom"]
+    assert after == [{**each, "value": NEW} if each["value"] == SECOND else each for each in before]
+    event_of(elm)
+    assert sorted(elm.phones) == sorted([OLD, NEW])
 
 
 def taken_away(detail: Detail, old: str) -> Correction:

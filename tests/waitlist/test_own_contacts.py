@@ -490,6 +490,24 @@ def test_staff_call_a_number_that_is_left_or_was_taken_away(scene: Scene, entry:
     assert listed() == [OLD, NEW]
 
 
+def test_where_only_an_e_mail_was_known_staff_are_told_that_there_is_no_number_to_trust(
+    entry: WaitlistEntry, path: str
+) -> None:
+    """The new number is in the EHR by then: to say that it has none would send staff to look for it there."""
+    ContactPoint.objects.filter(patient=entry.patient, system="phone").delete()
+    ConsentRecord.objects.all().delete()
+    post(f"{path}phone/", **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    assert in_use(entry.patient) == [MAIL, NEW]
+    assert listed() == []
+    clerk = Client()
+    clerk.force_login(User.objects.create_superuser("maria"))
+    shown = text_of(clerk.get(f"/admin/scheduling/workitem/{WorkItem.objects.get().pk}/change/"))
+    assert "Phone: none was on record before the change: ask them when they come in, or by letter" in shown
+    assert NEW not in shown
+    assert "the EHR has no usable number" not in shown
+
+
 def test_the_words_agreed_to_stand_on_the_page(entry: WaitlistEntry, path: str, client: Client) -> None:
     for step, channel in (("phone/", "sms"), ("email/", "email")):
         for language in ("en", "es"):

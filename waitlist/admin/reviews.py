@@ -145,7 +145,7 @@ def _same(request: HttpRequest, review: PatientReview) -> str:
 def _different(request: HttpRequest, review: PatientReview) -> str:
     with transaction.atomic():
         if not reviews.different(review):
-            raise MergeRefused("Somebody else decided about these two already.")
+            raise MergeRefused(reviews.DECIDED)
         if reviewing.is_ours(review):
             return reviewing.take_answer(review)
     return "Noted: two people. You are not asked about this pair again."

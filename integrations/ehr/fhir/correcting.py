@@ -125,7 +125,8 @@ def _contact(resource: Json, each: Correction) -> None:
     if each.removes:
         _take_out(resource, "telecom", held)
     elif held:
-        resource["telecom"][held[0]]["value"] = each.new
+        for place in held:  # a number that stands there twice, such as for calls and for texts
+            resource["telecom"][place]["value"] = each.new
     else:
         added = {"system": systems[0], "value": each.new, "use": each.use}
         _add(resource, "telecom", {name: value for name, value in added.items() if value})
