@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -21,7 +21,8 @@ from scheduling.models import (
     Source,
     WorkItem,
 )
-from scheduling.records import AppointmentRecord, Interval
+from scheduling.occupancy import Occupancy
+from scheduling.records import AppointmentRecord
 from scheduling.worklist import ask_staff
 
 Change = Literal["created", "updated", "unchanged", "stale", "own"]
@@ -51,32 +52,6 @@ class Applied:
     appointment: Appointment
     change: Change
     opened: tuple[Opening, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Occupancy:
-    provider_id: int | None
-    location_id: int | None
-    interval: Interval | None
-
-    @classmethod
-    def of(cls, appointment: Appointment) -> _Occupancy:
-        if not appointment.occupies_time or appointment.start is None or appointment.end is None:
-            return cls(None, None, None)
-        interval = Interval(appointment.start, appointment.end)
-        return cls(appointment.provider_id, appointment.location_id, interval)
-
-    def at(self, appointment: Appointment) -> _Occupancy:
-        """Return the same time, of whom and where the appointment says by now."""
-        return replace(self, provider_id=appointment.provider_id, location_id=appointment.location_id)
-
-    def left_by(self, new: _Occupancy) -> list[Interval]:
-        """Return the time this occupancy gave up when it became ``new``."""
-        if self.interval is None:
-            return []
-        if new.interval is None or new.provider_id != self.provider_id:
-            return [self.interval]
-        return self.interval.minus([new.interval])
 
 
 def apply_appointment(
@@ -118,7 +93,7 @@ def apply_absence(
         if writebacks.in_flight(appointment):
             writebacks.look_again(appointment)
             return Applied(appointment, "own")
-        before = _Occupancy.of(appointment)
+        before = Occupancy.of(appointment)
         if appointment.status == Appointment.Status.ENTERED_IN_ERROR:
             return Applied(appointment, "unchanged")
         if vanished.was_promised(appointment):
@@ -148,7 +123,7 @@ def apply_never_written(appointment_id: int, *, verdict: str = "missing", opens:
             return Applied(appointment, "own")
         if appointment.status not in Appointment.OCCUPYING:
             return Applied(appointment, "unchanged")
-        before = _Occupancy.of(appointment)
+        before = Occupancy.of(appointment)
         appointment.status, appointment.status_code = Appointment.Status.ENTERED_IN_ERROR, DELETED
         appointment.status_seen_at = timezone.now() if opens else None
         appointment.save(update_fields=["status", "status_code", "status_seen_at", "updated_at"])
@@ -170,7 +145,7 @@ def _apply(source: Source, record: AppointmentRecord, fetched_at: datetime, open
         # The answer to our own create is still to come; who reads it back compares it with what we asked.
         writebacks.look_again(appointment)
         return Applied(appointment, "own")
-    before = _Occupancy.of(appointment)
+    before = Occupancy.of(appointment)
     _store(appointment, source, record, fetched_at if opens else None)
     if held == mirror.IN_DOUBT:
         # It stood with the wrong clinician or place: there it gave up nothing.
@@ -203,7 +178,7 @@ def _meet(source: Source, record: AppointmentRecord, fetched_at: datetime, opens
     opened: tuple[Opening, ...] = ()
     if opens and appointment.status == Appointment.Status.CANCELLED:
         # It was booked and cancelled between two looks.
-        opened = _open(appointment, _booked_then(appointment), record.version, record.reason_verdict)
+        opened = _open(appointment, Occupancy.once_booked(appointment), record.version, record.reason_verdict)
     return Applied(appointment, "created", opened)
 
 
@@ -231,7 +206,7 @@ def follow_status(appointment: Appointment, before: str) -> None:
         note_seen([appointment.patient_id])
     if appointment.status == Appointment.Status.BUMPED and before != Appointment.Status.BUMPED:
         _propose_for_the_list(appointment)
-    taken = _Occupancy.of(appointment)
+    taken = Occupancy.of(appointment)
     if taken.interval is not None and appointment.provider_id:
         openings.give_way(appointment.provider_id, taken.interval, appointment)
 
@@ -291,20 +266,14 @@ def set_plain_columns(appointment: Appointment, record: AppointmentRecord) -> No
     appointment.slot_ids = list(record.slot_ids) or appointment.slot_ids
 
 
-def _booked_then(appointment: Appointment) -> _Occupancy:
-    if appointment.start is None or appointment.end is None:
-        return _Occupancy(None, None, None)
-    return _Occupancy(appointment.provider_id, appointment.location_id, Interval(appointment.start, appointment.end))
-
-
 def _of_moved(verdict: str) -> str:
     """A visit that moved gives its time up whatever the reason, but of an unmapped type nobody knows what fits."""
     return verdict if verdict == "unmapped_type" else "rebookable"
 
 
-def _open(appointment: Appointment, before: _Occupancy, version: str, verdict: str) -> tuple[Opening, ...]:
+def _open(appointment: Appointment, before: Occupancy, version: str, verdict: str) -> tuple[Opening, ...]:
     """Open what the appointment gave up, if it was given up in a way that frees time."""
-    after = _Occupancy.of(appointment)
+    after = Occupancy.of(appointment)
     moved = after.interval is not None
     if not moved and appointment.status not in Appointment.FREEING:
         return ()

@@ -1,4 +1,4 @@
-"""A connection to an EHR, and what belongs to it: its token, its pace, our keys, our subscriptions."""
+"""A connection to an EHR, and what belongs to it: its pace and our subscriptions."""
 
 from __future__ import annotations
 
@@ -246,20 +246,6 @@ class Connection(MessageSettings):
         return self.kind == self.Kind.HL7V2
 
 
-class AccessToken(models.Model):
-    """The connection's OAuth2 token, shared by all workers; ``lease_until`` lets one of them renew it."""
-
-    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="access_token")
-    value = EncryptedTextField(blank=True)
-    scope = models.TextField(blank=True, help_text="The scopes the EHR granted with it; empty: it did not say.")
-    expires_at = models.DateTimeField(null=True)
-    serial = models.PositiveIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return f"token of connection {self.connection_id}"
-
-
 class CallPace(models.Model):
     """When the next everyday call to an EHR may leave, where the number of calls per minute is limited."""
 
@@ -268,30 +254,6 @@ class CallPace(models.Model):
 
     def __str__(self) -> str:
         return f"pace of connection {self.connection_id}"
-
-
-class SigningKey(models.Model):
-    """A key our logins at one EHR are signed with. Its public half is published under the connection's address.
-
-    A new key is published at once and signs from ``signs_from`` on, so that an EHR which keeps our key set for a while
-    knows it by then; the one before stays published until ``published_until``.
-    """
-
-    class Algorithm(models.TextChoices):
-        RS384 = "RS384", "RS384"
-        ES384 = "ES384", "ES384"
-
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="signing_keys")
-    kid = models.CharField(max_length=60, unique=True)
-    algorithm = models.CharField(max_length=5, choices=Algorithm)
-    private_key = EncryptedTextField()
-    public_jwk = models.JSONField()
-    created_at = models.DateTimeField()
-    signs_from = models.DateTimeField()
-    published_until = models.DateTimeField(null=True, blank=True)
-
-    def __str__(self) -> str:
-        return f"key {self.kid}"
 
 
 class EventSubscription(models.Model):

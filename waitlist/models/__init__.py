@@ -5,7 +5,8 @@ from waitlist.models.contact_changes import ContactChange
 from waitlist.models.entries import EntryWindow, MatchKey, RequestLink, WaitlistEntry
 from waitlist.models.imports import ImportBatch, ImportRow
 from waitlist.models.offers import CandidateVerdict, Claim, MatchSummary, Offer
-from waitlist.models.outreach import AcceptanceTally, Channel, ConsentRecord, Message, OutreachPolicy, Reply
+from waitlist.models.outreach import Channel, ConsentRecord, Message, Reply
+from waitlist.models.policies import AcceptanceTally, OutreachPolicy
 from waitlist.models.shadow import PastCancellation, ShadowOffer
 from waitlist.models.words import LaunchStatement, MessageTemplate
 from waitlist.models.wrong_person import WrongPersonReport
