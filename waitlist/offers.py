@@ -1,4 +1,4 @@
-"""Waves of offers: when the next one goes out, to whom, and when an opening is given up."""
+"""Waves of offers: to whom the next one goes, and when an opening is given up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from scheduling import openings
@@ -15,24 +15,19 @@ from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import callers, candidates, match_summary, offering, pacing, ranking, rates, shadow, verdicts
+from waitlist import callers, candidates, match_summary, offering, pacing, ranking, shadow, verdicts, wave_times
 from waitlist.explain import why_not
 from waitlist.facts import OpeningFacts
-from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
+from waitlist.models import MatchSummary, Offer, WaitlistEntry
 from waitlist.offering import NAMES, Plan
-from waitlist.policies import policy_for
 from waitlist.ranking import Ranked
 from waitlist.reasons import Reason
 from waitlist.withdrawal import OUT, ask_first_key, end_late, expire, withdraw
 
 __all__ = ["OUT", "end_late", "expire", "send_wave", "why_not", "withdraw"]
 
-#: A look at the EHR is worth so much.
-FRESH_FOR = timedelta(seconds=60)
 #: So many more than the wave's size are at hand, should the database refuse an offer.
 SPARE = 8
-#: Openings that waited for the morning start spread over this time.
-STAGGER = timedelta(minutes=5)
 
 
 def send_wave(opening: Opening, now: datetime | None = None) -> int:
@@ -43,50 +38,24 @@ def send_wave(opening: Opening, now: datetime | None = None) -> int:
     now = now or timezone.now()
     house = Practice.current()
     facts = candidates.facts_for(opening, now, house)
-    policy = _policy(facts)
-    cut_off_at = _cut_off(facts, policy)
+    policy = wave_times.policy_of(facts)
+    cut_off_at = wave_times.cut_off_of(facts, policy)
     if opening.status not in Opening.CLAIMABLE or _is_over(opening, now, cut_off_at):
         return 0
-    wait_until = now if house.paused_at else _wait_until(opening, facts, policy, cut_off_at)
+    wait_until = now if house.paused_at else wave_times.wait_until(opening, facts, policy, cut_off_at)
     if wait_until is not None:
         openings.request_check(opening.pk, wait_until)
         return 0
-    pace = _pace(opening, facts, policy, cut_off_at - now)
+    pace = wave_times.pace_of(opening, facts, policy, cut_off_at - now)
     wave = offering.Wave(opening, facts, opening.waves_sent + 1, house)
     if opening.source.in_shadow:
         at = shadow.note_wave(wave, pace)
-        openings.request_check(opening.pk, _after_the_night(opening, at, facts, policy, cut_off_at))
+        openings.request_check(opening.pk, wave_times.after_the_night(opening, at, facts, policy, cut_off_at))
         return 0
     if not _send_proposed(wave) and pace.size:
         _offer_to_the_next(wave, pace.size)
     _see_to_the_next(wave, pace, policy, cut_off_at)
     return wave.sent + wave.calls
-
-
-def _pace(opening: Opening, facts: OpeningFacts, policy: pacing.Policy, left: timedelta) -> pacing.Wave:
-    lead = facts.start - facts.now
-    rate = rates.acceptance_for({fit.type_id for fit in facts.fits if fit.is_on}, lead)
-    if opening.source.in_shadow:
-        # As if nobody answered.
-        waiting = opening.shadow_offers.filter(created_at__gt=facts.now - policy.offer_open).count()
-    else:
-        waiting = opening.offers.filter(status=Offer.Status.SENT).count() if opening.waves_sent else 0
-    return pacing.next_wave(lead, policy, left=left, acceptance=rate, waiting_answers=waiting)
-
-
-def _policy(facts: OpeningFacts) -> pacing.Policy:
-    on = [fit for fit in facts.fits if fit.is_on]
-    return on[0].policy if len(on) == 1 else policy_for(facts.location_id, None)
-
-
-def _cut_off(facts: OpeningFacts, policy: pacing.Policy) -> datetime:
-    """Return when the last time inside the opening is no longer offered."""
-    latest = [
-        pacing.cut_off(facts.end - fit.duration, fit.policy, fit.minimum_notice)
-        for fit in facts.fits
-        if fit.is_on and facts.end - fit.duration >= facts.start
-    ]
-    return max(latest, default=pacing.cut_off(facts.start, policy))
 
 
 def _is_over(opening: Opening, now: datetime, cut_off_at: datetime) -> bool:
@@ -96,41 +65,6 @@ def _is_over(opening: Opening, now: datetime, cut_off_at: datetime) -> bool:
     nobody_suited = not tried and MatchSummary.objects.filter(opening=opening).exists()
     openings.close(opening, Opening.Closed.UNFILLABLE if nobody_suited else Opening.Closed.CUT_OFF)
     return True
-
-
-def _wait_until(opening: Opening, facts: OpeningFacts, policy: pacing.Policy, cut_off_at: datetime) -> datetime | None:
-    """Return when to look again instead of offering now; None: now is the time."""
-    now = facts.now
-    if opening.checked_at is None or opening.checked_at < now - FRESH_FOR:
-        return now
-    if opening.held:
-        return cut_off_at
-    if opening.mine_until is not None and opening.mine_until > now:
-        return min(opening.mine_until, cut_off_at)
-    if opening.created_at + policy.start_delay > now:
-        return opening.created_at + policy.start_delay
-    quiet = pacing.quiet_until(now, facts.zone, policy)
-    if quiet is not None and quiet < cut_off_at:
-        return _staggered(opening, quiet, cut_off_at)
-    return _end_of_gap(opening, policy, now)
-
-
-def _staggered(opening: Opening, morning: datetime, cut_off_at: datetime) -> datetime:
-    """Return when an opening starts after the night, while there is time for its offers."""
-    begins = morning + timedelta(seconds=opening.pk * 37 % int(STAGGER.total_seconds()))
-    return begins if begins < cut_off_at else morning
-
-
-def _end_of_gap(opening: Opening, policy: pacing.Policy, now: datetime) -> datetime | None:
-    """Return when the last wave has had its head start; None when it has, or nobody of it can say yes any more."""
-    if not opening.waves_sent:
-        return None
-    live = opening.offers.filter(status=Offer.Status.SENT, answered_at__isnull=True, expires_at__gt=now)
-    last = live.aggregate(at=Max("created_at"))["at"]
-    if last is None or Claim.objects.filter(opening=opening, settled_at__gte=last).exists():
-        return None
-    end = last + pacing.next_wave(opening.start - last, policy).gap
-    return end if end > now else None
 
 
 def _send_proposed(wave: offering.Wave) -> bool:
@@ -255,7 +189,7 @@ def _see_to_the_next(wave: offering.Wave, pace: pacing.Wave, policy: pacing.Poli
     if opening.held:  # proposed: the next look is at the end, unless a person acts
         openings.request_check(opening.pk, cut_off_at)
         return
-    at = _after_the_night(opening, wave.facts.now + pace.gap, wave.facts, policy, cut_off_at)
+    at = wave_times.after_the_night(opening, wave.facts.now + pace.gap, wave.facts, policy, cut_off_at)
     if wave.sent + wave.calls:
         _count(opening, wave.number)
         _tell_of(wave, pace)
@@ -266,16 +200,6 @@ def _see_to_the_next(wave: offering.Wave, pace: pacing.Wave, policy: pacing.Poli
     else:
         _tell_once(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
     openings.request_check(opening.pk, at)
-
-
-def _after_the_night(
-    opening: Opening, at: datetime, facts: OpeningFacts, policy: pacing.Policy, cut_off_at: datetime
-) -> datetime:
-    """Return ``at``, or the morning after it, but never later than the cut-off."""
-    quiet = pacing.quiet_until(at, facts.zone, policy)
-    if quiet is not None and quiet < cut_off_at:
-        at = _staggered(opening, quiet, cut_off_at)
-    return min(at, cut_off_at)
 
 
 def _tell_of(wave: offering.Wave, pace: pacing.Wave) -> None:
