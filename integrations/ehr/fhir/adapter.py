@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
-
-from django.utils import timezone
 
 from integrations.codebook import CodeBook
 from integrations.ehr import zones
@@ -19,6 +17,7 @@ from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import MADE_UP, Json, Unreadable, reference_id, version_of
 from integrations.ehr.fhir.stored import stored, stored_version
 from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.fhir.windows import PAGE_SECONDS, days, window
 from integrations.ehr.field_reading import FieldBook
 from integrations.ehr.gateway import (
     Booking,
@@ -48,9 +47,6 @@ TYPES: dict[str, str] = {
     "provider": "Practitioner",
     "location": "Location",
 }
-#: A page of a load with everything in it; a second login included, shorter than the lease of whoever reads.
-PAGE_SECONDS = 90.0
-LOAD_BACK, LOAD_AHEAD = timedelta(days=30), timedelta(days=90)
 
 
 class FhirGateway:
@@ -348,18 +344,6 @@ class FhirGateway:
 def open_gateway(connection: Connection, *, writeback: Writeback | None = None) -> FhirGateway:
     """Open the gateway of a FHIR connection. Nothing is sent yet."""
     return FhirGateway(connection, writeback)
-
-
-def window() -> list[tuple[str, str]]:
-    """Return the days whose appointments are mirrored, as search parameters."""
-    now = timezone.now()
-    return days(now - LOAD_BACK, now + LOAD_AHEAD)
-
-
-def days(first: datetime, last: datetime) -> list[tuple[str, str]]:
-    """Return the days from that of ``first`` to that of ``last`` as search parameters."""
-    first, last = first.astimezone(UTC), last.astimezone(UTC) + timedelta(days=1)
-    return [("date", f"ge{first:%Y-%m-%d}"), ("date", f"lt{last:%Y-%m-%d}")]
 
 
 def _checked(external_id: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from integrations.ehr.fhir.adapter import FhirGateway, window
+from integrations.ehr.fhir.adapter import FhirGateway
+from integrations.ehr.fhir.windows import window
 from integrations.models import Connection
 from scheduling.models import ExternalId, Writeback
 

@@ -17,12 +17,13 @@ from django.utils import timezone
 from integrations.codebook import CodeBook
 from integrations.ehr import zones
 from integrations.ehr.fhir import coverage, many, people, search
-from integrations.ehr.fhir.adapter import LOAD_AHEAD, LOAD_BACK, PAGE_SECONDS, TYPES
+from integrations.ehr.fhir.adapter import TYPES
 from integrations.ehr.fhir.answers import ID
 from integrations.ehr.fhir.calendar import Reader
 from integrations.ehr.fhir.elements import Json, Unreadable, resource_id, version_of
 from integrations.ehr.fhir.free_time import LONGEST, joined
 from integrations.ehr.fhir.transport import Transport
+from integrations.ehr.fhir.windows import LOAD_AHEAD, LOAD_BACK, PAGE_SECONDS
 from integrations.ehr.field_reading import FieldBook
 from integrations.ehr.gateway import (
     Booking,
