@@ -9,9 +9,9 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 
 from audit.log import record
 from audit.models import AccessRecord
@@ -64,8 +64,31 @@ class InboundEventAdmin(ReadOnlyAdmin):
         return rows if is_raw else rows.defer("body")
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.raw_view)
-        return [path("<path:object_id>/raw/", view, name="integrations_inboundevent_raw"), *super().get_urls()]
+        raw, retry = self.admin_site.admin_view(self.raw_view), self.admin_site.admin_view(self.retry_view)
+        return [
+            path("<path:object_id>/raw/", raw, name="integrations_inboundevent_raw"),
+            path("<path:object_id>/retry/", retry, name="integrations_inboundevent_retry"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        more = {"may_retry": self.has_retry_permission(request), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, more)
+
+    def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Have one event read again."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        event: InboundEvent = fetch_or_404(self.get_queryset(request), request.user, object_id)
+        if not self.has_retry_permission(request):
+            raise PermissionDenied
+        if inbox.retry(event):
+            messages.success(request, "It is read again; if it still cannot be, it is asked about under Needs you.")
+        else:
+            messages.warning(request, "Nothing changed: it was read, or is being read.")
+        return HttpResponseRedirect(reverse("admin:integrations_inboundevent_change", args=[event.pk]))
 
     def raw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what arrived, byte for byte as far as it is text."""

@@ -11,7 +11,7 @@ from django.utils import timezone
 from integrations.ehr import event_leases, intake
 from integrations.models import Connection, InboundEvent
 from scheduling.models import WorkItem
-from scheduling.worklist import ask_staff, finish_for
+from scheduling.worklist import ask_staff, finish_each
 
 Status = InboundEvent.Status
 #: That a source is heard of is stored no more often than this.
@@ -46,10 +46,9 @@ def later(event: InboundEvent, code: str, until: datetime | None = None, *, coun
 
 
 def clear_work(event: InboundEvent) -> None:
-    """What staff were asked about this subject is settled."""
-    finish_for(intake.unreadable_key(event.connection_id, event.subject_key or str(event.pk)), "It was read.")
-    if event.attempts > 1:
-        finish_for(_dead_key(event), "It went through.")
+    """What staff were asked about this subject is settled, at whatever try: one sent again counts from its first."""
+    unread = intake.unreadable_key(event.connection_id, event.subject_key or str(event.pk))
+    finish_each((unread, _dead_key(event)), "It was read.")
 
 
 def _dead_key(event: InboundEvent) -> str:

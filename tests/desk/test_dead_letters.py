@@ -223,3 +223,24 @@ def test_events_that_could_not_be_read_are_read_again(ira: Client, practice: Pra
     assert "1 taken up again." in words
     assert "1 left alone: they were read." in words
     assert [InboundEvent.objects.get(pk=row.pk).status for row in rows] == ["received", "done"]
+
+
+@pytest.mark.parametrize(("status", "heading"), [("dead", "Dead letter"), ("quarantined", "Could not be read")])
+def test_an_event_is_read_again_from_its_page(ira: Client, practice: Practice, status: str, heading: str) -> None:
+    row = event(practice, status)
+    words = text_of(ira.get(f"{EVENTS}{row.pk}/change/"))
+    assert f"{heading} " in words
+    assert "Read it again" in words
+    assert ira.get(f"{EVENTS}{row.pk}/retry/").status_code == 405
+    assert said(ira, ira.post(f"{EVENTS}{row.pk}/retry/")).startswith("It is read again; if it still cannot be")
+    row.refresh_from_db()
+    assert (row.status, row.attempts) == ("received", 0)
+    assert "Read it again" not in text_of(ira.get(f"{EVENTS}{row.pk}/change/"))
+    assert said(ira, ira.post(f"{EVENTS}{row.pk}/retry/")) == "Nothing changed: it was read, or is being read."
+
+
+def test_who_may_not_change_events_reads_none_again(dana: Client, practice: Practice) -> None:
+    row = event(practice, "dead")
+    assert dana.post(f"{EVENTS}{row.pk}/retry/").status_code in (403, 404)
+    row.refresh_from_db()
+    assert row.status == "dead"

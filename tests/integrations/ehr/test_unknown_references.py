@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from integrations.ehr import inbox
 from integrations.models import Connection, InboundEvent
 from scheduling.models import Appointment, ExternalId, Location, Patient, Provider, WorkItem
 from tests.fixtures import sandbox as ehr
@@ -80,6 +81,26 @@ def test_a_reference_the_ehr_does_not_have_ends_as_a_dead_letter_that_can_be_ret
     worklist.run_action(item, "again", django_user_model.objects.create_user("clerk"))
     assert work_inbox() == 1
     assert Appointment.objects.get().patient is not None
+
+
+@pytest.mark.parametrize("by", ["itself, from the list", "a later event"])
+def test_what_went_through_after_all_is_asked_of_nobody_any_more(
+    sandbox: ehr.Sandbox, empty: Connection, work_inbox: Callable[[], int], by: str
+) -> None:
+    sandbox.load(ehr.booking("b-2", 1, who="nobody"))
+    signing.send(empty, BODY.replace(b"b-1", b"b-2"))
+    InboundEvent.objects.update(attempts=len(settings.EVENT_RETRY_SECONDS))
+    work_inbox()
+    event = InboundEvent.objects.get()
+    assert event.status == "dead"
+    sandbox.load(ehr.patient("nobody", 9))
+    if by == "a later event":
+        signing.send(empty, BODY.replace(b"b-1", b"b-2").replace(b'"1"', b'"2"'))
+    else:
+        assert inbox.retry(event)
+    assert work_inbox() == 1
+    item = WorkItem.objects.get(kind="event.dead")
+    assert (item.status, item.resolution) == ("done", "It was read.")
 
 
 def test_waits_between_tries_follow_the_schedule(empty: Connection, sandbox: ehr.Sandbox, work_inbox) -> None:
