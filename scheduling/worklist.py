@@ -41,6 +41,10 @@ class Script:
     text: str
 
 
+class NoSuchButton(LookupError):
+    """A work item does not come with the button that was pressed, or not any more."""
+
+
 #: Numbers that reach nobody else, as far as we know.
 CAN_RING = Q(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
 _ACTIONS: dict[str, list[Action]] = {}
@@ -192,10 +196,10 @@ def finish_each(dedupe_keys: Iterable[str], resolution: str, by: str = "system")
 
 
 def run_action(item: WorkItem, slug: str, user: AbstractBaseUser) -> str:
-    """Do what the button says and close the item with what came of it; raises KeyError for an unknown button."""
+    """Do what the button says and close the item with what came of it; raises :class:`NoSuchButton`."""
     action = next((known for known in actions_for(item) if known.slug == slug), None)
     if action is None:
-        raise KeyError(slug)
+        raise NoSuchButton(slug)
     said = action.run(item, user)
     finish(item, user.get_username(), said)
     return said

@@ -208,7 +208,7 @@ class WorkItemAdmin(ReadOnlyAdmin):
             return _back_to(item)
         try:
             said = worklist.run_action(item, slug, cast(AbstractBaseUser, request.user))
-        except KeyError:
+        except worklist.NoSuchButton:
             messages.error(request, "Nothing changed: this item has no such button any more.")
             return _back_to(item)
         messages.success(request, said)

@@ -56,6 +56,18 @@ def test_an_unknown_button_changes_nothing(dana: Client, item: WorkItem) -> None
     assert item.status == WorkItem.Status.OPEN
 
 
+def test_a_fault_in_what_a_button_does_is_not_taken_for_a_missing_button(dana: Client, item: WorkItem) -> None:
+    def fail(item: WorkItem, user: object) -> str:
+        return {}["nothing"]
+
+    worklist.register_action("test.fault", worklist.Action("fail", "Fail", "Nothing.", fail))
+    WorkItem.objects.update(kind="test.fault")
+    with pytest.raises(KeyError):
+        dana.post(page(item, "do/fail"))
+    item.refresh_from_db()
+    assert item.status == WorkItem.Status.OPEN
+
+
 def test_taking_and_putting_back(dana: Client, maria: Client, item: WorkItem) -> None:
     assert said(dana, dana.post(page(item, "take"))) == "This is yours now."
     assert text_of(dana.get(LIST + "?whose=mine")).count("A reason is not mapped") == 1
