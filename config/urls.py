@@ -5,6 +5,9 @@ from django.urls import include, path
 
 from config.health import healthz, readyz
 
+handler400 = "config.error_pages.bad_request"
+handler500 = "config.error_pages.server_error"
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
