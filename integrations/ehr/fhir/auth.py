@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
@@ -19,7 +20,7 @@ from audit.log import record_change
 from integrations import alerts
 from integrations.ehr import pulse, watching
 from integrations.ehr.fhir.assertion import ASSERTION_TYPE, client_assertion
-from integrations.ehr.gateway import LoginRefused, Malformed, Unavailable
+from integrations.ehr.gateway import GatewayError, LoginRefused, Malformed, Throttled, Unavailable
 from integrations.ehr.signing_keys import NoKey
 from integrations.models import AccessToken, Connection
 from integrations.safe_json import NotJson, read_json
@@ -93,12 +94,10 @@ class Login:
 
     def _ask(self) -> tuple[str, str, datetime]:
         """Return a new token, the scopes that came with it and until when it is used."""
-        endpoint = self.endpoint()
-        form = {"grant_type": "client_credentials", **self._proof(endpoint)}
-        if self._connection.scope:
-            form["scope"] = self._connection.scope
-        asked_at = timezone.now()
-        answer = self._transport.ask_for_token(endpoint, urlencode(form).encode(), self._authorization())
+        endpoint, asked_at = self.endpoint(), timezone.now()
+        answer = self._ask_at(endpoint)
+        if answer.status != 200 and (moved_to := self._moved_from(endpoint)):
+            asked_at, answer = timezone.now(), self._ask_at(moved_to)
         said = _json(answer)
         if answer.status != 200:
             self._refused(answer, str(said.get("error", ""))[:60])
@@ -108,6 +107,19 @@ class Login:
         life = timedelta(seconds=_seconds(said.get("expires_in")))
         granted = said.get("scope")
         return token, granted if isinstance(granted, str) else "", asked_at + life - min(EARLY, life / 2)
+
+    def _ask_at(self, endpoint: str) -> Answer:
+        """Return what is answered there; one that cannot be reached may have moved: it is looked up before the next."""
+        form = {"grant_type": "client_credentials", **self._proof(endpoint)}
+        if self._connection.scope:
+            form["scope"] = self._connection.scope
+        try:
+            return self._transport.ask_for_token(endpoint, urlencode(form).encode(), self._authorization())
+        except GatewayError as error:
+            # One that asks for patience is there.
+            if not isinstance(error, Throttled | LoginRefused) and endpoint == self._known():
+                self._keep(endpoint, is_doubted=True)
+            raise
 
     def _authorization(self) -> str:
         """Return the header that says who we are, empty where the form says it."""
@@ -137,19 +149,53 @@ class Login:
         """Return the address tokens are asked at: the connection's own, else the one its EHR publishes."""
         if self._connection.token_url:
             return self._connection.token_url
+        known = self._known()
+        if not known:
+            return self._published()
+        if not self._connection.capabilities["token_endpoint"].get("doubted"):
+            return known
+        # Once for each doubt: an EHR that no longer publishes it is asked where it was known to be.
+        self._keep(known)
+        with suppress(GatewayError):
+            return self._published()
+        return known
+
+    def look_up(self) -> None:
+        """Read anew where the EHR has its login, if it was found out by that; what cannot be read changes nothing."""
+        if not self._connection.token_url and self._known():
+            with suppress(GatewayError):
+                self._published()
+
+    def _moved_from(self, endpoint: str) -> str:
+        """Return where the EHR publishes its login now, if that is no longer where we knew it to be; else ""."""
+        if endpoint != self._known():
+            return ""
+        self.look_up()
+        return self._known() if self._known() != endpoint else ""
+
+    def _known(self) -> str:
+        """Return the address that this EHR published when it was last read; empty before."""
         known = self._connection.capabilities.get("token_endpoint")
-        if isinstance(known, dict) and known.get("of") == self._connection.base_url:
-            return str(known["url"])
+        is_its_own = isinstance(known, dict) and known.get("of") == self._connection.base_url
+        return str(known["url"]) if is_its_own else ""
+
+    def _published(self) -> str:
+        """Read the address that the EHR publishes and keep it."""
         found = self._transport.read_publicly(".well-known/smart-configuration")
         endpoint = _json(found).get("token_endpoint")
         # The secret goes there: never with less protection than the EHR's own address has.
         schemes = ("https://",) if self._connection.base_url.startswith("https:") else ("https://", "http://")
         if not isinstance(endpoint, str) or not endpoint.startswith(schemes):
             raise Malformed("The EHR's smart-configuration names no safe token endpoint.", status=found.status)
-        published = {"of": self._connection.base_url, "url": endpoint}
+        self._keep(endpoint)
+        return endpoint
+
+    def _keep(self, endpoint: str, *, is_doubted: bool = False) -> None:
+        # Others keep other things in the same column meanwhile.
+        self._connection.refresh_from_db(fields=("capabilities",))
+        published = {"of": self._connection.base_url, "url": endpoint, **({"doubted": True} if is_doubted else {})}
         self._connection.capabilities = {**self._connection.capabilities, "token_endpoint": published}
         Connection.objects.filter(pk=self._connection.pk).update(capabilities=self._connection.capabilities)
-        return endpoint
 
 
 def stop(connection: Connection, error: str) -> None:

@@ -169,6 +169,7 @@ def login_finding(connection: Connection, transport: Transport) -> Finding:
     question = "Are we let in?"
     if connection.login_method == Connection.LoginMethod.NONE:
         return Finding("login", question, "yes", "No login is asked for.")
+    transport.look_up_login()
     try:
         transport.log_in()
     except LoginRefused as error:

@@ -136,6 +136,10 @@ class Transport:
         """Get a token, unless there is one that is still good; raises GatewayError."""
         self._login.token(self._present_state())
 
+    def look_up_login(self) -> None:
+        """Read anew where the EHR has its login, where that is not entered by hand."""
+        self._login.look_up()
+
     def ask_for_token(self, url: str, form: bytes, authorization: str) -> Answer:
         """POST to the token endpoint, with ``authorization`` as its header unless that is empty.
 

@@ -11,12 +11,13 @@ from django.utils import timezone
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from integrations.ehr import poll
-from integrations.ehr.fhir import search
+from integrations.ehr import checking, poll
+from integrations.ehr.fhir import auth, search
 from integrations.ehr.fhir.transport import Transport
-from integrations.ehr.gateway import LoginRefused, Refused, Throttled, Unavailable, connect
+from integrations.ehr.gateway import LoginRefused, Malformed, Refused, Throttled, Unavailable, connect
 from integrations.models import AccessToken, ApiCall, Connection
 from scheduling.models import Appointment, WorkItem
+from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.race import right_after
 
@@ -206,7 +207,6 @@ def test_a_relative_next_link_is_followed(connection: Connection) -> None:
 def test_no_token_no_cookie_and_no_password_of_the_machine_travels(
     httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, db: None, tmp_path
 ) -> None:
-    from tests import factories
 
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {httpserver.host} login user password secret")
@@ -231,10 +231,6 @@ def test_no_token_no_cookie_and_no_password_of_the_machine_travels(
 
 
 def test_the_secret_is_not_sent_over_http_when_the_ehr_is_reached_by_https(db: None, httpserver: HTTPServer) -> None:
-    from integrations.ehr.fhir import auth
-    from integrations.ehr.gateway import Malformed
-    from tests import factories
-
     connection = factories.connection(base_url="https://ehr.example.org/fhir", token_url="")
     published = b'{"token_endpoint": "http://ehr.example.org/token"}'
 
@@ -246,3 +242,84 @@ def test_the_secret_is_not_sent_over_http_when_the_ehr_is_reached_by_https(db: N
 
     with pytest.raises(Malformed):
         auth.Login(connection, Publishing(connection)).endpoint()
+
+
+class Moving:
+    """An EHR that publishes where its login is, and has it elsewhere from some moment on."""
+
+    def __init__(self, httpserver: HTTPServer) -> None:
+        self.published: str | None = httpserver.url_for("/old")
+        self.new = httpserver.url_for("/new")
+        self.old_answers = Response('{"access_token": "old", "expires_in": 60}')
+        self.looked_up = 0
+        httpserver.expect_request("/fhir/.well-known/smart-configuration").respond_with_handler(self._configuration)
+        httpserver.expect_request("/old").respond_with_handler(lambda request: self.old_answers)
+        httpserver.expect_request("/new").respond_with_json({"access_token": "new", "expires_in": 60})
+        httpserver.expect_request("/fhir/Location/elm").respond_with_json({"resourceType": "Location", "id": "elm"})
+        self.connection = factories.connection(base_url=httpserver.url_for("/fhir"), token_url="")
+        self.fetch()
+
+    def _configuration(self, request: Request) -> Response:
+        self.looked_up += 1
+        if self.published is None:
+            return Response("gone", 503)
+        return Response(f'{{"token_endpoint": "{self.published}"}}')
+
+    def fetch(self) -> str:
+        """Log in anew and fetch something; return the token of it."""
+        Connection.objects.update(quiet_until=None)
+        auth.forget_token(self.connection.pk)
+        connect(Connection.objects.get()).fetch("location", "elm")
+        return AccessToken.objects.get().value
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, "no such page"), (410, ""), (401, '{"error": "invalid_client"}'), (400, "moved")]
+)
+def test_a_login_that_moved_is_found_where_the_ehr_publishes_it_now(
+    httpserver: HTTPServer, status: int, body: str
+) -> None:
+    ehr_that_moves = Moving(httpserver)
+    ehr_that_moves.published, ehr_that_moves.old_answers = ehr_that_moves.new, Response(body, status)
+    assert ehr_that_moves.fetch() == "new"
+    assert Connection.objects.get().state == "active"
+    assert ehr_that_moves.looked_up == 2
+    assert ehr_that_moves.fetch() == "new"
+    assert ehr_that_moves.looked_up == 2
+
+
+def test_a_login_that_cannot_be_reached_is_looked_up_before_the_next_try(httpserver: HTTPServer) -> None:
+    ehr_that_moves = Moving(httpserver)
+    ehr_that_moves.published, ehr_that_moves.old_answers = ehr_that_moves.new, Response("", 502)
+    with pytest.raises(Unavailable):
+        ehr_that_moves.fetch()
+    assert ehr_that_moves.fetch() == "new"
+
+
+def test_where_nothing_is_published_any_more_the_known_login_serves(httpserver: HTTPServer) -> None:
+    ehr_that_moves = Moving(httpserver)
+    answers, ehr_that_moves.published = ehr_that_moves.old_answers, None
+    ehr_that_moves.old_answers = Response("", 502)
+    with pytest.raises(Unavailable):
+        ehr_that_moves.fetch()
+    ehr_that_moves.old_answers = answers
+    with pytest.raises(Throttled):  # what could not be read is trouble of the EHR's, too
+        ehr_that_moves.fetch()
+    assert ehr_that_moves.fetch() == "old"
+
+
+def test_a_refused_login_that_did_not_move_still_stops_the_connection(httpserver: HTTPServer) -> None:
+    ehr_that_stays = Moving(httpserver)
+    ehr_that_stays.old_answers = Response('{"error": "invalid_client"}', 401)
+    with pytest.raises(LoginRefused):
+        ehr_that_stays.fetch()
+    assert Connection.objects.get().state == "stopped"
+
+
+def test_a_check_looks_up_where_the_login_is(httpserver: HTTPServer) -> None:
+    ehr_that_moves = Moving(httpserver)
+    ehr_that_moves.published = ehr_that_moves.new
+    assert ehr_that_moves.fetch() == "old"
+    httpserver.expect_request("/fhir/metadata").respond_with_json({"resourceType": "CapabilityStatement"})
+    checking.check(Connection.objects.get())
+    assert ehr_that_moves.fetch() == "new"
