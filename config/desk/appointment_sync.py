@@ -7,8 +7,8 @@ from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
-from config.desk.patient_sync import FAILED, WAITS
-from integrations.models import Difference, InboundEvent
+from config.desk.patient_sync import news_of
+from integrations.models import Difference
 from scheduling.models import Appointment, ExternalId, Writeback
 
 
@@ -33,11 +33,7 @@ def sync_of(appointment: Appointment, user: AbstractBaseUser | AnonymousUser) ->
     """Return how far the appointment is in step with the EHR."""
     names = ExternalId.objects.filter(kind=ExternalId.Kind.APPOINTMENT, object_id=appointment.pk)
     name = names.order_by("-seen_at", "-pk").first()
-    keys = [f"Appointment/{value}" for value in names.values_list("value", flat=True)]
-    events = InboundEvent.objects.filter(
-        status__in=(*WAITS, *FAILED), connection__source=appointment.source_id, subject_key__in=keys
-    )
-    states = list(events.values_list("status", flat=True))
+    news_waiting, news_failed = news_of("Appointment", names)
     writes = Writeback.objects.filter(appointment=appointment).order_by("-pk")
     last = writes.first()
     ended_badly = last is not None and last.status in (Writeback.Status.REFUSED, Writeback.Status.DEAD)
@@ -46,8 +42,8 @@ def sync_of(appointment: Appointment, user: AbstractBaseUser | AnonymousUser) ->
         name is not None,
         name.seen_at if name is not None else None,
         writes.filter(status__in=Writeback.LIVE).first(),
-        sum(status in WAITS for status in states),
+        news_waiting,
         last if ended_badly else None,
-        sum(status in FAILED for status in states),
+        news_failed,
         differences.first(),
     )

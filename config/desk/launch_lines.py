@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Count
 from django.urls import reverse
+from django.utils import timezone
 
+from config.desk.lines import connection_line
 from config.desk.words_shown import cells
 from integrations.models import Connection
 from scheduling.counting import counted
@@ -93,10 +95,21 @@ def _installation() -> LaunchLine:
 
 
 def _ehr() -> LaunchLine:
-    active = Connection.objects.filter(state=Connection.State.ACTIVE, loaded_at__isnull=False).count()
-    if active:
-        return LaunchLine("EHR", "ok", "connected", f"{counted(active, 'connection')} at work.")
-    return LaunchLine("EHR", "danger", "missing", "No EHR is connected and loaded.", "See Sync status.", "desk_status")
+    """The worst that is so of the EHRs at work; of one that is paused only where there is no other."""
+    now, where = timezone.now(), ("See Sync status.", "desk_status")
+    loaded = Connection.objects.filter(loaded_at__isnull=False).select_related("source").order_by("slug")
+    at_work = [row for row in loaded if row.state != Connection.State.PAUSED] or list(loaded)
+    if not at_work:
+        return LaunchLine("EHR", "danger", "missing", "No EHR is connected and loaded.", *where)
+    lines = [connection_line(row, now) for row in at_work]
+    worst = next((line for tone in ("danger", "pause", "wait") for line in lines if line.tone == tone), None)
+    if worst is not None:
+        return LaunchLine("EHR", worst.tone, worst.word, f"{worst.name}: {worst.note}", *where)
+    names = [row.source.name for row in at_work if row.source.in_shadow]
+    if names:
+        says = f"{', '.join(names)}: everything is computed, nothing is sent or written."
+        return LaunchLine("EHR", "pause", "in shadow", says, "End the run on Connect: see Sync status.", "desk_status")
+    return LaunchLine("EHR", "ok", "connected", f"{counted(len(lines), 'connection')} at work.")
 
 
 def _list(shares: list[Share]) -> LaunchLine:

@@ -51,7 +51,7 @@ def connection_line(row: Connection, now: datetime) -> SystemLine:
     if row.state == Connection.State.PAUSED:
         return SystemLine(name, "pause", "paused", f"A person paused it; {heard_text}.")
     if row.failing_since:
-        since = relative(row.failing_since, now).removesuffix(" ago")
+        since = _so_long(row.failing_since, now)
         return SystemLine(
             name, "danger", "does not answer", f"No answer for {since}. Bookings are kept and written later."
         )
@@ -72,7 +72,7 @@ def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
         note = f"The carrier refused our account {since}. Messages go another way, offers else by a call."
         return SystemLine(name, "danger", "refused", note)
     if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
-        since = relative(row.failing_since, now).removesuffix(" ago")
+        since = _so_long(row.failing_since, now)
         kept = "Offers go another way, else by a call" if row.down_since else "They are kept and sent later"
         return SystemLine(name, "danger", "not going out", f"None for {since}. {kept}.")
     note = f"Last handed over {relative(row.last_success_at, now)}." if row.last_success_at else "Nothing sent yet."
@@ -89,3 +89,8 @@ def worker_line(now: datetime) -> SystemLine | None:
             "Background work", "danger", "stands still", f"Last sign of life {relative(newest.at, now)}. Call IT."
         )
     return SystemLine("Background work", "ok", "running", f"Last sign of life {relative(newest.at, now)}.")
+
+
+def _so_long(since: datetime, now: datetime) -> str:
+    text = relative(since, now).removesuffix(" ago")
+    return "a second" if text == "just now" else text

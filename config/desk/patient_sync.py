@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from integrations.models import CoverageRead, Difference, InboundEvent
 from scheduling import corrections, coverages, families
@@ -60,21 +60,15 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
     records = families.records_of_one(patient.pk)
     appointments = Appointment.objects.filter(patient__in=records)
     visits = ExternalId.objects.filter(kind=ExternalId.Kind.APPOINTMENT, object_id__in=appointments.values("pk"))
-    subjects = [(source, f"Patient/{value}") for source, value in names.values_list("source_id", "value")]
-    subjects += [(source, f"Appointment/{value}") for source, value in visits.values_list("source_id", "value")]
-    events = InboundEvent.objects.filter(
-        status__in=(*WAITS, *FAILED),
-        connection__source_id__in={source for source, _ in subjects},
-        subject_key__in={key for _, key in subjects},
-    )
-    states = list(events.values_list("status", flat=True))
+    news_waiting, news_failed = news_of("Patient", names)
+    visits_waiting, visits_failed = news_of("Appointment", visits)
     details = PatientWrite.objects.filter(patient=patient)
     writes = Writeback.objects.for_user(user).filter(appointment__patient__in=records)
     differing = Difference.objects.for_user(user).filter(patient__in=records, state__in=Difference.WAITING)
     return PatientSync(
         [(row["source__name"], row["at"]) for row in read],
-        sum(status in WAITS for status in states),
-        sum(status in FAILED for status in states),
+        news_waiting + visits_waiting,
+        news_failed + visits_failed,
         writes.filter(status__in=Writeback.LIVE).count(),
         writes.filter(status=Writeback.Status.DEAD).count(),
         _corrections(patient),
@@ -85,6 +79,34 @@ def sync_of(patient: Patient, user: AbstractBaseUser | AnonymousUser) -> Patient
         coverages.in_words(patient),
         CoverageRead.objects.filter(patient=patient).aggregate(at=Max("read_at"))["at"],
     )
+
+
+def news_of(resource: str, names: QuerySet[ExternalId]) -> tuple[int, int]:
+    """Return how many messages of the EHR about those it calls by these names wait, and how many could not be read.
+
+    One that came before the EHR was last asked about its subject is none of those: what it was to tell is here.
+    """
+    seen = {
+        (source_id, f"{resource}/{value}"): seen_at
+        for source_id, value, seen_at in names.values_list("source_id", "value", "seen_at")
+    }
+    events = InboundEvent.objects.filter(
+        status__in=(*WAITS, *FAILED),
+        connection__source_id__in={source_id for source_id, _ in seen},
+        subject_key__in={key for _, key in seen},
+    )
+    waiting = failed = 0
+    for status, received_at, *subject in events.values_list(
+        "status", "received_at", "connection__source_id", "subject_key"
+    ):
+        if tuple(subject) not in seen:
+            continue
+        seen_at = seen[tuple(subject)]
+        if status in WAITS:
+            waiting += 1
+        elif seen_at is None or received_at > seen_at:
+            failed += 1
+    return waiting, failed
 
 
 def _corrections(patient: Patient) -> list[CorrectionLine]:

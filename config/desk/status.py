@@ -31,19 +31,23 @@ from integrations.models import (
 )
 from integrations.performance import Performance
 from scheduling.counting import counted
-from scheduling.models import Writeback
+from scheduling.models import PatientWrite, Writeback
 from waitlist.models import Message
 from waitlist.why_not_sent import say
 
 WINDOW = timedelta(hours=24)
 OPERATE = "integrations.operate_connection"
+EVENTS_WAITING, EVENTS_FAILED = ("received", "processing"), ("dead", "quarantined")
+#: What the machine works on, of whatever leaves us.
+MOVING = ("waiting", "sending", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
     """How much waits in one queue; ``late`` is what should have gone a minute ago.
 
-    ``address`` is the list, for those who have ``permission``; ``live`` are the states that wait, as it filters them.
+    ``dead`` failed at each try or could not be read. ``address`` is the list, for those who have ``permission``;
+    ``live`` are the states that wait, ``failed`` those of dead letters, as it filters them.
     """
 
     label: str
@@ -53,6 +57,7 @@ class Depth:
     address: str
     permission: str
     live: str
+    failed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class ConnectionRow:
     unmapped: int
     waiting_events: int
     waiting_writes: int
+    failed_events: int
+    failed_writes: int
     token_until: datetime | None
     limit_used_percent: int | None
     as_of: datetime | None
@@ -77,7 +84,7 @@ class ConnectionRow:
 def status_view(request: HttpRequest) -> HttpResponse:
     """Show the whole page; everybody on the staff may look."""
     now = timezone.now()
-    beat = worker_line(now)
+    beat, queues = worker_line(now), depths(now)
     context = {
         **admin.site.each_context(request),
         "title": "Sync status",
@@ -85,7 +92,8 @@ def status_view(request: HttpRequest) -> HttpResponse:
         "connections": [_row(row, now) for row in Connection.objects.select_related("source").order_by("slug")],
         "carriers": [(carrier_line(row, now), say(row.last_error)) for row in CarrierState.objects.order_by("channel")],
         "worker": beat,
-        "depths": [(depth, request.user.has_perm(depth.permission)) for depth in depths(now)],
+        "depths": [(depth, request.user.has_perm(depth.permission)) for depth in queues],
+        "any_dead": any(depth.dead for depth in queues),
         "refused": RefusedCall.objects.filter(day__gte=(now - timedelta(days=7)).date()).order_by("-last_at")[:20],
         "may_operate": request.user.has_perm(OPERATE),
     }
@@ -95,15 +103,17 @@ def status_view(request: HttpRequest) -> HttpResponse:
 def _row(row: Connection, now: datetime) -> ConnectionRow:
     unmapped = discovered.unmapped(row).total()
     token = AccessToken.objects.filter(connection=row, expires_at__gt=now).first()
+    events = InboundEvent.objects.filter(connection=row)
+    writes = Writeback.objects.filter(source_id=row.source_id), PatientWrite.objects.filter(source_id=row.source_id)
     return ConnectionRow(
         row,
         connection_line(row, now),
         performance.of_connection(row.pk, now - WINDOW, now),
         unmapped,
-        waiting_events=InboundEvent.objects.filter(connection=row, status__in=("received", "processing")).count(),
-        waiting_writes=Writeback.objects.filter(
-            source_id=row.source_id, status__in=("waiting", "sending", "unknown")
-        ).count(),
+        waiting_events=events.filter(status__in=EVENTS_WAITING).count(),
+        waiting_writes=sum(each.filter(status__in=MOVING).count() for each in writes),
+        failed_events=events.filter(status__in=EVENTS_FAILED).count(),
+        failed_writes=sum(each.filter(status="dead").count() for each in writes),
         token_until=token.expires_at if token else None,
         limit_used_percent=pace.used_percent(row.pk, row.calls_per_minute),
         as_of=freshness.as_of(row),
@@ -131,24 +141,25 @@ def _paces(row: Connection) -> list[tuple[str, str]]:
 
 
 def depths(now: datetime) -> list[Depth]:
-    """Return how full each queue is: events to read, changes to write, messages to send."""
+    """Return how full each queue is: events to read, changes and patients' details to write, messages to send."""
     late = now - timedelta(minutes=1)
-    queues: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
-        ("Events to read", InboundEvent, ("received", "processing")),
-        ("Changes to write", Writeback, ("waiting", "sending", "unknown")),
-        ("Messages to send", Message, ("waiting", "sending", "unknown")),
+    queues: tuple[tuple[str, Any, tuple[str, ...], tuple[str, ...]], ...] = (
+        ("Events to read", InboundEvent, EVENTS_WAITING, EVENTS_FAILED),
+        ("Changes to write", Writeback, MOVING, ("dead",)),
+        ("Patients’ details to write", PatientWrite, MOVING, ("dead",)),
+        ("Messages to send", Message, MOVING, ("dead",)),
     )
     found = []
-    for label, model, live in queues:
+    for label, model, live, failed in queues:
         counts = model.objects.aggregate(
             waiting=Count("pk", filter=Q(status__in=live)),
             late=Count("pk", filter=Q(status__in=live, due_at__lte=late)),
-            dead=Count("pk", filter=Q(status="dead")),
+            dead=Count("pk", filter=Q(status__in=failed)),
         )
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         permission = f"{model._meta.app_label}.view_{model._meta.model_name}"
         found.append(
-            Depth(label, counts["waiting"], counts["late"], counts["dead"], address, permission, ",".join(live))
+            Depth(label, **counts, address=address, permission=permission, live=",".join(live), failed=",".join(failed))
         )
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -94,3 +96,20 @@ def test_news_of_the_ehr_that_wait_or_could_not_be_read_and_what_differs_stand_t
     Difference.objects.filter(pk=row.pk).update(state="left")
     assert "To be decided" not in page(dana, appointment)
     assert "To be decided" not in text_of(dana.get(patient))
+
+
+def test_what_could_not_be_read_is_over_once_the_ehr_was_asked_again(
+    dana: Client, practice: Practice, appointment: Appointment
+) -> None:
+    name = factories.external_id(appointment.source, "appointment", appointment, "a-1")
+    now = timezone.now()
+    InboundEvent.objects.create(
+        connection=practice.connection, via="webhook", dedupe_key="1", subject_key="Appointment/a-1", status="dead",
+        body=b"{}", due_at=now, received_at=now,
+    )  # fmt: skip
+    patient = f"/admin/scheduling/patient/{practice.patient.pk}/change/"
+    for seen_at, failed in ((now - timedelta(hours=1), True), (None, True), (now + timedelta(seconds=1), False)):
+        ExternalId.objects.filter(pk=name.pk).update(seen_at=seen_at)
+        told = "Failed failed 1 message of the EHR could not be read" if failed else "Failed nothing"
+        assert told in page(dana, appointment)
+        assert told in text_of(dana.get(patient))

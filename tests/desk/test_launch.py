@@ -131,3 +131,32 @@ def test_every_carrier_that_sends_has_a_sender_to_be_stated(
 ) -> None:
     settings.SMS_CHANNEL, settings.SMS_FROM = carrier, SENDER
     assert f"Sender {word} " in line(dana, "Sender")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said_of_it"),
+    [
+        ({}, "EHR connected 1 connection at work."),
+        ({"failing_since": True}, "EHR does not answer The EHR: No answer for "),
+        ({"state": "stopped"}, "EHR stopped The EHR: The EHR refused our login."),
+        ({"state": "paused"}, "EHR paused The EHR: A person paused it"),
+        ({"loaded_at": None}, "EHR missing No EHR is connected and loaded."),
+    ],
+)
+def test_an_ehr_that_is_not_well_is_not_called_connected(
+    dana: Client, practice: Practice, fields: dict[str, Any], said_of_it: str
+) -> None:
+    for name, value in fields.items():
+        setattr(practice.connection, name, timezone.now() if value is True else value)
+    practice.connection.save()
+    assert line(dana, "EHR").startswith(said_of_it)
+    # One that is not begun yet is no trouble of another that works.
+    factories.connection(loaded_at=timezone.now(), state="paused")
+    if not fields:
+        assert line(dana, "EHR").startswith(said_of_it)
+
+
+def test_an_ehr_in_shadow_says_so(dana: Client, practice: Practice) -> None:
+    practice.source.shadow_since = timezone.now()
+    practice.source.save()
+    assert line(dana, "EHR").startswith("EHR in shadow The EHR: everything is computed, nothing is sent or written.")

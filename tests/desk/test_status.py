@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from integrations.models import ApiCall, CarrierState, Connection, Heartbeat
+from integrations.models import ApiCall, CarrierState, Connection, Heartbeat, InboundEvent
+from scheduling.models import PatientWrite
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
@@ -148,3 +150,36 @@ def test_an_ehr_that_was_never_loaded_is_not_said_to_be_read(ira: Client, practi
     Connection.objects.update(state="paused", loaded_at=None)
     answer = ira.post(f"/admin/status/{practice.connection.pk}/resume/")
     assert said(ira, answer).startswith("The EHR is active. It is read once its calendar is loaded")
+
+
+def test_what_waits_and_what_failed_is_counted_of_every_kind_and_leads_to_it(maria: Client, practice: Practice) -> None:
+    now = timezone.now()
+    for number, status in enumerate(("received", "dead", "quarantined", "done")):
+        InboundEvent.objects.create(
+            connection=practice.connection, via="poll", dedupe_key=str(number), subject_key="Appointment/a",
+            status=status, body=b"{}", due_at=now, received_at=now,
+        )  # fmt: skip
+    for status in ("waiting", "waiting", "dead", "by_hand"):
+        PatientWrite.objects.create(patient=practice.patient, source=practice.source, status=status, due_at=now)
+    page = maria.get(PAGE)
+    words = text_of(page)
+    assert "Waiting 1 to read, 2 to write Failed failed 2 could not be read, 1 could not be written" in words
+    assert "Events to read 1 0 2" in words
+    assert "Patients’ details to write 2 0 1" in words
+    assert "A dead letter failed at each try, or could not be read." in words
+    links = set(re.findall(r'href="([^"]+status__in=[^"]+)"', page.content.decode()))
+    assert {
+        link: maria.get(link).context["cl"].result_count
+        for link in links
+        if "patientwrite" in link or "dead,quarantined" in link
+    } == {
+        "/admin/integrations/inboundevent/?status__in=dead,quarantined": 2,
+        "/admin/scheduling/patientwrite/?status__in=dead": 1,
+        "/admin/scheduling/patientwrite/?status__in=waiting,sending,unknown": 2,
+    }
+
+
+def test_nothing_failed_is_said_too(dana: Client, practice: Practice) -> None:
+    words = text_of(dana.get(PAGE))
+    assert "Waiting 0 to read, 0 to write Failed nothing" in words
+    assert "A dead letter failed" not in words
