@@ -33,7 +33,21 @@ def _check(request: HttpRequest, row: Connection) -> None:
         messages.warning(request, f"{len(trouble)} of {len(found)} answers {need} your attention. Nothing was changed.")
 
 
+def _is_stopped(request: HttpRequest, row: Connection) -> bool:
+    """A connection whose login was refused is not called until a person starts it again: say so."""
+    if row.state != Connection.State.STOPPED:
+        return False
+    messages.error(
+        request,
+        f"Nothing was done: {row.source.name} refused our login and is stopped. Mend the login (step 1), check it "
+        "(step 2), then resume it on Sync status.",
+    )
+    return True
+
+
 def _load(request: HttpRequest, row: Connection) -> None:
+    if _is_stopped(request, row):
+        return
     load_requests.ask(row)
     record(AccessRecord.Action.CALL, subject=row)
     messages.success(request, "The calendar is being loaded. You can leave this page; it goes on by itself.")
@@ -97,6 +111,8 @@ def _start(request: HttpRequest, row: Connection) -> None:
 
 
 def _history(request: HttpRequest, row: Connection) -> None:
+    if _is_stopped(request, row):
+        return
     if not history.ask(row):
         messages.info(request, "Nothing changed: the last 90 days are being read already.")
         return

@@ -33,7 +33,9 @@ from scheduling.models import PatientReview
 from waitlist.models import PastCancellation, WaitlistEntry
 
 VIEW = "scheduling.view_opening"
-PER_PAGE = 100
+PER_PAGE = 25
+#: Longer lists than this are folded: on a phone they would stand between the sum and the freed times.
+FOLDED_ABOVE = 8
 LIVE, PAST = "live", "past"
 #: What a line is filtered by, and how it is compared with what stands in the address.
 FILTERS: Final[dict[str, Callable[[Line], str]]] = {
@@ -98,6 +100,7 @@ def report_view(request: HttpRequest, pk: int) -> HttpResponse:
         "sentence": sentence(report.lines),
         "counts": [*_counts(report, "verdict", VERDICTS), *_counts(report, "became", BECAME)],
         "clinicians": _clinicians(report),
+        "folded_above": FOLDED_ABOVE,
         "locations": sorted({(line.location, str(line.location_id)) for line in report.everything}),
         "names": sorted({(line.provider, str(line.provider_id)) for line in report.everything}),
         "verdicts": _present(report, "verdict", VERDICTS),

@@ -492,3 +492,13 @@ def test_the_form_asks_in_the_words_that_the_guide_uses(ira: Client, practice: P
     words = text_of(ira.get(change))
     for label in ("Name:", "Short name:", "Address:", "Token address:", "MRN system:"):
         assert label in words
+
+
+@pytest.mark.parametrize("name", ["load", "history"])
+def test_a_stopped_connection_is_not_said_to_be_read(ira: Client, practice: Practice, name: str) -> None:
+    Connection.objects.update(state="stopped")
+    assert step(ira, practice.connection, name).startswith(
+        "Nothing was done: The EHR refused our login and is stopped."
+    )
+    row = Connection.objects.get()
+    assert (row.load_due_at, row.history_due_at) == (None, None)

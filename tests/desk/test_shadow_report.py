@@ -162,3 +162,47 @@ def test_the_file_holds_the_filtered_lines_and_no_formula(dana: Client, run: Pra
     assert {row[2] for row in rows[1:]} == {"'=HYPERLINK(1)"}
     assert [row[5:] for row in rows[1:] if row[7] != "0"] == [["6.0", "would have been offered", "3", "went to waste"]]
     assert records("export") == [("integrations.connection", str(run.connection.pk))]
+
+
+def test_a_long_report_is_paged_with_the_file_for_all_of_it(dana: Client, practice: Practice) -> None:
+    for number in range(60):
+        past(practice, f"p-{number}")
+    page = dana.get(f"/admin/shadow/{practice.connection.pk}/?of=past")
+    assert "1 to 25 of 60, the latest time first. All of them as CSV" in text_of(page)
+    assert page.content.decode().count('<td data-label="What became of it"') == 25
+    assert "51 to 60 of 60" in report(dana, practice, "?of=past&p=3")
+    lines = dana.get(f"/admin/shadow/{practice.connection.pk}/csv/?of=past").content.decode().splitlines()
+    assert len(lines) == 61
+
+
+def test_long_lists_are_folded(dana: Client, practice: Practice) -> None:
+    for number in range(9):
+        CodeMapping.objects.create(connection=practice.connection, domain="type", code=f"T-{number}")
+        past(practice, f"p-{number}", provider=factories.provider())
+    page = dana.get(f"/admin/shadow/{practice.connection.pk}/?of=past").content.decode()
+    assert "<summary>9 codes</summary>" in page
+    assert "<summary>9 clinicians</summary>" in page
+
+
+def test_what_stands_in_the_way_is_said_before_any_time_was_freed(ira: Client, practice: Practice) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    CodeMapping.objects.create(connection=practice.connection, domain="type", code="LUNCH")
+    at = timezone.now()
+    for key, status in (("a", "quarantined"), ("b", "dead"), ("c", "done")):
+        InboundEvent.objects.create(
+            connection=practice.connection, via="poll", dedupe_key=key, subject_key=f"Appointment/{key}",
+            status=status, body=b"{}", due_at=at, received_at=at,
+        )  # fmt: skip
+    page = ira.get(f"/admin/shadow/{practice.connection.pk}/")
+    words = text_of(page)
+    assert "No time was freed in the EHR since the shadow run began." in words
+    assert "Appointment type LUNCH , 0 visits" in words
+    found = re.search(r'refer to nobody: <a href="([^"]+)">2</a>', page.content.decode())
+    assert found
+    assert ira.get(html.unescape(found[1])).context["cl"].result_count == 2
+    practice.source.shadow_until = timezone.now()
+    practice.source.save()
+    words = report(ira, practice)
+    assert "No time was freed in the EHR during the shadow run." in words
+    assert "There was no shadow run yet." not in words
