@@ -170,3 +170,12 @@ def test_the_command_says_when_values_are_left(
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(CommandError, match="missing from FIELD_ENCRYPTION_KEYS"):
         call_command("rotate_field_keys")
+
+
+def test_of_some_models_only_the_command_says_that_keys_must_stay(
+    samples: type[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("rotate_field_keys", "scheduling.Opening")
+    said = capsys.readouterr().out
+    assert "Run it without names before you remove a key" in said
+    assert "All values are under the first key." not in said

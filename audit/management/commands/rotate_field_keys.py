@@ -30,4 +30,10 @@ class Command(BaseCommand):
                 "Some values are not under the first key yet. Keep all keys configured. Run the command again; if "
                 "'unreadable' stays, the key those values were written under is missing from FIELD_ENCRYPTION_KEYS."
             )
-        self.stdout.write("All values are under the first key.")
+        if chosen:
+            self.stdout.write(
+                "All values of these are under the first key. Run it without names before you remove a key: others may "
+                "still need it."
+            )
+        else:
+            self.stdout.write("All values are under the first key.")
