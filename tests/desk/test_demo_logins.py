@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client, RequestFactory
 
 from config.demo import setup
 from config.desk.groups import keep_groups
+from config.sandbox import SandboxNotReady
 from scheduling.models import Location, Opening
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
@@ -51,3 +54,17 @@ def test_a_demo_that_may_not_call_this_machine_says_what_to_set(settings: Any) -
     settings.EHR_ALLOW_PRIVATE_ADDRESSES = False
     with pytest.raises(CommandError, match=r"EHR_ALLOW_PRIVATE_ADDRESSES=false .* Set it to true"):
         call_command("demo", "--run")
+
+
+def test_fresh_throws_away_no_other_database(
+    db: None, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    def no_sandbox(*args: Any, **kwargs: Any) -> NoReturn:
+        raise SandboxNotReady("it went on")
+
+    monkeypatch.setattr("config.management.commands.demo.start_sandbox", no_sandbox)
+    settings.VAR_DIR = tmp_path
+    settings.INSTALLATION, settings.APP_ENV = "test", "embedded"
+    monkeypatch.setattr(connection, "vendor", "postgresql")
+    with pytest.raises(CommandError, match="DATABASE_URL points to another database"):
+        call_command("demo", "--run", "--fresh")

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import connection, connections
 
 from config.demo import setup
 from config.demo.control import SandboxControl
@@ -49,13 +49,10 @@ class Command(BaseCommand):
             except (SandboxNotReady, OSError, RuntimeError) as error:
                 raise CommandError(str(error)) from error
             self.stdout.write("Loading the clinic from the sandbox EHR …")
-            connection = setup.connect(sandbox.url, site.url)
+            connected = setup.connect(sandbox.url, site.url)
             if run:
-                self._play(
-                    Playthrough(
-                        connection, SandboxControl(sandbox.url, shared.control_token), site.url, self.stdout.write
-                    )
-                )
+                control = SandboxControl(sandbox.url, shared.control_token)
+                self._play(Playthrough(connected, control, site.url, self.stdout.write))
                 return
             self._announce(site)
             stopped.wait()
@@ -93,6 +90,11 @@ class Command(BaseCommand):
     def _throw_away(self) -> None:
         if settings.INSTALLATION == "live" or settings.APP_ENV != "embedded":
             raise CommandError("--fresh throws data away, so it works only in the embedded test installation.")
+        if connection.vendor != "sqlite":
+            raise CommandError(
+                "--fresh throws the demo's own SQLite file away, and DATABASE_URL points to another database. "
+                "Leave DATABASE_URL out, or empty that database yourself. Nothing was changed."
+            )
         connections.close_all()
         database = settings.DATABASES["default"]["NAME"]
         for path in (database, settings.VAR_DIR / "sandbox.sqlite3"):
