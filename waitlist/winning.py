@@ -116,7 +116,8 @@ def reason_at_a_glance(wish: Wish) -> Outcome | None:
         return Outcome.EXPIRED
     if wish.by_staff:
         return None
-    if opening.held:
+    # What was taken back stays so however staff decide about the time: its patient was told, and gets another offer.
+    if opening.held and (offer is None or offer.status != Offer.Status.WITHDRAWN):
         return Outcome.HELD
     return _reason_of_offer(offer, wish.now) if offer is not None else None
 

@@ -21,6 +21,7 @@ from waitlist import claims
 from waitlist.cancellations import cancel_by_patient
 from waitlist.models import Message, Offer
 from waitlist.settlement import release
+from waitlist.withdrawal import withdraw
 
 LINK = re.compile(r"(/o/[A-Za-z0-9_-]+/)")
 HEADING = re.compile(r"<h1>(.*?)</h1>", re.DOTALL)
@@ -174,6 +175,15 @@ def withdrawn(scene: Scene) -> Offer:
     return offer
 
 
+def withdrawn_and_held(scene: Scene) -> Offer:
+    """Its patient was told that it ended; staff decide about the time."""
+    offer = scene.offered(1)[0]
+    hold(offer.opening, Opening.Held.TYPE)
+    withdraw(offer.opening, "held")
+    offer.refresh_from_db()
+    return offer
+
+
 def closed(scene: Scene) -> Offer:
     offer = scene.offered(1)[0]
     close(offer.opening, Opening.Closed.RESTORED)
@@ -239,6 +249,7 @@ STATES: list[tuple[Callable[[Scene], Offer], str, str]] = [
     (declined_and_gone, "You said no to this time", "Usted dijo que no a esta cita"),
     (expired, "This offer has ended", "Esta oferta ya terminó"),
     (withdrawn, "This time is no longer offered", "Esta cita ya no se ofrece"),
+    (withdrawn_and_held, "This time is no longer offered", "Esta cita ya no se ofrece"),
     (closed, "This time is no longer offered", "Esta cita ya no se ofrece"),
     (changed, "This time has changed", "Este horario cambió"),
     (held, "We must check this time first", "Antes tenemos que revisar esta cita"),
