@@ -28,7 +28,8 @@ def note(connection: Connection, key: Key, display: str) -> None:
         defaults={"display": display, "last_seen_at": timezone.now()},
     )
     if not created:
-        CodeMapping.objects.filter(pk=row.pk).update(last_seen_at=timezone.now())
+        words = {"display": display} if display and not row.display else {}
+        CodeMapping.objects.filter(pk=row.pk).update(last_seen_at=timezone.now(), **words)
     if row.state == CodeMapping.State.UNMAPPED:
         ask_about(row)
 

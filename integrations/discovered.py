@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, F, Max, QuerySet
 
 from integrations.ehr.fhir.elements import FREE_TEXT
-from integrations.meanings import Domain, Key
+from integrations.meanings import Domain, Key, standard_target
 from integrations.models import CodeMapping, Connection, InboundEvent
 from scheduling.models import Appointment, Coverage, ExternalId, Location, Opening, Patient, Provider
 
@@ -47,7 +47,12 @@ def seen(connection: Connection, domain: str) -> dict[Key, Seen]:
     """Return every code of a kind that the EHR has sent, by code, with the latest stored event about each."""
     kind = Domain(domain)
     found = _with_events(connection, kind, _carried(connection, kind))
-    return {**_noted(connection, kind, found), **found}
+    noted = _noted(connection, kind)
+    # Of a visit's reason the mirror holds the code alone: the EHR's words for it were noted when it first came.
+    for key, each in found.items():
+        if not each.display and key in noted:
+            found[key] = replace(each, display=noted[key].display)
+    return {**noted, **found}
 
 
 def counts(connection: Connection, domain: str) -> Counter[Key]:
@@ -159,14 +164,14 @@ def _carriers(connection: Connection, kind: Domain, pks: Iterable[int]) -> Itera
                 yield Key(kind, "", value), pk
 
 
-def _noted(connection: Connection, kind: Domain, found: Iterable[Key]) -> dict[Key, Seen]:
-    """Return codes that were noted or mapped although nothing in the mirror carries them."""
-    rows = CodeMapping.objects.filter(connection=connection, domain=kind, location__isnull=True)
-    known = set(found)
+def _noted(connection: Connection, kind: Domain) -> dict[Key, Seen]:
+    """Return the codes that were noted or mapped, whether or not anything in the mirror carries them."""
+    # What stands for all places last: its words and time go before those of a single place.
+    rows = CodeMapping.objects.filter(connection=connection, domain=kind).order_by(F("location").desc(nulls_last=True))
     return {
         key: Seen(key, row.display, 0, row.last_seen_at)
         for row in rows
-        if (key := Key(row.domain, row.system, row.code)) not in known and row.code not in _NOT_CODES
+        if (key := Key(row.domain, row.system, row.code)).code not in _NOT_CODES
     }
 
 
@@ -187,9 +192,11 @@ def held_up(connection: Connection, domain: str) -> dict[Key, list[int]]:
 
 
 def waiting(connection: Connection) -> QuerySet[CodeMapping]:
-    """Return the codes that wait for a meaning."""
+    """Return the codes that wait for a meaning, which one of a public list never does."""
     rows = CodeMapping.objects.filter(connection=connection, state=CodeMapping.State.UNMAPPED, location__isnull=True)
-    return rows.exclude(code=FREE_TEXT).exclude(domain__in=(Domain.PROVIDER, Domain.LOCATION))
+    rows = rows.exclude(code=FREE_TEXT).exclude(domain__in=(Domain.PROVIDER, Domain.LOCATION))
+    by_list = [pk for pk, *key in rows.values_list("pk", "domain", "system", "code") if standard_target(*key)]
+    return rows.exclude(pk__in=by_list)
 
 
 def unmapped(connection: Connection) -> Counter[str]:

@@ -18,8 +18,10 @@ from scheduling.worklist import finish_for
 __all__ = [
     "CodeBook",
     "allowed_targets",
+    "last_change",
     "map_code",
     "may_undo",
+    "meant",
     "originals",
     "standard_target",
     "standing",
@@ -78,6 +80,29 @@ def unmap(
             return None
         _change(row, _original(row), by, part_of=part_of)
     return row
+
+
+def meant(connection: Connection, key: Key, location: Location | None = None) -> str:
+    """Return what is said of a code at one place, or everywhere; empty for nothing.
+
+    Everywhere that is what a public list says, or which row of ours an id names, unless the practice says otherwise.
+    """
+    rows = CodeMapping.objects.filter(connection=connection, location=location, **key._asdict())
+    own = rows.exclude(target="").values_list("target", flat=True).first()
+    if own is not None or location is not None:
+        return own or ""
+    if key.domain in (Domain.PROVIDER, Domain.LOCATION):
+        return originals(connection).get((key.domain, key.code), "")
+    return standard_target(*key) or ""
+
+
+def last_change(connection: Connection, key: Key) -> int:
+    """Return the number of the last change of what a code means, wherever; 0 where there was none."""
+    if not key.can_be_kept:
+        return 0
+    changes = CodeChange.objects.filter(mapping__connection=connection, mapping__domain=key.domain)
+    rows = changes.filter(mapping__system=key.system, mapping__code=key.code).order_by("-pk")
+    return rows.values_list("pk", flat=True).first() or 0
 
 
 def undoable(row: CodeMapping) -> CodeChange | None:

@@ -27,6 +27,7 @@ KINDS = {
     Domain.LANGUAGE: "Languages",
     Domain.PLAN: "Insurance plans",
 }
+_CHOOSE = "Nothing was changed: choose from the list what the code means."
 
 
 @require_safe
@@ -60,30 +61,44 @@ def map_view(request: HttpRequest, pk: int) -> HttpResponse:
     require(request, CHANGE)
     row, domain = fetch_connection(pk), _domain(request.POST.get("domain", ""))
     system, code, target = (request.POST.get(name, "") for name in ("system", "code", "target"))
-    place = request.POST.get("location", "")
-    location = get_object_or_404(Location, pk=place) if place.isdecimal() and domain in BY_LOCATION else None
+    key, place = Key(domain, system, code), request.POST.get("location", "")
+    location = _location(place) if place and domain in BY_LOCATION else None
     is_known = not target or target in mapping.allowed_targets(domain)
-    if not is_known or not Key(domain, system, code).can_be_kept:
-        messages.error(request, "Nothing was changed: choose from the list what the code means.")
+    if not is_known or not key.can_be_kept:
+        messages.error(request, _CHOOSE)
+        return _back(row, domain)
+    seen = request.POST.get("seen", "")
+    if target and mapping.meant(row, key, location) == target:
+        messages.info(
+            request, f"Nothing was changed: “{code}”{_at(location)} already means: {names_of(domain)[target]}."
+        )
+        return _back(row, domain)
+    if seen and seen != str(mapping.last_change(row, key)):
+        messages.warning(
+            request,
+            f"Nothing was changed: somebody changed what “{code}” means since you looked. It is shown as it is now.",
+        )
         return _back(row, domain)
     named = {"connection": row, "domain": domain, "system": system, "code": code, "location": location}
     code_row = CodeMapping.objects.filter(**named).first() or CodeMapping(**named)
     stake = mapping_effects.offers_at_stake(code_row, target)
     if stake and "sure" not in request.POST:
-        values = {"system": system, "code": code, "target": target, "location": place, "sure": "1"}
+        values = {"system": system, "code": code, "target": target, "location": place, "seen": seen, "sure": "1"}
         context = {**_frame(request, row, domain), "values": values, "stake": stake, "code": code}
         return TemplateResponse(request, "admin/desk/mapper_sure.html", context)
     by = request.user.get_username()
     if target:
-        display, to_open = request.POST.get("display", "")[:200], mapping_mirror.times_to_open(code_row, target)
+        display, to_open = (
+            request.POST.get("display", "").replace("\x00", "")[:200],
+            mapping_mirror.times_to_open(code_row, target),
+        )
         mapping.map_code(row, domain, system, code, target, display=display, by=by, location=location)
-        where = f" at {location.name}" if location else ""
-        told = f"“{code}”{where} means: {names_of(domain)[target]}. You can undo it below."
+        told = f"“{code}”{_at(location)} means: {names_of(domain)[target]}. You can undo it below."
         messages.success(request, told + _freed_before(to_open))
     elif mapping.unmap(row, domain, system, code, by=by, location=location):
-        messages.success(request, f"“{code}” {_left(Key(domain, system, code), location)}. You can undo it below.")
+        messages.success(request, f"“{code}” {_left(key, location)}. You can undo it below.")
     else:
-        messages.error(request, "Nothing was changed: choose from the list what the code means.")
+        messages.error(request, _CHOOSE)
     return _back(row, domain)
 
 
@@ -97,7 +112,8 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
     back = _back(row, domain)
     if request.POST.get("from") == "history":
         back = HttpResponseRedirect(reverse("admin:desk_mapping_file", args=[row.pk]) + "#changes")
-    stake = mapping_effects.offers_at_stake(change.mapping, change.before)
+    is_last = mapping.may_undo(change, list(change.mapping.changes.all()))
+    stake = mapping_effects.offers_at_stake(change.mapping, change.before) if is_last else 0
     if stake and "sure" not in request.POST:
         context = {**_frame(request, row, domain), "change": change, "values": {"sure": "1"}, "stake": stake}
         context["from_history"] = request.POST.get("from") == "history"
@@ -109,9 +125,21 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
         return back
     if undone:
         messages.success(request, f"“{change.mapping.code}”: the last change was taken back.")
+    elif CodeChange.objects.filter(undoes=change).exists():
+        messages.info(request, "Nothing was changed: it was taken back already.")
     else:
         messages.warning(request, "Nothing was changed: somebody changed this code meanwhile. Look at it again.")
     return back
+
+
+def _location(text: str) -> Location:
+    if not text.isdecimal() or len(text) > 18:
+        raise Http404
+    return get_object_or_404(Location, pk=text)
+
+
+def _at(location: Location | None) -> str:
+    return f" at {location.name}" if location else ""
 
 
 def _left(key: Key, location: Location | None) -> str:

@@ -41,7 +41,11 @@ class Meaning:
 
 @dataclass(slots=True)
 class Line:
-    """One code. ``general`` is its meaning everywhere, ``special`` those at single locations."""
+    """One code. ``general`` is its meaning everywhere, ``special`` those at single locations.
+
+    ``changed`` is the number of the last change of any of them, 0 where there was none: whoever changes one says so.
+    ``detail`` is what else stands at the kind of visit it means.
+    """
 
     number: int
     seen: Seen
@@ -52,6 +56,8 @@ class Line:
     guess_label: str = ""
     holds: list[int] = field(default_factory=list)
     example: str = ""
+    changed: int = 0
+    detail: str = ""
 
     @property
     def is_mapped(self) -> bool:
@@ -88,6 +94,9 @@ def lines_of(connection: Connection, domain: str) -> list[Line]:
         _line(number, each, rows.get(each.key, []), names, holds.get(each.key, []))
         for number, each in enumerate(seen(connection, domain).values(), 1)
     ]
+    details = _details() if domain == Domain.TYPE else {}
+    for line in lines:
+        line.detail = details.get(line.general.target, "")
     return sorted(lines, key=lambda line: (line.is_mapped, -len(line.holds), -line.seen.count, line.seen.key.code))
 
 
@@ -122,6 +131,12 @@ def _add_waits(lines: list[Line], user: User | AnonymousUser) -> None:
             line.example = f"a wait for {entry.appointment_type.name} since {day(entry.joined_at)}"
 
 
+def _details() -> dict[str, str]:
+    """Return how long each kind of visit is, and whether it needs insurance: by that likely names are told apart."""
+    rows = AppointmentType.objects.values_list("code", "duration_minutes", "needs_insurance")
+    return {code: f"{minutes} min{', insurance needed' if insured else ''}" for code, minutes, insured in rows}
+
+
 def _line(number: int, code: Seen, rows: list[CodeMapping], names: dict[str, str], holds: list[int]) -> Line:
     general = next((row for row in rows if row.location_id is None), None)
     target = general.target if general else ""
@@ -140,6 +155,7 @@ def _line(number: int, code: Seen, rows: list[CodeMapping], names: dict[str, str
         ],
         by_list=bool(standard),
         holds=holds,
+        changed=max((change.pk for row in rows for change in row.changes.all()), default=0),
     )
     guess = _guess(code, names, target)
     if guess:

@@ -50,6 +50,7 @@ def try_view(request: HttpRequest, pk: int, event_id: int) -> HttpResponse:
         "code": request.GET.get("code", ""),
         "target": request.GET.get("target", _meant_now(row, request)),
         "place": request.GET.get("location", ""),
+        "changed": mapping.last_change(row, _key(request)),
         "names": names_of(domain).items() if domain in Domain.values else (),
         "locations": Location.objects.filter(active=True) if domain in BY_LOCATION else (),
         "others": row.events.exclude(subject_key="").exclude(pk=event.pk).defer("body").order_by("-pk")[:MOST_EVENTS],
@@ -60,8 +61,11 @@ def try_view(request: HttpRequest, pk: int, event_id: int) -> HttpResponse:
 
 def _meant_now(row: Connection, request: HttpRequest) -> str:
     """Return what the code in the address means, so that the choice begins there."""
-    key = Key(*(request.GET.get(name, "") for name in ("domain", "system", "code")))
-    return Meanings.of(row).target(key) or ""
+    return Meanings.of(row).target(_key(request)) or ""
+
+
+def _key(request: HttpRequest) -> Key:
+    return Key(*(request.GET.get(name, "") for name in ("domain", "system", "code")))
 
 
 def _change(request: HttpRequest) -> Change | None:
@@ -72,4 +76,4 @@ def _change(request: HttpRequest) -> Change | None:
         return None
     place = request.GET.get("location", "")
     location_id = int(place) if place.isdecimal() and len(place) < 19 else None
-    return Change(Key(domain, request.GET.get("system", ""), code), location_id, target)
+    return Change(_key(request), location_id, target)

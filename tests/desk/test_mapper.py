@@ -11,13 +11,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from integrations import mapping, mapping_mirror
-from integrations.meanings import HL7_REASONS
+from integrations import code_notes, mapping, mapping_mirror
+from integrations.meanings import HL7_REASONS, Key
 from integrations.models import CodeChange, CodeMapping, Connection, InboundEvent
 from scheduling import guards
 from scheduling.admin.display import slot
 from scheduling.models import (
     Appointment,
+    AppointmentType,
     CancellationNote,
     Coverage,
     ExternalId,
@@ -361,6 +362,122 @@ def test_what_holds_up_most_comes_first_then_what_comes_most_often(
     link = f'href="/admin/openings/{lines[1].holds[0]}/"'
     assert link in maria.get(path + "?domain=reason").content.decode()
     assert link not in ira.get(path + "?domain=reason").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "target", "says"),
+    [
+        ("reason", "x-9", "rebookable", "the time may be offered"),
+        ("status", "noshow", "noshow", "no-show"),
+        ("provider", "p-1", "chen", "Dr. Mei Chen"),
+    ],
+    ids=["mapped", "by the standard", "as the EHR names it"],
+)
+def test_what_it_means_already_is_no_change(
+    ira: Client, practice: Practice, path: str, kind: str, code: str, target: str, says: str
+) -> None:
+    factories.external_id(practice.source, "provider", practice.chen, "p-1")
+    form = {
+        "domain": kind,
+        "system": "",
+        "code": code,
+        "target": str(practice.chen.pk) if kind == "provider" else target,
+    }
+    if kind == "reason":
+        ira.post(f"{path}map/", form)
+    before = (CodeMapping.objects.count(), CodeChange.objects.count())
+    assert said(ira, ira.post(f"{path}map/", form)) == f"Nothing was changed: “{code}” already means: {says}."
+    assert (CodeMapping.objects.count(), CodeChange.objects.count()) == before
+
+
+def test_at_one_place_a_code_may_be_kept_to_what_it_means_everywhere(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    form = {"domain": "status", "system": "", "code": "noshow", "target": "noshow", "location": practice.riverside.pk}
+    assert said(ira, ira.post(f"{path}map/", form)).startswith("“noshow” at Riverside means: no-show.")
+    assert said(ira, ira.post(f"{path}map/", form)) == (
+        "Nothing was changed: “noshow” at Riverside already means: no-show."
+    )
+    assert ira.post(f"{path}map/", {**form, "location": "elsewhere"}).status_code == 404
+    assert CodeChange.objects.count() == 1
+
+
+def test_who_looked_before_somebody_else_changed_it_changes_nothing(
+    ira: Client, maria: Client, practice: Practice, path: str
+) -> None:
+    cancelled(practice, reason_code="x-9")
+    form = {"domain": "reason", "system": "", "code": "x-9"}
+
+    def shown() -> dict[str, str]:
+        (line,) = ira.get(f"{path}?domain=reason").context["lines"]
+        return {**form, "seen": str(line.changed)}
+
+    old = shown()
+    assert said(maria, maria.post(f"{path}map/", {**shown(), "target": "ask_staff"})).startswith("“x-9” means:")
+    for late in ({"target": "rebookable"}, {"target": ""}):
+        assert said(ira, ira.post(f"{path}map/", {**old, **late})) == (
+            "Nothing was changed: somebody changed what “x-9” means since you looked. It is shown as it is now."
+        )
+    assert CodeMapping.objects.get().target == "ask_staff"
+    # The same press twice is no change by somebody else.
+    now = shown()
+    for answer in ("“x-9” means:", "Nothing was changed: “x-9” already means:"):
+        assert said(ira, ira.post(f"{path}map/", {**now, "target": "rebookable"})).startswith(answer)
+    page = ira.get(f"{path}try/{stored(practice, {}).pk}/", {**form, "target": "not_rebookable"})
+    assert f'name="seen" value="{CodeChange.objects.latest("pk").pk}"' in page.content.decode()
+
+
+def test_the_second_press_of_an_undo_hears_that_it_was_done(ira: Client, practice: Practice, path: str) -> None:
+    ira.post(f"{path}map/", {"domain": "reason", "system": "", "code": "x-9", "target": "rebookable"})
+    opening = practice.opening(freed_by=cancelled(practice, reason_code="x-9"), status="offering", waves_sent=1)
+    undo = f"{path}undo/{CodeChange.objects.get().pk}/"
+    assert said(ira, ira.post(undo)) == "“x-9”: the last change was taken back."
+    ira.post(f"{path}map/", {"domain": "reason", "system": "", "code": "x-9", "target": "rebookable"})
+    factories.offer(opening, practice.entry())
+    assert said(ira, ira.post(undo)) == "Nothing was changed: it was taken back already."
+
+
+def test_a_code_that_means_something_at_one_place_alone_stands_there(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    mapping.map_code(practice.connection, "status", "", "BMP", "bumped", location=practice.lakeview)
+    (line,) = ira.get(f"{path}?domain=status").context["lines"]
+    assert (line.seen.key.code, line.general.target, [each.label for each in line.special]) == (
+        "BMP",
+        "",
+        ["cancelled by the practice"],
+    )
+
+
+def test_the_words_of_the_ehr_for_a_reason_stand_beside_its_number_and_make_the_guess(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    cancelled(practice, reason_code="17")
+    for display in ("", "Patient request"):
+        code_notes.note(practice.connection, Key("reason", "", "17"), display)
+    (line,) = ira.get(f"{path}?domain=reason").context["lines"]
+    assert (line.seen.display, line.seen.count, line.guess) == ("Patient request", 1, "rebookable")
+
+
+def test_a_code_of_a_public_list_waits_for_nobody_when_ours_is_taken_away(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    form = {"domain": "reason", "system": HL7_REASONS, "code": "oth-weath"}
+    for target in ("rebookable", ""):
+        ira.post(f"{path}map/", {**form, "target": target})
+    page = ira.get(f"{path}?domain=reason")
+    assert "Everything the EHR sent so far has a meaning." in text_of(page)
+    assert {kind: count for kind, _, count in page.context["kinds"]}["reason"] == 0
+
+
+def test_how_long_a_kind_of_visit_is_and_whether_it_needs_insurance_stands_beside_it(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    cancelled(practice, type_code="FUP")
+    mapping.map_code(practice.connection, "type", "", "FUP", practice.followup.code)
+    assert "Follow-up 30 min" in text_of(ira.get(f"{path}?domain=type"))
+    AppointmentType.objects.update(needs_insurance=True)
+    assert "Follow-up 30 min, insurance needed" in text_of(ira.get(f"{path}?domain=type"))
 
 
 def test_a_department_has_a_status_of_its_own(ira: Client, practice: Practice, path: str) -> None:
