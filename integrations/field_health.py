@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -108,6 +109,18 @@ def is_failing(row: FieldHealth) -> bool:
     return row.failures >= TOLD_AFTER or (row.last_good_at is not None and row.empty >= EMPTY_AFTER)
 
 
+def start_anew(connection: Connection, fields: Iterable[str], by: str) -> None:
+    """Count fields from nothing because they are read otherwise from now on; what was asked about them is answered."""
+    rows = FieldHealth.objects.filter(connection=connection, field__in=fields)
+    for pk in rows.values_list("pk", flat=True):
+        finish_for(_key(pk), "It is read otherwise from now on, and asked about again if it still does not come.", by)
+    rows.update(failures=0, failing_since=None, empty=0)
+
+
+def _key(pk: int) -> str:
+    return f"field:{pk}"
+
+
 def _store(row: FieldHealth, tally: _Tally) -> None:
     now = timezone.now()
     was_failing = is_failing(row)
@@ -136,7 +149,7 @@ def _store(row: FieldHealth, tally: _Tally) -> None:
     if is_failing(row):
         _tell(row)
     elif was_failing and not is_failing(row):
-        finish_for(f"field:{row.pk}", "Values come again.", "system")
+        finish_for(_key(row.pk), "Values come again.", "system")
 
 
 def _tell(row: FieldHealth) -> None:
@@ -146,6 +159,6 @@ def _tell(row: FieldHealth) -> None:
         f"A detail of patients no longer comes from the EHR: {label}",
         advice="What we have stays as it is. Look where it stopped, and give the path where it "
         "stands now. This closes by itself once values come again.",
-        dedupe_key=f"field:{row.pk}",
+        dedupe_key=_key(row.pk),
         subject=row,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,10 +11,10 @@ from django.db import IntegrityError, transaction
 
 from audit.log import record
 from audit.models import AccessRecord
-from integrations import mapping_state
+from integrations import field_health, mapping_state
 from integrations.ehr import load_requests
 from integrations.mapping_state import Impossible, Key, State
-from integrations.models import Connection, FieldHealth, MappingChange
+from integrations.models import Connection, MappingChange
 from scheduling.counting import counted
 
 How = MappingChange.How
@@ -122,19 +122,18 @@ def _write(
     for entry in entries:
         mapping_state.put(connection, entry.key, entry.after, row)
     record(AccessRecord.Action.CHANGE, subject=row, detail={"connection": connection.slug, "changes": len(entries)})
-    _read_again(connection, {entry.key[1] for entry in entries if entry.key[0] in ("path", "owner")})
+    _read_again(connection, {entry.key[1] for entry in entries if entry.key[0] in ("path", "owner")}, by)
     return row
 
 
-def _read_again(connection: Connection, fields: Iterable[str]) -> None:
+def _read_again(connection: Connection, changed: Collection[str], by: str) -> None:
     """Patients whose version we hold are skipped by a load: after another path they are read again all the same.
 
     A load that runs at this moment may have read the mapping before: the one asked for here begins after it.
     """
-    changed = {*fields}
     if not changed:
         return
-    FieldHealth.objects.filter(connection=connection, field__in=changed).update(failures=0, failing_since=None, empty=0)
+    field_health.start_anew(connection, changed, by)
     if connection.loaded_at is not None or connection.load_progress:
         Connection.objects.filter(pk=connection.pk).update(patients_stale=True)
         transaction.on_commit(partial(load_requests.ask, connection))

@@ -133,6 +133,10 @@ class _Effects:
         if key[0] == "owner" and after == "practice":
             return "What we have stays; the EHR no longer overwrites it."
         if key[0] in ("owner", "path"):
+            if self._connection.only_sends:
+                return "It holds for messages from now on."
+            if self._connection.loaded_at is None:
+                return "It holds from the first load on."
             names = ExternalId.objects.filter(source_id=self._connection.source_id, kind=ExternalId.Kind.PATIENT)
             return f"{_counted(names.count(), 'patient')} read again from the EHR."
         return "It holds for cancellations from now on."

@@ -102,5 +102,6 @@ def _node(raw: yaml.Node) -> Node:
         name = key.value if isinstance(key, yaml.ScalarNode) else ""
         if name in found:
             doubled.append((key.start_mark.line + 1, name))
-        found[name] = Node(key.start_mark.line + 1, _node(value).value, _node(value).doubled)
+        inner = _node(value)
+        found[name] = Node(key.start_mark.line + 1, inner.value, inner.doubled)
     return Node(line, found, tuple(doubled))

@@ -18,11 +18,12 @@ from integrations.ehr.gateway import (
     Held,
     NotFound,
     Page,
+    PatientAsRead,
     StaleVersion,
     Stored,
     Taken,
 )
-from scheduling.records import AppointmentRecord, Freshness, IdentifierRecord, Interval
+from scheduling.records import AppointmentRecord, Freshness, IdentifierRecord, Interval, PatientRecord
 
 KEY_SYSTEM = "urn:sooner:booking"
 
@@ -50,6 +51,7 @@ class FakeEhr:
     appointments: dict[str, AppointmentRecord] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     creates: list[Booking] = field(default_factory=list)
+    patients: dict[str, dict[str, Any]] = field(default_factory=dict)
     distort: Callable[[AppointmentRecord], AppointmentRecord] = lambda record: record
     conditional: bool = True
 
@@ -95,6 +97,12 @@ class FakeEhr:
             if external_id not in self.appointments:
                 raise NotFound(status=404)
             return self.appointments[external_id]
+
+    def read_patient(self, external_id: str) -> PatientAsRead:
+        with _Call(self, "read_patient"):
+            if external_id not in self.patients:
+                raise NotFound(status=404)
+            return PatientAsRead(PatientRecord(external_id), "1", self.patients[external_id])
 
     def find_by_identifier(self, system: str, value: str) -> AppointmentRecord | None:
         with _Call(self, "find_by_identifier"):

@@ -161,6 +161,8 @@ def _save(request: HttpRequest, row: Connection, form: FieldForm) -> HttpRespons
         return None
     if done is None:
         messages.info(request, "Nothing was changed: it is so already.")
+    elif row.only_sends:
+        messages.success(request, "Changed. It holds for messages from now on; it can be undone under “As a file”.")
     elif row.loaded_at:
         messages.success(
             request,
@@ -205,7 +207,7 @@ def _rows(row: Connection) -> list[Row]:
     health = {each.field: each for each in FieldHealth.objects.filter(connection=row).defer("last_good_value")}
     rows = []
     for field in FIELDS.values():
-        key = ("path", field.key, PathKind.FHIRPATH)
+        key = _followed(row, field, state)
         rows.append(
             Row(
                 field,
@@ -219,6 +221,15 @@ def _rows(row: Connection) -> list[Row]:
             )
         )
     return rows
+
+
+def _followed(row: Connection, field: Field, state: mapping_state.State) -> mapping_state.Key:
+    """Return where the field is read: in messages where they are all there is, or have a path of the practice's own."""
+    by_message = ("path", field.key, PathKind.HL7V2)
+    is_own = state[by_message] != mapping_state.nothing(by_message)
+    if row.only_sends or (is_own and row.messages_tell == Connection.MessagesTell.FIELDS):
+        return by_message
+    return ("path", field.key, PathKind.FHIRPATH)
 
 
 def _state(health: FieldHealth | None, field: Field, *, is_loaded: bool) -> tuple[str, str, str]:

@@ -6,17 +6,20 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
 from integrations import mapping, mapping_state
+from integrations.ehr import gateway
 from integrations.field_health import EMPTY_AFTER
 from integrations.field_mapping import owner_of
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MappingChange
-from scheduling.models import LocationAccess, PatientIdentifier
+from scheduling.models import ExternalId, LocationAccess, PatientIdentifier
 from scheduling.patients import identifier_index
+from tests import fakes
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
 
@@ -89,12 +92,42 @@ def test_a_value_is_shown_to_those_who_may_see_the_patient_and_the_look_is_recor
     assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
 
 
+def test_where_no_event_holds_a_patient_the_ehr_is_asked_for_one(
+    maria: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gateway.ADAPTERS, "fhir", "tests.fakes.open_gateway")
+    ehr = fakes.stand_in(practice.connection, fakes.FakeEhr())
+    wanted: dict[str, Any] = {"try": "fhirpath", "fhirpath": "Patient.name.given", "fhirpath_transform": "trim"}
+    page = field_page(practice, "preferred_name")
+    nobody = "Not tried: No patient came with an event lately, and the EHR showed none when it was asked."
+    assert nobody in text_of(maria.post(page, asked(**wanted)))
+    for number, person in enumerate((practice.their_patient, practice.patient)):
+        name = f"pat-{person.pk}"
+        ehr.patients[name] = {
+            "resourceType": "Patient",
+            "id": name,
+            "name": [{"family": "A", "given": [f"Bo{number}"]}],
+        }
+    ExternalId.objects.filter(kind="patient", object_id=practice.their_patient.pk).update(seen_at=timezone.now())
+    tried = "Tried on a patient read from the EHR just now: It gives a value."
+    assert f"{tried} Bo0 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
+    # Whoever had it when it last came is the best to try it on.
+    FieldHealth.objects.create(
+        connection=practice.connection, field="preferred_name", last_good_external_id=f"pat-{practice.patient.pk}"
+    )
+    assert f"{tried} Bo1 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
+    assert records("view")[-1] == ("scheduling.patient", str(practice.patient.pk))
+    Connection.objects.update(state="paused")
+    assert "there is nothing to try it on" in text_of(maria.post(page, asked(**wanted)))
+    assert ehr.calls == ["read_patient"] * 3
+    assert not FieldMapping.objects.exists()
+
+
 def test_a_path_is_tried_on_the_patient_who_came_last_and_changes_nothing(
     maria: Client, ira: Client, practice: Practice
 ) -> None:
     portal: dict[str, Any] = {"try": "1", "fhirpath": PORTAL, "fhirpath_transform": "yes_no"}
     page = field_page(practice, "portal_active")
-    assert "No patient came with an event lately" in text_of(ira.post(page, asked(**portal)))
     resource = {
         "resourceType": "Patient",
         "id": f"pat-{practice.patient.pk}",
@@ -150,6 +183,24 @@ def test_the_page_says_whether_an_hl7_v2_path_is_read(ira: Client, practice: Pra
     assert "messages only bring news" in text_of(ira.get(page))
     Connection.objects.filter(pk=practice.connection.pk).update(messages_tell="fields")
     assert "followed in each ADT message" in text_of(ira.get(page))
+
+
+def test_the_list_names_the_place_that_is_read(ira: Client, practice: Practice) -> None:
+    connections, own = Connection.objects.filter(pk=practice.connection.pk), {"hl7v2": "ZPI-7", "fhirpath": ""}
+    ira.post(field_page(practice, "language"), asked(**own, fhirpath_transform="language", hl7v2_transform="language"))
+
+    def places() -> dict[str, tuple[str, bool]]:
+        rows = ira.get(f"/admin/connections/{practice.connection.pk}/fields/").context["rows"]
+        return {row.field.key: (row.path, row.is_own) for row in rows}
+
+    assert places()["language"][0].startswith("Patient.communication")
+    connections.update(messages_tell="fields")
+    assert places()["language"] == ("ZPI-7", True)
+    assert places()["birth_date"] == ("Patient.birthDate", False)
+    connections.update(kind="hl7v2", loaded_at=None)
+    assert places()["birth_date"] == ("PID-7", False)
+    answer = ira.post(field_page(practice, "language"), asked(hl7v2="ZPI-8", hl7v2_transform="language"))
+    assert said(ira, answer) == "Changed. It holds for messages from now on; it can be undone under “As a file”."
 
 
 def test_the_list_says_what_stopped_and_since_when(ira: Client, practice: Practice) -> None:

@@ -230,6 +230,14 @@ def test_a_bomb_of_aliases_is_refused_before_it_is_unfolded(connection: Connecti
     assert problems(connection, bomb) == [(1, "Anchors and aliases (& and *) are not taken. Write the value out.")]
 
 
+def test_each_value_of_a_nested_file_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, real = [], yaml_nodes._node
+    monkeypatch.setattr(yaml_nodes, "_node", lambda raw: looked.append(raw) or real(raw))
+    root = yaml_nodes.read(b"a: {b: {c: {d: {e: {f: x}}}}}")
+    assert root.value["a"].value["b"].value["c"].value["d"].value["e"].value["f"].value == "x"
+    assert len(looked) == 7
+
+
 def test_a_file_of_too_many_values_is_refused(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_nodes, "MOST_NODES", 20)
     assert problems(connection, f"{HEAD}codes: [{'a, ' * 30}]\n") == [(3, "The file holds too many values.")]
@@ -284,3 +292,21 @@ def test_the_difference_says_in_words_what_will_follow(connection: Connection) -
             "1 patient is read again from the EHR.",
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "follows"),
+    [
+        ({"loaded_at": None}, "It holds from the first load on."),
+        ({"loaded_at": None, "kind": "hl7v2"}, "It holds for messages from now on."),
+    ],
+    ids=["before the first load", "HL7 v2 messages alone"],
+)
+def test_where_no_patient_is_read_again_the_difference_says_so(
+    connection: Connection, fields: dict[str, Any], follows: str
+) -> None:
+    Connection.objects.update(**fields)
+    connection.refresh_from_db()
+    key = ("path", "language", "hl7v2")
+    change = mapping_changes.Entry(key, mapping_state.nothing(key), {"path": "ZPI-7", "transform": "language"})
+    assert [line.effect for line in mapping_words.lines(connection, [change])] == [follows]

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from integrations import mapping_changes
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.field_reading import follow
 from integrations.ehr.transforms import Unfit, tidied
@@ -121,6 +122,26 @@ def test_a_field_that_keeps_failing_becomes_work_and_stops_being_it_by_itself(co
     item.refresh_from_db()
     row = health(connection, "portal_active")
     assert (item.status, row.failures, row.failing_since, row.last_good_value) == ("done", 0, None, "yes")
+
+
+def test_another_path_answers_what_was_asked_and_the_counting_begins_anew(connection: Connection) -> None:
+    mapped(connection, "portal_active", PORTAL, "yes_no")
+    bad, good = ([{"url": "urn:portal", "valueCode": word}] for word in ("perhaps", "active"))
+    for _ in range(TOLD_AFTER):
+        read(connection, extension=bad)
+    item = WorkItem.objects.get()
+    key = ("path", "portal_active", FieldMapping.PathKind.FHIRPATH)
+
+    mapping_changes.change(connection, {key: {"path": f"({PORTAL})", "transform": "yes_no"}}, by="ira")
+
+    item.refresh_from_db()
+    row = health(connection, "portal_active")
+    assert (item.status, item.done_by, row.failures, row.failing_since) == ("done", "ira", 0, None)
+    read(connection, extension=good)
+    assert health(connection, "portal_active").last_good_value == "yes"
+    for _ in range(TOLD_AFTER):
+        read(connection, extension=bad)
+    assert WorkItem.objects.filter(status="open").count() == 1
 
 
 def test_a_field_that_moved_away_is_noticed_though_nothing_is_wrong_with_any_patient(connection: Connection) -> None:
