@@ -13,7 +13,7 @@ from integrations.ehr import comparing, intake, mirroring, poll
 from integrations.ehr.comparing import Said
 from integrations.ehr.differences import Finding
 from integrations.ehr.fhir.elements import Unreadable
-from integrations.ehr.gateway import Gateway, GatewayError, NotFound, Page, connect
+from integrations.ehr.gateway import Gateway, GatewayError, NotFound, Page, Rejected, connect
 from integrations.ehr.reading_lease import ReadingLease
 from integrations.models import Connection, Difference, InboundEvent
 from integrations.safe_json import read_json
@@ -64,10 +64,12 @@ class Comparison:
 
     def _take(self, page: Page) -> None:
         intake.set_aside(self._connection, InboundEvent.Via.POLL, page.quarantined)
-        self.found.unreadable += len(page.quarantined)
         self.found.met |= set(page.versions)
-        # A broken one is there, whatever it says.
-        self.found.met |= {each.reference.removeprefix("Appointment/") for each in page.quarantined}
+        for each in page.quarantined:
+            # A broken one is there, whatever it says.
+            external_id = each.reference.removeprefix("Appointment/")
+            self.found.met.add(external_id)
+            self._not_judged(f"ext:{external_id}")
         names = ExternalId.objects.filter(
             source=self._source, kind=ExternalId.Kind.APPOINTMENT, value__among=list(page.versions)
         )
@@ -93,7 +95,7 @@ class Comparison:
         if isinstance(record, AppointmentRecord):
             self._compare(external_id, record, name, asked_at)
         else:
-            self.found.unreadable += 1
+            self._not_judged(f"ext:{external_id}")
 
     def _compare(
         self, external_id: str, record: AppointmentRecord, name: ExternalId | None, asked_at: datetime
@@ -116,6 +118,11 @@ class Comparison:
     def _is_in_window(self, said: Said) -> bool:
         start = comparing.start_of(said)
         return start is not None and self._begin < start < self._until
+
+    def _not_judged(self, subject: str) -> None:
+        """The EHR does not say what it has of this one, so that what was found before still stands."""
+        self.found.unreadable += 1
+        self.found.unsettled.add(subject)
 
     def _note(self, finding: Finding) -> None:
         self.found.differing.append(finding)
@@ -152,8 +159,8 @@ class Comparison:
             we_hold = comparing.held(self._source, appointment)
             self._note(Finding(Kind.MISSING_THERE, f"ext:{name.value}", {}, we_hold, "", appointment))
             return
-        except Unreadable:
-            self.found.unreadable += 1
+        except (Rejected, Unreadable):
+            self._not_judged(f"ext:{name.value}")
             return
         if isinstance(record, AppointmentRecord) and not (record.version and record.version == name.version):
             self._compare(name.value, record, name, asked_at)
@@ -178,7 +185,13 @@ class Comparison:
             row = appointment.writebacks.filter(kind=Writeback.Kind.CREATE).order_by("-pk").first()
             if row is None or appointment.start is None or "patient" not in we_hold:
                 continue
-            if self._gateway.find_booking(str(row.key), we_hold["patient"], appointment.start) is None:
+            try:
+                found = self._gateway.find_booking(str(row.key), we_hold["patient"], appointment.start)
+            except (Rejected, Unreadable):
+                # It finds none by patient, or what it found cannot be read: that says nothing about this booking.
+                self._not_judged(subject)
+                continue
+            if found is None:
                 self._note(Finding(Kind.NOT_WRITTEN, subject, {}, we_hold, "", appointment))
 
     def _unsettled(self, keys: dict[str, int | None]) -> set[str]:

@@ -12,7 +12,9 @@ from django.utils import timezone
 
 from integrations import outbox, tasks
 from integrations.ehr import comparison, differences, mirroring, reconcile
-from integrations.ehr.gateway import Malformed, Quarantined, Throttled, Unavailable
+from integrations.ehr.fhir.elements import Unreadable
+from integrations.ehr.gateway import Malformed, Page, Quarantined, Rejected, Throttled, Unavailable
+from integrations.ehr.reading_lease import ReadingLease
 from integrations.models import Connection, Difference, InboundEvent, Reconciliation
 from scheduling.appointments import apply_appointment
 from scheduling.models import Appointment, ExternalId, Opening, Source, WorkItem, Writeback
@@ -191,14 +193,38 @@ def test_one_that_cannot_be_read_is_there_all_the_same(calendar: Calendar, monke
     ehr = calendar.clinic.ehr
 
     def broken(start: datetime, end: datetime) -> Any:
-        from integrations.ehr.gateway import Page
-
         yield Page((), (Quarantined(f"Appointment/{external_id}", "it has no start", b"{}"),))
 
     monkeypatch.setattr(ehr, "calendar", broken)
     run = calendar.compare()
     assert (run.unreadable, run.differing, ehr.calls.count("fetch")) == (1, 0, 0)
     assert open_items() == ["event.unreadable"]
+
+
+@pytest.mark.parametrize("where", ["page", "entry", "fetch", "not told"])
+def test_what_waits_for_a_decision_stays_where_the_ehr_does_not_say_what_it_has(
+    calendar: Calendar, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Nobody has seen that the two agree again."""
+    (external_id,) = calendar.kept
+    ehr = calendar.clinic.ehr
+    ehr.change(external_id, status="cancelled")
+    calendar.compare()
+    if where == "page":
+        aside = Quarantined(f"Appointment/{external_id}", "it has no start", b"{}")
+        monkeypatch.setattr(ehr, "calendar", lambda start, end: iter([Page((), (aside,))]))
+    elif where == "entry":
+        monkeypatch.setattr(ehr, "read", lambda kind, resource: unreadable())
+    else:
+        monkeypatch.setattr(ehr, "calendar", lambda start, end: iter([Page(())]))
+        ehr.fail("fetch", Unreadable() if where == "fetch" else Rejected(status=400))
+    run = calendar.compare()
+    assert (run.error, run.unreadable, run.differing) == ("", 1, 0)
+    assert found() == [("differs", ["status"], "open")]
+
+
+def unreadable() -> Any:
+    raise Unreadable
 
 
 def test_a_calendar_that_lacks_too_much_is_not_believed(calendar: Calendar, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,6 +493,23 @@ def test_a_booking_of_ours_that_the_ehr_never_named_is_found_and_sent(booking: B
     assert len(booking.booked) == 1
 
 
+@pytest.mark.parametrize("error", [Rejected(status=400), Unreadable()])
+def test_an_ehr_that_cannot_tell_of_one_booking_is_compared_all_the_same(booking: Booking, error: Any) -> None:
+    """Such as one that finds nothing by patient: else nothing of its calendar would ever be compared."""
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.process()
+    ExternalId.objects.filter(kind="appointment").delete()
+    ehr, calendar = booking.clinic.ehr, Calendar(booking.clinic)
+    ehr.appointments.clear()
+    calendar.compare()
+    assert found() == [("not_written", [], "open")]
+    ehr.change(calendar.both(), status="cancelled")
+    ehr.fail("find_booking", error)
+    run = calendar.compare()
+    assert (run.error, run.unreadable, run.differing) == ("", 1, 1)
+    assert found() == [("not_written", [], "open"), ("differs", ["status"], "open")], "what it said before still stands"
+
+
 @pytest.mark.parametrize(("opens", "opened"), [(True, 1), (False, 0)])
 def test_a_booking_of_ours_that_is_given_up_is_not_forgotten_by_whoever_was_promised_it(
     booking: Booking, opens: bool, opened: int
@@ -588,6 +631,125 @@ def test_it_runs_at_the_practices_hour_and_the_first_night_is_planned_not_run(ca
     assert not Reconciliation.objects.exists()
     assert not reconcile.unplanned()
     assert reconcile.is_due(at + timedelta(hours=14))
+
+
+NOW = timezone.now()
+SOON = NOW + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_due"),
+    [
+        ({"reconcile_due_at": NOW}, True),
+        ({"reconcile_due_at": SOON}, False),
+        ({"reconcile_due_at": None}, False),
+        ({"state": "paused"}, False),
+        ({"loaded_at": None}, False),
+        ({"poll_lease_until": SOON}, False),
+        ({"poll_lease_until": NOW}, True),
+        ({"quiet_until": SOON}, False),
+        ({"quiet_until": NOW}, True),
+    ],
+)
+def test_it_is_done_when_its_time_has_come_and_the_ehr_may_be_read(
+    calendar: Calendar, fields: dict[str, Any], is_due: bool
+) -> None:
+    Connection.objects.update(**{"reconcile_due_at": NOW, **fields})
+    assert reconcile.due(NOW) == ([calendar.clinic.connection.pk] if is_due else [])
+    assert reconcile.is_due(NOW) is is_due
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_asked"),
+    [({}, True), ({"state": "paused"}, False), ({"loaded_at": None}, False), ({"kind": "hl7v2"}, False)],
+)
+def test_only_what_can_be_compared_is_asked_for(calendar: Calendar, fields: dict[str, Any], is_asked: bool) -> None:
+    other = factories.connection("oak")
+    Connection.objects.filter(pk=calendar.clinic.connection.pk).update(**fields)
+    assert reconcile.ask(calendar.clinic.connection, NOW) is is_asked
+    assert Connection.objects.get(pk=calendar.clinic.connection.pk).reconcile_due_at == (NOW if is_asked else None)
+    other.refresh_from_db()
+    assert other.reconcile_due_at is None
+
+
+def test_the_first_night_is_planned_for_what_was_loaded_and_once(calendar: Calendar) -> None:
+    pk, planned = calendar.clinic.connection.pk, NOW + timedelta(hours=5)
+    factories.connection("never-loaded")
+    factories.connection("only-sends", kind="hl7v2", loaded_at=NOW)
+    assert reconcile.unplanned() == [pk]
+    Connection.objects.filter(pk=pk).update(reconcile_due_at=planned)
+    assert reconcile.unplanned() == []
+    assert not reconcile.plan(pk, NOW)
+    assert Connection.objects.get(pk=pk).reconcile_due_at == planned
+
+
+@pytest.mark.parametrize(
+    ("at", "hour", "night"),
+    [
+        (datetime(2026, 6, 1, 5, 59, tzinfo=UTC), 2, datetime(2026, 6, 1, 6, 0, tzinfo=UTC)),
+        (datetime(2026, 6, 1, 6, 0, tzinfo=UTC), 2, datetime(2026, 6, 2, 6, 0, tzinfo=UTC)),
+        (datetime(2026, 6, 1, 3, 0, tzinfo=UTC), 23, datetime(2026, 6, 2, 3, 0, tzinfo=UTC)),
+        (datetime(2026, 10, 31, 20, 0, tzinfo=UTC), 2, datetime(2026, 11, 1, 7, 0, tzinfo=UTC)),
+    ],
+)
+def test_the_next_night_is_by_the_practices_clock(calendar: Calendar, at: datetime, hour: int, night: datetime) -> None:
+    factories.practice(time_zone="America/New_York")
+    connection = calendar.clinic.connection
+    connection.reconcile_hour = hour
+    assert reconcile.next_night(connection, at) == night
+
+
+def test_what_another_worker_reads_is_left_to_it(calendar: Calendar) -> None:
+    pk = calendar.clinic.connection.pk
+    Connection.objects.update(reconcile_due_at=NOW)
+    assert ReadingLease.take(pk) is not None
+    assert not reconcile.take_up(pk)
+    assert not Reconciliation.objects.exists()
+    assert Connection.objects.get(pk=pk).reconcile_due_at == NOW
+
+
+def test_an_ehr_that_asks_for_patience_is_compared_when_it_says(calendar: Calendar) -> None:
+    at = timezone.now() + timedelta(hours=1)
+    calendar.clinic.ehr.fail("calendar", Throttled(status=429, retry_at=at))
+    assert calendar.compare().error == "throttled"
+    due_at = Connection.objects.get().reconcile_due_at
+    assert due_at is not None
+    assert timedelta(0) <= due_at - at < timedelta(seconds=5)
+
+
+def test_after_a_comparison_the_next_one_is_planned_for_the_night(calendar: Calendar) -> None:
+    before = timezone.now()
+    assert calendar.compare().error == ""
+    connection = Connection.objects.get()
+    assert connection.reconcile_due_at == reconcile.next_night(connection, before)
+    assert connection.poll_lease_until is None
+
+
+def test_open_time_beside_what_the_ehr_shows_as_taken_or_that_nobody_can_claim_is_not_looked_at(
+    calendar: Calendar,
+) -> None:
+    start = factories.in_days(5)
+    before, taken, after = (calendar.clinic.opening(start=start + timedelta(minutes=30 * at)) for at in range(3))
+    closed = calendar.clinic.opening(start=taken.start, status="closed")
+    elsewhere = factories.opening(
+        calendar.clinic.provider, calendar.clinic.location, source=factories.source("elsewhere"), start=taken.start
+    )
+    for row in (before, taken, after):
+        assert row.end - row.start == timedelta(minutes=30)
+    calendar.clinic.ehr.put(**calendar.at(taken.start, "pat-0"))
+    calendar.compare()
+    looked_at = Opening.objects.filter(check_due_at__isnull=False)
+    assert {*looked_at} == {taken}
+    assert {closed, elsewhere}.isdisjoint(looked_at)
+
+
+def test_what_the_ehr_shows_as_cancelled_takes_no_time(calendar: Calendar) -> None:
+    external_id = calendar.both()
+    opening = calendar.clinic.opening(start=calendar.ours(external_id).start)
+    calendar.clinic.ehr.change(external_id, status="cancelled")
+    assert calendar.compare().differing == 1
+    opening.refresh_from_db()
+    assert opening.check_due_at is None
 
 
 def test_one_that_was_killed_is_begun_again(calendar: Calendar) -> None:
