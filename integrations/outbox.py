@@ -79,7 +79,7 @@ def _attempt(attempt: Attempt) -> None:
         writebacks.postpone(row, timezone.now(), row.error_code, row.error_detail, counts=False)
     elif attempt.is_too_late and not attempt.may_have_worked:
         # Also while the EHR does not answer: the patient waits for word, and nothing is to be asked any more.
-        outcomes.refused(row, "too_late", outcomes.TOO_LATE)
+        outcomes.refused(row, "too_late", registering.why_too_late(row))
     elif not outage.answers(connection):
         _wait_for_answer(attempt, None)
     elif not attempt.may_have_worked and registering.waits(row):

@@ -41,24 +41,35 @@ Status = PatientWrite.Status
 #: A booking that waits for its patient looks again after so long; the registration shortens the wait.
 LOOKS_AGAIN = timedelta(seconds=10)
 UNREGISTERED = "unregistered"
+NEVER_REGISTERED = "The patient was not registered in the EHR before the appointment's time."
 WAITS = "The EHR does not know this patient yet. The booking is kept and goes on once they are registered there."
 
 
 def register(row: PatientWrite, connection: Connection, gateway: Gateway) -> None:
     """Register the row's patient exactly once in effect; raises GatewayError when the EHR gave no answer."""
-    if registrations.is_known(row.source, row.patient_id):
-        must(patient_writes.end(row, Status.DONE))
-        let_bookings_go_on(row)
+    if _is_known_by_now(row):
         return
     if row.sent_at is not None and (_adopt_ours(row, connection, gateway) or not _absence_is_proven(row, connection)):
         return
     alike = _look_around(row, connection, gateway)
+    if _is_known_by_now(row):
+        # Their own record was among those found, though a search by our key did not show it yet.
+        return
     if alike:
         patient_outcomes.to_reviews(row)
     elif alike is None or not _is_by_machine(row, gateway):
         patient_outcomes.to_staff(row, row.error_code)
     else:
         _create(row, connection, gateway)
+
+
+def _is_known_by_now(row: PatientWrite) -> bool:
+    """End the row where the EHR has a name for its patient."""
+    if not registrations.is_known(row.source, row.patient_id):
+        return False
+    must(patient_writes.end(row, Status.DONE))
+    let_bookings_go_on(row)
+    return True
 
 
 def _is_by_machine(row: PatientWrite, gateway: Gateway) -> bool:
@@ -194,12 +205,13 @@ def waits(row: Writeback) -> bool:
 
 
 def wait(row: Writeback, sent_before: datetime | None) -> None:
-    """Hold a booking whose patient is not registered; it is refused when its time has come."""
-    now = timezone.now()
-    if now >= row.deadline_at:
-        outcomes.refused(row, "too_late", "The patient was not registered in the EHR before the appointment's time.")
-    else:
-        outcomes.held(row, now + LOOKS_AGAIN, UNREGISTERED, sent_before=sent_before, summary=WAITS)
+    """Hold a booking whose patient is not registered; the outbox refuses it when its time has come."""
+    outcomes.held(row, timezone.now() + LOOKS_AGAIN, UNREGISTERED, sent_before=sent_before, summary=WAITS)
+
+
+def why_too_late(row: Writeback) -> str:
+    """Return what kept a booking from the EHR until its time had come."""
+    return NEVER_REGISTERED if row.error_code == UNREGISTERED else outcomes.TOO_LATE
 
 
 def let_bookings_go_on(row: PatientWrite) -> None:

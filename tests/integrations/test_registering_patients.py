@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import Q
 from django.utils import timezone
 
 from integrations import demographics, outbox, patient_outcomes, registering
@@ -15,6 +16,7 @@ from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.gateway import Rejected
 from integrations.models import Connection, InboundEvent
 from scheduling import local_patients, registrations, reviews
+from scheduling.matching import Reason
 from scheduling.models import (
     Appointment,
     AppointmentType,
@@ -286,14 +288,85 @@ def test_of_several_records_under_our_key_none_is_taken_by_the_machine(desk: Des
     assert not ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=desk.patient.pk).exists()
 
 
-@pytest.mark.parametrize("why", ["not_writable", "refused", "no_right"])
-def test_where_the_machine_may_not_register_staff_do(desk: Desk, why: str) -> None:
+@pytest.mark.parametrize("why", ["not_writable", "not_able", "refused", "no_right"])
+def test_where_the_machine_may_not_register_staff_do(desk: Desk, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     row = desk.asked()
-    if why == "not_writable":
+    if why == "not_able":
+        monkeypatch.setattr(FhirGateway, "known_better", {"creates_patients": False})
+    elif why == "not_writable":
         Source.objects.filter(pk=desk.connection.source_id).update(writable=False)
     else:
         PatientWrite.objects.filter(pk=row.pk).update(error_code=Rejected.code if why == "refused" else why)
     assert (desk.work(row), desk.creates()) == (Status.BY_HAND, 0)
+
+
+def test_without_the_right_to_create_patients_staff_register_and_the_connection_goes_on(desk: Desk) -> None:
+    desk.sandbox.fault("403", method="POST", path="Patient", count=1, skip=2)
+    row = desk.asked()
+    assert desk.work(row) == Status.BY_HAND
+    assert (row.error_code, row.sent_at) == ("no_right", None), "it was not created, so nothing of it is looked for"
+    assert WorkItem.objects.get(status="open").kind == patient_outcomes.REGISTER
+    assert Connection.objects.get(pk=desk.connection.pk).state == Connection.State.ACTIVE
+    assert (desk.work(row), desk.creates()) == (Status.BY_HAND, 1)
+
+
+def test_their_own_record_that_is_found_by_name_before_its_key_is_searchable_is_not_created_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = desk.asked()
+    PatientWrite.objects.filter(pk=row.pk).update(sent_at=timezone.now() - timedelta(minutes=1))
+    desk.load("ours", identifier=[{"system": desk.connection.identifier_system, "value": str(row.key)}])
+    by_number = FhirGateway.find_patients
+
+    def lagging(self: FhirGateway, system: str, number: str) -> list[PatientRecord]:
+        return [] if number == str(row.key) else by_number(self, system, number)
+
+    monkeypatch.setattr(FhirGateway, "find_patients", lagging)
+    booking = desk.claim()
+    assert desk.book(booking) == Writeback.Status.WAITING
+    assert (desk.work(row), desk.creates()) == (Status.DONE, 0)
+    assert registrations.name_at(desk.connection.source, desk.patient.pk) == "ours"
+    assert not PatientReview.objects.exists(), "nobody is asked whether somebody is themselves"
+    assert booking.pk in outbox.due()
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_each_of_several_who_may_be_the_patient_must_be_somebody_else(desk: Desk, answered: int) -> None:
+    for given in ("Kim", "Zoe"):
+        desk.load(given.lower(), name=[{"family": "Listed", "given": [given]}])
+    row = desk.asked()
+    assert desk.work(row) == Status.CONFLICT
+    pairs = list(PatientReview.objects.filter(Q(patient=desk.patient) | Q(other=desk.patient)).order_by("pk"))
+    assert len(pairs) == 2
+    assert reviews.different(pairs[answered])
+    assert (desk.work(row), desk.creates()) == (Status.CONFLICT, 0)
+    assert reviews.different(pairs[1 - answered])
+    assert (desk.work(row), desk.creates()) == (Status.DONE, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"), [("Nadia", Reason.BIRTH_DATE_AND_NAMES), ("Zoe", Reason.BIRTH_DATE_AND_FAMILY)]
+)
+def test_staff_read_how_far_a_record_that_was_here_before_is_like_the_patient(
+    desk: Desk, given: str, reason: Reason
+) -> None:
+    desk.load("other", name=[{"family": "Listed", "given": [given]}])
+    load.load(desk.connection.pk)
+    PatientReview.objects.all().delete()  # as where the list came after it
+    assert desk.work(desk.asked()) == Status.CONFLICT
+    assert PatientReview.objects.get().reasons == [str(reason)]
+
+
+def test_a_booking_whose_patient_is_never_registered_ends_at_its_time_and_says_why(sandbox: Sandbox) -> None:
+    desk = Desk(sandbox, by="staff")
+    booking = desk.claim()
+    assert desk.book(booking) == Writeback.Status.WAITING
+    Writeback.objects.update(deadline_at=timezone.now())
+    assert desk.book(booking) == Writeback.Status.REFUSED
+    assert (booking.error_code, booking.error_detail) == (
+        "too_late",
+        "The patient was not registered in the EHR before the appointment's time.",
+    )
 
 
 @pytest.fixture

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from scheduling import merging, registrations
 from scheduling.exceptions import UnknownReference
-from scheduling.models import ExternalId, PatientMerge, PatientWrite, Source
+from scheduling.models import ExternalId, Patient, PatientMerge, PatientWrite, Source
+from scheduling.patients import apply_patient
+from scheduling.records import IdentifierRecord, PatientRecord
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +120,39 @@ def test_only_what_reaches_the_patient_today_goes_into_their_record_there() -> N
     factories.contact(patient, "+12125550104", state="invalid")
     told = [(each.system, each.value) for each in registrations.record_of(patient).contacts]
     assert told == [("phone", "+12125550101"), ("email", "robin@example.org")]
+
+
+def told_with_key(row: PatientWrite, at: Source, external: str) -> Patient:
+    """Take over a record that carries the row's key."""
+    key = IdentifierRecord("urn:example:keys", str(row.key))
+    return apply_patient(at, PatientRecord(external, "1", identifiers=(key,)), timezone.now())
+
+
+def test_a_record_with_our_key_is_the_patient_whom_we_sent_there_and_whose_try_goes_on_at_once() -> None:
+    source, patient, later = factories.source(), factories.patient(), timezone.now() + timedelta(hours=1)
+    row = registrations.request(patient, source)
+    PatientWrite.objects.update(sent_at=timezone.now(), due_at=later)
+    assert told_with_key(row, source, "pat-1") == patient
+    row.refresh_from_db()
+    assert row.due_at <= timezone.now()
+
+
+@pytest.mark.parametrize("why", ["never sent", "of another EHR", "a correction"])
+def test_a_key_that_no_registration_took_there_says_nothing_of_whose_record_it_is(why: str) -> None:
+    """Somebody may have copied it: taken for ours, two people would be one."""
+    source, patient = factories.source(), factories.patient()
+    row = registrations.request(patient, factories.source("elsewhere") if why == "of another EHR" else source)
+    PatientWrite.objects.update(sent_at=None if why == "never sent" else timezone.now())
+    if why == "a correction":
+        PatientWrite.objects.update(kind=Kind.UPDATE)
+    assert told_with_key(row, source, "pat-1") != patient
+    assert not registrations.is_known(source, patient.pk)
+
+
+def test_a_registration_that_was_given_up_stays_so_when_its_record_turns_up() -> None:
+    source, patient, later = factories.source(), factories.patient(), timezone.now() + timedelta(hours=1)
+    row = registrations.request(patient, source)
+    PatientWrite.objects.update(sent_at=timezone.now(), due_at=later, status=Status.DROPPED)
+    assert told_with_key(row, source, "pat-1") == patient
+    row.refresh_from_db()
+    assert (row.status, row.due_at) == (Status.DROPPED, later)
