@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.encryption import prefix_tokens, search_tokens
 from scheduling import corrections, merging, mirror, registrations, reviews
-from scheduling.matching import PersonDescription, Reason
+from scheduling.matching import PersonDescription, Reason, successor
 from scheduling.models import (
     ExternalId,
     Patient,
@@ -209,21 +209,21 @@ def _replacement(source: Source, patient: Patient, record: PatientRecord) -> Pat
         # Not mirrored yet: the record must not be used all the same, and the next fetch completes the link.
         patient.active = False
         return None
-    successor: Patient | None = Patient.objects.get(pk=external.object_id)
-    first, seen = successor, set()
-    while successor is not None:
-        if successor.pk == patient.pk or successor.pk in seen:
+    following: Patient | None = Patient.objects.get(pk=external.object_id)
+    first, seen = following, set()
+    while following is not None:
+        if following.pk == patient.pk or following.pk in seen:
             patient.active = False
             ask_staff(
                 "patient.replaced_in_a_circle",
                 "Two patient records in the EHR each say the other one replaces them",
                 advice="Neither is offered anything. Correct the link in the EHR; this closes by itself.",
-                dedupe_key=f"patient.circle:{min(patient.pk or successor.pk, successor.pk)}",
-                patient=successor,
+                dedupe_key=f"patient.circle:{min(patient.pk or following.pk, following.pk)}",
+                patient=following,
             )
             return None
-        seen.add(successor.pk)
-        successor = successor.replaced_by
+        seen.add(following.pk)
+        following = following.replaced_by
     return first
 
 
@@ -252,7 +252,10 @@ def _keep_identifiers(source: Source, patient: Patient, records: tuple[Identifie
             value_index=index,
             defaults={"patient": patient, "value": record.value, "type_code": record.type_code},
         )
-        if not created and row.patient_id != patient.pk and patient.may_be_offered:
+        if created or row.patient_id == patient.pk or not patient.may_be_offered:
+            continue
+        # The number of a record that this one replaces is theirs by now.
+        if successor(row.patient).pk != patient.pk:
             reviews.note_pair(row.patient, patient, (Reason.NUMBER,))
 
 

@@ -24,7 +24,7 @@ def whose(patient: Patient) -> dict[str, tuple[bool, str, str]]:
 
 
 def test_it_outlives_the_ehrs_next_word_and_a_number_of_the_patients_becomes_the_guardians() -> None:
-    child = factories.patient(phone=None, email=None)
+    child, sibling = factories.patient(phone=None, email=None), factories.patient()
     told(child, "+12125550101", "+12125550102")
     with service("dana"):
         guardians.enter(child, "(212) 555-0102")
@@ -37,6 +37,8 @@ def test_it_outlives_the_ehrs_next_word_and_a_number_of_the_patients_becomes_the
     }
     child.refresh_from_db()
     assert child.attention_due_at is not None
+    sibling.refresh_from_db()
+    assert sibling.attention_due_at is None
 
 
 def test_what_is_no_address_is_refused_and_what_the_ehr_told_is_not_removed() -> None:

@@ -152,6 +152,33 @@ def test_a_number_that_moves_to_another_record_is_a_question() -> None:
     assert (review.other, review.reasons) == (second, [str(Reason.NUMBER)])
 
 
+def test_the_same_number_elsewhere_on_a_closed_record_or_read_again_is_no_question() -> None:
+    source, elsewhere = factories.source(), factories.source("elsewhere")
+    mine: dict[str, Any] = {"given": "Zoe", "family_name": "Okafor", "birth_date": date(1990, 1, 1)}
+    singly(source, record("p-1", "M1"))
+    singly(source, record("p-1", "M1", version="2"))
+    singly(elsewhere, record("q-1", "M1", "Kim", family_name="Sato", birth_date=date(1971, 2, 3)))
+    singly(source, record("p-2", "M2", **mine))
+    singly(source, record("p-2", "M1", version="2", active=False, **mine))
+    assert not PatientReview.objects.exists()
+
+
+def test_the_number_of_a_record_that_another_replaces_may_move_to_that_one() -> None:
+    """As an EHR leaves it after a merge; of anybody else's record it is a question."""
+    source = factories.source()
+    mine: dict[str, Any] = {"given": "Zoe", "family_name": "Okafor"}
+    kept = singly(source, record("p-1", "M1"))
+    singly(source, record("p-2", "M2", **mine, replaced_by="p-1"))
+    numbers = (IdentifierRecord(MRN, "M1", "MR"), IdentifierRecord(MRN, "M2", "MR"))
+    singly(source, record("p-1", "M1", version="2", identifiers=numbers))
+    assert not PatientReview.objects.exists()
+    third = singly(source, record("p-3", "M3", "Kim", family_name="Sato"))
+    singly(source, record("p-3", "M3", "Kim", family_name="Sato", version="2", identifiers=numbers[1:]))
+    review = PatientReview.objects.get()
+    assert third in (review.patient, review.other)
+    assert kept not in (review.patient, review.other)
+
+
 def test_a_record_whose_successor_is_not_known_yet_is_not_used() -> None:
     source = factories.source()
     patient = singly(source, record("p-1", "M1", replaced_by="p-2"))
@@ -168,6 +195,17 @@ def test_records_that_replace_one_another_in_a_circle_are_not_used_and_shown() -
     second = singly(source, record("p-1", "M1", version="2", replaced_by="p-2"))
     assert first.replaced_by == second
     assert (second.replaced_by, second.may_be_offered) == (None, False)
+    assert WorkItem.objects.filter(kind="patient.replaced_in_a_circle").count() == 1
+
+
+def test_a_record_that_leads_into_a_circle_of_others_is_not_used_and_shown() -> None:
+    """Two workers that mirror both of them at the same moment may leave one."""
+    source = factories.source()
+    one, two = (singly(source, record(f"p-{at}", f"M{at}", given)) for at, given in ((1, "Zoe"), (2, "Kim")))
+    for row, other in ((one, two), (two, one)):
+        Patient.objects.filter(pk=row.pk).update(replaced_by=other)
+    third = singly(source, record("p-3", "M3", replaced_by="p-1"))
+    assert (third.replaced_by, third.may_be_offered) == (None, False)
     assert WorkItem.objects.filter(kind="patient.replaced_in_a_circle").count() == 1
 
 
