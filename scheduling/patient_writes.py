@@ -288,12 +288,13 @@ def standing(patient: Patient, detail: Detail) -> tuple[PatientWrite, str] | Non
     Empty for nothing; details of which there are several are not looked at. None where the two are known to be alike.
     """
     held = normal(detail, getattr(patient, detail.value) or "")
-    rows = PatientWrite.objects.filter(
-        patient=patient, kind=PatientWrite.Kind.UPDATE, status__in=(*PatientWrite.LIVE, Status.DEAD)
-    )
+    names = ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=OuterRef("patient"))
+    read_since = names.filter(source=OuterRef("source"), seen_at__gte=OuterRef("finished_at"))
+    # A dead letter stands until the EHR's own news, and one given up until the EHR was read again for that.
+    stands = Q(status__in=(*PatientWrite.LIVE, Status.DEAD)) | Q(~Exists(read_since), status=Status.DROPPED)
+    rows = PatientWrite.objects.filter(stands, patient=patient, kind=PatientWrite.Kind.UPDATE)
     for row in rows.order_by("-pk"):
         for each in corrections.read(row.wanted):
-            # A dead letter stands until the EHR's own news.
             if each.detail == detail and normal(detail, each.new) == held:
                 told = row.conflicts.get(detail.value) or row.overrules.get(detail.value)
                 return row, ", ".join(told) if told else each.old

@@ -245,6 +245,18 @@ def test_an_outage_is_no_rejection_and_paused_or_in_shadow_nothing_is_sent(elm: 
     assert elm.work(row) == PatientWrite.Status.DONE
 
 
+def test_while_everything_is_paused_a_lost_answer_waits_and_is_looked_up_afterwards(elm: Elm) -> None:
+    elm.sandbox.fault("reset-after-commit", method="PATCH", count=1, processed=True)
+    row = elm.correct()
+    assert elm.work(row) == PatientWrite.Status.UNKNOWN
+    practice.pause("Maria")
+    PatientWrite.objects.update(due_at=timezone.now())
+    assert (demographics.due(), demographics.is_due()) == ([], False)
+    practice.resume("Maria")
+    assert (demographics.due(), demographics.is_due()) == ([row.pk], True)
+    assert (elm.work(row), len(elm.writes())) == (PatientWrite.Status.DONE, 1)
+
+
 def test_news_of_the_ehr_do_not_bring_back_what_was_corrected(elm: Elm) -> None:
     row = elm.correct()
     elm.change_there(birthDate="1980-02-02")
@@ -387,6 +399,24 @@ def test_a_number_that_stands_there_twice_is_corrected_in_each_place(sandbox: Sa
 
 def taken_away(detail: Detail, old: str) -> Correction:
     return Correction(detail, "", old)
+
+
+@pytest.mark.parametrize("choice", [demographics.take_theirs, demographics.give_up])
+def test_ours_is_not_shown_as_the_ehrs_before_the_ehr_was_read_again(
+    sandbox: Sandbox, choice: Callable[[PatientWrite], bool]
+) -> None:
+    elm = with_more(sandbox)
+    row = elm.correct(Detail.ADDRESS, "9 Elm Rd, Troy NY 12180", HOME)
+    elm.change_there(address=[{"use": "home", "line": ["4 Ash Ln"], "city": "Troy", "state": "NY"}])
+    assert elm.work(row) == PatientWrite.Status.CONFLICT
+    assert choice(row)
+    elm.patient.refresh_from_db()
+    assert elm.patient.address == "9 Elm Rd, Troy NY 12180"
+    assert patient_writes.standing(elm.patient, Detail.ADDRESS) == (row, "4 Ash Ln Troy NY")
+    onward.process(InboundEvent.objects.get(subject_key="Patient/patient-1", status="received").pk)
+    elm.patient.refresh_from_db()
+    assert elm.patient.address == "4 Ash Ln, Troy NY"
+    assert patient_writes.standing(elm.patient, Detail.ADDRESS) is None
 
 
 @pytest.mark.parametrize("by", ["patch", "put"])
