@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from integrations.ehr.fhir.elements import items, text
+from integrations.ehr.fhir import search
+from integrations.ehr.fhir.elements import text
 from integrations.ehr.fhir.transport import Transport
 from integrations.models import Connection, EventSubscription
 
@@ -16,6 +17,8 @@ Status = EventSubscription.Status
 #: Every status: criteria such as ``status=booked`` would stop matching at the very moment of a cancellation.
 CRITERIA = "Appointment?"
 HEARTBEAT_SECONDS = 300
+#: An EHR that many listen to tells of its subscriptions page by page.
+PAGE_SIZE = 200
 SECRET_EXTENSIONS = (
     "https://www.medplum.com/fhir/StructureDefinition/subscription-secret",
     "https://sandbox-ehr.example.org/subscription-secret",
@@ -85,14 +88,11 @@ def _path(connection: Connection) -> str:
 
 
 def _ours(transport: Transport) -> list[Found]:
-    bundle = transport.read("Subscription", [("_count", "200")]).resource()
-    resources = [each.get("resource") for each in items(bundle, "entry")]
     mine = _path(transport.connection)
-    return [
-        _found(each)
-        for each in resources
-        if isinstance(each, dict) and _endpoint(each).endswith(mine) and each.get("id")
-    ]
+    pages = search.bundles(transport, "Subscription", [("_count", str(PAGE_SIZE))])
+    resources = [each for page in pages for each in page.resources if _endpoint(each).endswith(mine)]
+    # One that is shown again on a later page would be ended for being there twice.
+    return [_found(each) for each in {text(each.get("id")): each for each in resources}.values() if each.get("id")]
 
 
 def _found(resource: dict[str, Any]) -> Found:

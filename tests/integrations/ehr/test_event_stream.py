@@ -12,6 +12,7 @@ from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
 from integrations.ehr import event_stream, load
+from integrations.ehr.fhir import subscriptions
 from integrations.ehr.fhir.events import StreamStatus, stream_of
 from integrations.models import Connection, EventSubscription, InboundEvent
 from scheduling.models import Opening, WorkItem
@@ -197,6 +198,30 @@ def test_the_same_subscription_is_kept_and_one_in_another_form_is_ended(
     assert second != first
     assert subscription().external_id == second
     assert [call["path"] for call in sandbox.calls("/fhir/Subscription/", "DELETE")] == [f"/fhir/Subscription/{first}"]
+
+
+def somebody_elses(sandbox: ehr.Sandbox, external_id: str) -> None:
+    channel = {
+        "type": "rest-hook",
+        "endpoint": "https://elsewhere.example.org/hook",
+        "payload": "application/fhir+json",
+    }
+    resource = {"resourceType": "Subscription", "id": external_id, "status": "active", "criteria": "Appointment?"}
+    assert sandbox._server is not None
+    with sandbox._server.application.store.writing() as transaction:
+        transaction.put("Subscription", external_id, {**resource, "channel": channel})
+
+
+def test_ours_is_found_among_many_subscriptions_of_others(
+    sandbox: ehr.Sandbox, loaded: Connection, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one would have us told of each change twice."""
+    monkeypatch.setattr(subscriptions, "PAGE_SIZE", 1)
+    somebody_elses(sandbox, "-before")
+    first = event_stream.start(loaded, live_server.url).external_id
+    somebody_elses(sandbox, "zz-after")
+    assert event_stream.start(loaded, live_server.url).external_id == first
+    assert sandbox.calls("/fhir/Subscription/", "DELETE") == []
 
 
 def status(total: Any, *events: int, subscription: str = "Subscription/s-1") -> dict[str, Any]:
