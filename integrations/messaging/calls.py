@@ -70,9 +70,12 @@ def state_of(channel: str) -> CarrierState:
 
 def _note_success(channel: str, *, is_message: bool) -> None:
     now, state = timezone.now(), state_of(channel)
-    if state.failures:
+    is_still_failing = outage.says_nothing(state, now, is_message=is_message)
+    if state.failures and not is_still_failing:
         outage.answered(channel, now)
     if state.refused_since is not None and not refusal.taken(channel, is_message=is_message, now=now):
+        return
+    if is_still_failing:
         return
     is_fresh = state.last_success_at is not None and state.last_success_at >= now - NOTED_EVERY
     if is_fresh and state.failing_since is None:
@@ -84,13 +87,15 @@ def _note_trouble(channel: str, error: MessagingError, *, is_message: bool) -> N
     """Only what concerns the carrier as a whole holds up the others; a bad number is that message's own affair."""
     now, state = timezone.now(), state_of(channel)
     rows = CarrierState.objects.filter(channel=channel)
+    is_down = isinstance(error, CarrierDown | HandoverUnknown)
+    is_still_failing = is_down or outage.says_nothing(state, now, is_message=is_message)
     if isinstance(error, CarrierBusy | CarrierDown | CarrierRefusesUs | HandoverUnknown):
         rows.update(failing_since=Coalesce("failing_since", now), last_error=error.code[:60])
-    else:
+    elif not is_still_failing:
         rows.filter(refused_since=None).update(failing_since=None)
-    if isinstance(error, CarrierDown | HandoverUnknown):
-        outage.failed(channel, now)
-    elif state.failures:
+    if is_down:
+        outage.failed(channel, now, is_message=is_message)
+    elif state.failures and not is_still_failing:
         outage.answered(channel, now)
     if isinstance(error, CarrierRefusesUs):
         refusal.begin(channel, is_message=is_message, now=now)

@@ -254,6 +254,7 @@ def _resolve(message: Message, now: datetime) -> bool:
     except MessagingError:
         return _still_unknown(message, timezone.now() + calls.DOWN_WAIT, timezone.now())
     if found is not None:
+        outage.found_taken(message.channel, timezone.now())
         return mark_sent(message, found)
     return _absent(message, now)
 
@@ -280,5 +281,7 @@ def _absent(message: Message, now: datetime) -> bool:
         Message.objects.filter(pk=message.pk, status=Status.UNKNOWN).update(due_at=proven_at)
         return True
     if failures.was_left_to_staff(message):
+        return True
+    if probing.is_shut(message.channel) and failures.go_round(message, message.error_code):
         return True
     return move(message, Status.WAITING, due_at=now, lease_until=None)

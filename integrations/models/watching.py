@@ -53,6 +53,11 @@ class CarrierState(models.Model):
     down_since = models.DateTimeField(
         null=True, blank=True, help_text="It is known to be down since then: offers go another way, or by a call."
     )
+    message_failed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it last failed at a message, and took none since: its lists may well work meanwhile.",
+    )
     refused_since = models.DateTimeField(
         null=True,
         blank=True,

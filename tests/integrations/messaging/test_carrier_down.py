@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from config.desk.lines import carrier_line
 from integrations.messaging import catch_up, delivery
 from integrations.messaging.gateway import (
     AddressUnusable,
@@ -230,18 +231,66 @@ def test_news_nobody_can_ask_about_is_a_call_after_as_long_as_all_tries_take(
     assert sorted(Message.objects.values_list("kind", "status")) == [("confirmed", "dead"), ("filled", "unknown")]
 
 
-def test_a_call_that_is_answered_in_between_begins_the_count_anew(carrier: Carrier, clock: Any) -> None:
-    catch_up.fetch_missed()
+def test_a_message_that_is_taken_in_between_begins_the_count_anew(carrier: Carrier, clock: Any) -> None:
     carrier.goes_down(REFUSED_CONNECTION)
     offered(only_phone())
     seconds_until(clock, lambda: carrier.sends == 3)
-    carrier.on_list = None
-    clock.shift(timedelta(minutes=2))
-    catch_up.fetch_missed()
+    carrier.works_again()
+    seconds_until(clock, lambda: len(carrier.taken) == 1)
     state = CarrierState.objects.get(channel="sms")
-    assert (state.failures, state.failing_since) == (0, None)
-    seconds_until(clock, lambda: carrier.sends == 4)
+    assert (state.failures, state.failing_since, state.message_failed_at) == (0, None, None)
+    carrier.goes_down(REFUSED_CONNECTION)
+    offered(only_phone(1))
+    seconds_until(clock, lambda: carrier.sends == 5)
     assert called() == 0
+
+
+@pytest.mark.parametrize("fault", [CarrierDown("twilio_503"), ANSWERED_500])
+def test_lists_that_it_gives_us_do_not_hide_that_it_takes_no_message(
+    carrier: Carrier, clock: Any, fault: MessagingError
+) -> None:
+    catch_up.fetch_missed()
+    carrier.on_send = fault
+    offered(only_phone())
+
+    def are_called(number: int) -> bool:
+        CarrierState.objects.update(inbound_due_at=timezone.now())
+        catch_up.fetch_missed()
+        return called() == number
+
+    # Whether a text that was answered by an error is there is asked first, for as long as it may take to be listed.
+    is_asked_about = fault is ANSWERED_500
+    assert seconds_until(clock, lambda: are_called(1)) <= (110 if is_asked_about else 65)
+    offered(only_phone(1))
+    assert seconds_until(clock, lambda: are_called(2)) <= (30 if is_asked_about else 6)
+    state = CarrierState.objects.get(channel="sms")
+    assert (carrier_line(state, timezone.now()).word, state.down_since is not None) == ("not going out", True)
+
+
+def test_a_message_found_with_it_shows_that_messages_leave(carrier: Carrier, clock: Any) -> None:
+    carrier.on_send = ANSWERED_500
+    offered(only_phone())
+    seconds_until(clock, lambda: carrier.sends == 1)
+    carrier.taken.append(delivery.reference_of(Message.objects.get()))
+    seconds_until(clock, lambda: Message.objects.get().status == Status.SENT)
+    state = CarrierState.objects.get(channel="sms")
+    assert (state.failures, state.failing_since, state.message_failed_at) == (0, None, None)
+
+
+def test_without_a_message_to_try_its_lists_are_taken_for_its_word_after_five_minutes(
+    carrier: Carrier, clock: Any
+) -> None:
+    catch_up.fetch_missed()
+    carrier.on_send = CarrierDown("twilio_503")
+    offered(only_phone())
+    seconds_until(clock, lambda: called() == 1)
+    downs = []
+    for minutes in (2, 2, 2):
+        clock.shift(timedelta(minutes=minutes))
+        assert catch_up.fetch_missed() == 0
+        state = CarrierState.objects.get(channel="sms")
+        downs.append((state.down_since is None, state.failing_since is None))
+    assert downs == [(False, False), (False, False), (True, True)]
 
 
 @pytest.mark.parametrize("answer", [AddressUnusable("twilio_21211"), CarrierBusy("twilio_20429")])
