@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.context import current_actor
@@ -39,13 +41,13 @@ def consenting_at(channel: str, address_index: str) -> set[int]:
 
 def is_revoked(channel: str, address_index: str) -> bool:
     """Return whether the newest line of an address takes consent back: nobody may be written to there."""
-    action = (
-        ConsentRecord.objects.filter(channel=channel, address_index=address_index)
-        .order_by("-pk")
-        .values_list("action", flat=True)
-        .first()
-    )
+    action = spoken(channel=channel, address_index=address_index).values_list("action", flat=True).last()
     return action == ConsentRecord.Action.REVOKED
+
+
+def spoken(**lookups: Any) -> QuerySet[ConsentRecord]:
+    """Return lines, the oldest first, without what was stated in error: that takes no STOP back."""
+    return ConsentRecord.objects.filter(**lookups).exclude(action=ConsentRecord.Action.WITHDRAWN).order_by("pk")
 
 
 def consented_addresses(channel: str, patient_ids: Iterable[int]) -> dict[int, set[str]]:
@@ -192,8 +194,7 @@ def grant_many(given: Iterable[tuple[Patient, ContactPoint]], statement: Stateme
 
 def stopped_addresses(address_indexes: Iterable[str]) -> set[str]:
     """Return those of these addresses whose newest line takes consent back."""
-    rows = ConsentRecord.objects.filter(address_index__among=set(address_indexes)).order_by("pk")
-    last = dict(rows.values_list("address_index", "action"))
+    last = dict(spoken(address_index__among=set(address_indexes)).values_list("address_index", "action"))
     return {index for index, action in last.items() if action == ConsentRecord.Action.REVOKED}
 
 

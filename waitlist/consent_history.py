@@ -48,6 +48,9 @@ def _concerns(row: ConsentRecord, patient: Patient) -> bool:
 
 def _line(row: ConsentRecord, patient: Patient) -> HistoryLine:
     who = "The patient" if row.patient_id == patient.pk else "Somebody at this address"
+    if row.action == ConsentRecord.Action.WITHDRAWN:
+        says = f"What was stated of their consent counts no more, by {row.recorded_by}. {row.statement}."
+        return HistoryLine(row.at, says.replace("..", "."), "", None)
     did = "took consent back" if row.action == ConsentRecord.Action.REVOKED else "agreed to messages"
     is_theirs = row.source == ConsentRecord.Source.REPLY
     source = f"{who} {did}: {'by a message from there' if is_theirs else row.get_source_display()}"

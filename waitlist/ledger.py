@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: One line of the ledger for one address: the patient's id (None: whoever uses the address) and "granted" or "revoked".
+#: One line of the ledger for one address: the patient's id (None: whoever uses the address) and "granted", "revoked" or
+#: "withdrawn".
 Line = tuple[int | None, str]
 
 
@@ -12,7 +13,7 @@ def consenting_patients(lines: Iterable[Line]) -> set[int]:
     """Return who agreed to be written to at an address, given its lines from the oldest to the newest.
 
     A grant counts for its patient. A revocation silences everybody at the address; a grant without a patient (START
-    from a shared phone) takes the revocation back for those it silenced.
+    from a shared phone) takes the revocation back for those it silenced. A withdrawal: its patient never agreed.
     """
     agreed: set[int] = set()
     silenced: set[int] = set()
@@ -20,6 +21,9 @@ def consenting_patients(lines: Iterable[Line]) -> set[int]:
         if action == "revoked":
             silenced |= agreed
             agreed = set()
+        elif action == "withdrawn":
+            agreed.discard(patient_id or 0)
+            silenced.discard(patient_id or 0)
         elif patient_id is None:
             agreed |= silenced
         else:

@@ -102,6 +102,6 @@ def _barrier(patient: Patient, phones: list[ContactPoint], usable: list[ContactP
 
 def _revoked(indexes: set[str]) -> set[str]:
     """Return the numbers whose newest line takes consent back."""
-    lines = ConsentRecord.objects.filter(channel=Channel.SMS, address_index__in=indexes).order_by("pk")
+    lines = consent.spoken(channel=Channel.SMS, address_index__in=indexes)
     newest = dict(lines.values_list("address_index", "action"))
     return {index for index, action in newest.items() if action == ConsentRecord.Action.REVOKED}

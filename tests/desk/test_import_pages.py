@@ -70,9 +70,11 @@ def test_a_list_goes_from_the_file_to_the_waitlist_and_back(dana: Client, practi
     assert said(dana, answer) == "2 are on the list. You can still undo it."
     assert said(dana, dana.post(at(batch, "step", "add"), {"expected": "2"})).startswith("No row is ready")
     assert WaitlistEntry.objects.filter(status="waiting", added_by="dana").count() == 2
-    assert said(dana, dana.post(at(batch, "step", "undo"))) == "Undone: 2 are off the list again."
+    assert said(dana, dana.post(at(batch, "step", "undo"))) == (
+        "Undone: 2 are off the list again, and the consent that was stated of them counts no more."
+    )
     undone = text_of(dana.get(at(batch, "change")))
-    assert "All of this list are off the waitlist again." in undone
+    assert "All of this list are off the waitlist again, and what it stated of consent counts no more." in undone
     assert "No row is ready yet." not in undone
     assert "2 taken off again" in undone
     assert re.search(r"2 added .{0,80}by dana, all taken off again", undone)
@@ -122,6 +124,17 @@ def test_the_practice_is_told_which_sheet_is_read_and_chooses_another(dana: Clie
     dana.post(at(batch, "step", "add"), {"expected": "1"})
     assert said(dana, dana.post(at(batch, "step", "sheet"), {"sheet": "Later"})).startswith("Nothing changed")
     assert batch.rows.get().cells[0] == "Ng"
+
+
+def test_what_a_formula_leaves_open_is_asked_for_once_and_taken(dana: Client, practice: Practice) -> None:
+    row = ["Ng", "Al", "=DATE(1980,3,15)", "2125550102", "Follow-up", "", ""]
+    batch = uploaded(dana, SimpleUploadedFile("book.xlsx", several(Waitlist=[HEAD.split(","), row])))
+    dana.post(at(batch, "columns"), {**guessed(dana, batch), **NONE})
+    page = dana.get(at(batch, "change"))
+    assert page.content.decode().count('name="fix-2-birth_date"') == 1
+    assert "This is a formula without a stored value" in text_of(page)
+    answer = dana.post(at(batch, "step", "correct"), {"fix-2-birth_date": "3/15/1980", "show": "error"})
+    assert said(dana, answer) == "1 corrected row checked: no error is left in them."
 
 
 def test_a_file_that_cannot_be_read_or_is_too_large_is_refused_kindly(maria: Client, practice: Practice) -> None:

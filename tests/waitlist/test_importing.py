@@ -14,7 +14,7 @@ from audit.models import AccessRecord
 from scheduling import patients
 from scheduling.models import AppointmentType, Location, Patient, PatientIdentifier
 from tests import factories
-from waitlist import consent, entries
+from waitlist import consent, consent_history, entries
 from waitlist.importing import adding, batches, error_file, returned, working
 from waitlist.importing.limits import SheetRow
 from waitlist.importing.reading import Table
@@ -188,7 +188,7 @@ def numbered(patient: Patient, value: str) -> None:
 
 
 def test_only_a_chart_number_confirmed_by_name_and_birth_date_links_by_itself(bring: Brought) -> None:
-    robin = factories.patient(given_name="Robin", family_name="Alvarez", birth_date=date(1980, 3, 14))
+    robin = factories.patient(phone=None, email=None, family_name="Alvarez", birth_date=date(1980, 3, 14))
     numbered(robin, "77")
     linked, alike, other = (
         ROBIN.replace(",,Follow", ",77,Follow"),
@@ -281,6 +281,39 @@ def test_undo_takes_everybody_off_the_list_and_the_same_file_can_come_again(brin
     assert not MatchKey.objects.exists()
     assert not Patient.objects.filter(active=True).exists()
     assert verdicts(bring(ROBIN, AL)) == ["ready", "ready"]
+
+
+def test_undo_takes_back_the_consent_that_rests_on_the_list_alone(bring: Brought) -> None:
+    """A practice that stated the wrong consent undoes the list: whom it knew before must not be texted on its word."""
+    robin = factories.patient(phone=None, email=None, family_name="Alvarez", birth_date=date(1980, 3, 14))
+    phone = factories.contact(robin, "+12125550101", consent=False)
+    beside = factories.contact(factories.patient(), "+12125550101")
+    consent.grant(beside.patient, beside, source="form")
+    batch = bring(ROBIN, AL, **FORM)
+    batches.say_who(batch, 2, robin)
+    add(batch)
+    al = Patient.objects.order_by("pk").last().contact_points.get()  # type: ignore[union-attr]
+    consent.grant(al.patient, al, source="spoken")
+    assert consent.consenting_at("sms", phone.address_index) == {robin.pk, beside.patient_id}
+    assert adding.undo(batch) == ""
+    assert consent.consenting_at("sms", phone.address_index) == {beside.patient_id}
+    assert consent.consenting_at("sms", al.address_index) == {al.patient_id}
+    line = ConsentRecord.objects.get(action="withdrawn")
+    assert (line.patient, line.statement, line.source) == (robin, f"Imported list {batch.pk} was undone", "form")
+    says = consent_history.of_patient(robin)[0].lines[0].says
+    assert says.startswith("What was stated of their consent counts no more")
+
+
+def test_undo_takes_no_stop_back_and_no_start(bring: Brought) -> None:
+    batch = add(bring(ROBIN, AL, **FORM))
+    robin, al = (row.patient.contact_points.get(system="phone") for row in WaitlistEntry.objects.order_by("pk"))
+    for contact in (robin, al):
+        consent.revoke_address("sms", contact.address_index, source="reply")
+    consent.restore_address("sms", al.address_index, source="reply")
+    adding.undo(batch)
+    assert consent.is_revoked("sms", robin.address_index)
+    assert consent.stopped_addresses([robin.address_index, al.address_index]) == {robin.address_index}
+    assert consent.consenting_at("sms", al.address_index) == {al.patient_id}
 
 
 def test_nothing_is_undone_once_somebody_was_offered_a_time(bring: Brought, place: Location) -> None:

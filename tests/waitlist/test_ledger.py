@@ -22,6 +22,10 @@ ANN, BEN = 1, 2
         ([(ANN, "granted"), (None, "revoked"), (None, "revoked"), (None, "granted")], {ANN}),
         # A new form counts for the patient who signed it.
         ([(ANN, "granted"), (BEN, "granted"), (None, "revoked"), (BEN, "granted")], {BEN}),
+        # What was stated in error was never said: nobody else at the address is bound, and START gives nothing back.
+        ([(ANN, "granted"), (BEN, "granted"), (ANN, "withdrawn")], {BEN}),
+        ([(ANN, "granted"), (None, "revoked"), (ANN, "withdrawn"), (None, "granted")], set()),
+        ([(ANN, "granted"), (ANN, "withdrawn"), (ANN, "granted")], {ANN}),
     ],
 )
 def test_who_agreed(lines, agreed) -> None:

@@ -25,6 +25,8 @@ from waitlist.events import CONSENT
 from waitlist.models import Channel, ConsentRecord
 from waitlist.subjects import Subject, describe
 
+#: What the owner of an address can say.
+BY_OWNER = (ConsentRecord.Action.GRANTED, ConsentRecord.Action.REVOKED)
 BY_STAFF = (ConsentRecord.Source.SPOKEN, ConsentRecord.Source.FORM)
 
 
@@ -32,7 +34,7 @@ class ConsentForm(forms.Form):
     """What the patient said, about which address."""
 
     contact_point = forms.ModelChoiceField(ContactPoint.objects.none(), label="Address", empty_label=None)
-    action = forms.ChoiceField(choices=ConsentRecord.Action.choices, label="Consent is")
+    action = forms.ChoiceField(choices=[(each.value, each.label) for each in BY_OWNER], label="Consent is")
     source = forms.ChoiceField(choices=[(each.value, each.label) for each in BY_STAFF], label="How")
     wording_version = forms.CharField(
         required=False,

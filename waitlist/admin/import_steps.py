@@ -136,7 +136,8 @@ def _undo(request: HttpRequest, batch: ImportBatch) -> None:
     if problem:
         messages.error(request, problem)
     else:
-        messages.success(request, f"Undone: {count} {'is' if count == 1 else 'are'} off the list again.")
+        said = f"Undone: {count} {'is' if count == 1 else 'are'} off the list again"
+        messages.success(request, f"{said}, and the consent that was stated of them counts no more.")
 
 
 STEPS: dict[str, Callable[[HttpRequest, ImportBatch], None]] = {

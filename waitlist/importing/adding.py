@@ -16,7 +16,7 @@ from audit.models import AccessRecord
 from scheduling import local_patients, reviews
 from scheduling.models import ContactPoint, Patient, Practice
 from scheduling.transitions import move
-from waitlist import consent, entries
+from waitlist import consent, entries, misstated
 from waitlist.consent import Statement
 from waitlist.entry_drafts import Draft
 from waitlist.importing import newcomers
@@ -91,7 +91,10 @@ def _add(batch: ImportBatch, ready: Sequence[Ready], now: datetime, last: int) -
 
 
 def undo(batch: ImportBatch) -> str:
-    """Take every entry of the batch off the list again; return "" or, having changed nothing, why that cannot be."""
+    """Take every entry of the batch off the list again, and what it stated of consent with it.
+
+    Returns "" or, having changed nothing, why that cannot be.
+    """
     rows = list(batch.rows.filter(verdict=_V.ADDED))
     if batch.status != _S.ADDED or not rows:
         return (
@@ -105,6 +108,8 @@ def undo(batch: ImportBatch) -> str:
         reviews.withdraw(KIND, batch.rows.values_list("pk", flat=True))
         if left == len(ids) and not Offer.objects.filter(entry_id__in=ids).exists():
             local_patients.retire([row.patient_id for row in rows if row.made_patient and row.patient_id])
+            # Whom we knew before stays our patient, and would be texted on the word of a list that was taken back.
+            misstated.withdraw(statement_of(batch), f"Imported list {batch.pk} was undone")
             record(AccessRecord.Action.DELETE, subject=batch, location_id=batch.location_id, detail={"rows": left})
             return ""
         transaction.set_rollback(True)

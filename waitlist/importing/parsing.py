@@ -129,7 +129,9 @@ class _Parser:
         self._dates(wish)
 
     def _wrong(self, name: str, says: str) -> None:
-        self.wish.problems.append((name, says))
+        """Note what is wrong with a field; the first says it, since what is written instead is asked for once."""
+        if name not in dict(self.wish.problems):
+            self.wish.problems.append((name, says))
 
     def _read(self, name: str, read: Callable[[str], Value], empty: Any) -> Any:
         text = self._cells.get(name, "")

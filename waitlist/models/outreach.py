@@ -17,7 +17,8 @@ class Channel(models.TextChoices):
 class ConsentRecord(ScopedModel):
     """One line of the consent ledger; nothing is ever changed in it. The newest line for an address decides.
 
-    A grant is for one patient at one address; a revocation binds the address, whoever shares it.
+    A grant is for one patient at one address; a revocation binds the address, whoever shares it. What was stated in
+    error ends the grant of its patient there alone: nobody at the address said anything.
     """
 
     location_scope = "patient__locations"
@@ -26,6 +27,7 @@ class ConsentRecord(ScopedModel):
     class Action(models.TextChoices):
         GRANTED = "granted", "given"
         REVOKED = "revoked", "taken back"
+        WITHDRAWN = "withdrawn", "stated in error"
 
     class Source(models.TextChoices):
         FORM = "form", "paper or web form"
