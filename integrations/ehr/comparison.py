@@ -17,6 +17,8 @@ from integrations.ehr.gateway import Gateway, GatewayError, NotFound, Page, Reje
 from integrations.ehr.reading_lease import ReadingLease
 from integrations.models import Connection, Difference, InboundEvent
 from integrations.safe_json import read_json
+from scheduling import registrations
+from scheduling.exceptions import UnknownReference
 from scheduling.models import Appointment, ExternalId, Writeback
 from scheduling.records import AppointmentRecord
 
@@ -183,16 +185,24 @@ class Comparison:
             self._lease.keep()
             we_hold = comparing.held(self._source, appointment)
             row = appointment.writebacks.filter(kind=Writeback.Kind.CREATE).order_by("-pk").first()
-            if row is None or appointment.start is None or "patient" not in we_hold:
+            if row is None or appointment.start is None or appointment.patient_id is None:
                 continue
             try:
-                found = self._gateway.find_booking(str(row.key), we_hold["patient"], appointment.start)
+                is_there = self._is_there(str(row.key), appointment.patient_id, appointment.start)
             except (Rejected, Unreadable):
                 # It finds none by patient, or what it found cannot be read: that says nothing about this booking.
                 self._not_judged(subject)
                 continue
-            if found is None:
+            if not is_there:
                 self._note(Finding(Kind.NOT_WRITTEN, subject, {}, we_hold, "", appointment))
+
+    def _is_there(self, key: str, patient_id: int, start: datetime) -> bool:
+        """Return whether the EHR has a booking of ours, whatever it calls it; of whom it does not know it has none."""
+        try:
+            name = registrations.name_at(self._source, patient_id)
+        except UnknownReference:
+            return False
+        return self._gateway.find_booking(key, name, start) is not None
 
     def _unsettled(self, keys: dict[str, int | None]) -> set[str]:
         """Return those of these that an event or a write under way still decides."""
