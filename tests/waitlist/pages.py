@@ -229,7 +229,11 @@ def _won(scene: Scene, offer: Offer) -> Any:
 #: How a page comes about, and its heading in both languages.
 STATES: list[tuple[Callable[[Scene], Offer], str, str]] = [
     (question, "Do you want this appointment?", "¿Quiere esta cita?"),
-    (received, "We have your answer. It is not confirmed yet.", "Recibimos su respuesta. Todavía no está confirmada."),
+    (
+        received,
+        "We have your answer. It is not confirmed yet.",
+        "Recibimos su respuesta. La cita todavía no está confirmada.",
+    ),
     (confirmed, "You have this appointment", "Esta cita es suya"),
     (refused, "We could not book this time for you", "No pudimos reservarle esta cita"),
     (refused_and_open_again, "We could not book this time for you", "No pudimos reservarle esta cita"),
