@@ -17,7 +17,7 @@ from scheduling.models import (
     Provider,
 )
 from waitlist.facts import OpeningFacts
-from waitlist.models import ConsentRecord, EntryWindow, Offer, WaitlistEntry
+from waitlist.models import ConsentRecord, EntryWindow, Message, Offer, WaitlistEntry
 from waitlist.statements import Select, column
 
 _ENTRY = (
@@ -106,12 +106,22 @@ _APPOINTMENTS = Select(
     [column("a", Appointment, name) for name in ("id", "patient", "start", "end", "appointment_type")],
     f'FROM {_table(Appointment)} a WHERE a.patient_id {{any}} AND a."end" > %s AND a.status {{any}}',
 )
+#: Whether an offer was over before any message of it left, so that its patient never heard of it. One that was told
+#: on the phone has no messages and counts as heard.
+_UNHEARD = (
+    "o.status IN ('withdrawn', 'expired') AND COALESCE("  # noqa: S608
+    "(SELECT MIN(CASE m.status WHEN 'suppressed' THEN 1 ELSE 0 END)"
+    f" FROM {_table(Message)} m WHERE m.offer_id = o.id AND m.kind = 'offer' AND m.created_at >= o.created_at), 0) = 1",
+    # Any column of its type: converted as one where the database knows no truth values.
+    column("o", Offer, "asks_birth_year")[1],
+)
 _OFFERS = Select(
     [
         column("o", Offer, "patient"),
         column("o", Offer, "opening"),
         column("x", Opening, "provider"),
         *(column("o", Offer, name) for name in ("status", "start", "end", "created_at")),
+        _UNHEARD,
     ],
     f"FROM {_table(Offer)} o JOIN {_table(Opening)} x ON x.id = o.opening_id WHERE o.patient_id {{any}}"
     " AND (o.created_at > %s OR o.status = %s OR o.opening_id = %s"
@@ -185,7 +195,7 @@ def appointments(patient_ids: list[int], after: datetime) -> Iterator[list[Any]]
 
 
 def offers(patient_ids: list[int], since: datetime, facts: OpeningFacts) -> Iterator[list[Any]]:
-    """Yield (patient, opening, its provider, status, start, end, made at) of offers.
+    """Yield (patient, opening, its provider, status, start, end, made at, over before it was heard of) of offers.
 
     Those made after ``since``, those still open, those of this very opening, and those of the same provider's time.
     """

@@ -127,7 +127,7 @@ class Around:
 
 @dataclass(slots=True)
 class History:
-    """What a patient was offered in the last week, seen from one opening."""
+    """What a patient was offered in the last week, seen from one opening; what was over unheard is not counted."""
 
     last_day: int = 0
     last_week: int = 0
@@ -267,8 +267,8 @@ def _whose(people: Mapping[int, frozenset[int]]) -> dict[int, list[int]]:
 
 
 def _remember(history: History, offer: list[Any], facts: OpeningFacts) -> None:
-    opening_id, provider_id, status, start, end, created_at = offer
-    if status != Offer.Status.PROPOSED:  # a proposal is staff's affair until it is sent
+    opening_id, provider_id, status, start, end, created_at, is_unheard = offer
+    if status != Offer.Status.PROPOSED and not is_unheard:  # a proposal is staff's affair until it is sent
         history.last_day += created_at > facts.now - DAY
         history.last_week += created_at > facts.now - WEEK
     if opening_id == facts.opening_id:

@@ -11,7 +11,7 @@ from scheduling.records import Interval
 from tests import factories as make
 from waitlist import candidates, entries
 from waitlist.facts import Booking, MoveUp, Need, Window
-from waitlist.models import Channel, Offer, WaitlistEntry
+from waitlist.models import Channel, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +31,23 @@ def scene():
 def load_one(scene, entry: WaitlistEntry, now: datetime | None = None):
     facts = candidates.facts_for(scene.opening, now)
     return candidates.load([entry.pk], facts)[0]
+
+
+def text_of(offer: Offer, status: str) -> Message:
+    contact = offer.patient.contact_points.get(system="phone")
+    return Message.objects.create(
+        kind="offer",
+        channel="sms",
+        patient=offer.patient,
+        contact_point=contact,
+        offer=offer,
+        address=contact.value,
+        address_index=contact.address_index,
+        body="An opening",
+        status=status,
+        dedupe_key=f"test:{offer.pk}:{offer.messages.count()}",
+        due_at=offer.created_at,
+    )
 
 
 def test_an_opening_knows_what_fits_it(scene) -> None:
@@ -190,6 +207,42 @@ def test_offers_of_the_last_day_and_week_are_counted(scene) -> None:
 
     assert (found.offers_last_day, found.offers_last_week) == (2, 4)
     assert (found.has_live_offer, found.offer_here, found.declined_this_time) == (False, "", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "messages", "counted"),
+    [
+        ("withdrawn", ["suppressed", "suppressed"], 0),
+        ("expired", ["suppressed"], 0),
+        ("withdrawn", ["suppressed", "sent"], 1),
+        ("withdrawn", ["unknown"], 1),
+        ("expired", ["failed"], 1),
+        ("withdrawn", [], 1),
+        ("sent", ["suppressed"], 1),
+        ("no", ["suppressed"], 1),
+    ],
+    ids=["none left", "none left in time", "one left", "may have left", "call", "by call", "still open", "answered"],
+)
+def test_an_offer_that_was_over_before_it_was_heard_of_is_none(scene, status, messages, counted) -> None:
+    """So a time that is taken back before the morning's texts costs nobody a place among the day's offers."""
+    entry = make.entry(make.patient(), scene.kind)
+    offer = make.offer(make.opening(scene.provider, scene.place, start=make.in_days(20)), entry, status=status)
+    for state in messages:
+        text_of(offer, state)
+
+    found = load_one(scene, entry)
+
+    assert (found.offers_last_day, found.offers_last_week) == (counted, counted)
+
+
+def test_an_offer_made_again_is_heard_of_by_its_own_messages(scene) -> None:
+    entry = make.entry(make.patient(), scene.kind)
+    offer = make.offer(make.opening(scene.provider, scene.place, start=make.in_days(20)), entry, status="withdrawn")
+    earlier = text_of(offer, "sent")
+    Message.objects.filter(pk=earlier.pk).update(created_at=offer.created_at - timedelta(hours=3))
+    text_of(offer, "suppressed")
+
+    assert load_one(scene, entry).offers_last_day == 0
 
 
 def test_an_open_offer_of_another_time_is_known_however_old(scene) -> None:
