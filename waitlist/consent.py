@@ -90,13 +90,18 @@ def every_way(patients: Iterable[Patient], day: date, house: Practice | None = N
 
 
 def suits(contact: ContactPoint, patient: Patient, day: date, house: Practice) -> bool:
-    """Return whether the patient may be written to at the contact on ``day``, as far as contact and age go.
+    """Return whether the patient may be written to at the contact on ``day``, as far as contact and age go."""
+    if not contact.usable_on(day) or not (contact.can_text or contact.system == ContactPoint.System.EMAIL):
+        return False
+    return suits_age(contact, patient, day, house)
+
+
+def suits_age(contact: ContactPoint, patient: Patient, day: date, house: Practice) -> bool:
+    """Return whether it is for the patient's own contact, or for a guardian's, to be written to on ``day``.
 
     A child is written to at a guardian's contact only, a grown patient never there. In between, by the practice's ages,
     nothing is sent: a person decides whom to talk to.
     """
-    if not contact.usable_on(day) or not (contact.can_text or contact.system == ContactPoint.System.EMAIL):
-        return False
     age = patient.age_on(day)
     if age is None or age >= house.adult_at_age:
         return not contact.guardian

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from scheduling.records import Interval
 from waitlist import plans
@@ -223,11 +223,18 @@ def _of_this_type(candidate: Candidate) -> list[Booking]:
     ]
 
 
+def _today(facts: OpeningFacts) -> date:
+    """Return the day at the location: whom to talk to goes by the age on it, not by the age at the visit."""
+    return facts.now.astimezone(facts.zone).date()
+
+
 def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact, ...], list[Reason]]:
     """Return where an offer may be sent, and what makes the patient unreachable altogether, calls included."""
-    age = candidate.age_on(facts.start.astimezone(facts.zone).date())
+    age = candidate.age_on(_today(facts))
     is_child = age is not None and age < facts.guardian_until_age
-    contacts = [contact for contact in candidate.contacts if contact.guardian == is_child]
+    # Whom to talk to about a teenager, and how, is for staff to decide: a parent's number may be all there is.
+    is_teenager = age is not None and facts.guardian_until_age <= age < facts.adult_at_age
+    contacts = [contact for contact in candidate.contacts if is_teenager or contact.guardian == is_child]
     if is_child and not contacts:
         return (), [Reason.NO_GUARDIAN]
     channels = tuple(contact for contact in contacts if contact.consented and contact.channel in ("sms", "email"))
@@ -235,14 +242,12 @@ def _channels(facts: OpeningFacts, candidate: Candidate) -> tuple[tuple[Contact,
         return (), [Reason.NO_CONTACT]
     if candidate.only_written_to and not channels:
         return (), [Reason.NO_CONSENT]
-    if age is not None and facts.guardian_until_age <= age < facts.adult_at_age:
-        return (), []  # whom to talk to, and how, is for staff to decide
-    return channels, []
+    return () if is_teenager else channels, []
 
 
 def _cautions(facts: OpeningFacts, fit: Fit, candidate: Candidate, place: Interval) -> Iterator[Reason]:
     day = place.start.astimezone(facts.zone).date()
-    age = candidate.age_on(day)
+    age = candidate.age_on(_today(facts))
     if fit.automation == "staff_confirm":
         yield Reason.STAFF_TYPE
     if not candidate.established:

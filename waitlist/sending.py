@@ -9,7 +9,7 @@ from typing import Literal
 from django.utils import timezone
 
 from scheduling import practice, shadow
-from scheduling.models import ContactPoint, Opening
+from scheduling.models import ContactPoint, Opening, Practice
 from waitlist import consent
 from waitlist.models import Message, Offer, WaitlistEntry
 from waitlist.overtaken import is_overtaken
@@ -48,7 +48,7 @@ def may_send(message: Message, now: datetime | None = None) -> Decision:
         return SEND
     if message.test_by:
         return _may_send_test(message, now)
-    reason = _against_the_person(message, now) or _against_the_address(message) or _against_the_time(message, now)
+    reason = _against_the_person(message, now) or _against_the_address(message, now) or _against_the_time(message, now)
     if reason:
         return Decision("suppress", reason=reason)
     if _is_in_shadow(message):
@@ -84,7 +84,7 @@ def _against_the_person(message: Message, now: datetime) -> str:
     return "inactive" if not patient.active and message.initiated else ""
 
 
-def _against_the_address(message: Message) -> str:
+def _against_the_address(message: Message, now: datetime) -> str:
     contact = message.contact_point
     if contact is not None and contact.state != ContactPoint.State.USABLE:
         return contact.state
@@ -93,9 +93,18 @@ def _against_the_address(message: Message) -> str:
     if message.kind not in TO_WHO_WROTE:
         if contact is not None and contact.use == "old" and message.kind != Message.Kind.CONTACT_CHANGED:
             return "gone"
-        agreed = consent.consenting_at(message.channel, message.address_index)
-        return "" if message.patient_id in agreed else "no_consent"
+        if message.patient_id not in consent.consenting_at(message.channel, message.address_index):
+            return "no_consent"
+        return "" if _is_for_the_right_hands(message, now) else "age"
     return "opted_out" if consent.is_revoked(message.channel, message.address_index) else ""
+
+
+def _is_for_the_right_hands(message: Message, now: datetime) -> bool:
+    """A birthday may have passed since it was written, or the EHR may have set a birth date right."""
+    patient, contact = message.patient, message.contact_point
+    if patient is None or contact is None:
+        return True
+    return consent.suits_age(contact, patient, consent.day_at(message.location, now), Practice.current())
 
 
 def _is_frozen_for_somebody(message: Message) -> bool:

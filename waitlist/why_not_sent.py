@@ -8,6 +8,7 @@ WORDS = {
     "opted_out": "they sent STOP, or ended e-mails",
     "no_consent": "nobody agreed to messages at this address",
     "invalid": "this address takes no messages",
+    "age": "at the patient's age it is not for this contact",
     "gone": "the patient does not have this address any more",
     "frozen": "the address is frozen: somebody may have said it is not theirs",
     "deceased": "the patient has died",

@@ -42,7 +42,7 @@ NO_ADDRESS = "No text or e-mail arrives at any address we have."
 NOT_TAKEN = "The carrier takes no messages of ours just now, and no other way is open."
 IN_DOUBT = "A text may have arrived; the carrier does not answer, so nobody knows. No other way is open."
 #: Reasons that stand against this address only: another way to the patient may be open.
-ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen", "gone"})
+ABOUT_THE_ADDRESS = frozenset({"opted_out", "no_consent", "invalid", "frozen", "gone", "age"})
 #: Those of them that say nothing against hearing of the offer elsewhere at once.
 ABOUT_THE_ADDRESS_ONLY = frozenset({"invalid", "gone"})
 
@@ -177,6 +177,9 @@ def stumbled(message_id: int, most_tries: int) -> bool:
 
 def not_told(message: Message, reason: str) -> None:
     """It may not be sent to this address any more: what must be heard goes another consented way, or staff call."""
+    if message.kind == Message.Kind.OFFER and message.offer is not None and reason == "age":
+        _offer_by_phone(message, message.offer, offering.NEEDS_A_WORD)
+        return
     reasons = ABOUT_THE_ADDRESS_ONLY if message.kind == Message.Kind.OFFER else ABOUT_THE_ADDRESS
     if message.kind == Message.Kind.STAFF or reason in reasons:
         _go_elsewhere(message)

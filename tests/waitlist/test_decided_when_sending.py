@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -72,6 +72,37 @@ def test_the_address_is_known_to_be_wrong(text: Message, state: str) -> None:
 def test_the_ehr_has_given_the_number_up(text: Message) -> None:
     ContactPoint.objects.update(use="old")
     assert decide(text) == Decision("suppress", reason="gone")
+
+
+@pytest.mark.parametrize(
+    ("born", "guardian", "decision"),
+    [
+        (date(2008, 3, 4), False, Decision("suppress", reason="age")),
+        (date(2008, 3, 3), False, Decision("send")),
+        (date(2016, 1, 1), False, Decision("suppress", reason="age")),
+        (date(2016, 1, 1), True, Decision("send")),
+        (date(2014, 3, 3), True, Decision("suppress", reason="age")),
+        (date(1980, 1, 1), True, Decision("suppress", reason="age")),
+        (None, False, Decision("send")),
+    ],
+    ids=["17", "18 today", "a child", "a child's guardian", "12 today", "a grown patient's parent", "not known"],
+)
+def test_a_birth_date_was_set_right_or_a_birthday_passed(
+    text: Message, born: date | None, guardian: bool, decision: Decision
+) -> None:
+    patient = Patient.objects.get()
+    patient.birth_date = born
+    patient.save()
+    ContactPoint.objects.update(guardian=guardian)
+    assert decide(text) == decision
+
+
+def test_a_code_that_somebody_asked_for_goes_whatever_their_age(text: Message) -> None:
+    patient = Patient.objects.get()
+    patient.birth_date = date(2010, 1, 1)
+    patient.save()
+    Message.objects.update(kind="help", initiated=False, offer=None, opening=None)
+    assert decide(text) == Decision("send")
 
 
 @pytest.mark.parametrize("status", ["withdrawn", "expired", "no", "yes", "too_late"])

@@ -173,16 +173,36 @@ def test_types_that_staff_confirm_stay_eligible() -> None:
     assert (verdict.eligible, verdict.needs_staff, verdict.reasons) == (True, True, (Reason.STAFF_TYPE,))
 
 
-def test_somebody_turning_18_on_the_day_is_an_adult() -> None:
-    assert judge(FACTS, somebody(birth_date=date(2008, 6, 2))).reasons == (Reason.SUITS,)
+def test_somebody_turning_18_on_the_day_they_are_asked_is_an_adult() -> None:
+    assert judge(FACTS, somebody(birth_date=date(2008, 5, 31))).reasons == (Reason.SUITS,)
+
+
+def test_who_is_18_by_the_visit_and_not_yet_when_asked_is_for_staff() -> None:
+    """Whom the machine may write to goes by the day on which it writes."""
+    for born in (date(2008, 6, 1), date(2008, 6, 2)):
+        verdict = judge(FACTS, somebody(birth_date=born))
+        assert (verdict.reasons, verdict.channels) == ((Reason.TEENAGER,), ())
+
+
+def test_a_child_who_is_12_by_the_visit_is_reached_through_the_guardian_still() -> None:
+    guardian = replace(SMS, contact_point_id=3, guardian=True)
+    verdict = judge(FACTS, somebody(birth_date=date(2014, 6, 2), contacts=(SMS, guardian)))
+    assert (verdict.reasons, verdict.channels) == ((Reason.MINOR,), (guardian,))
+
+
+def test_it_is_the_day_at_the_location() -> None:
+    eve = datetime(2026, 5, 31, 23, 30, tzinfo=ZONE)
+    born = date(2008, 6, 1)
+    assert judge(an_opening(now=eve), somebody(birth_date=born)).reasons == (Reason.TEENAGER,)
+    assert judge(an_opening(now=eve + timedelta(hours=1)), somebody(birth_date=born)).reasons == (Reason.SUITS,)
 
 
 @pytest.mark.parametrize(
     ("born", "reason", "channels"),
     [
-        (date(2014, 6, 3), Reason.MINOR, 1),
-        (date(2014, 6, 2), Reason.TEENAGER, 0),
-        (date(2008, 6, 3), Reason.TEENAGER, 0),
+        (date(2014, 6, 1), Reason.MINOR, 1),
+        (date(2014, 5, 31), Reason.TEENAGER, 0),
+        (date(2008, 6, 1), Reason.TEENAGER, 0),
     ],
 )
 def test_teenagers_are_nobodys_texts(born, reason, channels) -> None:
@@ -194,7 +214,15 @@ def test_teenagers_are_nobodys_texts(born, reason, channels) -> None:
 
 
 def test_a_teenager_needs_no_guardian_on_record() -> None:
-    assert judge(FACTS, somebody(birth_date=date(2014, 6, 2))).reasons == (Reason.TEENAGER,)
+    assert judge(FACTS, somebody(birth_date=date(2014, 5, 31))).reasons == (Reason.TEENAGER,)
+
+
+def test_a_parents_number_may_be_all_there_is_of_a_teenager() -> None:
+    """Staff decide whom to talk to, so any number that rings will do; an e-mail address alone does not."""
+    teenager = somebody(birth_date=date(2010, 6, 3), contacts=(replace(SMS, guardian=True, consented=False),))
+    assert judge(FACTS, teenager).reasons == (Reason.TEENAGER,)
+    by_mail = replace(teenager, contacts=(replace(EMAIL, guardian=True, consented=False),))
+    assert judge(FACTS, by_mail).reasons == (Reason.NO_CONTACT,)
 
 
 def test_a_child_is_reached_through_a_guardian_only() -> None:
@@ -273,7 +301,7 @@ def test_a_chain_of_move_ups_ends() -> None:
 
 
 def test_whom_staff_talk_to_goes_by_the_practice_s_ages() -> None:
-    born = date(2008, 6, 2)  # 18 on the day
+    born = date(2008, 5, 31)  # 18 today
     assert judge(FACTS, somebody(birth_date=born)).reasons == (Reason.SUITS,)
     assert judge(an_opening(adult_at_age=19), somebody(birth_date=born)).reasons == (Reason.TEENAGER,)
     child = somebody(birth_date=date(2013, 1, 1))

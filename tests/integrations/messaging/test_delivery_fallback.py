@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -102,6 +102,30 @@ def test_an_offer_that_reaches_nobody_is_made_on_the_phone(carrier: CarrierClien
     said = run_action(item, "yes", get_user_model().objects.create_user("clerk"))
     assert said.startswith("Received: the booking is on its way to the EHR.")
     assert Claim.objects.get().patient == patient
+
+
+def test_what_is_not_for_this_contact_at_the_patients_age_is_for_a_person_or_for_the_guardian(
+    carrier: CarrierClient,
+) -> None:
+    """The EHR set the birth date right while the texts waited: a child, of whom a guardian decides."""
+    patient = factories.patient(phone=FIRST, email=None)
+    factories.contact(patient, SECOND, rank=2, guardian=True)
+    provider, location, kind = factories.provider(), factories.location(), factories.appointment_type()
+    offer = factories.offer(factories.opening(provider, location), factories.entry(patient, kind))
+    message_to(first_phone(patient), kind=Message.Kind.OFFER, offer=offer, opening=offer.opening, dedupe_key="offer")
+    message_to(first_phone(patient))
+    patient.birth_date = date(2016, 1, 1)
+    patient.save()
+    send_all()
+    assert told(patient) == [
+        ("sms", FIRST, Status.SUPPRESSED),
+        ("sms", FIRST, Status.SUPPRESSED),
+        ("sms", SECOND, Status.SENT),
+    ]
+    assert [each["to"] for each in carrier.messages()] == [SECOND]
+    item = WorkItem.objects.get()
+    assert (item.kind, item.patient, item.opening) == ("offer.call", patient, offer.opening)
+    assert item.advice.startswith("This visit needs a word with the patient first.")
 
 
 def offered(person: Patient) -> Offer:
