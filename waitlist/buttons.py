@@ -8,7 +8,8 @@ from scheduling import openings
 from scheduling.models import Appointment, Opening, PatientMerge, WorkItem
 from scheduling.worklist import Action, register_action, register_numbers, register_script
 from waitlist import bumped, call_scripts, claims, closed_records, own_contacts
-from waitlist.models import Offer
+from waitlist.models import Claim, Offer
+from waitlist.winning import STAFF
 from waitlist.withdrawal import withdraw
 
 
@@ -42,8 +43,15 @@ def _said_yes(item: WorkItem, user: AbstractBaseUser) -> str:
         return "Received: the booking is on its way to the EHR. Tell the patient it is not confirmed yet."
     if result.outcome == claims.Outcome.ALREADY_YOURS:
         return "The patient has this time already."
-    who = f" First was: {result.claim.actor}." if result.claim else ""
+    who = f" {_who_was_first(result.claim)}" if result.claim else ""
     return f"Not booked: {result.outcome.label}.{who} Tell the patient; they keep their place on the list."
+
+
+def _who_was_first(claim: Claim) -> str:
+    """Say who has the time; the patient's name stands on the opening's page, to which the item leads."""
+    if claim.channel == STAFF:
+        return f"{claim.actor} took it for another patient."
+    return f"Another patient said yes {'by text' if claim.channel == 'sms' else 'by their link'}."
 
 
 def _said_no(item: WorkItem, user: AbstractBaseUser) -> str:

@@ -86,19 +86,18 @@ def _lose(wish: Wish, outcome: Outcome, *, at_a_glance: bool = False) -> ClaimRe
     """Tell the loser the truth: their own claim if they have one, and a better place in line if they were late."""
     offer = wish.offer
     unanswered = offer is not None and offer.status == Offer.Status.SENT and offer.answered_at is None
-    # Read by one query with its opening, an unanswered offer shows that the claim is somebody else's.
-    surely_not_theirs = at_a_glance and unanswered and offer is not None and offer.opening is wish.opening
-    if outcome in _MAY_BE_THEIRS and not surely_not_theirs:
+    # Read by one query with its opening, an unanswered offer shows that the claim is somebody else's; staff ask whose.
+    is_of_one_query = offer is not None and offer.opening is wish.opening and not wish.by_staff
+    first = None
+    if outcome in _MAY_BE_THEIRS and not (at_a_glance and unanswered and is_of_one_query):
         first = Claim.objects.filter(opening_id=wish.opening.pk, state__in=Claim.LIVE).first()
         if first is not None and first.patient_id == wish.patient.pk:
             return ClaimResult(Outcome.ALREADY_YOURS, first)
-        if wish.by_staff:
-            return ClaimResult(outcome, first)
     if outcome == Outcome.FROZEN:
         _freeze(wish)
     if outcome in (Outcome.TAKEN, Outcome.FILLED) and offer is not None and unanswered:
         mark_late(offer, wish.now)
-    return ClaimResult(outcome)
+    return ClaimResult(outcome, first if wish.by_staff else None)
 
 
 def _freeze(wish: Wish) -> None:
