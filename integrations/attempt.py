@@ -42,7 +42,7 @@ class Attempt:
 
     @property
     def is_too_late(self) -> bool:
-        """Whether the appointment has begun: nothing is written after that."""
+        """Whether the row's deadline is over: nothing is written after that."""
         return timezone.now() >= self.row.deadline_at
 
     @property

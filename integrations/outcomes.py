@@ -195,7 +195,7 @@ def unknown(row: Writeback, look_at: datetime, code: str, *, counts: bool = True
     return True
 
 
-TOO_LATE = "The appointment's time had come before the EHR answered."
+TOO_LATE = "The appointment's time was too close before the EHR answered."
 NO_ANSWER = "The EHR does not answer. The booking is kept and goes on by itself as soon as it does."
 
 

@@ -26,6 +26,8 @@ from scheduling.worklist import finish_for
 
 #: Longer than any one call to an EHR may take, so that a running call never loses its lease.
 LEASE = timedelta(seconds=20)
+#: A booking that is not in the EHR so long before its start is given up: its patient hears the end before the visit.
+LAST_WORD = timedelta(minutes=10)
 
 Result = Literal["done", "refused", "unknown", "held", "dead"]
 
@@ -78,11 +80,20 @@ def _request(
         by_patient=by_patient,
         status=Writeback.Status.WAITING if writable else Writeback.Status.BY_HAND,
         due_at=now,
-        deadline_at=appointment.start or now + timedelta(days=1),
+        deadline_at=_deadline(kind, appointment.start, now),
         correlation_id=(opening.correlation_id if opening else "") or correlation_id(),
     )
     wake("writebacks")
     return row
+
+
+def _deadline(kind: str, start: datetime | None, now: datetime) -> datetime:
+    """Return when it is given up: a booking shortly before its start, or after half of what is left until then."""
+    if start is None:
+        return now + timedelta(days=1)
+    if kind == Writeback.Kind.CANCEL:
+        return start
+    return start - min(LAST_WORD, max(start - now, timedelta()) / 2)
 
 
 def due(now: datetime | None = None, limit: int = 50) -> list[int]:

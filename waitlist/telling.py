@@ -103,7 +103,7 @@ def attachment(claim: Claim, kind: str, now: datetime) -> str:
 
 
 def _pointless_after(claim: Claim, kind: str) -> datetime | None:
-    """A booking given up only when its time had come must still be heard of: the patient may be on the way."""
+    """A booking given up shortly before its time must still be heard of: the patient may be on the way."""
     appointment = claim.appointment
     if kind == Message.Kind.REFUSED and appointment.end is not None:
         return appointment.end + REFUSAL_STANDS

@@ -51,7 +51,9 @@ class Writeback(ScopedModel):
         null=True, blank=True, help_text="When the last call that may have had an effect began."
     )
     lease_until = models.DateTimeField(null=True, blank=True)
-    deadline_at = models.DateTimeField(help_text="Never written after this: the start of the appointment.")
+    deadline_at = models.DateTimeField(
+        help_text="Never written after this: the start of the appointment, for a booking shortly before it."
+    )
     error_code = models.CharField(max_length=60, blank=True)
     error_detail = models.CharField(max_length=300, blank=True, help_text="For staff; holds no patient data.")
     correlation_id = models.CharField(max_length=32, blank=True)

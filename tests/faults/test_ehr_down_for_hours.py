@@ -64,9 +64,21 @@ def test_while_it_is_away_staff_are_asked_to_call_who_waits_too_long(
     assert Claim.objects.get().state == "pending"
 
 
+def test_who_said_yes_hears_the_end_before_the_visit(offering: Clinic, pump: Callable[[], None], clock: Any) -> None:
+    says_yes_while_it_is_down(offering, pump)
+    clock.move_to(offering.start_of(0) - timedelta(minutes=11))
+    pump()
+    assert Claim.objects.get().state == "pending"
+    clock.shift(120)
+    pump()
+    assert Claim.objects.get().refused_because == "too_late"
+    assert told(offering, 1) == ["offer", "received", "refused"]
+    assert timezone.now() < offering.start_of(0)
+
+
 def test_never_written_after_the_start(offering: Clinic, pump: Callable[[], None], clock: Any) -> None:
     says_yes_while_it_is_down(offering, pump)
-    clock.move_to(offering.start_of(0) - timedelta(minutes=5))
+    clock.move_to(offering.start_of(0) - timedelta(minutes=11))
     pump()
     clock.move_to(offering.start_of(0) + timedelta(minutes=1))
     offering.heal()

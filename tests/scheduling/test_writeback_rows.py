@@ -108,3 +108,15 @@ def test_a_booking_by_somebody_else_before_we_sent_is_theirs(clinic: Clinic) -> 
     assert applied.change == "created"
     assert applied.appointment != row.appointment
     assert Opening.objects.get().closed_reason == "taken"
+
+
+@pytest.mark.parametrize(("minutes", "given_up"), [(300, 290), (12, 6), (-5, -5)])
+def test_a_booking_is_given_up_shortly_before_its_start(clinic: Clinic, minutes: float, given_up: float) -> None:
+    now = timezone.now()
+    appointment = factories.appointment(
+        clinic.patient, clinic.provider, clinic.location, start=now + timedelta(minutes=minutes), source=clinic.source
+    )
+    row = writebacks.request_create(appointment, None, [])
+    assert abs(row.deadline_at - now - timedelta(minutes=given_up)) < timedelta(seconds=5)
+    Writeback.objects.filter(pk=row.pk).update(status="refused")
+    assert writebacks.request_cancel(appointment).deadline_at == appointment.start, "a cancellation has until then"
