@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from scheduling import openings
 from scheduling.models import Appointment, Opening, PatientMerge, WorkItem
 from scheduling.worklist import Action, register_action, register_numbers, register_script
-from waitlist import bumped, call_scripts, claims, closed_records, own_contacts
+from waitlist import bumped, call_scripts, claims, closed_records, missing_papers, own_contacts
 from waitlist.models import Claim, Offer
 from waitlist.winning import STAFF
 from waitlist.withdrawal import withdraw
@@ -123,6 +123,7 @@ def register() -> None:
         ("patient.unmerged", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("patient.frozen", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("appointment.cancel", Action("done", "Cancelled by hand", "The EHR's news of it opens the time.", _read)),
+        (missing_papers.KIND, Action("done", "Asked for", "Nothing is sent; asked again in a week.", _read)),
         ("entry.still_on_ehr_list", Action("done", "Taken off there", "Nothing is sent; the item is closed.", _read)),
         ("contact.check", Action("done", "Called", "Nothing is sent; the item is closed.", _read)),
         ("contact.changed", Action("done", "Called", "Nothing is sent; the item is closed.", _read)),

@@ -20,7 +20,7 @@ from audit.log import record_changes
 from scheduling import openings, registrations
 from scheduling.models import AppointmentType, Location, Patient, Provider
 from scheduling.transitions import move, register
-from waitlist import match_keys
+from waitlist import match_keys, missing_papers
 from waitlist.entry_drafts import AlreadyWaiting, Draft, EntryRefused
 from waitlist.models import EntryWindow, MatchKey, Offer, WaitlistEntry
 
@@ -122,6 +122,7 @@ def change(
             row.windows.all().delete()
             EntryWindow.objects.bulk_create(draft.windows_of(row))
         match_keys.rebuild([row.pk])
+        missing_papers.were_entered(row)
         _have_offers_looked_at(row.pk)
     return row
 
@@ -235,6 +236,7 @@ def leave_many(entry_ids: Sequence[int], now: datetime | None = None) -> int:
             held = list(rows.select_for_update())
             WaitlistEntry.objects.filter(pk__in=[row.pk for row in held]).update(status=_S.LEFT, left_at=now)
             match_keys.remove(row.pk for row in held)
+            missing_papers.are_not_needed(held)
             record_changes([(row, {"status": (row.status, _S.LEFT), "left_at": (None, now)}) for row in held])
             left += len(held)
     return left
@@ -263,6 +265,8 @@ def _go(entry: WaitlistEntry, to: str, **fields: Any) -> bool:
         if not move(entry, to, **fields):
             return False
         match_keys.rebuild([entry.pk])
+        if to not in LIVE:
+            missing_papers.are_not_needed([entry])
         _have_offers_looked_at(entry.pk)
     return True
 

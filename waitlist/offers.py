@@ -15,7 +15,18 @@ from scheduling.models import Bookable, Opening, Practice
 from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff
-from waitlist import callers, candidates, match_summary, offering, pacing, ranking, shadow, verdicts, wave_times
+from waitlist import (
+    callers,
+    candidates,
+    match_summary,
+    missing_papers,
+    offering,
+    pacing,
+    ranking,
+    shadow,
+    verdicts,
+    wave_times,
+)
 from waitlist.explain import why_not
 from waitlist.facts import OpeningFacts
 from waitlist.models import MatchSummary, Offer, WaitlistEntry
@@ -121,6 +132,8 @@ def _offer_to_the_next(wave: offering.Wave, size: int) -> None:
         asleep=wave.asleep,
         uncalled=wave.uncalled,
     )
+    reached = max((each.rank for each in ranked if each.entry_id in set(offered)), default=None)
+    missing_papers.ask(wave.opening, (each for each in ranked if reached is None or each.rank < reached))
     match_summary.request(wave.opening, wave.facts.now)
 
 
