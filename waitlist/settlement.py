@@ -168,21 +168,24 @@ def chase(claim: Claim) -> bool:
 
 
 def _leave_checklist(claim: Claim) -> None:
-    """Ask staff for what the visit needs; plain visits leave nothing to do."""
+    """Ask staff for what the visit needs; plain visits of patients who were here before leave nothing to do."""
     entry = claim.entry
-    if entry is None:
-        return
-    needs = [str(need.get("need", "")) for need in entry.needs if need.get("need")]
-    if entry.referral_required:
-        needs.append("referral")
-    if entry.authorization_required:
-        needs.append("authorization")
+    needs = [] if claim.patient.established else ["paperwork of a new patient"]
+    if entry is not None:
+        needs += [str(need.get("need", "")) for need in entry.needs if need.get("need")]
+        needs += ["referral"] if entry.referral_required else []
+        needs += ["authorization"] if entry.authorization_required else []
     if not needs:
         return
+    advice = "The EHR has the booking."
+    old = telling.moved_up(claim)
+    if old is not None and old.start is not None:
+        day = old.start.astimezone(claim.opening.location.zone)
+        advice += f" It replaces the visit on {day:%B} {day.day}: cancel what was arranged for that day, too."
     ask_staff(
         "claim.checklist",
         f"Arrange for a booked visit: {', '.join(needs)}",
-        advice="The EHR has the booking. Where it replaces a later one, cancel what was arranged for that date too.",
+        advice=advice,
         dedupe_key=f"claim.checklist:{claim.pk}",
         subject=claim,
         opening=claim.opening,
