@@ -157,6 +157,14 @@ def test_a_version_that_went_stale_is_merged_and_sent_again(elm: Elm, monkeypatc
     assert elm.there["telecom"][0]["value"] == NEW
 
 
+def test_an_ehr_that_says_409_of_a_stale_version_is_read_and_asked_again(elm: Elm) -> None:
+    elm.sandbox.fault("stale-409", method="PATCH", path="Patient", count=1)
+    row = elm.correct()
+    assert elm.work(row) == PatientWrite.Status.DONE
+    assert [call["status"] for call in elm.writes()] == [409, 200]
+    assert elm.there["telecom"][0]["value"] == NEW
+
+
 @pytest.mark.parametrize("choice", ["theirs", "ours"])
 def test_a_number_that_the_ehr_changed_otherwise_is_for_staff(
     elm: Elm, monkeypatch: pytest.MonkeyPatch, choice: str
