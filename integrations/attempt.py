@@ -27,6 +27,8 @@ class Attempt:
 
     def __init__(self, row: Writeback) -> None:
         self.row = row
+        #: Which try it is; another worker's has another number.
+        self.number = row.attempts
         self.sent_before: datetime | None = row.sent_at
         self.may_have_worked = row.sent_at is not None
         #: When the last question about the appointment began, by our clock.

@@ -20,6 +20,7 @@ from integrations.ehr import freshness, outage
 from integrations.ehr.gateway import GatewayError, OutcomeUnknown
 from integrations.models import Connection
 from scheduling import practice, shadow, writebacks
+from scheduling.contention import is_deadlock
 from scheduling.exceptions import IllegalTransition, UnknownReference
 from scheduling.models import Writeback
 
@@ -106,6 +107,9 @@ def _try(attempt: Attempt) -> None:
         _could_not(attempt, error)
     except Exception as error:
         # A fault of ours must neither lose the row nor stop the others; the tries it may take are counted.
+        if is_deadlock(error):
+            _gave_way(attempt)
+            return
         logger.exception("writeback %s failed: %s", attempt.row.pk, type(error).__name__)
         _stumbled(attempt)
 
@@ -136,10 +140,27 @@ def _could_not(attempt: Attempt, error: GatewayError) -> None:
         outcomes.try_again(attempt.row, error.code, sent_before=attempt.sent_before)
 
 
+def _is_still_ours(attempt: Attempt) -> bool:
+    """Read the row as it is stored, which a transaction that was rolled back has left as it was."""
+    attempt.row.refresh_from_db()
+    return attempt.row.status == Writeback.Status.SENDING and attempt.row.attempts == attempt.number
+
+
+def _gave_way(attempt: Attempt) -> None:
+    """The database ended our transaction in favour of another worker's: soon again, and the try does not count."""
+    row = attempt.row
+    if not _is_still_ours(attempt):
+        return
+    logger.warning("writeback %s gave way to another worker and is tried again", row.pk)
+    if attempt.may_have_worked:
+        writebacks.mark_unknown(row, timezone.now() + FIRST_LOOK, "gave_way", counts=False)
+    elif writebacks.postpone(row, timezone.now() + FIRST_LOOK, "gave_way", counts=False):
+        Writeback.objects.filter(pk=row.pk, status=Writeback.Status.WAITING).update(sent_at=attempt.sent_before)
+
+
 def _stumbled(attempt: Attempt) -> None:
     row = attempt.row
-    row.refresh_from_db()
-    if row.status != Writeback.Status.SENDING:
+    if not _is_still_ours(attempt):
         return
     if outcomes.tries_are_used_up(row):
         # Telling the claim may be what fails: the row comes to rest either way, and staff know.

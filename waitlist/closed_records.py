@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from audit.context import current_actor
 from scheduling import merging, openings
+from scheduling.contention import is_deadlock
 from scheduling.models import Opening, Patient, PatientMerge, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff, finish_for
@@ -48,6 +49,8 @@ def _take_up(patient_id: int, seen: datetime, now: datetime) -> bool:
         look_at(Patient.objects.select_related("replaced_by").get(pk=patient_id), now)
     except Exception as error:
         # A fault of ours at one patient: staff know, it is tried again, and the others go on.
+        if is_deadlock(error):
+            return False  # the patient is still due
         logger.exception("patient %s could not be looked at: %s", patient_id, type(error).__name__)
         rows.update(attention_due_at=now + SETBACK)
         _tell_staff(patient_id)

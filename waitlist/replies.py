@@ -10,6 +10,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audit.context import Actor, acting_as, correlated
+from scheduling.contention import is_deadlock
 from scheduling.models import ContactPoint
 from scheduling.patients import address_index, normalise_phone
 from scheduling.wake import wake
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: A worker that died with a reply is replaced after this long. Reading one calls nobody, so it takes far less.
 LEASE = timedelta(seconds=20)
+#: Whoever it gave way to has its turn first.
+GIVES_WAY = timedelta(seconds=1)
 #: After so many tries a person reads it.
 MOST_ATTEMPTS = 5
 BATCH = 50
@@ -87,8 +90,18 @@ def handle(reply_id: int, now: datetime | None = None) -> bool:
                 answering.answer(reply, sender, understand(reply.body, reply.media_count, sender.names), now)
         except Exception as error:
             # Another try follows when the lease ends; the others are read meanwhile.
+            if is_deadlock(error):
+                _put_back(reply, now)
+                return True
             logger.exception("reply %s could not be handled: %s", reply_id, type(error).__name__)
     return True
+
+
+def _put_back(reply: Reply, now: datetime) -> None:
+    """The database ended our work in favour of another worker's: it is read again soon, and the try does not count."""
+    logger.warning("reply %s gave way to another worker and is read again", reply.pk)
+    mine = Reply.objects.filter(pk=reply.pk, outcome=Reply.Outcome.NEW, attempts=reply.attempts)
+    mine.update(lease_until=now + GIVES_WAY, attempts=F("attempts") - 1)
 
 
 def _actor(sender: senders.Sender) -> Actor:

@@ -25,6 +25,7 @@ from integrations.models import Connection, InboundEvent
 from integrations.safe_json import NotJson, read_json
 from scheduling import mirror, openings
 from scheduling.appointments import Applied
+from scheduling.contention import is_deadlock
 from scheduling.counting import counted
 from scheduling.models import ExternalId, Opening
 from scheduling.records import AppointmentRecord, PatientRecord
@@ -93,6 +94,9 @@ def deal(event: InboundEvent, answers: Answers | None = None) -> str | None:
             endings.later(event, error.code)
             return None
         except Exception as error:
+            if is_deadlock(error):
+                endings.gave_way(event)
+                return None
             # The text of an unexpected error may quote a patient; its place in the code is enough to find it.
             logger.exception("event %s failed: %s", event.pk, type(error).__name__)
             endings.later(event, type(error).__name__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import random
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -13,9 +15,12 @@ from integrations.models import Connection, InboundEvent
 from scheduling.models import WorkItem
 from scheduling.worklist import ask_staff, finish_each
 
+logger = logging.getLogger(__name__)
+
 Status = InboundEvent.Status
 #: That a source is heard of is stored no more often than this.
 NOTED_EVERY = timedelta(seconds=30)
+GAVE_WAY = "begun, and to be done again: another worker was at the same rows"
 
 
 def unreadable(event: InboundEvent, why: str) -> None:
@@ -43,6 +48,16 @@ def later(event: InboundEvent, code: str, until: datetime | None = None, *, coun
             urgency=WorkItem.Urgency.RED,
             subject=event,
         )
+
+
+def gave_way(event: InboundEvent) -> None:
+    """The database ended our work on it in favour of another worker's: soon again, and no try of the event's.
+
+    It is fetched anew then, since some of what follows from it may have been done and some not.
+    """
+    logger.warning("event %s gave way to another worker and is tried again", event.pk)
+    wait = event_leases.BUSY_WAIT * random.uniform(1, 2)  # noqa: S311 - spreads load, guards nothing
+    event_leases.postpone(event, timezone.now() + wait, "gave_way", counts=False, outcome=GAVE_WAY)
 
 
 def clear_work(event: InboundEvent) -> None:

@@ -88,13 +88,17 @@ def finish(event: InboundEvent, status: str, outcome: str, *, error: str = "") -
     return _set(event, status, outcome=outcome[:120], error=error[:300], done_at=timezone.now(), lease_until=None)
 
 
-def postpone(event: InboundEvent, until: datetime, error: str, *, counts: bool = True) -> bool:
-    """Look at it again at ``until``. With ``counts`` False the try is not counted (an outage)."""
+def postpone(event: InboundEvent, until: datetime, error: str, *, counts: bool = True, outcome: str = "") -> bool:
+    """Look at it again at ``until``. With ``counts`` False the try is not counted (an outage).
+
+    ``outcome`` says what the try may have come to; with one, the next try is no first one.
+    """
     return _set(
         event,
         Status.RECEIVED,
         due_at=until,
         error=error[:300],
+        outcome=outcome[:120] or event.outcome,
         lease_until=None,
         attempts=event.attempts if counts else max(event.attempts - 1, 0),
     )

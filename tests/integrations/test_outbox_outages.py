@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest import mock
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -13,7 +15,9 @@ from integrations.ehr import pulse
 from integrations.ehr.gateway import LoginRefused, Malformed, OutcomeUnknown, Rejected, Throttled, Unavailable
 from integrations.models import Connection
 from scheduling import practice, writebacks
+from scheduling.contention import DEADLOCK
 from scheduling.models import Appointment, TimelineEntry, WorkItem, Writeback
+from tests import race
 from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
 from tests.integrations.test_outbox_books_once import assert_booked_once
 from waitlist.models import Claim
@@ -248,3 +252,53 @@ def test_the_story_names_no_patient(booking: Booking) -> None:
     for entry in TimelineEntry.objects.all():
         assert booking.patient.family_name not in entry.summary + str(entry.data)
     assert "Sample1" not in Writeback.objects.get().error_detail
+
+
+def gives_way(booking: Booking, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    with monkeypatch.context() as ended:
+        ended.setattr(target, Mock(side_effect=race.ended_by_the_database(DEADLOCK)))
+        for _ in range(len(settings.WRITE_RETRY_SECONDS) + 2):
+            booking.process()
+            booking.pass_time(30)
+
+
+def test_a_confirmation_that_gave_way_to_another_worker_is_found_and_uses_up_no_try(
+    booking: Booking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gives_way(booking, monkeypatch, "integrations.outcomes.claims.settle")
+    row = Writeback.objects.get()
+    assert (row.status, row.attempts, row.error_code) == (Writeback.Status.UNKNOWN, 0, "gave_way")
+    assert booking.state == Claim.State.PENDING
+    assert open_items() == []
+    booking.process()
+    assert_booked_once(booking)
+
+
+def test_what_gave_way_before_anything_was_sent_is_sent_a_second_later(
+    booking: Booking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gives_way(booking, monkeypatch, "integrations.booking.is_free")
+    row = Writeback.objects.get()
+    assert (row.status, row.attempts, row.sent_at) == (Writeback.Status.WAITING, 0, None)
+    assert (open_items(), booking.clinic.ehr.creates) == ([], [])
+    booking.process()
+    assert_booked_once(booking)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), race.ended_by_the_database(DEADLOCK)])
+def test_a_worker_that_lost_its_lease_leaves_the_next_one_s_try_alone(booking: Booking, error: Exception) -> None:
+    """Else the row would wait to be sent once more while the other worker's call is on its way."""
+    theirs: list[Writeback] = []
+
+    def stalls(*_: object) -> bool:
+        lease = writebacks.lease(booking.writeback.pk, timezone.now() + writebacks.LEASE)
+        assert lease is not None
+        assert writebacks.mark_sent(lease.row)
+        theirs.append(lease.row)
+        raise error
+
+    with mock.patch("integrations.booking.is_free", stalls):
+        booking.process()
+    row = Writeback.objects.get()
+    assert (row.status, row.sent_at) == (Writeback.Status.SENDING, theirs[0].sent_at)
+    assert row.lease_until == theirs[0].lease_until

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from scheduling import merging, reviews
+from scheduling.contention import DEADLOCK
 from scheduling.matching import Reason
 from scheduling.models import Opening, Patient, PatientMerge, PatientReview, Source, WorkItem
 from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.worklist import run_action
-from tests import factories
+from tests import factories, race
 from waitlist import attention, claims, closed_records, consent, entries, replies, settlement
 from waitlist.models import Channel, Claim, Message, Offer, Reply, WaitlistEntry
 
@@ -99,6 +101,19 @@ def case() -> Case:
         due_at=timezone.now(),
     )
     return Case(ehr, opening, old, new, entry, offer)
+
+
+def test_a_record_whose_work_gave_way_to_another_worker_is_looked_at_again_without_staff(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ended:
+        ended.setattr(closed_records, "freeze", Mock(side_effect=race.ended_by_the_database(DEADLOCK)))
+        case.ehr.says("old", replaced_by="new")
+        case.drain()
+    assert not WorkItem.objects.filter(kind="patient.stuck").exists()
+    case.drain()
+    case.offer.refresh_from_db()
+    assert case.offer.withdrawn_reason == "frozen"
 
 
 def test_a_fault_of_ours_at_one_record_is_shown_to_staff_until_it_is_over(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
 
+from scheduling.contention import DEADLOCK
 from scheduling.models import ContactPoint, Location, Opening, WorkItem
 from tests import factories, race
 from tests.waitlist.conftest import Scene, told
@@ -598,6 +600,23 @@ def test_a_reply_that_fails_is_tried_again_and_then_read_by_a_person(
         row.refresh_from_db()
     assert (reply.outcome, reply.attempts, other.outcome) == ("staff", 6, "helped")
     assert WorkItem.objects.get().kind == "reply.unclear"
+
+
+def test_a_reply_whose_reading_gave_way_to_another_worker_is_read_a_second_later(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (offer,) = scene.offered(1)
+    reply = replies.receive("sms", "in-1", offer.patient.contact_points.get(system="phone").value, "no")
+    with monkeypatch.context() as ended:
+        ended.setattr("waitlist.claims.decline", Mock(side_effect=race.ended_by_the_database(DEADLOCK)))
+        for _ in range(replies.MOST_ATTEMPTS + 1):
+            attention.drain()
+            scene.pass_time(seconds=1)
+    reply.refresh_from_db()
+    assert (reply.outcome, reply.attempts) == ("new", 0)
+    attention.drain()
+    reply.refresh_from_db()
+    assert (reply.outcome, WorkItem.objects.count()) == ("declined", 0)
 
 
 def test_a_worker_that_dies_between_the_claim_and_its_reply_is_replaced_and_nothing_is_said_twice(
