@@ -21,6 +21,7 @@ class PatientWrite(ScopedModel):
     """
 
     location_scope = "patient__locations"
+    shared_when_unplaced = True
 
     class Kind(models.TextChoices):
         UPDATE = "update", "correct details"

@@ -143,6 +143,24 @@ def test_a_conflict_stands_side_by_side_and_is_decided_once(dana: Client, practi
     assert said(dana, dana.post(own + "do/ours/")).startswith("Nothing changed")
 
 
+def test_what_is_for_the_ehr_of_a_patient_without_a_visit_is_as_visible_as_the_patient(
+    dana: Client, practice: Practice
+) -> None:
+    """Who never had an appointment belongs to no location: everybody sees them, and the work about them."""
+    person = factories.patient(address="2 Oak St, Troy NY 12180")
+    factories.external_id(practice.source, ExternalId.Kind.PATIENT, person, "p-9")
+    form = dana.get(f"/admin/patients/{person.pk}/correct/").context["form"]
+    told = {name: str(form[name].value() or "") for name in form.fields}
+    answer = dana.post(f"/admin/patients/{person.pk}/correct/", told | {"new_phone": "(212) 555-0188"})
+    assert said(dana, answer).startswith("Kept, and on its way to")
+    row = PatientWrite.objects.get()
+    assert NEW in text_of(dana.get(f"/admin/scheduling/patientwrite/{row.pk}/change/"))
+    row.status, row.conflicts = "conflict", {"phone:": ["+12125550177"]}
+    row.save()
+    own = f"/admin/scheduling/patientwrite/{row.pk}/"
+    assert said(dana, dana.post(own + "do/ours/", seen(dana, own))).startswith("Ours is on its way")
+
+
 def seen(client: Client, own: str) -> dict[str, str]:
     """What the page's buttons send along: a mark of the two sides that it shows."""
     [(name, value)] = set(re.findall(r'name="(mark)" value="(\w+)"', client.get(own + "change/").content.decode()))
