@@ -96,15 +96,14 @@ def news_of(resource: str, names: QuerySet[ExternalId]) -> tuple[int, int]:
         subject_key__in={key for _, key in seen},
     )
     waiting = failed = 0
-    for status, received_at, *subject in events.values_list(
-        "status", "received_at", "connection__source_id", "subject_key"
-    ):
-        if tuple(subject) not in seen:
+    told = events.values_list("status", "received_at", "connection__source_id", "subject_key")
+    for status, received_at, source_id, subject_key in told:
+        if (source_id, subject_key) not in seen:
             continue
-        seen_at = seen[tuple(subject)]
+        seen_at = seen[source_id, subject_key]
         if status in WAITS:
             waiting += 1
-        elif seen_at is None or received_at > seen_at:
+        elif seen_at is None or received_at >= seen_at:
             failed += 1
     return waiting, failed
 
