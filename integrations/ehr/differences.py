@@ -218,7 +218,7 @@ def why_not_sent(row: Difference) -> str:
         return "Its time has come."
     if _is_our_cancellation(row):
         return "" if source.cancels else "This EHR lets us cancel nothing."
-    if appointment.origin != Appointment.Origin.WAITLIST or row.kind == Kind.MISSING_HERE:
+    if appointment.origin != Appointment.Origin.WAITLIST:
         return "It is the EHR's own appointment; we send only what the waitlist booked or cancelled."
     if row.kind == Kind.DIFFERS:
         return "The EHR owns status, time, clinician and place. Change it there."

@@ -397,7 +397,11 @@ def test_two_who_decide_at_once_decide_once(calendar: Calendar) -> None:
     first, second = Difference.objects.get(), Difference.objects.get()
     assert differences.leave(first, "dana")
     assert not differences.take(second, "maria")
-    assert Difference.objects.get().decided_by == "dana"
+    for late in (differences.take, differences.leave):
+        assert not late(Difference.objects.get(), "maria")
+    row = Difference.objects.get()
+    assert (row.state, row.decided_by, row.due_at) == ("left", "dana", None)
+    assert row.decided_at is not None
 
 
 def test_a_booking_of_ours_that_vanished_from_the_ehr_is_booked_anew(booking: Booking) -> None:

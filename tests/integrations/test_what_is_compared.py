@@ -66,10 +66,13 @@ def test_what_the_poll_still_finds_goes_the_way_of_every_event_and_is_no_differe
 
 def test_names_elsewhere_and_of_other_things_are_not_taken_for_the_appointments(calendar: Calendar) -> None:  # noqa: F811
     ours = calendar.ours(only(calendar))
+    assert ours.start is not None
     elsewhere = factories.source("elsewhere")
-    other = factories.appointment(ours.patient, ours.provider, ours.location, source=elsewhere, start=ours.start)
+    at = ours.start + timedelta(hours=3)
+    other = factories.appointment(factories.patient(), ours.provider, ours.location, source=elsewhere, start=at)
     factories.external_id(elsewhere, ExternalId.Kind.APPOINTMENT, other, only(calendar), version="9")
-    factories.external_id(calendar.clinic.connection.source, ExternalId.Kind.PROVIDER, ours.provider, only(calendar))
+    source = calendar.clinic.connection.source
+    factories.external_id(source, ExternalId.Kind.PROVIDER, factories.provider(), only(calendar), version="9")
     factories.external_id(elsewhere, ExternalId.Kind.APPOINTMENT, ours, "their-name-of-ours")
     run = calendar.compare()
     assert (run.compared, run.differing, run.error) == (1, 0, "")
@@ -178,6 +181,13 @@ def test_one_that_is_gone_is_no_difference_while_an_event_about_it_is_unread(cal
     assert calendar.compare().differing == 0
     InboundEvent.objects.update(status="done")
     assert calendar.compare().differing == 1
+
+
+def test_one_that_is_gone_and_takes_no_time_here_either_is_not_asked_for(calendar: Calendar) -> None:  # noqa: F811
+    Appointment.objects.update(status="cancelled")
+    calendar.clinic.ehr.appointments.clear()
+    assert calendar.compare().differing == 0
+    assert "fetch" not in calendar.clinic.ehr.calls
 
 
 def test_an_event_that_was_dealt_with_or_is_another_ehrs_decides_nothing(calendar: Calendar) -> None:  # noqa: F811
