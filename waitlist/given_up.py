@@ -114,6 +114,12 @@ def pending_key(appointment_id: int) -> str:
     return f"appointment.cancel:{appointment_id}"
 
 
+def is_left_to_staff(appointment_id: int) -> bool:
+    """Return whether its patient gave an appointment up while it was being booked, and staff are still to cancel it."""
+    items = WorkItem.objects.filter(dedupe_key=pending_key(appointment_id), status=WorkItem.Status.OPEN)
+    return items.exists()
+
+
 def _tell_story(writeback: Writeback, kind: str, summary: str) -> None:
     claim = Claim.objects.filter(appointment=writeback.appointment_id).select_related("opening").first()
     if claim is None:

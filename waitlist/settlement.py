@@ -58,7 +58,9 @@ def _confirm(claim: Claim) -> None:
         _set_status(claim.appointment, Appointment.Status.BOOKED)
     if claim.opening.status == Opening.Status.CLAIMED:
         openings.fill(claim.opening)
-    if claim.entry is not None and claim.entry.status in ON_THE_LIST:
+    # Who gave it up meanwhile and wants another time goes on waiting for one.
+    is_kept = not given_up.is_left_to_staff(claim.appointment_id)
+    if is_kept and claim.entry is not None and claim.entry.status in ON_THE_LIST:
         entries.mark_booked(claim.entry, now)
     withdraw(claim.opening, "filled", now)
     telling.settled(claim, Message.Kind.CONFIRMED, now)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from scheduling import writebacks
 from scheduling.models import Appointment, WorkItem, Writeback
@@ -14,7 +15,7 @@ from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, link_of, nobody_has_guessed, text  # noqa: F401
 from waitlist import given_up, messages
-from waitlist.models import Message, Offer, WaitlistEntry
+from waitlist.models import Claim, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +72,29 @@ def test_a_yes_that_is_not_written_yet_is_taken_back_at_once(
     assert heading(client.get(link_of(offer))) == "You do not have this appointment any more"
     assert WaitlistEntry.objects.get(pk=offer.entry_id).status == status
     assert cancels() == 0
+
+
+@pytest.mark.parametrize(("then", "status"), [("another", "waiting"), ("nothing", "left")])
+def test_a_yes_on_its_way_to_the_ehr_is_cancelled_by_staff_and_the_page_says_so(
+    scene: Scene, client: Client, then: str, status: str
+) -> None:
+    """Whether the EHR has it by now is not known, so that nothing can be taken back by the machine."""
+    offer = pages.received(scene)
+    Writeback.objects.update(status="unknown", sent_at=timezone.now())
+    claim = Claim.objects.get()
+    press(offer, then)
+    for _ in ("not known yet", "confirmed by the EHR"):
+        page = client.get(link_of(offer))
+        assert heading(page) == "You asked us to cancel. It is not canceled yet."
+        assert "Our front desk cancels it for you. You do not need to do anything more. Look again" in text(page)
+        assert "Refresh" not in page.headers
+        assert client.get(f"{link_of(offer)}cancel/").status_code == 303  # asked for once
+        scene.answer(claim)
+    assert claim.state == "confirmed"
+    # Who wants another time has not got it by a booking that they gave up.
+    assert WaitlistEntry.objects.get(pk=offer.entry_id).status == status
+    Appointment.objects.filter(origin="waitlist").update(status="cancelled")
+    assert heading(client.get(link_of(offer))) == "You do not have this appointment any more"
 
 
 def test_from_an_e_mail_the_birth_year_is_asked(offer: Offer) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.models import AccessRecord
 from config.logs import masked
-from scheduling.models import Location
+from scheduling.models import Appointment, Location
 from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
@@ -272,6 +272,20 @@ def test_an_offers_link_leads_to_the_request_as_long_as_it_lives(scene: Scene, c
     assert client.get(path).status_code == 404
     scene.pass_time(hours=100)
     assert client.get(path).status_code == 404
+
+
+def test_an_appointment_that_was_canceled_is_not_said_to_be_had(scene: Scene, client: Client) -> None:
+    """Neither by the practice, nor by a patient who wanted no other one."""
+    offer = pages.booked(scene)
+    path = f"{link_of(offer)}request/"
+    assert heading(client.get(path)) == "You have an appointment now"
+    client.post(f"{link_of(offer)}cancel/", {"then": "nothing"})
+    assert heading(client.get(path)) == "You have an appointment now"  # as long as it stands
+    Appointment.objects.filter(claim__offer=offer).update(status="cancelled")
+    gone = client.get(path)
+    assert heading(gone) == "You are off our waitlist"
+    assert text(gone).endswith("We offer you no more times. To come back to the list, please call us.")
+    assert heading(client.get(path, {"lang": "es"})) == "Usted ya no está en nuestra lista de espera"
 
 
 def test_never_on_this_weekday_says_no_and_leaves_the_day_out(scene: Scene, client: Client) -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext, override
 
 from scheduling.models import Location, Practice
-from waitlist import own_request, telling, wording
+from waitlist import given_up, own_request, telling, wording
 from waitlist.links import Found
 from waitlist.models import Claim, Offer
 from waitlist.offering import kept_until_confirmed
@@ -51,7 +51,7 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         "can_give_up": standing.state in GIVES_UP and start > now,
         **_other_appointment(offer, claim, standing, language),
         **(_booking(claim, language, now) if claim else {}),
-        **({"look_again_seconds": LOOKS[0][1]} if standing.state == PageState.CANCELING else {}),
+        **(_canceling(claim) if claim and standing.state == PageState.CANCELING else {}),
     }
 
 
@@ -93,6 +93,12 @@ def _booking(claim: Claim, language: str, now: datetime) -> dict[str, Any]:
         "call_after": say(call_after, language) if says_when else "",
         "look_again_seconds": looks[0] if looks and claim.state == Claim.State.PENDING else None,
     }
+
+
+def _canceling(claim: Claim) -> dict[str, Any]:
+    """Say who cancels it: where a person has to, a page that looks again every few seconds would promise too much."""
+    by_staff = given_up.is_left_to_staff(claim.appointment_id)
+    return {"by_staff": by_staff, "look_again_seconds": None if by_staff else LOOKS[0][1]}
 
 
 def _other_appointment(offer: Offer, claim: Claim | None, standing: Standing, language: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ from django.http import QueryDict
 from django.utils.translation import gettext, ngettext, override
 from django.utils.translation import gettext_lazy as _
 
-from scheduling.models import Location
+from scheduling.models import Appointment, Location
 from waitlist import own_request
-from waitlist.models import WaitlistEntry
+from waitlist.models import Claim, WaitlistEntry
 from waitlist.own_request import Part
 from waitlist.pages import content
 from waitlist.policies import policy_for
@@ -61,14 +61,24 @@ def location_of(entry: WaitlistEntry) -> Location | None:
 
 def frame(entry: WaitlistEntry, language: str, place: Location | None) -> dict[str, Any]:
     """Return what every page of the request shows; ``place`` signs it."""
-    return content.frame(language, place) | {"status": entry.status}
+    return content.frame(language, place) | {"status": _stands(entry)}
+
+
+def _stands(entry: WaitlistEntry) -> WaitlistEntry.Status:
+    """Return how the request stands: the appointment it came to may have been canceled since."""
+    if entry.status == _S.BOOKED:
+        came_to = Appointment.objects.filter(claim__entry=entry, claim__state=Claim.State.CONFIRMED)
+        statuses = set(came_to.values_list("status", flat=True))
+        if statuses and statuses.isdisjoint(Appointment.OCCUPYING):
+            return _S.LEFT
+    return _S(entry.status)
 
 
 def summary(entry: WaitlistEntry, language: str) -> dict[str, Any]:
     """Return what the request says now, in words."""
     with override(language):
         return {
-            "heading": HEADINGS[_S(entry.status)],
+            "heading": HEADINGS[_stands(entry)],
             "days": _say_days(entry, language),
             "can_choose_who": bool(own_request.possible_providers(entry)),
             "who": _say_who(entry),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling import families
 from scheduling.models import Appointment, Writeback
+from waitlist import given_up
 from waitlist.models import Claim, Offer
 from waitlist.telling import BUSY_PATIENT
 from waitlist.winning import Outcome, Wish, reason_at_a_glance
@@ -76,7 +77,7 @@ def standing_of(offer: Offer, now: datetime) -> Standing:
         gone = claim.state == Claim.State.CONFIRMED and claim.appointment.status in Appointment.FREEING
         if claim.refused_because == BUSY_PATIENT:
             return Standing(PageState.OVERLAPS, claim)
-        if claim.state == Claim.State.CONFIRMED and not gone and _is_being_canceled(claim):
+        if claim.state in Claim.LIVE and not gone and _is_being_canceled(claim):
             return Standing(PageState.CANCELING, claim)
         return Standing(PageState.CANCELED if gone else _OF_CLAIM[Claim.State(claim.state)], claim)
     state = _lost(offer, now) or _conflict(offer)
@@ -86,6 +87,8 @@ def standing_of(offer: Offer, now: datetime) -> Standing:
 
 
 def _is_being_canceled(claim: Claim) -> bool:
+    if given_up.is_left_to_staff(claim.appointment_id):
+        return True
     wishes = claim.appointment.writebacks.filter(kind=Writeback.Kind.CANCEL, by_patient=True)
     return wishes.filter(status__in=Writeback.LIVE).exists()
 
