@@ -14,7 +14,9 @@ from integrations.ehr import comparison
 from integrations.models import Connection, InboundEvent
 from scheduling import merging
 from scheduling.models import Appointment, ExternalId, PatientMerge, Writeback
+from scheduling.records import IdentifierRecord
 from tests import factories
+from tests.fakes import KEY_SYSTEM
 from tests.integrations.conftest import Booking
 from tests.integrations.test_reconcile import Calendar, calendar, found  # noqa: F401 - a fixture
 
@@ -253,6 +255,19 @@ def test_one_whose_patient_the_ehr_knows_by_a_record_that_was_merged_is_found(
 def test_one_that_the_ehr_has_after_all_is_not_called_unwritten(booking: Booking, nameless: Compare) -> None:
     calendar = Calendar(booking.clinic)  # noqa: F811
     booking.clinic.ehr.put(**calendar.at(booking.opening.start, f"pat-{booking.patient.pk}"))
+    assert [kind for kind, _, _ in nameless()] == ["missing_here"]
+
+
+def test_one_is_looked_for_by_the_key_under_which_it_was_booked_last(booking: Booking, nameless: Compare) -> None:
+    """Wherever it stands by now: it may have been moved there."""
+    first = Writeback.objects.get()
+    fields = {"appointment": first.appointment, "source": first.source, "due_at": first.due_at}
+    last, _ = (
+        Writeback.objects.create(kind=kind, status="refused", deadline_at=first.deadline_at, **fields)
+        for kind in ("create", "cancel")
+    )
+    elsewhere = Calendar(booking.clinic).at(booking.opening.start + timedelta(hours=3), f"pat-{booking.patient.pk}")
+    booking.clinic.ehr.put(**elsewhere, identifiers=(IdentifierRecord(KEY_SYSTEM, str(last.key)),))
     assert [kind for kind, _, _ in nameless()] == ["missing_here"]
 
 

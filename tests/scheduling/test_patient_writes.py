@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from scheduling import corrections, patient_writes
+from scheduling import corrections, patient_writes, patients
 from scheduling.corrections import Correction, Detail
 from scheduling.models import ExternalId, Patient, PatientWrite, Source, WorkItem
 from scheduling.worklist import ask_staff
@@ -276,6 +276,19 @@ def test_each_ehr_that_knows_the_patient_is_told_once_of_what_it_owns() -> None:
     assert (patient.language, patient.preferred_name) == ("es", "Bo")
 
 
+def test_whoever_is_called_otherwise_is_found_by_that() -> None:
+    patient = factories.patient()
+    patients.keep_search_tokens(patient)
+    patient_writes.correct(patient, [Correction(Detail.PREFERRED_NAME, "Bo")])
+    assert list(patients.find_patients("Bo", Patient.objects.all())) == [patient]
+
+
+def test_an_ehr_is_not_told_of_what_the_practice_owns() -> None:
+    patient = factories.patient(names=factories.source(practice_owns=["language"]), language="en")
+    assert patient_writes.correct(patient, [Correction(Detail.LANGUAGE, "es")]) == []
+    assert not PatientWrite.objects.exists()
+
+
 def test_nobody_is_told_of_a_patient_whom_no_ehr_knows() -> None:
     patient = factories.patient(language="en")
     assert patient_writes.correct(patient, [Correction(Detail.LANGUAGE, "es")]) == []
@@ -343,6 +356,7 @@ def test_what_is_pending_is_the_patients_own_in_order() -> None:
         (Correction(Detail.PHONE, "(212) 555-0188"), "+12125550188"),
         (Correction(Detail.ADDRESS, "  2 Oak St,\n Troy  NY "), "2 Oak St, Troy NY"),
         (Correction(Detail.ADDRESS, "", "2 Oak St"), ""),
+        (Correction(Detail.ADDRESS, "4 Ash Ln", "2 Oak St"), "4 Ash Ln"),
         (Correction(Detail.PREFERRED_NAME, "x" * 301), "x" * 300),
     ],
 )
