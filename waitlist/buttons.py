@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from scheduling import openings
 from scheduling.models import Appointment, Opening, PatientMerge, WorkItem
 from scheduling.worklist import Action, register_action, register_numbers, register_script
-from waitlist import bumped, call_scripts, claims, closed_records, missing_papers, own_contacts
+from waitlist import bumped, call_scripts, checklists, claims, closed_records, missing_papers, own_contacts
 from waitlist.models import Claim, Offer
 from waitlist.winning import STAFF
 from waitlist.withdrawal import withdraw
@@ -107,7 +107,8 @@ def register() -> None:
         (bumped.KIND, Action("read", "Has a new time", "Nothing is sent; the item is closed.", _read)),
         ("claim.chase", Action("told", "Called", "Nothing is sent; the claim stays as it is.", _told)),
         ("claim.tell", Action("told", "Called", "Nothing is sent; the item is closed.", _told)),
-        ("claim.checklist", Action("done", "Arranged", "Nothing is sent; the item is closed.", _read)),
+        (checklists.KIND, Action("done", "Arranged", "Nothing is sent; the item is closed.", _read)),
+        (checklists.UNDO, Action("done", "Cancelled", "Nothing is sent; the item is closed.", _read)),
         ("reply.unclear", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("reply.who", Action("read", "Dealt with", "Nothing is sent; the item is closed.", _read)),
         ("reply.urgent", Action("read", "Called", "Nothing is sent; the item is closed.", _read)),

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from scheduling.models import Appointment, AppointmentType, WorkItem
 from scheduling.worklist import ask_staff, finish_for
-from waitlist import bumped, consent, entries
+from waitlist import bumped, checklists, consent, entries
 from waitlist.entry_drafts import MOVABLE
 from waitlist.models import ConsentRecord, WaitlistEntry
 
@@ -38,6 +38,7 @@ def follow(now: datetime | None = None) -> int:
     """Bring the list in line with the calendar; return how many entries came or went."""
     now = now or timezone.now()
     bumped.settle()
+    checklists.follow()
     return _end_waits() + _end_searches(now) + _begin_waits(now) + _begin_searches(now)
 
 

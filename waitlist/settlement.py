@@ -14,7 +14,7 @@ from scheduling.story import tell
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff, finish_for
 from scheduling.writebacks import Outcome
-from waitlist import entries, given_up, moveups, telling
+from waitlist import checklists, entries, given_up, moveups, telling
 from waitlist.models import Claim, Message, WaitlistEntry
 from waitlist.withdrawal import withdraw
 
@@ -65,7 +65,7 @@ def _confirm(claim: Claim) -> None:
     withdraw(claim.opening, "filled", now)
     telling.settled(claim, Message.Kind.CONFIRMED, now)
     moveups.give_up_later_one(claim)
-    _leave_checklist(claim)
+    checklists.leave(claim)
     finish_for(chase_key(claim), "The EHR confirmed it.")
     tell(claim.opening, "claim.confirmed", "Confirmed by the EHR; the patient is told.", claim_id=claim.pk)
 
@@ -167,30 +167,3 @@ def chase(claim: Claim) -> bool:
         )
         tell(claim.opening, "claim.chased", "Not confirmed in time; staff were asked to call.", claim_id=claim.pk)
     return True
-
-
-def _leave_checklist(claim: Claim) -> None:
-    """Ask staff for what the visit needs; plain visits of patients who were here before leave nothing to do."""
-    entry = claim.entry
-    needs = [] if claim.patient.established else ["paperwork of a new patient"]
-    if entry is not None:
-        needs += [str(need.get("need", "")) for need in entry.needs if need.get("need")]
-        needs += ["referral"] if entry.referral_required else []
-        needs += ["authorization"] if entry.authorization_required else []
-    if not needs:
-        return
-    advice = "The EHR has the booking."
-    old = telling.moved_up(claim)
-    if old is not None and old.start is not None:
-        day = old.start.astimezone(claim.opening.location.zone)
-        advice += f" It replaces the visit on {day:%B} {day.day}: cancel what was arranged for that day, too."
-    ask_staff(
-        "claim.checklist",
-        f"Arrange for a booked visit: {', '.join(needs)}",
-        advice=advice,
-        dedupe_key=f"claim.checklist:{claim.pk}",
-        subject=claim,
-        opening=claim.opening,
-        patient=claim.patient,
-        due_at=claim.appointment.start,
-    )

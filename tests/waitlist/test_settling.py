@@ -201,24 +201,6 @@ def test_stop_between_confirmation_and_sending_goes_another_way(scene: Scene) ->
     assert WorkItem.objects.get().kind == "claim.tell"
 
 
-def test_what_the_visit_needs_is_a_task(scene: Scene) -> None:
-    needs = [{"need": "interpreter", "notice_minutes": 60}]
-    (offer,) = scene.offered(1, hours=10, needs=needs)
-    scene.answer(won(scene, offer))
-    item = WorkItem.objects.get()
-    assert (item.kind, item.title) == ("claim.checklist", "Arrange for a booked visit: interpreter")
-    assert item.advice == "The EHR has the booking."
-
-
-def test_a_new_patients_paperwork_is_on_it_though_nothing_else_is_needed(scene: Scene) -> None:
-    opening, newcomer = scene.opening(hours=10), factories.patient(established=False)
-    result = claims.staff_confirm(opening, newcomer, appointment_type=scene.type, start=opening.start, end=opening.end)
-    assert result.claim is not None
-    scene.answer(result.claim)
-    item = WorkItem.objects.get()
-    assert (item.title, item.patient_id) == ("Arrange for a booked visit: paperwork of a new patient", newcomer.pk)
-
-
 def test_released_before_anything_was_written(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     claim = won(scene, offer)
@@ -282,14 +264,6 @@ def test_the_later_one_is_given_up_only_after_the_earlier_is_confirmed(scene: Sc
     old.refresh_from_db()
     assert old.status == "booked"  # until the EHR has cancelled it
     assert "March 23" in Message.objects.get(kind="confirmed", channel="email").body
-
-
-def test_what_was_arranged_for_the_later_date_is_to_be_cancelled_too(scene: Scene) -> None:
-    claim, _ = moved_up(scene, needs=[{"need": "transport", "notice_minutes": 60}])
-    scene.answer(claim)
-    item = WorkItem.objects.get(kind="claim.checklist")
-    assert item.title == "Arrange for a booked visit: transport"
-    assert "replaces the visit on March 23: cancel what was arranged for that day, too" in item.advice
 
 
 def test_a_refused_move_up_keeps_the_later_one(scene: Scene) -> None:
