@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from django.test import Client
 from django.utils import timezone
 
-from scheduling.models import Patient, WorkItem
+from scheduling.models import Opening, Patient, WorkItem
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
@@ -51,3 +51,17 @@ def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: C
     assert "5550167" not in html
     Patient.objects.filter(pk=practice.patient.pk).update(restricted=True)
     assert "tel:" not in dana.get(page).content.decode()
+
+
+def test_whoever_is_to_call_is_told_to_wait_while_somebody_elses_yes_is_being_booked(
+    dana: Client, practice: Practice
+) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    offer = factories.offer(opening, practice.entry(), expires_at=timezone.now() + timedelta(minutes=41))
+    page = f"/admin/scheduling/workitem/{offering.ask_for_call(offer, offering.NO_WAY).pk}/change/"
+    assert "Do not call yet" not in text_of(dana.get(page))
+    Opening.objects.filter(pk=opening.pk).update(status="claimed")
+    said = text_of(dana.get(page))
+    assert said.index("Somebody has said yes to this time") < said.index("What to say")
+    Opening.objects.filter(pk=opening.pk).update(status="offering")
+    assert "Do not call yet" not in text_of(dana.get(page))

@@ -265,6 +265,16 @@ def test_a_column_of_the_file_that_says_no_is_heeded(bring: Brought) -> None:
     assert ConsentRecord.objects.get().patient == WaitlistEntry.objects.order_by("pk").last().patient  # type: ignore[union-attr]
 
 
+def test_who_writes_one_column_day_first_is_taken_to_write_the_others_so(bring: Brought) -> None:
+    batch = bring("Alvarez,Robin,14/3/1980,(212) 555-0101,,,Follow-up,1/5/2026")
+    assert [batch.headings[place] for place in batch.day_first] == ["DOB", "Added"]
+    assert bring("Ng,Al,3/15/1980,212-555-0102,,,Follow-up,1/5/2026").day_first == []
+    # One that shows the other order leaves the third open.
+    head = HEAD.replace("MRN", "Not before")
+    batch = bring("Ng,Al,14/3/1980,212-555-0102,,3/15/2027,Follow-up,1/5/2026", head=head)
+    assert [batch.headings[place] for place in batch.day_first] == ["DOB"]
+
+
 def test_no_statement_about_a_list_takes_back_a_stop(bring: Brought) -> None:
     contact = factories.contact(factories.patient(), "+12125550101")
     consent.revoke_address("sms", contact.address_index, source="reply")

@@ -60,13 +60,16 @@ def _told_by(table: Table) -> dict[str, Any]:
     cells = [row.cells for row in table.rows]
     fields = columns.guess(table.headings, cells)
     dates = [place for place, name in enumerate(fields) if name in columns.DATES]
+    shown = {place: columns.shows_day_first(column(cells, place)) for place in dates}
+    # Whoever writes one column day first writes the others so, where those leave it open.
+    in_doubt = True in shown.values() and False not in shown.values()
     return {
         "sheet_name": table.sheet_name,
         "sheets": [[sheet.name, sheet.hidden] for sheet in table.sheets],
         "heading_row": table.heading_row,
         "headings": table.headings,
         "fields": fields,
-        "day_first": [place for place in dates if columns.shows_day_first(column(cells, place))],
+        "day_first": [place for place, first in shown.items() if first or (first is None and in_doubt)],
         "row_count": len(table.rows),
     }
 
