@@ -232,7 +232,7 @@ def try_again(row: Writeback, code: str, *, sent_before: datetime | None) -> boo
 
 def dead(row: Writeback, code: str, detail: str, *, settle: bool = True) -> bool:
     """A person decides: the tries are used up, or trying again could book twice."""
-    advice = f"{detail} Look in the EHR. If it is not there, retry it from its page or do it by hand."
+    advice = f"{detail} Nothing is lost. Look in the EHR. If it is not done there, send it again below."
     with transaction.atomic():
         if not writebacks.mark_dead(row, code, detail):
             return False

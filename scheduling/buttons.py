@@ -57,9 +57,11 @@ def register() -> None:
     for kind in ("opening.reason", "opening.type", "opening.status", "opening.refused"):
         register_action(kind, Action("offer", "Offer this time", "The waitlist is offered this time.", _offer))
         register_action(kind, Action("close", "Do not offer", "The opening closes; nobody is told.", _close))
+    # Before what gives it up, whichever app comes first: the first button is the one that stands out.
     register_action(
         "writeback.dead",
         Action(
             "retry", "Send again", "The EHR is asked first whether it has it already; then it is sent again.", _retry
         ),
+        is_first=True,
     )

@@ -54,14 +54,18 @@ _NO_NUMBER: dict[str, str] = {}
 _COUNTERS: dict[str, Callable[[Sequence[WorkItem]], Mapping[int, int]]] = {}
 
 
-def register_action(kind: str, action: Action) -> None:
-    """Offer ``action`` on every work item of ``kind``. Called by the app that knows how to do it."""
+def register_action(kind: str, action: Action, *, is_first: bool = False) -> None:
+    """Offer ``action`` on every work item of ``kind``. Called by the app that knows how to do it.
+
+    ``is_first``: it stands before those of other apps; else after what is there.
+    """
     actions = _ACTIONS.setdefault(kind, [])
-    actions[:] = [known for known in actions if known.slug != action.slug] + [action]
+    others = [known for known in actions if known.slug != action.slug]
+    actions[:] = [action, *others] if is_first else [*others, action]
 
 
 def actions_for(item: WorkItem) -> list[Action]:
-    """Return the buttons of a work item, in the order they were registered."""
+    """Return the buttons of a work item; the first is what is mostly done."""
     return list(_ACTIONS.get(item.kind, ()))
 
 

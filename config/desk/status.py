@@ -85,6 +85,7 @@ def status_view(request: HttpRequest) -> HttpResponse:
     """Show the whole page; everybody on the staff may look."""
     now = timezone.now()
     beat, queues = worker_line(now), depths(now)
+    refused = RefusedCall.objects.filter(day__gte=(now - timedelta(days=7)).date()).order_by("-last_at")
     context = {
         **admin.site.each_context(request),
         "title": "Sync status",
@@ -94,7 +95,7 @@ def status_view(request: HttpRequest) -> HttpResponse:
         "worker": beat,
         "depths": [(depth, request.user.has_perm(depth.permission)) for depth in queues],
         "any_dead": any(depth.dead for depth in queues),
-        "refused": RefusedCall.objects.filter(day__gte=(now - timedelta(days=7)).date()).order_by("-last_at")[:20],
+        "refused": [(row, row.reason.replace("_", " ")) for row in refused[:20]],
         "may_operate": request.user.has_perm(OPERATE),
     }
     return TemplateResponse(request, "admin/desk/status.html", context)

@@ -20,6 +20,17 @@ logger = logging.getLogger(__name__)
 Status = InboundEvent.Status
 #: That a source is heard of is stored no more often than this.
 NOTED_EVERY = timedelta(seconds=30)
+#: Why a change could not be taken over, by the error's code.
+_WHY = {
+    "reference_missing": "it names a patient, clinician, place or visit that the EHR does not show us",
+    "malformed": "what the EHR answered could not be read",
+    "rejected": "the EHR refused our question about it",
+    "refused_by_us": "the EHR’s answer led to another address, where we do not follow",
+    "not_found": "the EHR does not have it",
+    "login_refused": "the EHR does not let us read it",
+    "unavailable": "the EHR does not answer for it",
+    "throttled": "the EHR asks for patience each time",
+}
 GAVE_WAY = "begun, and to be done again: another worker was at the same rows"
 
 
@@ -43,7 +54,8 @@ def later(event: InboundEvent, code: str, until: datetime | None = None, *, coun
         ask_staff(
             "event.dead",
             "A change in the EHR could not be taken over",
-            advice=f"{event.subject_key or 'It'} ended with: {code}. Nothing was changed. Try again, or do it by hand.",
+            advice=f"{event.subject_key or 'It'}: {_WHY.get(code, f'our own fault ({code})')}. Nothing was changed "
+            "here. Mend the cause, then read it again; or do by hand what it asks for.",
             dedupe_key=_dead_key(event),
             urgency=WorkItem.Urgency.RED,
             subject=event,

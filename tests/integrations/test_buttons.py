@@ -14,7 +14,7 @@ from integrations.ehr.gateway import Rejected
 from integrations.messaging import failures
 from scheduling import openings, writebacks
 from scheduling.models import Appointment, Opening, Source, WorkItem, Writeback
-from scheduling.worklist import run_action
+from scheduling.worklist import actions_for, run_action
 from tests import factories
 from tests.integrations.conftest import Booking, Clinic, say_yes
 from tests.integrations.messaging.test_delivery_once import message_to
@@ -54,6 +54,7 @@ def test_dead_letter_sent_again(booking: Booking, clerk: User) -> None:
     from integrations import outcomes
 
     outcomes.dead(Writeback.objects.get(), "worker_lost", "It failed each time we tried.")
+    assert [each.slug for each in actions_for(WorkItem.objects.get(kind="writeback.dead"))] == ["retry", "give_up"]
     press("writeback.dead", "retry", clerk)
     booking.process()
     assert_booked_once(booking)

@@ -74,7 +74,9 @@ def test_a_reference_the_ehr_does_not_have_ends_as_a_dead_letter_that_can_be_ret
     event = InboundEvent.objects.get()
     assert (event.status, event.attempts, event.error) == ("dead", 6, "reference_missing")
     item = WorkItem.objects.get(kind="event.dead")
-    assert "Appointment/b-2" in item.advice
+    assert item.advice.startswith(
+        "Appointment/b-2: it names a patient, clinician, place or visit that the EHR does not show us. "
+    )
     assert not Appointment.objects.exists()
 
     sandbox.load(ehr.patient("nobody", 9))
