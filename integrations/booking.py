@@ -42,7 +42,7 @@ def book(attempt: Attempt) -> None:
     """Book the row's appointment exactly once in effect; raises GatewayError when the EHR gave no answer."""
     asked = booking_for(attempt)
     if attempt.may_have_worked:
-        found = _look_up(attempt, asked)
+        found = look_up(attempt, asked)
         if found is not None:
             _judge(attempt, asked, found, adopted=True)
             return
@@ -91,7 +91,7 @@ def _type_codes(attempt: Attempt, appointment: Appointment) -> tuple[str, str, s
     return (mapped.system, mapped.code, mapped.display) if mapped else ("", "", "")
 
 
-def _look_up(attempt: Attempt, asked: Booking) -> AppointmentRecord | None:
+def look_up(attempt: Attempt, asked: Booking) -> AppointmentRecord | None:
     """Find what an earlier call left in the EHR: by our key in any state, else the patient's at this start."""
     attempt.asked_at = timezone.now()
     try:
@@ -215,7 +215,7 @@ def _as_it_said(error: GatewayError) -> str:
 
 def _done_before(attempt: Attempt, asked: Booking) -> None:
     """The EHR says it has done this already."""
-    found = _look_up(attempt, asked)
+    found = look_up(attempt, asked)
     if found is None:
         raise OutcomeUnknown("duplicate of nothing")
     _judge(attempt, asked, found, adopted=True)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit.context import correlated
-from integrations import booking, by_hand, cancelling, outcomes, registering
+from integrations import booking, by_hand, cancelling, last_look, outcomes, registering
 from integrations.attempt import Attempt
 from integrations.ehr import freshness, outage
 from integrations.ehr.gateway import GatewayError, OutcomeUnknown
@@ -41,7 +41,7 @@ def due(now: datetime | None = None, limit: int = 50) -> list[int]:
     if ids and practice.is_paused():
         started = Writeback.objects.filter(pk__in=ids, status__in=(Writeback.Status.UNKNOWN, Writeback.Status.SENDING))
         ids = list(started.order_by("due_at").values_list("pk", flat=True))
-    return ids or by_hand.due(now, limit)
+    return ids or by_hand.due(now, limit) or last_look.due(now, limit)
 
 
 def is_due(now: datetime | None = None) -> bool:
@@ -54,6 +54,8 @@ def process(writeback_id: int, now: datetime | None = None) -> bool:
     row = Writeback.objects.get(pk=writeback_id)
     if row.status == Writeback.Status.BY_HAND:
         return by_hand.look(row, now)
+    if row.status == Writeback.Status.DEAD:
+        return last_look.look(row, now)
     lease = writebacks.lease(writeback_id, now)
     if lease is None:
         return False
