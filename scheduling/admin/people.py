@@ -12,10 +12,10 @@ from django.utils.html import format_html
 
 from scheduling import local_patients, merging, own_details, patient_writes
 from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
-from scheduling.admin.display import state, when
+from scheduling.admin.display import link, state, when
 from scheduling.comparing import language_name
 from scheduling.corrections import Detail
-from scheduling.models import ContactPoint, Patient, PatientIdentifier, PatientWrite
+from scheduling.models import ContactPoint, Patient, PatientIdentifier, PatientMerge, PatientWrite
 from scheduling.patients import request_attention
 
 LANGUAGES = [("", "not said: English"), ("en", "English"), ("es", "Spanish")]
@@ -136,7 +136,7 @@ class PatientAdmin(ScopedAdmin):
         ("What the practice decides", {"fields": ("restricted", "established")}),
         (
             "What the EHR says",
-            {"fields": ("legal", "lives", "emergency", "portal", "standing", "replaced_by", "updated")},
+            {"fields": ("legal", "lives", "emergency", "portal", "standing", "replaced", "updated")},
         ),
     )
     readonly_fields = (
@@ -150,7 +150,7 @@ class PatientAdmin(ScopedAdmin):
         "emergency",
         "portal",
         "standing",
-        "replaced_by",
+        "replaced",
         "updated",
     )
     inlines = (ContactPointInline, IdentifierInline)
@@ -248,6 +248,16 @@ class PatientAdmin(ScopedAdmin):
         how = state(write.status, write.get_status_display(), tone)
         ours = format_html("corrected here: <bdi>{}</bdi>", row.address) if row.address else "taken away here"
         return format_html('<bdi>{}</bdi><br><span class="quiet">{}</span> {}', told or "The EHR had none.", ours, how)
+
+    @admin.display(description="Replaced by")
+    def replaced(self, row: Patient) -> str:
+        if row.replaced_by_id is None:
+            return "–"
+        record = link(f"patient {row.replaced_by_id}", "scheduling_patient_change", row.replaced_by_id)
+        merge = merging.holding(row)
+        if merge is None or merge.told_by != PatientMerge.ToldBy.STAFF:
+            return record
+        return format_html('{} <span class="quiet">not the EHR: {} said so here</span>', record, merge.by)
 
     @admin.display(description="Emergency contact")
     def emergency(self, row: Patient) -> str:

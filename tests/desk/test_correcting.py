@@ -125,6 +125,7 @@ def test_what_is_wrong_is_said_on_the_page_and_nothing_changes(dana: Client, pra
     errors = dana.post(page(practice), before | wrong).context["form"].errors
     assert set(errors) == set(wrong)  # all at once, each at its field
     assert form_of(dana, practice) == before
+    assert "None is on file. Leave all four empty if you have none." in text_of(dana.get(page(practice)))
     assert "Legal name and birth date They are not changed here" in text_of(dana.get(page(practice)))
 
 

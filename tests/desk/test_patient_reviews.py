@@ -103,6 +103,16 @@ def test_same_keeps_the_chosen_record_moves_its_entry_and_undo_gives_it_back(
     )
 
 
+def test_a_record_that_staff_retired_does_not_say_that_the_ehr_did(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    answer(dana, review, "same", keep="other")
+    page = f"/admin/scheduling/patient/{practice.patient.pk}/change/"
+    assert f"Replaced by: patient {review.other_id} not the EHR: dana said so here" in text_of(dana.get(page))
+    PatientMerge.objects.update(told_by="link")
+    assert f"Replaced by: patient {review.other_id} Updated:" in text_of(dana.get(page))
+
+
 def test_an_undo_that_cannot_be_says_why_on_the_page_and_changes_nothing(
     dana: Client, practice: Practice, review: PatientReview
 ) -> None:
