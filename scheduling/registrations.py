@@ -64,6 +64,13 @@ def request(patient: Patient, source: Source) -> PatientWrite:
     return row
 
 
+def look_again(patient_ids: Iterable[int]) -> None:
+    """Somebody said who one of these is: a registration that rests with staff, or waits for that, is looked at now."""
+    rows = PatientWrite.objects.filter(kind=PatientWrite.Kind.REGISTER, patient_id__in=list(patient_ids))
+    if rows.filter(status__in=(Status.BY_HAND, Status.CONFLICT)).update(due_at=timezone.now()):
+        wake("writebacks")
+
+
 def request_for_list(patients: Iterable[Patient]) -> None:
     """Have those who joined the list registered where the one EHR that registers by machine does not know them.
 

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.context import current_actor
-from scheduling import merging
+from scheduling import merging, registrations
 from scheduling.matching import Candidate, Candidates, Linked, PersonDescription, Reason, find, same_initial
 from scheduling.models import Patient, PatientMerge, PatientReview, Source, WorkItem
 from scheduling.transitions import move
@@ -223,6 +223,7 @@ def _decide(review: PatientReview, to: str) -> bool:
     moved = move(review, to, field="state", decided_at=timezone.now(), decided_by=_who(), remind_at=None)
     if moved:
         _finish_when_none_is_open()
+        registrations.look_again([review.patient_id, *([review.other_id] if review.other_id else [])])
     return moved
 
 

@@ -11,7 +11,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from audit.context import current_actor
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 #: After a failure the patient is looked at again so much later.
 SETBACK = timedelta(seconds=30)
 BATCH = 100
+_UNDER_WAY = Q(state=Claim.State.PENDING)
 
 
 def due(now: datetime) -> QuerySet[Patient]:
@@ -91,10 +92,11 @@ def look_at(patient: Patient, now: datetime) -> None:
     merge = merging.holding(patient)
     if merge is not None:
         # A person has decided; what a booking under way kept back then follows once that has ended.
-        if merge.taken_over_at is not None or merge.told_by == PatientMerge.ToldBy.STAFF:
+        is_decided = merge.taken_over_at is not None or merge.told_by == PatientMerge.ToldBy.STAFF
+        if is_decided:
             take_over(merge)
         # Asks about what is left, if anything.
-        _ask_to_take_over(merge)
+        _ask_to_take_over(merge, is_decided=is_decided)
 
 
 def freeze(patient: Patient, now: datetime) -> int:
@@ -138,9 +140,13 @@ def work_key(merge: PatientMerge) -> str:
     return f"patient.merged:{merge.pk}"
 
 
-def _ask_to_take_over(merge: PatientMerge) -> None:
-    if not WaitlistEntry.objects.filter(patient_id=merge.retired_id, status__in=entries.LIVE).exists():
+def _ask_to_take_over(merge: PatientMerge, *, is_decided: bool) -> None:
+    left = WaitlistEntry.objects.filter(patient_id=merge.retired_id, status__in=entries.LIVE)
+    if not left.exists():
+        finish_for(work_key(merge), "Nothing is left to take over.")
         return
+    if is_decided and not left.exclude(Exists(Claim.objects.filter(_UNDER_WAY, entry=OuterRef("pk")))).exists():
+        return  # the EHR answers first: who is booked waits no more, and who is refused goes over
     if WorkItem.objects.filter(dedupe_key=work_key(merge)).exists():
         return
     ask_staff(
@@ -170,7 +176,7 @@ def take_over(merge: PatientMerge) -> tuple[int, list[str]]:
             return 0, ["The merge was undone meanwhile; nothing was changed."]
         moved = list(row.moved)
         for entry in WaitlistEntry.objects.filter(patient_id=row.retired_id, status__in=entries.LIVE).order_by("pk"):
-            if Claim.objects.filter(entry=entry, state=Claim.State.PENDING).exists():
+            if Claim.objects.filter(_UNDER_WAY, entry=entry).exists():
                 left.append("One entry has a booking under way and stays until the EHR has answered.")
             elif not entries.hand_over(entry, row.kept):
                 left.append("One entry stays as it is: the kept record waits for that kind of visit already.")

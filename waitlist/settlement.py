@@ -67,6 +67,7 @@ def _confirm(claim: Claim) -> None:
     moveups.give_up_later_one(claim)
     checklists.leave(claim)
     finish_for(chase_key(claim), "The EHR confirmed it.")
+    _look_at_what_a_merge_left(claim)
     tell(claim.opening, "claim.confirmed", "Confirmed by the EHR; the patient is told.", claim_id=claim.pk)
 
 
@@ -99,10 +100,15 @@ def _end(claim: Claim, state: str, now: datetime, *, because: str) -> bool:
     if claim.appointment.status == Appointment.Status.PENDING:
         _set_status(claim.appointment, Appointment.Status.CANCELLED)
     finish_for(chase_key(claim), "The claim has ended.")
-    replaced = Patient.objects.filter(pk=claim.patient_id, replaced_by__isnull=False).first()
-    if replaced is not None:  # a merge left the entry behind while this was under way
-        request_attention(replaced)
+    _look_at_what_a_merge_left(claim)
     return True
+
+
+def _look_at_what_a_merge_left(claim: Claim) -> None:
+    """A merge leaves the entry behind while its booking is under way."""
+    replaced = Patient.objects.filter(pk=claim.patient_id, replaced_by__isnull=False).first()
+    if replaced is not None:
+        request_attention(replaced)
 
 
 def _set_status(appointment: Appointment, status: str) -> None:

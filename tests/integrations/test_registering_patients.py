@@ -11,9 +11,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from integrations import demographics, outbox, patient_outcomes, registering
-from integrations.ehr import load, onward
+from integrations.ehr import load, mirroring, onward
 from integrations.ehr.fhir.adapter import FhirGateway
-from integrations.ehr.gateway import Rejected
+from integrations.ehr.gateway import Rejected, connect
 from integrations.models import Connection, InboundEvent
 from scheduling import local_patients, registrations, reviews
 from scheduling.matching import Reason
@@ -238,6 +238,24 @@ def test_by_staff_it_is_a_work_item_and_giving_it_up_tells_the_truth_about_the_b
     assert (booking.status, booking.error_code) == (Writeback.Status.REFUSED, "not_registered")
     item.refresh_from_db()
     assert item.status == "done"
+
+
+def test_what_staff_registered_ends_its_item_as_soon_as_somebody_says_that_it_is_the_patient(sandbox: Sandbox) -> None:
+    """Not at its next look, minutes later, when somebody else may have gone to register them once more."""
+    desk = Desk(sandbox, by="staff")
+    booking = desk.claim()
+    desk.book(booking)
+    [row] = PatientWrite.objects.all()
+    assert desk.work(row) == Status.BY_HAND
+    desk.load("other")
+    other = mirroring.fetch_and_apply(connect(desk.connection), desk.connection.source, "patient", "other")
+    assert isinstance(other, Patient)
+    assert demographics.due() == []
+    assert reviews.same(PatientReview.objects.get(), keep=other) is not None
+    assert demographics.due() == [row.pk]
+    demographics.process(row.pk)
+    row.refresh_from_db()
+    assert (row.status, WorkItem.objects.filter(kind=patient_outcomes.REGISTER, status="open").count()) == ("done", 0)
 
 
 def test_of_whom_no_birth_date_is_known_staff_look_and_register(desk: Desk) -> None:

@@ -14,10 +14,11 @@ from django.utils import timezone
 from scheduling import merging, reviews
 from scheduling.contention import DEADLOCK
 from scheduling.matching import Reason
-from scheduling.models import Opening, Patient, PatientMerge, PatientReview, Source, WorkItem
+from scheduling.models import Opening, Patient, PatientMerge, PatientReview, Source, WorkItem, Writeback
 from scheduling.patients import apply_patient
 from scheduling.records import ContactRecord, IdentifierRecord, PatientRecord
 from scheduling.worklist import run_action
+from scheduling.writebacks import Outcome
 from tests import factories, race
 from waitlist import attention, claims, closed_records, consent, entries, replies, settlement
 from waitlist.models import Channel, Claim, Message, Offer, Reply, WaitlistEntry
@@ -219,6 +220,27 @@ def test_an_entry_that_a_booking_kept_back_follows_when_the_booking_is_refused(c
     case.drain()
     assert case.entry.patient_id == case.new.pk
     assert case.asked() is None
+
+
+def test_of_a_booking_that_the_ehr_confirms_nothing_is_left_to_ask(case: Case) -> None:
+    claims.claim(case.opening, case.old, offer=case.offer, channel="link")
+    case.replaced()
+    assert case.asked() is not None
+    claims.settle(Writeback.objects.get(), Outcome("done"))
+    case.drain()
+    assert case.entry.status == "booked"
+    assert case.asked() is None
+
+
+def test_staff_who_said_it_themselves_are_not_asked_while_the_booking_is_under_way(case: Case) -> None:
+    claims.claim(case.opening, case.old, offer=case.offer, channel="link")
+    claim = Claim.objects.get()
+    merging.merge(case.old, case.new, told_by="staff")
+    case.drain()
+    assert case.asked() is None
+    assert settlement.release(claim, "staff")
+    case.drain()
+    assert (case.entry.patient_id, case.asked()) == (case.new.pk, None)
 
 
 def test_what_staffs_own_merge_could_not_move_is_asked_about(case: Case) -> None:
