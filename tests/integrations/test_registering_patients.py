@@ -177,9 +177,16 @@ def test_what_never_arrived_is_sent_again_only_when_its_absence_is_proven(desk: 
     row = desk.asked()
     assert desk.work(row) == Status.UNKNOWN
     assert desk.work(row) == Status.UNKNOWN
-    assert desk.creates() == 1
+    assert (desk.creates(), row.attempts) == (1, 1), "a look that comes too early is no try"
     assert desk.work(row, past=60) == Status.DONE
     assert desk.creates() == 2
+
+
+def test_what_the_ehr_had_no_time_for_was_not_sent_and_nothing_is_looked_up(desk: Desk) -> None:
+    desk.sandbox.fault("429", method="POST", path="Patient", count=1, skip=2)
+    row = desk.asked()
+    assert (desk.work(row), row.sent_at, row.attempts) == (Status.WAITING, None, 0)
+    assert (desk.work(row), desk.creates()) == (Status.DONE, 2)
 
 
 def before_the_answer(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
