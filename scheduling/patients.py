@@ -246,16 +246,14 @@ def keep_search_tokens(patient: Patient) -> None:
 def _keep_identifiers(source: Source, patient: Patient, records: tuple[IdentifierRecord, ...]) -> None:
     for record in records:
         index = identifier_index(record.system, record.value)
-        row, created = PatientIdentifier.objects.get_or_create(
+        row, _ = PatientIdentifier.objects.get_or_create(
             source=source,
             system=record.system,
             value_index=index,
             defaults={"patient": patient, "value": record.value, "type_code": record.type_code},
         )
-        if created or row.patient_id == patient.pk or not patient.may_be_offered:
-            continue
         # The number of a record that this one replaces is theirs by now.
-        if successor(row.patient).pk != patient.pk:
+        if row.patient_id != patient.pk and patient.may_be_offered and successor(row.patient).pk != patient.pk:
             reviews.note_pair(row.patient, patient, (Reason.NUMBER,))
 
 

@@ -149,6 +149,7 @@ def test_somebody_found_is_compared_by_a_person_and_never_merged_by_the_machine(
     assert {review.patient_id, review.other_id} >= {desk.patient.pk}
     assert WorkItem.objects.get(status="open").kind == reviews.WORK_KEY
     if by == "number":
+        assert review.reasons == [str(Reason.NUMBER)]
         assert reviews.different(review)
         assert desk.work(row) == Status.DONE
         assert desk.creates() == 1
@@ -265,9 +266,12 @@ def test_what_staff_registered_ends_its_item_as_soon_as_somebody_says_that_it_is
     assert (row.status, WorkItem.objects.filter(kind=patient_outcomes.REGISTER, status="open").count()) == ("done", 0)
 
 
-def test_of_whom_no_birth_date_is_known_staff_look_and_register(desk: Desk) -> None:
+@pytest.mark.parametrize("unknown", [{"birth_date": None}, {"family_name": ""}])
+def test_of_whom_birth_date_or_family_name_is_not_known_staff_look_and_register(
+    desk: Desk, unknown: dict[str, Any]
+) -> None:
     row = desk.asked()
-    Patient.objects.filter(pk=row.patient_id).update(birth_date=None)
+    Patient.objects.filter(pk=row.patient_id).update(**unknown)
     assert desk.work(row) == PatientWrite.Status.BY_HAND
     assert desk.creates() == 0
 
@@ -355,6 +359,18 @@ def test_their_own_record_that_is_found_by_name_before_its_key_is_searchable_is_
     assert booking.pk in outbox.due()
 
 
+def test_a_worker_whose_row_another_has_by_now_creates_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = FhirGateway.find_people
+
+    def overtaken(self: FhirGateway, *arguments: Any) -> list[PatientRecord]:
+        PatientWrite.objects.update(lease_until=timezone.now() + timedelta(hours=1))
+        return find(self, *arguments)
+
+    monkeypatch.setattr(FhirGateway, "find_people", overtaken)
+    row = desk.asked()
+    assert (desk.work(row), row.sent_at, desk.creates()) == (Status.SENDING, None, 0)
+
+
 @pytest.mark.parametrize("answered", [0, 1])
 def test_each_of_several_who_may_be_the_patient_must_be_somebody_else(desk: Desk, answered: int) -> None:
     for given in ("Kim", "Zoe"):
@@ -392,6 +408,21 @@ def test_a_booking_whose_patient_is_never_registered_ends_at_its_time_and_says_w
         "too_late",
         "The patient was not registered in the EHR before the appointment's time.",
     )
+
+
+def test_a_booking_that_anything_else_kept_from_the_ehr_does_not_blame_the_registration() -> None:
+    assert registering.why_too_late(Writeback(error_code="unavailable")) == registering.outcomes.TOO_LATE
+
+
+@pytest.mark.parametrize("other", ["a cancellation", "of nobody", "of somebody known"])
+def test_only_the_booking_of_somebody_whom_the_ehr_does_not_know_waits(clinic: Clinic, other: str) -> None:
+    patient = clinic.patient() if other == "of somebody known" else factories.patient()
+    visit = factories.appointment(patient, clinic.provider, clinic.location, source=clinic.connection.source)
+    if other == "of nobody":
+        visit.patient = None
+    kind = Writeback.Kind.CANCEL if other == "a cancellation" else Writeback.Kind.CREATE
+    assert not registering.waits(Writeback(kind=kind, appointment=visit, source=visit.source))
+    assert not PatientWrite.objects.exists()
 
 
 @pytest.fixture

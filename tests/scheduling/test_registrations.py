@@ -130,11 +130,14 @@ def told_with_key(row: PatientWrite, at: Source, external: str) -> Patient:
 
 def test_a_record_with_our_key_is_the_patient_whom_we_sent_there_and_whose_try_goes_on_at_once() -> None:
     source, patient, later = factories.source(), factories.patient(), timezone.now() + timedelta(hours=1)
-    row = registrations.request(patient, source)
+    row, other = registrations.request(patient, source), registrations.request(factories.patient(), source)
     PatientWrite.objects.update(sent_at=timezone.now(), due_at=later)
     assert told_with_key(row, source, "pat-1") == patient
-    row.refresh_from_db()
+    assert registrations.name_at(source, patient.pk) == "pat-1"
+    for each in (row, other):
+        each.refresh_from_db()
     assert row.due_at <= timezone.now()
+    assert other.due_at == later
 
 
 @pytest.mark.parametrize("why", ["never sent", "of another EHR", "a correction"])
