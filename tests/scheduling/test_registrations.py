@@ -130,7 +130,7 @@ def told_with_key(row: PatientWrite, at: Source, external: str) -> Patient:
 
 def test_a_record_with_our_key_is_the_patient_whom_we_sent_there_and_whose_try_goes_on_at_once() -> None:
     source, patient, later = factories.source(), factories.patient(), timezone.now() + timedelta(hours=1)
-    row, other = registrations.request(patient, source), registrations.request(factories.patient(), source)
+    other, row = registrations.request(factories.patient(), source), registrations.request(patient, source)
     PatientWrite.objects.update(sent_at=timezone.now(), due_at=later)
     assert told_with_key(row, source, "pat-1") == patient
     assert registrations.name_at(source, patient.pk) == "pat-1"

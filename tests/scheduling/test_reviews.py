@@ -65,13 +65,17 @@ def test_a_merge_answers_the_question_about_these_two_and_no_other() -> None:
 
 
 def test_what_the_ehr_separates_takes_back_the_same_of_these_two_only() -> None:
+    earlier = factories.patient()
     same, beside, undecided = pair(State.SAME), pair(State.SAME), pair()
     reviews.note_pair(same.patient, beside.patient, (Reason.NUMBER,))
+    reviews.note_pair(earlier, same.patient, (Reason.NUMBER,))
+    PatientReview.objects.exclude(pk=undecided.pk).update(state=State.SAME)
     crossed = PatientReview.objects.get(patient=same.patient, other=beside.patient)
-    PatientReview.objects.filter(pk=crossed.pk).update(state=State.SAME)
+    crossed_before = PatientReview.objects.get(patient=earlier)
     reviews.taken_apart(other_of(same), same.patient_id)
     reviews.taken_apart(other_of(undecided), undecided.patient_id)
-    assert states(same, beside, crossed, undecided) == ["different", "same", "same", "open"]
+    assert states(same, undecided) == ["different", "open"]
+    assert states(beside, crossed, crossed_before) == ["same", "same", "same"]
 
 
 def test_the_merge_of_a_review_is_the_one_that_holds_between_its_two() -> None:
