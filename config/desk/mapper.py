@@ -13,7 +13,7 @@ from config.desk.connecting import fetch_connection
 from config.desk.mapper_lines import BY_LOCATION, HOLDS, add_examples, lines_of, names_of
 from config.desk.rights import require
 from integrations import discovered, mapping, mapping_effects, mapping_mirror
-from integrations.meanings import Domain, Key
+from integrations.meanings import Domain, Key, Meanings
 from integrations.models import CodeChange, CodeMapping, Connection
 from scheduling.models import Location, Opening
 
@@ -85,6 +85,7 @@ def map_view(request: HttpRequest, pk: int) -> HttpResponse:
     if stake and "sure" not in request.POST:
         values = {"system": system, "code": code, "target": target, "location": place, "seen": seen, "sure": "1"}
         context = {**_frame(request, row, domain), "values": values, "stake": stake, "code": code}
+        context["time_then"] = time_then(code_row, target)
         return TemplateResponse(request, "admin/desk/mapper_sure.html", context)
     by = request.user.get_username()
     if target:
@@ -117,6 +118,7 @@ def undo_view(request: HttpRequest, pk: int, change_id: int) -> HttpResponse:
     if stake and "sure" not in request.POST:
         context = {**_frame(request, row, domain), "change": change, "values": {"sure": "1"}, "stake": stake}
         context["from_history"] = request.POST.get("from") == "history"
+        context["time_then"] = time_then(change.mapping, change.before)
         return TemplateResponse(request, "admin/desk/mapper_sure.html", {**context, "code": change.mapping.code})
     try:
         undone = mapping.undo(change, request.user.get_username())
@@ -150,6 +152,16 @@ def _left(key: Key, location: Location | None) -> str:
     if not standard:
         return "means nothing any more"
     return f"means what the standard says: {names_of(key.domain).get(standard, standard)}"
+
+
+def time_then(row: CodeMapping, target: str) -> str:
+    """Say what becomes of the time whose offers are withdrawn because ``row`` comes to mean ``target``."""
+    if row.domain == Domain.PLAN:
+        return "The time stays open for others on the list."
+    key = Key(row.domain, row.system, row.code)
+    means = Meanings.of(row.connection).changed(key, row.location_id, target).target(key, row.location_id)
+    is_closed = means == CodeMapping.NOT_REBOOKABLE if row.domain == Domain.REASON else row.domain == Domain.STATUS
+    return "The time is closed and not offered." if means and is_closed else "The time is kept for you to decide about."
 
 
 def _freed_before(number: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from integrations import mapping
-from integrations.models import CodeMapping, FieldHealth, MappingChange
+from integrations.models import CodeMapping, FieldHealth, InboundEvent, MappingChange
 from scheduling.models import Source
 from tests.browser import measures
 from tests.browser.conftest import SCHEMES, WIDTHS, keep_picture
@@ -111,6 +112,18 @@ def test_the_fields_of_patients_fit(staff_page: SignedIn, practice: Practice) ->
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".errornote")).to_contain_text("It cannot be read from character")
     fits(page, "field")
+
+
+def test_an_event_of_a_long_name_is_tried_within_the_page(staff_page: SignedIn, practice: Practice) -> None:
+    event = InboundEvent.objects.create(
+        connection=practice.connection, via="webhook", dedupe_key="e", subject_key=f"Appointment/{'0f' * 32}",
+        due_at=timezone.now(), received_at=timezone.now(), status="done", body=b"{}",
+    )  # fmt: skip
+    page = staff_page(
+        f"/admin/connections/{practice.connection.pk}/codes/try/{event.pk}/?domain=status&code=CX&target="
+    )
+    expect(page.locator(".lead")).to_contain_text("0f0f0f")
+    fits(page, "try")
 
 
 def test_codes_are_mapped_and_had_back_with_the_keyboard_alone(staff_page: SignedIn, practice: Practice) -> None:

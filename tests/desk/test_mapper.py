@@ -11,6 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
+from config.desk import mapper
 from integrations import code_notes, mapping, mapping_mirror
 from integrations.meanings import HL7_REASONS, Key
 from integrations.models import CodeChange, CodeMapping, Connection, InboundEvent
@@ -115,11 +116,33 @@ def test_who_hears_of_it_is_said_before_offers_are_withdrawn(ira: Client, practi
     factories.offer(opening, practice.entry())
     page = ira.post(path + "map/", {**form, "target": ""})
     assert "1 offer that rests on what x-9 means now is withdrawn." in text_of(page)
+    assert "The time is kept for you to decide about." in text_of(page)
+    page = ira.post(path + "map/", {**form, "target": "not_rebookable"})
+    assert "The time is closed and not offered." in text_of(page)
     opening.refresh_from_db()
     assert (opening.held, CodeMapping.objects.get().target) == ("", "rebookable")
     assert ira.post(path + "map/", {**form, "target": "", "sure": "1"}).status_code == 302
     opening.refresh_from_db()
     assert (opening.held, CodeMapping.objects.get().target) == ("reason", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "system", "code", "target", "says"),
+    [
+        ("status", "", "CX", "booked", "The time is closed and not offered."),
+        ("status", "", "CX", "", "The time is kept for you to decide about."),
+        ("status", "", "noshow", "", "The time is closed and not offered."),
+        ("reason", HL7_REASONS, "prov", "", "The time is closed and not offered."),
+        ("reason", "", "x-9", "ask_staff", "The time is kept for you to decide about."),
+        ("type", "", "FUP", "", "The time is kept for you to decide about."),
+        ("plan", "", "PPO-1", "", "The time stays open for others on the list."),
+    ],
+)
+def test_what_becomes_of_the_time_is_said_before(
+    practice: Practice, kind: str, system: str, code: str, target: str, says: str
+) -> None:
+    row = CodeMapping(connection=practice.connection, domain=kind, system=system, code=code)
+    assert mapper.time_then(row, target) == says
 
 
 def test_trying_shows_before_and_after_changes_nothing_and_is_on_record(
