@@ -13,6 +13,7 @@ from integrations.meanings import Key
 from integrations.models import CodeMapping, Connection
 from scheduling import openings
 from scheduling.models import Opening, WorkItem, Writeback
+from scheduling.standing import nothing_changed
 from scheduling.worklist import Action, register_action, register_counter
 from waitlist.models import Message
 from waitlist.resending import send_again
@@ -84,9 +85,8 @@ def _look_again(item: WorkItem, user: AbstractBaseUser) -> str:
 
 
 def _close(item: WorkItem, user: AbstractBaseUser) -> str:
-    if openings.close(Opening.objects.get(pk=item.subject_id or 0), Opening.Closed.STAFF):
-        return "The time is not offered."
-    return "The opening was closed or filled already; nothing was changed."
+    opening = Opening.objects.get(pk=item.subject_id or 0)
+    return "The time is not offered." if openings.close(opening, Opening.Closed.STAFF) else nothing_changed(opening)
 
 
 def register() -> None:

@@ -6,6 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from scheduling import guards, openings, writebacks
 from scheduling.models import Opening, WorkItem, Writeback
+from scheduling.standing import nothing_changed
 from scheduling.worklist import Action, register_action
 
 
@@ -26,13 +27,16 @@ def _close_day(item: WorkItem, user: AbstractBaseUser) -> str:
 
 
 def _offer(item: WorkItem, user: AbstractBaseUser) -> str:
-    openings.unhold(_opening(item))
+    opening = _opening(item)
+    is_about_it = item.kind == f"opening.{opening.held}"
+    if not is_about_it or not openings.unhold(opening):
+        return nothing_changed(opening)
     return "The time is offered after a fresh look at the EHR."
 
 
 def _close(item: WorkItem, user: AbstractBaseUser) -> str:
-    openings.close(_opening(item), Opening.Closed.STAFF)
-    return "The time is not offered."
+    opening = _opening(item)
+    return "The time is not offered." if openings.close(opening, Opening.Closed.STAFF) else nothing_changed(opening)
 
 
 def _retry(item: WorkItem, user: AbstractBaseUser) -> str:

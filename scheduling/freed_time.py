@@ -10,8 +10,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from audit.context import correlation_id
-from scheduling import guards, openings, story
-from scheduling.models import Appointment, Block, Opening, Practice, Provider, Writeback
+from scheduling import blocked_time, guards, openings, story
+from scheduling.models import Appointment, Opening, Practice, Provider, Writeback
 from scheduling.records import Interval
 from scheduling.wake import wake
 
@@ -43,7 +43,7 @@ def open_freed_time(
         return None
     # The provider's row is the lock: three cancellations handled at once must see one another.
     Provider.objects.filter(pk=provider_id).update(claim_serial=F("claim_serial") + 1)
-    free = _without_blocks_and_live_openings(provider_id, interval)
+    free = _without_blocks_and_live_openings(provider_id, location_id, interval)
     if not free:
         return None
     merged = _merge_unoffered_neighbours(provider_id, location_id, free[0])
@@ -86,9 +86,9 @@ def _depth_after(appointment: Appointment) -> int:
     return 0 if cause is None else cause + 1
 
 
-def _without_blocks_and_live_openings(provider_id: int, interval: Interval) -> list[Interval]:
+def _without_blocks_and_live_openings(provider_id: int, location_id: int, interval: Interval) -> list[Interval]:
     overlapping = Q(provider_id=provider_id, start__lt=interval.end, end__gt=interval.start)
-    taken = [Interval(block.start, block.end) for block in Block.objects.filter(overlapping)]
+    taken = blocked_time.over(provider_id, location_id, interval)
     started = Opening.objects.filter(overlapping, status__in=Opening.LIVE).exclude(
         status__in=(Opening.Status.OPEN, Opening.Status.CHECKING), waves_sent=0
     )
@@ -98,16 +98,15 @@ def _without_blocks_and_live_openings(provider_id: int, interval: Interval) -> l
 
 def _merge_unoffered_neighbours(provider_id: int, location_id: int, interval: Interval) -> Interval:
     """Close openings beside or under ``interval`` that nobody was offered yet, and return the joined time."""
+    unoffered = Q(status__in=(Opening.Status.OPEN, Opening.Status.CHECKING), waves_sent=0, held=Opening.Held.NO)
     neighbours = Opening.objects.filter(
+        unoffered,
         provider_id=provider_id,
         location_id=location_id,
-        status__in=(Opening.Status.OPEN, Opening.Status.CHECKING),
-        waves_sent=0,
-        held=Opening.Held.NO,
         start__lte=interval.end,
         end__gte=interval.start,
     )
     for neighbour in neighbours:
-        if openings.close(neighbour, Opening.Closed.MERGED):
+        if openings.close(neighbour, Opening.Closed.MERGED, only=unoffered):
             interval = Interval(min(interval.start, neighbour.start), max(interval.end, neighbour.end))
     return interval

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from scheduling.worklist import ask_staff, finish, finish_each, finish_for
 #: What staff are asked about a whole day, and why its openings are held meanwhile.
 PROVIDER_DAY = "opening.provider_day"
 ABOUT_THE_DAY = (Opening.Held.PROVIDER_DAY, Opening.Held.BLOCKED)
+GOES_ON = "The time is offered, after a fresh look at the EHR."
 
 
 def hold_if_doubtful(opening: Opening, verdict: str, house: Practice) -> None:
@@ -107,10 +109,23 @@ def ask_about_day(opening: Opening, title: str) -> None:
     )
 
 
+def go_on(opening: Opening, by: str) -> bool:
+    """A person decides that held time may be offered: what staff were asked about that is answered. False: too late."""
+    why = opening.held
+    with transaction.atomic():
+        if not openings.unhold(opening):
+            return False
+        if why not in ABOUT_THE_DAY:
+            finish_for(f"opening.{why}:{opening.pk}", GOES_ON, by)
+        elif not _held_of_day(opening).exists():
+            finish_for(day_key(opening), GOES_ON, by)
+    return True
+
+
 def release_day(opening: Opening) -> int:
-    """The provider is in: go on with every held opening of the day. Returns how many."""
-    held = _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY)
-    return sum(openings.unhold(each) for each in held)
+    """The provider is in: go on with every held opening of the day. Returns how many can be offered again."""
+    held = _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY, status__in=Opening.LIVE)
+    return sum(openings.unhold(each) and each.status in Opening.CLAIMABLE for each in held)
 
 
 def close_day(opening: Opening) -> int:
@@ -119,19 +134,32 @@ def close_day(opening: Opening) -> int:
     return sum(openings.close(each, Opening.Closed.BLOCKED) for each in live)
 
 
-def apply_block(block: Block) -> None:
-    """A block came: close what lies under it and ask about the rest of that day."""
+def apply_block(block: Block, *, hold_day: bool = True) -> tuple[int, int]:
+    """A block came: close what lies under it and ask about the rest of its days, unless ``hold_day`` is false.
+
+    Returns how many openings were closed and how many are held. One that is claimed stays with its claim.
+    """
     live = Opening.objects.filter(provider_id=block.provider_id, status__in=Opening.CLAIMABLE)
+    if block.location_id is not None:
+        live = live.filter(location_id=block.location_id)
+    closed = 0
     for opening in live.filter(start__lt=block.end, end__gt=block.start):
         if not openings.close(opening, Opening.Closed.BLOCKED):
             continue  # claimed or closed meanwhile: what is left of it is no longer ours to offer
+        closed += 1
         for piece in Interval(opening.start, opening.end).minus([Interval(block.start, block.end)]):
             openings.open_remainder(opening, piece)
-    day = timedelta(days=1)
-    for opening in live.filter(start__gte=block.start - day, start__lt=block.end + day, held=Opening.Held.NO):
-        if _local_day(opening) == timezone.localtime(block.start, opening.location.zone).date():
-            openings.hold(opening, Opening.Held.BLOCKED)
+    if not hold_day:
+        return closed, 0
+    held, day = 0, timedelta(days=1)
+    rest = live.filter(start__gte=block.start - day, start__lt=block.end + day, held=Opening.Held.NO)
+    for opening in rest.select_related("location"):
+        zone = opening.location.zone
+        first, last = (timezone.localtime(moment, zone).date() for moment in (block.start, block.end))
+        if first <= _local_day(opening) <= last and openings.hold(opening, Opening.Held.BLOCKED):
+            held += 1
             ask_about_day(opening, "A block was put on a provider's day that has open time")
+    return closed, held
 
 
 def settle_ended(opening: Opening) -> None:
@@ -140,8 +168,7 @@ def settle_ended(opening: Opening) -> None:
     for item in asked.exclude(kind=PROVIDER_DAY):
         finish(item, "system", "The time is no longer open.")
     # One question for all of the day, whichever of its openings it hangs on.
-    held = _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY, status__in=Opening.CLAIMABLE)
-    if not held.exists():
+    if not _held_of_day(opening).exists():
         finish_for(day_key(opening), "None of the day's times is open any more.")
 
 
@@ -175,13 +202,17 @@ def _freed_by_us(opening: Opening) -> bool:
     return Writeback.objects.filter(appointment_id=opening.freed_by_id, kind=Writeback.Kind.CANCEL).exists()
 
 
-def _local_day(opening: Opening) -> object:
+def _local_day(opening: Opening) -> date:
     return timezone.localtime(opening.start, opening.location.zone).date()
 
 
 def day_key(opening: Opening) -> str:
     """Return the key of the question whether the opening's provider is out on its day; one for all of that day."""
     return f"{PROVIDER_DAY}:{opening.provider_id}:{_local_day(opening)}"
+
+
+def _held_of_day(opening: Opening) -> QuerySet[Opening]:
+    return _openings_of_day(opening).filter(held__in=ABOUT_THE_DAY, status__in=Opening.CLAIMABLE)
 
 
 def _openings_of_day(opening: Opening) -> QuerySet[Opening]:

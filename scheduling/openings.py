@@ -10,11 +10,24 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audit.log import record_change
-from scheduling import story
+from scheduling import blocked_time, story
 from scheduling.models import Appointment, Opening, Practice, Provider
 from scheduling.records import Freshness, Interval
 from scheduling.transitions import move, move_by_id
 from scheduling.wake import wake
+
+#: What whoever closes an opening may have read before somebody else changed it.
+_CHANGED_BY_OTHERS = (
+    "status",
+    "closed_reason",
+    "closed_at",
+    "check_due_at",
+    "attention_due_at",
+    "start",
+    "end",
+    "held",
+    "waves_sent",
+)
 
 
 def interval_of(opening: Opening) -> Interval:
@@ -53,7 +66,8 @@ def open_remainder(parent: Opening, interval: Interval) -> Opening | None:
 def record_check(opening: Opening, freshness: Freshness) -> bool:
     """Store what the EHR said about the opening's time; True when (some of) it is free.
 
-    Time our own bookings under way have taken counts as taken, although the EHR does not know it yet. Where only
+    Time our own bookings under way have taken counts as taken, and so does what staff have blocked, although the EHR
+    does not know it. Where only
     part is free the opening shrinks to the first part and the others become openings of their own. Call it inside
     a transaction; the row is locked by its first UPDATE.
     """
@@ -67,8 +81,10 @@ def record_check(opening: Opening, freshness: Freshness) -> bool:
     taken = _our_pending_times(opening)
     free = [piece for offered in sorted(freshness.free) for piece in _within(offered, whole).minus(taken)]
     free = [piece for piece in free if piece.start < piece.end]
+    blocked = blocked_time.over(opening.provider_id, opening.location_id, whole)
+    is_free_in_ehr, free = bool(free), [rest for piece in free for rest in piece.minus(blocked)]
     if not free:
-        close(opening, Opening.Closed.TAKEN)
+        close(opening, Opening.Closed.BLOCKED if is_free_in_ehr else Opening.Closed.TAKEN)
         return False
     slots = [
         {"id": slot.external_id, "start": slot.start.isoformat(), "end": slot.end.isoformat()}
@@ -152,35 +168,54 @@ def release(opening: Opening) -> bool:
     return released
 
 
-def close(opening: Opening, reason: str) -> bool:
-    """Close the opening; its live offers are withdrawn by the waitlist. False when it was closed or filled before."""
-    if opening.status not in Opening.LIVE:
-        return False
+def close(opening: Opening, reason: str, *, only: Q | None = None) -> bool:
+    """Close an opening nobody has claimed, whatever a wave has made of it since it was read.
+
+    Its live offers are withdrawn by the waitlist. False when it was claimed, filled or closed before, or is not as
+    ``only`` asks.
+    """
+    return _close(opening, reason, Q(status__in=Opening.CLAIMABLE) & (only or Q()))
+
+
+def close_claimed(opening: Opening, reason: str) -> bool:
+    """The claim came to nothing, and the time is not to be had: close the opening."""
+    return _close(opening, reason, Q(status=Opening.Status.CLAIMED))
+
+
+def _close(opening: Opening, reason: str, where: Q) -> bool:
     now = timezone.now()
-    closed = move(
-        opening,
+    closed = move_by_id(
+        Opening,
+        opening.pk,
         Opening.Status.CLOSED,
+        where=where,
         closed_reason=reason,
         closed_at=now,
         check_due_at=None,
         attention_due_at=now,
     )
-    if closed:
-        story.tell(opening, "opening.closed", f"Closed: {Opening.Closed(reason).label}.", reason=str(reason))
-        wake("attention", opening.pk)
-    return closed
+    if closed is None:
+        return False
+    for name in _CHANGED_BY_OTHERS:
+        setattr(opening, name, getattr(closed, name))
+    story.tell(opening, "opening.closed", f"Closed: {Opening.Closed(reason).label}.", reason=str(reason))
+    wake("attention", opening.pk)
+    return True
 
 
 def reopen(opening: Opening) -> bool:
     """Offer a closed opening again, after a fresh look; False when some of its time is in another live opening by now.
 
-    False, too, when it was opened by somebody else.
+    False, too, when all of it is blocked, or it was opened by somebody else.
     """
     with transaction.atomic():
         # The provider's row is the lock, as it is for time that is freed: the same time must not be offered twice.
         Provider.objects.filter(pk=opening.provider_id).update(claim_serial=F("claim_serial") + 1)
         overlapping = Q(provider_id=opening.provider_id, start__lt=opening.end, end__gt=opening.start)
         if Opening.objects.filter(overlapping, status__in=Opening.LIVE).exists():
+            return False
+        whole = interval_of(opening)
+        if not whole.minus(blocked_time.over(opening.provider_id, opening.location_id, whole)):
             return False
         now = timezone.now()
         if not move(opening, Opening.Status.OPEN, closed_reason="", closed_at=None, attention_due_at=now):
@@ -197,8 +232,13 @@ def hold(opening: Opening, why: str) -> bool:
 
 
 def unhold(opening: Opening) -> bool:
-    """Go on with a held opening, after a fresh look."""
-    rows = Opening.objects.filter(pk=opening.pk).exclude(held=Opening.Held.NO)
+    """Go on with a held opening, after a fresh look.
+
+    False when it has ended, or is held for another reason than whoever read it knew of.
+    """
+    if not opening.held:
+        return False
+    rows = Opening.objects.filter(pk=opening.pk, held=opening.held, status__in=Opening.LIVE)
     return _set_hold(opening, rows, Opening.Held.NO, "opening.unheld", "No longer held.")
 
 
@@ -215,11 +255,11 @@ def _set_hold(opening: Opening, rows: QuerySet[Opening], held: str, kind: str, s
 
 
 def make_mine(opening: Opening, by: str, now: datetime | None = None) -> bool:
-    """A clerk fills this slot by hand: no waves meanwhile, renewable. False when it is another clerk's."""
+    """A clerk fills this slot by hand: no waves meanwhile, renewable. False when it is another clerk's, or claimed."""
     now = now or timezone.now()
     until = now + timedelta(minutes=Practice.current().mine_minutes)
     free_to_take = Q(mine_until__isnull=True) | Q(mine_until__lte=now) | Q(mine_by=by)
-    rows = Opening.objects.filter(free_to_take, pk=opening.pk, status__in=Opening.LIVE)
+    rows = Opening.objects.filter(free_to_take, pk=opening.pk, status__in=Opening.CLAIMABLE)
     with transaction.atomic():
         if not _set_mine(opening, rows, by, until):
             return False
@@ -227,11 +267,13 @@ def make_mine(opening: Opening, by: str, now: datetime | None = None) -> bool:
     return True
 
 
-def give_back(opening: Opening) -> None:
-    """The clerk is done: the machine may go on."""
+def give_back(opening: Opening, by: str) -> bool:
+    """The clerk is done: the machine may go on. False when it is another clerk's by now."""
     with transaction.atomic():
-        _set_mine(opening, Opening.objects.filter(pk=opening.pk), "", None)
+        if not _set_mine(opening, Opening.objects.filter(pk=opening.pk, mine_by=by), "", None):
+            return False
         request_attention(opening.pk)
+    return True
 
 
 def _set_mine(opening: Opening, rows: QuerySet[Opening], by: str, until: datetime | None) -> bool:
@@ -254,11 +296,9 @@ def give_way(provider_id: int, interval: Interval, appointment: Appointment) -> 
     )
     for opening in overlapping:
         restored = opening.freed_by_id == appointment.pk
-        rest = interval_of(opening).minus([interval])
-        if not close(opening, Opening.Closed.RESTORED if restored else Opening.Closed.TAKEN):
-            continue
-        for piece in rest:
-            open_remainder(opening, piece)
+        if close(opening, Opening.Closed.RESTORED if restored else Opening.Closed.TAKEN):
+            for piece in interval_of(opening).minus([interval]):
+                open_remainder(opening, piece)
 
 
 def request_check(opening_id: int, at: datetime) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 
 from scheduling import openings
 from scheduling.models import Appointment, Opening, PatientMerge, WorkItem
+from scheduling.standing import nothing_changed
 from scheduling.worklist import Action, register_action, register_numbers, register_script
 from waitlist import bumped, call_scripts, checklists, claims, closed_records, missing_papers, own_contacts
 from waitlist.models import Claim, Offer
@@ -23,16 +25,18 @@ def _offer(item: WorkItem) -> Offer:
 
 
 def _send(item: WorkItem, user: AbstractBaseUser) -> str:
-    if not openings.unhold(_opening(item)):
-        return "The opening was not waiting any more; nothing was changed."
+    opening = _opening(item)
+    if opening.held != Opening.Held.ASK_FIRST or not openings.unhold(opening):
+        return nothing_changed(opening)
     return "The offers go out after a fresh look at the EHR; later waves follow by themselves."
 
 
 def _do_not(item: WorkItem, user: AbstractBaseUser) -> str:
     opening = _opening(item)
-    withdraw(opening, "staff")
-    if not openings.close(opening, Opening.Closed.STAFF):
-        return "The opening was closed or filled already; nothing was changed."
+    with transaction.atomic():
+        if not openings.close(opening, Opening.Closed.STAFF):
+            return nothing_changed(opening)
+        withdraw(opening, "staff")
     return "The time is not offered; nobody was told of it."
 
 

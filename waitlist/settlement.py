@@ -122,7 +122,7 @@ def _let_go(opening: Opening, *, taken: bool) -> None:
     if opening.status != Opening.Status.CLAIMED:
         return
     if taken:
-        openings.close(opening, Opening.Closed.TAKEN)
+        openings.close_claimed(opening, Opening.Closed.TAKEN)
     else:
         openings.release(opening)
 

@@ -34,6 +34,8 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_patientwrite",
             "view_appointment",
             "view_block",
+            "add_block",
+            "delete_block",
             "view_opening",
             "change_opening",
             "view_writeback",

@@ -27,7 +27,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "WorkItem": "what needs a person, open and done",
         "Opening": "freed times, live and ended",
         "Appointment": "the EHR’s calendar, as last read",
-        "Block": "time of a provider that the EHR has blocked",
+        "Block": "time of a clinician that is not to be offered: a meeting, an absence",
         "Writeback": "bookings and cancellations for the EHR, and the dead letters among them",
     },
     "Patients and the waitlist": {

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,11 +17,12 @@ from django.views.decorators.http import require_http_methods
 
 from config.desk import booking
 from config.desk.rights import require
-from scheduling import openings, shadow
+from scheduling import guards, openings, shadow
 from scheduling.admin import viewing
 from scheduling.admin.scope import fetch_or_404
 from scheduling.counting import counted
 from scheduling.models import Opening, Practice
+from scheduling.standing import nothing_changed
 from waitlist.models import Claim, Offer
 
 User = AbstractBaseUser | AnonymousUser
@@ -90,7 +92,7 @@ def step_view(request: HttpRequest, pk: int, step: str) -> HttpResponse:
     back = HttpResponseRedirect(reverse("admin:desk_opening", args=[opening.pk]))
     try:
         if not chosen.available(opening, request.user):
-            raise NotPossible(f"Nothing changed: this opening is {opening.get_status_display()} now.")
+            raise NotPossible(nothing_changed(opening))
         if chosen.reaches_out and shadow.is_on(opening.source_id):
             raise NotPossible(IN_SHADOW)
         if request.method == "POST":
@@ -123,8 +125,7 @@ def _preview(request: HttpRequest, step: Step, asked: Asked) -> HttpResponse:
 
 def _refuse_unless(done: object, opening: Opening) -> None:
     if not done:
-        opening.refresh_from_db()
-        raise NotPossible(f"Nothing changed: this opening is {opening.get_status_display()} now.")
+        raise NotPossible(nothing_changed(opening))
 
 
 def _holders(opening: Opening) -> int:
@@ -148,13 +149,15 @@ def _hold(asked: Asked) -> str:
 
 
 def _go_on(asked: Asked) -> str:
-    _refuse_unless(openings.unhold(asked.opening), asked.opening)
+    _refuse_unless(guards.go_on(asked.opening, asked.user.get_username()), asked.opening)
     return "Going on: the EHR is asked whether the time is still free, then the waitlist is offered it."
 
 
 def _mine(asked: Asked) -> str:
     if not openings.make_mine(asked.opening, asked.user.get_username()):
         asked.opening.refresh_from_db()
+        if not _is_claimable(asked.opening, asked.user):
+            raise NotPossible(nothing_changed(asked.opening))
         raise NotPossible(f"Nothing changed: {asked.opening.mine_by or 'somebody else'} is filling this time by hand.")
     return f"Yours for {_mine_for()}: no more offers go out meanwhile. Press the button again to renew."
 
@@ -165,7 +168,10 @@ def _mine_for() -> str:
 
 
 def _give_back(asked: Asked) -> str:
-    openings.give_back(asked.opening)
+    if not openings.give_back(asked.opening, asked.user.get_username()):
+        raise NotPossible("Nothing changed: it is not yours any more.")
+    if asked.opening.held:
+        return "Given back. Nobody is offered it while it is held."
     return "Given back: offers go out again after a fresh look."
 
 
@@ -175,8 +181,13 @@ def _close(asked: Asked) -> str:
 
 
 def _reopen(asked: Asked) -> str:
-    if not openings.reopen(asked.opening):
-        raise NotPossible("Nothing changed: it was opened again already, or its time is in another opening by now.")
+    with transaction.atomic():
+        if not openings.reopen(asked.opening):
+            raise NotPossible(
+                "Nothing changed: it was opened again already, its time is in another opening by now, or it is blocked."
+            )
+        if asked.opening.held:  # closed while it was: to open it again is to say that it may be offered
+            guards.go_on(asked.opening, asked.user.get_username())
     return "Open again: the EHR is asked whether the time is still free, then the waitlist is offered it."
 
 
@@ -186,7 +197,8 @@ def _is_claimable(opening: Opening, user: User) -> bool:
 
 def _is_mine(opening: Opening, user: User) -> bool:
     until = opening.mine_until
-    return until is not None and until > timezone.now() and opening.mine_by == user.get_username()
+    is_theirs = until is not None and until > timezone.now() and opening.mine_by == user.get_username()
+    return is_theirs and _is_claimable(opening, user)
 
 
 def _has_proposed(opening: Opening, user: User) -> bool:

@@ -1,5 +1,5 @@
 """Staff's screens of the calendar. Importing the modules registers them."""
 
-from scheduling.admin import access, calendar, outbox, people, practice, story, worklist
+from scheduling.admin import access, blocks, calendar, outbox, people, practice, story, worklist
 
-__all__ = ["access", "calendar", "outbox", "people", "practice", "story", "worklist"]
+__all__ = ["access", "blocks", "calendar", "outbox", "people", "practice", "story", "worklist"]

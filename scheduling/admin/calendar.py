@@ -11,7 +11,7 @@ from django.urls import reverse
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
 from scheduling.admin.display import patient_name, slot, state, when
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import Appointment, Block, Opening
+from scheduling.models import Appointment, Opening
 
 
 @admin.register(Opening)
@@ -120,16 +120,3 @@ class AppointmentAdmin(ReadOnlyAdmin):
     @admin.display(description="Changed here")
     def updated(self, row: Appointment) -> str:
         return when(row.updated_at)
-
-
-@admin.register(Block)
-class BlockAdmin(ReadOnlyAdmin):
-    names_row = True
-    list_display = ("time", "provider", "location", "reason", "created_at")
-    list_filter = ("provider", ("location", ScopedRelatedFilter))
-    list_select_related = ("provider", "location")
-    ordering = ("-start",)
-
-    @admin.display(description="Time", ordering="start")
-    def time(self, row: Block) -> str:
-        return slot(row.start, row.end, row.location.zone if row.location else None)

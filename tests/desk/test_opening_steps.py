@@ -83,7 +83,9 @@ def test_time_that_is_in_another_opening_by_now_is_not_opened_twice(dana: Client
     openings.close(opening, Opening.Closed.MERGED)
     joined = practice.opening(start=opening.start, end=opening.end + timedelta(minutes=30))
     answer = said(dana, dana.post(step(opening, "reopen")))
-    assert answer == "Nothing changed: it was opened again already, or its time is in another opening by now."
+    assert answer == (
+        "Nothing changed: it was opened again already, its time is in another opening by now, or it is blocked."
+    )
     openings.close(joined, Opening.Closed.STAFF)
     assert said(dana, dana.post(step(opening, "reopen"))).startswith("Open again")
 
@@ -287,6 +289,69 @@ def test_in_shadow_nothing_reaches_out_from_here(dana: Client, practice: Practic
     answer = dana.post(step(opening, "confirm"), {"entry": entry.pk})
     assert said(dana, answer).startswith("Nothing was done: this EHR is in shadow")
     assert not Claim.objects.exists()
+
+
+# --- two who press different buttons ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "verb", "held", "rival", "said"),
+    [
+        ("go-on", "unhold", "reason", {"status": "closed"}, "this opening is closed now."),
+        ("go-on", "unhold", "reason", {"held": ""}, "this opening is open now."),
+        ("go-on", "unhold", "reason", {"held": "blocked"}, "this opening is held now (a block lies over this day)."),
+        ("hold", "hold", "", {"held": "provider_day"}, "this opening is held now (several cancellations of this day"),
+        ("close", "close", "", {"status": "claimed"}, "this opening is claimed now."),
+        ("mine", "make_mine", "", {"status": "claimed"}, "this opening is claimed now."),
+        ("send", "unhold", "ask_first", {"status": "closed"}, "the offers are on their way already, or the opening"),
+    ],
+)
+def test_who_comes_second_changes_nothing_and_is_told_what_is_true(
+    dana: Client, practice: Practice, name: str, verb: str, held: str, rival: dict[str, str], said: str
+) -> None:
+    opening = practice.opening(held=held)
+    factories.offer(opening, practice.entry(), status="proposed")
+    with race.right_before(f"scheduling.openings.{verb}", lambda: Opening.objects.update(**rival)):
+        answer = said_after(dana, opening, name)
+    assert answer.startswith(f"Nothing changed: {said}"), answer
+    now = Opening.objects.values(*rival).get()
+    assert now == rival
+
+
+def said_after(client: Client, opening: Opening, name: str) -> str:
+    return said(client, client.post(step(opening, name)))
+
+
+def test_what_is_another_clerk_s_by_now_is_not_given_back_for_them(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(mine_by="dana", mine_until=timezone.now() + timedelta(minutes=1))
+    with race.right_before("scheduling.openings.give_back", lambda: Opening.objects.update(mine_by="maria")):
+        assert said_after(dana, opening, "give-back") == "Nothing changed: it is not yours any more."
+    assert Opening.objects.get().mine_by == "maria"
+
+
+def test_giving_back_what_is_held_promises_no_offers(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(held="reason", mine_by="dana", mine_until=timezone.now() + timedelta(minutes=1))
+    assert said_after(dana, opening, "give-back") == "Given back. Nobody is offered it while it is held."
+
+
+def test_what_was_closed_while_it_was_held_is_offered_when_it_is_opened_again(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="closed", closed_reason="blocked", held="provider_day")
+    assert said_after(dana, opening, "reopen").endswith("then the waitlist is offered it.")
+    opening.refresh_from_db()
+    assert (opening.status, opening.held) == ("open", "")
+
+
+def test_don_t_on_a_time_that_a_colleague_has_just_booked_changes_nothing(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(held="ask_first")
+    offer = factories.offer(opening, practice.entry(), status="proposed")
+    key = f"opening.ask_first:{opening.pk}"
+    item = ask_staff("opening.ask_first", "Go ahead?", dedupe_key=key, opening=opening, subject=opening)
+    Opening.objects.update(status="claimed")
+    answer = said(dana, dana.post(f"/admin/scheduling/workitem/{item.pk}/do/dont/"))
+    assert answer == "Nothing changed: this opening is claimed now."
+    offer.refresh_from_db()
+    opening.refresh_from_db()
+    assert (offer.status, opening.status) == ("proposed", "claimed")
 
 
 # --- two at the same thing in the same moment, of whom the database stopped one ---------------------------------------

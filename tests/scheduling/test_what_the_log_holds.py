@@ -59,7 +59,7 @@ def test_which_clerk_filled_it_by_hand() -> None:
     opening, now = make.opening(make.provider(), make.location()), timezone.now()
     assert openings.make_mine(opening, "ana", now)
     assert not openings.make_mine(opening, "ben", now)
-    openings.give_back(opening)
+    openings.give_back(opening, "ana")
     until = str(now + timedelta(minutes=10))
     assert [changes for _, changes in logged(opening)] == [
         {"mine_by": ["", "ana"], "mine_until": ["None", until]},

@@ -222,12 +222,12 @@ def test_not_released_once_the_ehr_may_have_it(scene: Scene) -> None:
     assert (Claim.objects.get().state, Opening.objects.get().status) == ("pending", "claimed")
 
 
-def test_an_opening_closed_by_staff_while_it_is_booked(scene: Scene) -> None:
+def test_staff_do_not_close_what_is_being_booked(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     claim = won(scene, offer)
-    openings.close(Opening.objects.get(), Opening.Closed.STAFF)
+    assert not openings.close(Opening.objects.get(), Opening.Closed.STAFF)
     scene.answer(claim)
-    assert (claim.state, Opening.objects.get().status) == ("confirmed", "closed")
+    assert (claim.state, Opening.objects.get().status) == ("confirmed", "filled")
 
 
 # --- moving up ---

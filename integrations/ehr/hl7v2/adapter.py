@@ -38,7 +38,7 @@ from integrations.ehr.hl7v2.segments import Message
 from integrations.models import Connection, InboundEvent
 from scheduling import mirror
 from scheduling.corrections import Correction
-from scheduling.models import Appointment, Block, ExternalId, PatientIdentifier, Writeback
+from scheduling.models import Appointment, ExternalId, PatientIdentifier, Writeback
 from scheduling.records import AppointmentRecord, Freshness, Interval, PatientRecord
 
 #: Of one appointment no more messages than these are looked at to find the newest.
@@ -159,8 +159,7 @@ class MessageGateway:
         during = Q(provider_id=provider, start__lt=end, end__gt=start)
         # Whether a visit of a status that nobody mapped still stands is not known: its time counts as taken.
         visits = Appointment.objects.filter(during, status__in=(*Appointment.OCCUPYING, Appointment.Status.UNKNOWN))
-        times_of = (visits.values_list("start", "end"), Block.objects.filter(during).values_list("start", "end"))
-        busy = [Interval(begin, until) for rows in times_of for begin, until in rows if begin and until]
+        busy = [Interval(begin, until) for begin, until in visits.values_list("start", "end") if begin and until]
         return Freshness(asked_at, tuple(Interval(start, end).minus(busy)))
 
     def find_booking(self, key: str, patient_id: str, start: datetime) -> AppointmentRecord | None:

@@ -33,7 +33,7 @@ def appointment(message: Message, external_id: str, connection: Connection) -> J
     """Return the appointment of a message, with what it leaves out left out; raises Unreadable."""
     if message.trigger in BLOCKS:
         raise Unreadable(
-            "it blocks time or frees it again, which is not taken over: close the openings it covers, if there are any"
+            "it blocks time or frees it again, which is not taken over: enter it or delete it under “Blocked times”"
         )
     head = message.first("SCH")
     if head is None:

@@ -223,7 +223,7 @@ def test_who_comes_stays_when_others_join(elm: Connection, work_inbox: Worked) -
 def test_what_blocked_time_covers_is_closed_by_hand(elm: Connection, work_inbox: Worked) -> None:
     event = told(elm, siu("S12", MSH_9="SIU^S23^SIU_S12"), work_inbox)
     assert (event.status, Appointment.objects.count()) == ("quarantined", 0)
-    assert "close the openings it covers" in event.outcome
+    assert "enter it or delete it under “Blocked times”" in event.outcome
 
 
 @pytest.mark.parametrize(
