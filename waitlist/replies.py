@@ -98,10 +98,13 @@ def handle(reply_id: int, now: datetime | None = None) -> bool:
 
 
 def _put_back(reply: Reply, now: datetime) -> None:
-    """The database ended our work in favour of another worker's: it is read again soon, and the try does not count."""
+    """The database ended our work in favour of another worker's: it is read again soon, and the try does not count.
+
+    That there was one is kept: what it may have done, such as a claim, is not to be answered a second time.
+    """
     logger.warning("reply %s gave way to another worker and is read again", reply.pk)
     mine = Reply.objects.filter(pk=reply.pk, outcome=Reply.Outcome.NEW, attempts=reply.attempts)
-    mine.update(lease_until=now + GIVES_WAY, attempts=F("attempts") - 1)
+    mine.update(lease_until=now + GIVES_WAY, attempts=max(reply.attempts - 1, 1))
 
 
 def _actor(sender: senders.Sender) -> Actor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, timedelta
 from unittest.mock import Mock
 
@@ -613,25 +614,22 @@ def test_a_reply_whose_reading_gave_way_to_another_worker_is_read_a_second_later
             attention.drain()
             scene.pass_time(seconds=1)
     reply.refresh_from_db()
-    assert (reply.outcome, reply.attempts) == ("new", 0)
+    assert (reply.outcome, reply.attempts) == ("new", 1)
     attention.drain()
     reply.refresh_from_db()
     assert (reply.outcome, WorkItem.objects.count()) == ("declined", 0)
 
 
-def test_a_worker_that_dies_between_the_claim_and_its_reply_is_replaced_and_nothing_is_said_twice(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ending", [SystemExit(), race.ended_by_the_database(DEADLOCK)], ids=["death", "deadlock"])
+def test_a_worker_that_ends_between_the_claim_and_its_reply_is_replaced_and_nothing_is_said_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, ending: BaseException
 ) -> None:
     (offer,) = scene.offered(1)
     reply = replies.receive("sms", "in-1", offer.patient.contact_points.get(system="phone").value, "yes")
 
-    def die(*_: object) -> None:
-        raise SystemExit
-
-    with monkeypatch.context() as patched:
-        patched.setattr("waitlist.answering.end", die)
-        with pytest.raises(SystemExit):
-            attention.drain()
+    with monkeypatch.context() as patched, suppress(SystemExit):
+        patched.setattr("waitlist.answering.end", Mock(side_effect=ending))
+        attention.drain()
     assert (Claim.objects.count(), Reply.objects.get().outcome) == (1, "new")
     scene.pass_time(seconds=21)
     attention.drain()
