@@ -69,11 +69,13 @@ def record_check(opening: Opening, freshness: Freshness) -> bool:
     Time our own bookings under way have taken counts as taken, and so does what staff have blocked, although the EHR
     does not know it. Where only
     part is free the opening shrinks to the first part and the others become openings of their own. Call it inside
-    a transaction; the row is locked by its first UPDATE.
+    a transaction; the row is locked by its first UPDATE. False, too, when the look's lease was lost to another one.
     """
-    locked = Opening.objects.filter(pk=opening.pk, status__in=Opening.CLAIMABLE)
+    # Who stood still for longer than its lease may hold an older answer than the one another look has stored since.
+    mine = Opening.objects.filter(pk=opening.pk, check_lease_until=opening.check_lease_until)
+    locked = mine.filter(status__in=Opening.CLAIMABLE)
     if not locked.update(checked_at=freshness.asked_at, check_due_at=None, check_lease_until=None):
-        Opening.objects.filter(pk=opening.pk).update(check_due_at=None, check_lease_until=None)
+        mine.update(check_due_at=None, check_lease_until=None)
         return False
     # With what the offers that follow want to know of it.
     opening.refresh_from_db(from_queryset=Opening.objects.select_related("provider", "location", "source", "freed_by"))

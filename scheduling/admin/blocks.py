@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -62,7 +61,7 @@ class BlockForm(forms.ModelForm[Block]):
         if day is None or begins is None or ends is None:
             return said
         location = said.get("location")
-        zone = location.zone if location else cast(ZoneInfo, timezone.get_current_timezone())
+        zone = location.zone if location else timezone.get_current_timezone()
         start, end = (datetime.combine(on, at, zone) for on, at in ((day, begins), (said.get("last_day") or day, ends)))
         if end <= start:
             self.add_error("ends", "It must end after it begins.")

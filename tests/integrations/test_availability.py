@@ -163,6 +163,22 @@ def test_who_gave_way_to_another_worker_looks_again_at_once_and_asks_nobody(
     assert now_of(opening).status == Opening.Status.OFFERING
 
 
+def test_a_look_that_stood_still_stores_no_older_answer_than_the_next_one_s(clinic: Clinic, opening: Opening) -> None:
+    booked = clinic.ehr.put(
+        patient_id="pat-x", provider_id="prov-1", location_id="loc-1", start=opening.start, end=opening.end
+    )
+
+    def somebody_else_looks() -> None:
+        clinic.ehr.appointments.pop(booked.external_id)
+        later = timezone.now() + availability.LEASE + timedelta(seconds=1)
+        assert availability.look(opening.pk, later)
+
+    with race.right_after("integrations.ehr.availability.ask", somebody_else_looks):
+        availability.look(opening.pk)
+    assert now_of(opening).status == Opening.Status.OFFERING
+    assert Offer.objects.filter(opening=opening, status=Offer.Status.SENT).exists()
+
+
 def test_a_fault_of_ours_at_one_opening_leaves_the_others_alone(
     clinic: Clinic, opening: Opening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
