@@ -32,17 +32,21 @@ class BlockForm(forms.ModelForm[Block]):
 
     first_day = forms.DateField(label="Day", widget=AdminDateWidget)
     begins = forms.TimeField(
-        label="From", widget=AdminTimeWidget, input_formats=CLOCKS, initial=time(8), help_text="13:00 or 1:00 PM."
+        label="From",
+        widget=AdminTimeWidget(format="%H:%M"),
+        input_formats=CLOCKS,
+        initial=time(8),
+        help_text="13:00 or 1:00 PM.",
     )
     last_day = forms.DateField(
         label="To day", widget=AdminDateWidget, required=False, help_text="Empty: it ends on the same day."
     )
-    ends = forms.TimeField(label="To", widget=AdminTimeWidget, input_formats=CLOCKS, initial=time(17))
+    ends = forms.TimeField(label="To", widget=AdminTimeWidget(format="%H:%M"), input_formats=CLOCKS, initial=time(17))
     hold_day = forms.BooleanField(
         label="Ask about the rest of the day",
         required=False,
         initial=True,
-        help_text="Other open times of that day are held until somebody says whether the clinician is in. Leave it out "
+        help_text="Other open times of that day are held until somebody says whether the clinician is in. Untick it "
         "for a meeting.",
     )
 
@@ -97,6 +101,13 @@ class BlockAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("time", "where", "created_at") if obj else ()
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # What came of it stands above the list, which is where everybody goes.
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**only_save, **(extra_context or {})})
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "provider":

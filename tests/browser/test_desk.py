@@ -59,6 +59,7 @@ PAGES = {
     "launch-list": "/admin/launch/list/text/",
     "words-edit": "/admin/words/es/offer/sms/",
     "openings": "/admin/scheduling/opening/",
+    "block": "/admin/scheduling/block/add/",
     "changes": "/admin/scheduling/writeback/",
     "offers": "/admin/waitlist/offer/",
     "access": "/admin/audit/accessrecord/",

@@ -48,7 +48,8 @@ def test_the_front_desk_blocks_a_time_and_is_told_what_came_of_it(dana: Client, 
     later = practice.opening(start=tomorrow(15))
     factories.appointment(practice.patient, practice.chen, practice.riverside, start=tomorrow(10), status="booked")
     factories.offer(under, practice.entry())
-    assert "Whose time" in text_of(dana.get(ADD))
+    page = dana.get(ADD).content.decode()
+    assert ("Whose time" in page, 'value="08:00"' in page, "Save and" in page) == (True, True, False)
     assert dana.post(ADD, form(practice)).status_code == 302
     words = all_said(dana)
     assert "9:00 AM" in words
