@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit.models import AccessRecord
 from scheduling import reviews
 from scheduling.matching import Candidate, PersonDescription, Reason
-from scheduling.models import Patient, PatientMerge, PatientReview, WorkItem
+from scheduling.models import ExternalId, Patient, PatientMerge, PatientReview, WorkItem
 from scheduling.records import IdentifierRecord
 from tests import factories
 from tests.desk.conftest import Practice
@@ -101,6 +101,17 @@ def test_same_keeps_the_chosen_record_moves_its_entry_and_undo_gives_it_back(
         None,
         practice.patient.pk,
     )
+
+
+def test_the_record_that_the_ehr_alone_knows_is_the_one_proposed_to_be_kept(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    """A new number, or a death, is told of that one: kept, the other would be left as it is."""
+    chosen = '<option value="other" selected>'
+    assert chosen not in dana.get(page_of(review)).content.decode()
+    ExternalId.objects.filter(kind="patient", object_id=review.patient_id).delete()
+    page = dana.get(page_of(review)).content.decode()
+    assert f"{chosen}record {review.other_id}, the EHR’s</option>" in page
 
 
 def test_a_record_that_staff_retired_does_not_say_that_the_ehr_did(

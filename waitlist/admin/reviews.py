@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from scheduling import comparing, reviews
+from scheduling import comparing, local_patients, reviews
 from scheduling.admin.base import ReadOnlyAdmin
 from scheduling.admin.display import patient_name, state, when
 from scheduling.admin.scope import fetch_or_404
@@ -73,6 +73,7 @@ class PatientReviewAdmin(ReadOnlyAdmin):
             "is_undecided": review.state in reviews.UNDECIDED,
             "may_decide": self._may_decide(request),
             "both_in_ehr": _both_in_ehr(review),
+            "keeps_other": _is_only_other_in_ehr(review),
             "merge": merge,
             "is_ours": is_ours,
             "take_over": _asked_to_take_over(request, merge),
@@ -190,6 +191,13 @@ def _both_in_ehr(review: PatientReview) -> bool:
         return False
     named = ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id__in=(review.patient_id, review.other_id))
     return named.values("object_id").distinct().count() == 2
+
+
+def _is_only_other_in_ehr(review: PatientReview) -> bool:
+    """Whether the EHR knows the second record alone: it is the one that is kept up to date from there."""
+    if review.other_id is None:
+        return False
+    return set(local_patients.in_ehr([review.patient_id, review.other_id])) == {review.other_id}
 
 
 def _waiting(review: PatientReview) -> list[comparing.Line]:
