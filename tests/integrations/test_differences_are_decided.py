@@ -43,6 +43,21 @@ def test_one_that_waits_says_what_the_ehr_says_by_now(calendar: Calendar) -> Non
     assert row.ehr_says["start"] == comparing._moment(at)
 
 
+def test_one_that_is_found_again_as_it_was_is_the_same_one(calendar: Calendar) -> None:  # noqa: F811
+    calendar.clinic.ehr.change(only(calendar), status="cancelled")
+    calendar.compare()
+    before = Difference.objects.get()
+    calendar.compare()
+    after = Difference.objects.get()
+    assert (after.pk, after.state, after.found_at, after.ehr_says) == (
+        before.pk,
+        "open",
+        before.found_at,
+        before.ehr_says,
+    )
+    assert after.seen_at > before.seen_at
+
+
 def test_one_that_is_gone_there_is_its_patients_and_its_places(calendar: Calendar) -> None:  # noqa: F811
     calendar.clinic.ehr.appointments.clear()
     calendar.compare()
@@ -75,6 +90,7 @@ def test_what_was_left_stays_left_where_the_ehr_does_not_say_what_it_has(calenda
         ({}, {"patient": "pat-2"}, False),
         ({}, {"status": "arrived"}, False),
         ({"status": "cancelled"}, {"status": "booked"}, False),
+        ({"status": "cancelled"}, {"status": "booked", "start": (START + LATER).isoformat()}, False),
         ({"start": NOW.isoformat()}, {"status": "cancelled"}, False),
     ],
 )
