@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from integrations.models import ApiCall, CarrierState, Connection, Heartbeat, InboundEvent
+from integrations.models import ApiCall, CarrierState, Connection, Heartbeat, InboundEvent, RefusedCall
 from scheduling.models import PatientWrite
 from tests import factories
 from tests.desk.conftest import Practice
@@ -183,3 +183,9 @@ def test_nothing_failed_is_said_too(dana: Client, practice: Practice) -> None:
     words = text_of(dana.get(PAGE))
     assert "Waiting 0 to read, 0 to write Failed nothing" in words
     assert "A dead letter failed" not in words
+
+
+def test_why_calls_were_refused_is_said_in_words(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    RefusedCall.objects.create(endpoint="sandbox", reason="bad_signature", day=now.date(), count=3, last_at=now)
+    assert re.search(r"sandbox bad signature [A-Z][a-z]{2} \d+ 3 ", text_of(dana.get(PAGE)))
