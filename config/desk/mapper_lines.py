@@ -18,6 +18,7 @@ from waitlist.models import WaitlistEntry
 
 #: Kinds whose codes may mean something else at one location.
 BY_LOCATION = (Domain.STATUS, Domain.REASON, Domain.TYPE)
+_NPI = ", NPI "
 #: What an unmapped code of the kind costs, in a few words.
 HOLDS = {
     Domain.TYPE: "Time of such visits waits for you.",
@@ -73,7 +74,7 @@ def names_of(domain: str) -> dict[str, str]:
     if kind == Domain.PLAN:
         return dict(Plan.objects.order_by("name").values_list("code", "name"))
     if kind == Domain.PROVIDER:
-        return {str(row.pk): f"{row.name}, NPI {row.npi}" if row.npi else row.name for row in Provider.objects.all()}
+        return {str(row.pk): f"{row.name}{_NPI}{row.npi}" if row.npi else row.name for row in Provider.objects.all()}
     if kind == Domain.LOCATION:
         return {str(row.pk): row.name for row in Location.objects.all()}
     if kind == Domain.REASON:
@@ -164,10 +165,21 @@ def _line(number: int, code: Seen, rows: list[CodeMapping], names: dict[str, str
 
 
 def _guess(code: Seen, names: dict[str, str], target: str) -> str:
-    said = (code.display, code.key.code)
     if code.key.domain in (Domain.PROVIDER, Domain.LOCATION):
-        # Each is a row of ours already: only another row that looks the same is worth a word.
-        others = {each: name for each, name in names.items() if each != target}
-        guess = likeness.suggestion(code.key.domain, said[:1], others) or ""
-        return guess if guess and likeness.are_twins(code.display, names[guess]) else ""
-    return "" if target else likeness.suggestion(code.key.domain, said, names) or ""
+        return _twin(code, {each: name for each, name in names.items() if each != target})
+    return "" if target else likeness.suggestion(code.key.domain, (code.display, code.key.code), names) or ""
+
+
+def _twin(code: Seen, others: dict[str, str]) -> str:
+    """Return the row that looks the same: each id is a row of ours already, and only another one is worth a word.
+
+    Who has the same NPI is the same clinician, and who has another one is not, whatever their names.
+    """
+    name, _, npi = code.display.partition(_NPI)
+    told = {each: other.partition(_NPI) for each, other in others.items()}
+    same = [each for each, (_, _, number) in told.items() if npi and number == npi]
+    if same:
+        return same[0] if len(same) == 1 else ""
+    possible = {each: other for each, (other, _, number) in told.items() if not (npi and number)}
+    guess = likeness.suggestion(code.key.domain, (name,), possible) or ""
+    return guess if guess and likeness.are_twins(name, possible[guess]) else ""

@@ -26,6 +26,7 @@ from scheduling.models import (
     Opening,
     Patient,
     Plan,
+    Provider,
     WorkItem,
 )
 from scheduling.worklist import ask_staff
@@ -541,6 +542,25 @@ def test_two_ids_of_one_clinician_or_place_are_noticed_by_likeness(ira: Client, 
         answer = ira.post(path + "map/", {"domain": kind, "system": "", "code": "b", "target": str(ours.pk)})
         assert said(ira, answer).startswith(f"“b” means: {ours.name}")
         assert ExternalId.objects.get(kind=kind, value="b").object_id == ours.pk
+
+
+@pytest.mark.parametrize(
+    ("npi", "name", "is_twin"),
+    [
+        ("", "Chen, Mei", True),
+        ("1999999935", "Dr. Mei Chen", False),
+        ("1999999901", "Dr. Mei Chen-Alvarez", True),
+    ],
+    ids=["without a number", "another number", "the same number"],
+)
+def test_the_npi_tells_clinicians_of_one_name_apart(
+    ira: Client, practice: Practice, path: str, npi: str, name: str, is_twin: bool
+) -> None:
+    Provider.objects.filter(pk=practice.chen.pk).update(npi="1999999901")
+    factories.external_id(practice.source, "provider", practice.chen, "a")
+    factories.external_id(practice.source, "provider", factories.provider(name=name, npi=npi), "b")
+    lines = {line.seen.key.code: line for line in ira.get(f"{path}?domain=provider").context["lines"]}
+    assert lines["b"].guess == (str(practice.chen.pk) if is_twin else "")
 
 
 def test_codes_of_every_kind_are_shown_mapped_and_had_back(ira: Client, practice: Practice, path: str) -> None:
