@@ -52,9 +52,13 @@ def _line(row: ConsentRecord, patient: Patient) -> HistoryLine:
         says = f"What was stated of their consent counts no more, by {row.recorded_by}. {row.statement}."
         return HistoryLine(row.at, says.replace("..", "."), "", None)
     did = "took consent back" if row.action == ConsentRecord.Action.REVOKED else "agreed to messages"
-    is_theirs = row.source == ConsentRecord.Source.REPLY
-    source = f"{who} {did}: {'by a message from there' if is_theirs else row.get_source_display()}"
-    by = f", recorded by {row.recorded_by}" if row.recorded_by and not is_theirs else ""
+    if (
+        row.source == ConsentRecord.Source.REPLY
+    ):  # what a carrier tells us of it, or what was pressed, says more than that it came from there
+        source = f"{who} {did}: {row.statement or 'by a message from there'}"
+        return HistoryLine(row.at, f"{source}.".replace("..", "."), row.wording_version, _words(row))
+    source = f"{who} {did}: {row.get_source_display()}"
+    by = f", recorded by {row.recorded_by}" if row.recorded_by else ""
     said = f". {row.statement}" if row.statement else ""
     return HistoryLine(row.at, f"{source}{by}{said}.".replace("..", "."), row.wording_version, _words(row))
 

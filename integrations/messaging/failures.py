@@ -222,7 +222,7 @@ def _revoke(message: Message, code: str) -> bool:
         message.address_index,
         source=ConsentRecord.Source.REPLY,
         patient=message.patient,
-        statement=f"told us by the carrier ({code})",
+        statement=f"the carrier says: {why_not_sent.say(code) or code}",
     )
     for each in stopped:
         rerouting.tell_otherwise(each)

@@ -15,7 +15,7 @@ from integrations.models import RefusedCall
 from scheduling.models import ContactPoint, Patient, WorkItem
 from tests import factories
 from tests.integrations.messaging.test_delivery_once import message_to
-from waitlist import consent
+from waitlist import consent, consent_history
 from waitlist.models import ConsentRecord, Message
 
 pytestmark = pytest.mark.django_db
@@ -106,9 +106,11 @@ def test_a_complaint_ends_e_mails_to_the_address_and_repeats_nothing(
     assert (line.channel, line.address_index, line.statement, line.recorded_by) == (
         "email",
         mail.address_index,
-        "told us by the carrier (mail_complained)",
+        "the carrier says: they called it spam",
         "carrier: email",
     )
+    (history,) = (each for each in consent_history.of_patient(patient) if each.contact == mail)
+    assert history.lines[0].says == "The patient took consent back: the carrier says: they called it spam."
     assert mail_of(patient).state == ContactPoint.State.USABLE
     assert waiting.kind not in failures.MUST_BE_HEARD
     assert WorkItem.objects.count() == 0
