@@ -17,7 +17,7 @@ from config.desk.patient_sync import PatientSync, sync_of
 from config.desk.places import Place, place_of
 from scheduling.admin import display, search
 from scheduling.models import Appointment, Patient, WorkItem
-from waitlist import times, why_not_sent
+from waitlist import times, why_not_sent, why_withdrawn
 
 register = template.Library()
 
@@ -27,6 +27,7 @@ register.simple_tag(display.when, name="when")
 register.filter("patient_name", display.patient_name)
 register.filter("channel", display.channel)
 register.filter("why_not_sent", why_not_sent.say)
+register.filter("why_withdrawn", why_withdrawn.say)
 register.filter("phone", times.say_phone)
 register.filter("relative", display.relative)
 register.filter("unseal", search.unseal)

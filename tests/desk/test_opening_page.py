@@ -106,6 +106,15 @@ def test_it_shows_each_offer_with_rank_state_and_reason_and_who_was_next(dana: C
     assert f"Everybody else on the list {Reason.BEHIND.label} 31 {Reason.PROVIDER.label} 3" in words
 
 
+def test_why_an_offer_was_withdrawn_is_said_in_words(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering")
+    offer = factories.offer(opening, practice.entry(), status="withdrawn", withdrawn_reason="wrong_person")
+    for page in (f"/admin/openings/{opening.pk}/", f"/admin/waitlist/offer/{offer.pk}/change/"):
+        said = text_of(dana.get(page))
+        assert "it had gone to the wrong person" in said
+        assert "wrong_person" not in said
+
+
 def test_it_shows_claim_booking_and_messages_without_their_words(dana: Client, practice: Practice) -> None:
     opening = practice.opening(status="claimed")
     appointment = factories.appointment(practice.patient, practice.chen, practice.riverside, reference="K7QX4M")

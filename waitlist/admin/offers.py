@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from scheduling.admin.base import ReadOnlyAdmin, ScopedRelatedFilter
 from scheduling.admin.display import channel, opening_link, patient_name, slot, state, when
-from waitlist import explain
+from waitlist import explain, why_withdrawn
 from waitlist.models import CandidateVerdict, Claim, Offer
 
 
@@ -50,9 +50,16 @@ class OfferAdmin(_OfOpening):
         "expires",
         "sent",
         "answered",
-        "withdrawn_reason",
+        "withdrawn_because",
     )
-    readonly_fields = ("time", "patient_shown", "status_shown", "opening_shown", "expires", "sent", "answered")
+    readonly_fields = (
+        *("time", "patient_shown", "status_shown", "opening_shown"),
+        *("expires", "sent", "answered", "withdrawn_because"),
+    )
+
+    @admin.display(description="Withdrawn because")
+    def withdrawn_because(self, row: Offer) -> str:
+        return why_withdrawn.say(row.withdrawn_reason) or "–"
 
     @admin.display(description="Time offered", ordering="start")
     def time(self, row: Offer) -> str:
