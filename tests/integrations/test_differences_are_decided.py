@@ -189,6 +189,20 @@ def test_what_is_booked_again_takes_the_slots_and_the_opening_of_the_last_bookin
     assert [each.value for each in left] == ["another-name-of-it"]
 
 
+def test_nothing_is_sent_while_a_write_about_it_is_under_way(booking: Booking) -> None:
+    booking.process()
+    Connection.objects.update(loaded_at=timezone.now())
+    booking.clinic.ehr.appointments.clear()
+    Calendar(booking.clinic).compare()
+    first = Writeback.objects.get()
+    fields = {"source": first.source, "opening": first.opening, "due_at": NOW, "deadline_at": first.deadline_at}
+    Writeback.objects.create(kind="create", status="waiting", appointment=first.appointment, **fields)
+    row = Difference.objects.select_related("connection__source", "appointment").get()
+    assert differences.send(row, "dana") == "A write about it is under way; nothing was sent."
+    assert (row.state, Difference.objects.get().state, Writeback.objects.count()) == ("open", "open", 2)
+    assert ExternalId.objects.filter(kind="appointment", object_id=first.appointment_id).exists()
+
+
 @pytest.mark.parametrize("other", ["of another EHR", "of another appointment", "being taken over"])
 def test_news_close_the_difference_they_are_about_and_no_other(calendar: Calendar, other: str) -> None:  # noqa: F811
     calendar.clinic.ehr.change(only(calendar), status="cancelled")
@@ -229,6 +243,14 @@ def test_one_worker_at_a_time_takes_it_over_and_one_that_died_is_replaced(calend
     row.refresh_from_db()
     assert row.due_at is not None
     assert (row.state, timedelta(0) <= row.due_at - NOW - timedelta(hours=1) < timedelta(seconds=5)) == ("taking", True)
+
+
+def test_what_is_being_taken_over_is_left_to_that_when_the_two_agree_again(calendar: Calendar) -> None:  # noqa: F811
+    taking(calendar)
+    Difference.objects.update(due_at=timezone.now() + timedelta(hours=1))
+    calendar.clinic.ehr.change(only(calendar), status="booked")
+    assert calendar.compare().differing == 0
+    assert found() == [("differs", ["status"], "taking")]
 
 
 def test_an_answer_that_makes_no_sense_gives_the_choice_back(calendar: Calendar) -> None:  # noqa: F811
