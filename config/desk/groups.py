@@ -35,7 +35,7 @@ RIGHTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "view_appointment",
             "view_block",
             "add_block",
-            "delete_block",
+            "change_block",
             "view_opening",
             "change_opening",
             "view_writeback",

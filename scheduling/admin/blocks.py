@@ -117,6 +117,10 @@ class BlockAdmin(ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the person may take a block out, which is all that a block can be changed by."""
+        return request.user.has_perm("scheduling.change_block")
+
     def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
         said = form.cleaned_data
         blocked = blocks.add_block(
