@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from audit.log import record_change
 from integrations.meanings import Domain, Key
 from integrations.models import CodeMapping, Connection
 from scheduling.worklist import ask_staff
@@ -28,8 +29,10 @@ def note(connection: Connection, key: Key, display: str) -> None:
         defaults={"display": display, "last_seen_at": timezone.now()},
     )
     if not created:
-        words = {"display": display} if display and not row.display else {}
-        CodeMapping.objects.filter(pk=row.pk).update(last_seen_at=timezone.now(), **words)
+        seen = CodeMapping.objects.filter(pk=row.pk)
+        seen.update(last_seen_at=timezone.now())
+        if display and not row.display and seen.update(display=display):
+            record_change(row, {"display": ("", display)})
     if row.state == CodeMapping.State.UNMAPPED:
         ask_about(row)
 
