@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from scheduling import families
-from scheduling.models import Opening
+from scheduling.models import Opening, Patient
 from waitlist import candidates
 from waitlist.eligibility import Verdict, judge
 from waitlist.models import Offer, WaitlistEntry
@@ -79,6 +79,17 @@ def explain(reason: Reason | str) -> str:
 def explain_all(codes: Iterable[str]) -> str:
     """Return stored reason codes as one text, the deciding one first."""
     return " ".join(explain(code) for code in codes)
+
+
+def of_the_record(patient: Patient) -> str:
+    """Return why a patient's record keeps every time from them, in a sentence; empty where it does not."""
+    if patient.deceased:
+        return explain(_R.DECEASED)
+    if patient.replaced_by_id is not None:
+        return explain(_R.REPLACED)
+    if not patient.active:
+        return explain(_R.INACTIVE)
+    return explain(_R.RESTRICTED) if patient.restricted else ""
 
 
 def why_not(opening: Opening, entry: WaitlistEntry, now: datetime | None = None) -> tuple[Verdict, str]:

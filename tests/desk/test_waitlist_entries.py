@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, time, timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
+from scheduling.models import Patient
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
@@ -93,6 +95,29 @@ def test_a_second_entry_for_the_same_visit_is_refused_in_words(dana: Client, pra
         "Open that entry and change what it asks for." in words
     )
     assert WaitlistEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"deceased": True}, "The EHR says that the patient has died."),
+        ({"active": False}, "The patient record is inactive in the EHR."),
+        ({"restricted": True}, "The patient is marked as not to be contacted in any way."),
+        ({"replaced_by": True}, "The EHR replaced this patient record by another one."),
+    ],
+)
+def test_a_record_that_is_offered_nothing_says_so_before_and_after_it_is_put_on_the_list(
+    dana: Client, practice: Practice, fields: dict[str, Any], why: str
+) -> None:
+    path = f"{LIST}add/?patient={practice.patient.pk}"
+    assert "No time is offered" not in text_of(dana.get(path))
+    if "replaced_by" in fields:
+        fields = {"replaced_by": factories.patient()}
+    Patient.objects.filter(pk=practice.patient.pk).update(**fields)
+    assert f"No time is offered while this stands: {why}" in text_of(dana.get(path))
+    dana.post(path, form(practice))
+    entry = WaitlistEntry.objects.get()
+    assert why in text_of(dana.get(f"{LIST}{entry.pk}/change/"))
 
 
 @pytest.mark.parametrize(

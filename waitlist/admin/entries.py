@@ -18,7 +18,7 @@ from scheduling.admin.base import ScopedAdmin, ScopedRelatedFilter
 from scheduling.admin.display import state, when
 from scheduling.admin.scope import fetch_or_404
 from scheduling.models import Patient
-from waitlist import entries
+from waitlist import entries, explain
 from waitlist.admin.forms import EntryForm
 from waitlist.admin.hours import write_week
 from waitlist.models import WaitlistEntry
@@ -146,6 +146,7 @@ class WaitlistEntryAdmin(ScopedAdmin):
             "media": self.media + form.media,
             "form": form,
             "patient": patient,
+            "obstacle": explain.of_the_record(patient),
             "entry": entry,
             "may_save": may_save,
             "entry_steps": [(*step, _VERBS[step[0]][1]) for step in _steps_of(entry)] if entry and may_save else [],
