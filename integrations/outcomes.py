@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.context import current_actor
+from integrations.ehr.errors import Throttled, Unavailable
 from scheduling import appointments, mirror, vanished, writebacks
 from scheduling.models import Appointment, ExternalId, WorkItem, Writeback
 from scheduling.records import AppointmentRecord, ReasonVerdict
@@ -18,6 +19,8 @@ from scheduling.worklist import ask_staff, finish_for
 from scheduling.writebacks import Outcome
 from waitlist import claims
 
+#: One reason to wait for two workers: the one found no answer, the other leaves the EHR in peace since.
+IS_AWAY = frozenset({Unavailable.code, Throttled.code})
 #: Waits vary by this share either way, so that writes held up together do not come back together.
 JITTER = 0.2
 
@@ -179,7 +182,7 @@ def unknown(row: Writeback, look_at: datetime, code: str, *, counts: bool = True
     """The call may have had an effect: look it up at ``look_at`` before anything else is done."""
     if counts and tries_are_used_up(row):
         return dead(row, code, "We could not find out whether the EHR has it.")
-    is_news = row.error_code != code
+    is_news = _is_news(row, code)
     with transaction.atomic():
         if not writebacks.mark_unknown(row, look_at, code, counts=counts):
             return False
@@ -195,13 +198,18 @@ def unknown(row: Writeback, look_at: datetime, code: str, *, counts: bool = True
     return True
 
 
+def _is_news(row: Writeback, code: str) -> bool:
+    """Return whether it waits for another reason than the last time: the story tells each once, not at each look."""
+    return row.error_code != code and not {row.error_code, code} <= IS_AWAY
+
+
 TOO_LATE = "The appointment's time was too close before the EHR answered."
 NO_ANSWER = "The EHR does not answer. The booking is kept and goes on by itself as soon as it does."
 
 
 def held(row: Writeback, until: datetime, code: str, *, sent_before: datetime | None, summary: str = NO_ANSWER) -> bool:
     """Nothing can be written now and nothing was: the write is kept, and resumes by itself."""
-    is_news = row.error_code != code
+    is_news = _is_news(row, code)
     with transaction.atomic():
         if not writebacks.postpone(row, min(until, row.deadline_at), code, counts=False):
             return False

@@ -123,7 +123,7 @@ def test_a_booking_of_ours_that_is_cancelled_before_its_answer_is_found_frees_it
 
     offering.fault("reset-after-commit", method="POST", path="Appointment")
     tap(offer_of(offering, 1))
-    with right_before("integrations.booking._look_up", booked_and_cancelled):
+    with right_before("integrations.booking.look_up", booked_and_cancelled):
         for _ in range(3):
             pump()
             clock.shift(30)
@@ -150,7 +150,7 @@ def test_a_booking_of_ours_that_is_moved_before_its_answer_is_found_is_not_confi
 
     offering.fault("reset-after-commit", method="POST", path="Appointment")
     tap(offer_of(offering, 1))
-    with right_before("integrations.booking._look_up", booked_and_moved):
+    with right_before("integrations.booking.look_up", booked_and_moved):
         for _ in range(3):
             pump()
             clock.shift(30)

@@ -49,6 +49,15 @@ def test_down_holds_and_resumes(booking: Booking, method: str, error: Exception)
     assert_booked_once(booking)
 
 
+def test_a_worker_that_leaves_the_ehr_in_peace_tells_nothing_new(booking: Booking) -> None:
+    """Others find it down meanwhile, so a write meets now the one, now the other."""
+    for error in (Unavailable(status=503), Throttled("left in peace"), Unavailable(), Throttled(), Unavailable()):
+        booking.clinic.ehr.fail("availability", error, times=1)
+        booking.process()
+        booking.pass_time(400)
+    assert booking.story.count("writeback.held") == 1
+
+
 def test_no_call_while_the_ehr_is_quiet(booking: Booking) -> None:
     go_down(booking.clinic)
     quiet_until = Connection.objects.get().quiet_until

@@ -156,9 +156,13 @@ class Login:
             return known
         # Once for each doubt: an EHR that no longer publishes it is asked where it was known to be.
         self._keep(known)
-        with suppress(GatewayError):
+        try:
             return self._published()
-        return known
+        except (Unavailable, Throttled):
+            # It is away as a whole. That is what is to be said, and not that we leave it in peace since a moment ago.
+            raise
+        except GatewayError:
+            return known
 
     def look_up(self) -> None:
         """Read anew where the EHR has its login, if it was found out by that; what cannot be read changes nothing."""

@@ -303,7 +303,7 @@ def test_where_nothing_is_published_any_more_the_known_login_serves(httpserver: 
     with pytest.raises(Unavailable):
         ehr_that_moves.fetch()
     ehr_that_moves.old_answers = answers
-    with pytest.raises(Throttled):  # what could not be read is trouble of the EHR's, too
+    with pytest.raises(Unavailable):  # what could not be read is trouble of the EHR's, too
         ehr_that_moves.fetch()
     assert ehr_that_moves.fetch() == "old"
 
