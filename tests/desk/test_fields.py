@@ -110,12 +110,12 @@ def test_where_no_event_holds_a_patient_the_ehr_is_asked_for_one(
         }
     ExternalId.objects.filter(kind="patient", object_id=practice.their_patient.pk).update(seen_at=timezone.now())
     tried = "Tried on a patient read from the EHR just now: It gives a value."
-    assert f"{tried} Bo0 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
+    assert f"{tried} It is: Bo0 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
     # Whoever had it when it last came is the best to try it on.
     FieldHealth.objects.create(
         connection=practice.connection, field="preferred_name", last_good_external_id=f"pat-{practice.patient.pk}"
     )
-    assert f"{tried} Bo1 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
+    assert f"{tried} It is: Bo1 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
     assert records("view")[-1] == ("scheduling.patient", str(practice.patient.pk))
     Connection.objects.update(state="paused")
     assert "there is nothing to try it on" in text_of(maria.post(page, asked(**wanted)))
@@ -140,7 +140,7 @@ def test_a_path_is_tried_on_the_patient_who_came_last_and_changes_nothing(
     )  # fmt: skip
     assert "It gives a value. Nothing was changed." in text_of(ira.post(page, asked(**portal)))
     assert records("view") == []
-    assert "It gives a value. no Nothing was changed." in text_of(maria.post(page, asked(**portal)))
+    assert "It gives a value. It is: no Nothing was changed." in text_of(maria.post(page, asked(**portal)))
     assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
     assert "the path leads to a whole element" in text_of(
         ira.post(page, asked(**portal | {"fhirpath": "Patient.extension"}))
@@ -170,7 +170,7 @@ def test_an_hl7_v2_path_is_tried_on_the_last_message_and_changes_nothing(
         expected = {
             "": "The message says nothing there: what we have stays. Nothing was changed.",
             '""': "It says that there is none any more. Nothing was changed.",
-            "BOBBY": "It gives a value. Bobby Nothing was changed.",
+            "BOBBY": "It gives a value. It is: Bobby Nothing was changed.",
         }
         assert expected[called] in words
     assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
