@@ -16,8 +16,8 @@ demo: $(RUNTIME)  ## Run everything with a sandbox EHR and made-up patients (POR
 demo-run: $(RUNTIME)  ## Play one cancellation through to the new booking, without a browser
 	@$(RUN) manage.py demo --run $(if $(FRESH),--fresh)
 
-test: $(DEVELOPMENT)  ## Run the tests that need no server and no browser
-	@env -u DATABASE_URL -u CELERY_BROKER_URL $(RUN) -m pytest -n auto -m "not browser and not process and not postgres"
+test: $(DEVELOPMENT)  ## Run the tests that need no server, no browser and not long
+	@env -u DATABASE_URL -u CELERY_BROKER_URL $(RUN) -m pytest -n auto -m "not browser and not process and not long and not postgres"
 
 lint: $(DEVELOPMENT)  ## Check style, types and the direction of imports
 	@.venv/bin/ruff check .

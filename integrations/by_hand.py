@@ -44,22 +44,29 @@ def look(row: Writeback, now: datetime | None = None) -> bool:
         return False
     with correlated(row.correlation_id or None):
         _ask_once(row)
-        if not _is_shown(row) and now >= row.deadline_at:
+        is_shown = _is_shown(row)
+        # What staff may have entered is not given up unseen: an EHR that is away is asked again until the visit begins.
+        last = row.deadline_at if is_shown is not None else row.appointment.start or row.deadline_at
+        if not is_shown and now >= last:
             outcomes.refused(row, "too_late", "It was not entered in the EHR before the appointment's time.")
     return True
 
 
-def _is_shown(row: Writeback) -> bool:
-    """Look in the EHR and settle the write when it shows what was asked for."""
+def _is_shown(row: Writeback) -> bool | None:
+    """Look in the EHR and settle the write when it shows what was asked for; None when it cannot be asked just now."""
     connection = Connection.objects.filter(source_id=row.source_id).first()
-    if connection is None or not outage.answers(connection):
+    if connection is None:
         return False
+    if not outage.answers(connection):
+        return None
     attempt = Attempt(row)
     attempt.connection = connection
     try:
         return _shows_booking(attempt) if row.kind == Writeback.Kind.CREATE else _shows_cancellation(attempt)
-    except (GatewayError, UnknownReference):
+    except UnknownReference:
         return False
+    except GatewayError:
+        return None
 
 
 def _shows_booking(attempt: Attempt) -> bool:

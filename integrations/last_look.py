@@ -55,7 +55,10 @@ def look(row: Writeback, now: datetime | None = None) -> bool:
     with correlated(row.correlation_id or None):
         try:
             return _settle(attempt)
-        except (GatewayError, UnknownReference):
+        except UnknownReference:
+            # Without a name there it was never sent, and there is nothing to look for.
+            return row.sent_at is None and outcomes.refused(row, "too_late", NOT_THERE, ask=False)
+        except GatewayError:
             return False
 
 

@@ -155,7 +155,9 @@ def apply_block(block: Block, *, hold_day: bool = True) -> tuple[int, int]:
     rest = live.filter(start__gte=block.start - day, start__lt=block.end + day, held=Opening.Held.NO)
     for opening in rest.select_related("location"):
         zone = opening.location.zone
-        first, last = (timezone.localtime(moment, zone).date() for moment in (block.start, block.end))
+        # What ends at midnight lies on the day before.
+        ends = (block.start, block.end - timedelta.resolution)
+        first, last = (timezone.localtime(moment, zone).date() for moment in ends)
         if first <= _local_day(opening) <= last and openings.hold(opening, Opening.Held.BLOCKED):
             held += 1
             ask_about_day(opening, "A block was put on a provider's day that has open time")

@@ -11,7 +11,7 @@ from tests.emptying import empty_tables_quickly_and_past_triggers  # noqa: F401 
 from tests.no_network_in_transactions import no_network_in_transactions  # noqa: F401 - an automatic fixture
 from tests.turns import longest_turn  # noqa: F401 - an automatic fixture
 
-LEFT_OUT_OF_MAKE_TEST = ("browser", "process", "postgres")
+LEFT_OUT_OF_MAKE_TEST = ("browser", "process", "long", "postgres")
 LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 
 # Examples repeat from run to run, so a red run can be seen again; a slow machine is no reason to fail.

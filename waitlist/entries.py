@@ -17,11 +17,11 @@ from django.utils import timezone
 
 from audit.context import current_actor
 from audit.log import record_changes
-from scheduling import openings, registrations
+from scheduling import openings, registrations, writebacks
 from scheduling.models import AppointmentType, Location, Patient, Provider
 from scheduling.transitions import move, register
 from waitlist import match_keys, missing_papers
-from waitlist.entry_drafts import AlreadyWaiting, Draft, EntryRefused
+from waitlist.entry_drafts import MOVABLE, AlreadyWaiting, Draft, EntryRefused
 from waitlist.models import EntryWindow, MatchKey, Offer, WaitlistEntry
 
 __all__ = [
@@ -138,9 +138,19 @@ def resume(entry: WaitlistEntry) -> bool:
     It cannot when its state changed meanwhile or the patient waits for the type with another entry.
     """
     try:
-        return _go(entry, _S.WAITING, silences=0, left_at=None)
+        return _go(entry, _S.WAITING, silences=0, left_at=None, **_without_what_it_replaced(entry))
     except IntegrityError:
         return False
+
+
+def _without_what_it_replaced(entry: WaitlistEntry) -> dict[str, Any]:
+    """The booking took the place of a later appointment: there is none to be moved up any more."""
+    old = entry.move_up if entry.status == _S.BOOKED else None
+    if old is None or (old.status in MOVABLE and not writebacks.in_flight(old)):
+        return {}
+    # Who asks for another time waits by their own wish, and not because of a booking that could be earlier.
+    is_by_booking = entry.origin == WaitlistEntry.Origin.BOOKING
+    return {"move_up": None, "origin": WaitlistEntry.Origin.STAFF if is_by_booking else entry.origin}
 
 
 def ask(entry: WaitlistEntry) -> bool:

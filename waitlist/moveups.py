@@ -15,7 +15,7 @@ from waitlist.models import Claim
 
 def give_up_later_one(claim: Claim) -> Writeback | None:
     """Have the EHR cancel the appointment that a confirmed claim replaces; its time opens once that is read back."""
-    old = telling.moved_up(claim)
+    old = telling.replaced(claim)
     if old is None:
         return None
     try:

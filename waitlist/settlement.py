@@ -65,7 +65,8 @@ def _confirm(claim: Claim) -> None:
     withdraw(claim.opening, "filled", now)
     telling.settled(claim, Message.Kind.CONFIRMED, now)
     moveups.give_up_later_one(claim)
-    checklists.leave(claim)
+    if is_kept:
+        checklists.leave(claim)
     finish_for(chase_key(claim), "The EHR confirmed it.")
     _look_at_what_a_merge_left(claim)
     tell(claim.opening, "claim.confirmed", "Confirmed by the EHR; the patient is told.", claim_id=claim.pk)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from scheduling import families, office_hours
 from scheduling.models import Appointment, WorkItem
 from scheduling.worklist import ask_staff
-from waitlist import consent, messages
+from waitlist import consent, given_up, messages
 from waitlist.calendar_file import calendar_file
 from waitlist.models import Claim, Message
 
@@ -35,9 +35,9 @@ def describe(claim: Claim) -> dict[str, Any]:
         context["start"] = claim.appointment.start.astimezone(zone)
     if claim.chase_at is not None:
         context["call_after"] = answered_at(claim, claim.chase_at)
-    old = moved_up(claim)
+    is_won = claim.state == Claim.State.CONFIRMED
+    old = replaced(claim) if is_won else moved_up(claim)
     if old is not None and old.start is not None:
-        is_won = claim.state == Claim.State.CONFIRMED
         context["replaces" if is_won else "keep"] = old.start.astimezone(zone)
     return context
 
@@ -62,6 +62,15 @@ def moved_up(claim: Claim) -> Appointment | None:
         return None
     new_start = claim.appointment.start
     return old if old.start is not None and new_start is not None and old.start > new_start else None
+
+
+def replaced(claim: Claim) -> Appointment | None:
+    """Return the later appointment that a confirmed claim is to end.
+
+    None where the earlier one was given up while it was being booked: that is to be cancelled, and the later one kept.
+    """
+    old = moved_up(claim)
+    return None if old is None or given_up.is_left_to_staff(claim.appointment_id) else old
 
 
 def received(claim: Claim, now: datetime) -> None:

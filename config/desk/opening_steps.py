@@ -186,8 +186,9 @@ def _reopen(asked: Asked) -> str:
             raise NotPossible(
                 "Nothing changed: it was opened again already, its time is in another opening by now, or it is blocked."
             )
-        if asked.opening.held:  # closed while it was: to open it again is to say that it may be offered
-            guards.go_on(asked.opening, asked.user.get_username())
+        # Closed while it was held: to open it again is to say that it may be offered.
+        if asked.opening.held and not guards.go_on(asked.opening, asked.user.get_username()):
+            return "Open again, but held: nobody is offered it until that is answered."
     return "Open again: the EHR is asked whether the time is still free, then the waitlist is offered it."
 
 

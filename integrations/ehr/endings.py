@@ -75,7 +75,16 @@ def gave_way(event: InboundEvent) -> None:
 def clear_work(event: InboundEvent) -> None:
     """What staff were asked about this subject is settled, at whatever try: one sent again counts from its first."""
     unread = intake.unreadable_key(event.connection_id, event.subject_key or str(event.pk))
-    finish_each((unread, _dead_key(event)), "It was read.")
+    finish_each((unread, _dead_key(event), *_asked_about_entry(event)), "It was read.")
+
+
+def _asked_about_entry(event: InboundEvent) -> list[str]:
+    """Return the keys of what was asked about an entry of a page, which goes by the name that stands in it."""
+    if event.subject_key:
+        return []
+    rows = WorkItem.objects.filter(kind="event.unreadable", status=WorkItem.Status.OPEN)
+    about = rows.filter(subject_kind=event._meta.label_lower, subject_id=event.pk)
+    return list(about.values_list("dedupe_key", flat=True))
 
 
 def _dead_key(event: InboundEvent) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
@@ -14,6 +15,8 @@ from scheduling.models import AppointmentType, Patient
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.rows import rows_at
+
+pytestmark = pytest.mark.long
 
 #: What a strict Content-Security-Policy refuses: inline scripts and styles, event handlers.
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|<script(?![^>]*\ssrc=)|javascript:", re.IGNORECASE)

@@ -15,6 +15,8 @@ from tests.desk.conftest import Practice
 from tests.desk.test_every_page import fill, visit
 from tests.waitlist.pages import rows
 
+pytestmark = pytest.mark.long
+
 ACTION = re.compile(r'<(?:form|button)\b[^>]*\b(?:form)?action="([^"#]+)')
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 #: What stands for a part of an address that is no row's key.

@@ -11,8 +11,10 @@ from django.utils import timezone
 
 from integrations import by_hand as hands
 from integrations import outbox
+from integrations.ehr.gateway import Unavailable
+from integrations.models import Connection
 from scheduling import appointments
-from scheduling.models import Source, WorkItem, Writeback
+from scheduling.models import Appointment, Source, WorkItem, Writeback
 from tests import race
 from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
 from tests.integrations.test_outbox_books_once import assert_booked_once
@@ -72,11 +74,40 @@ def test_the_webhook_about_it_shortens_the_wait(by_hand: Booking) -> None:
 
 def test_not_entered_in_time_is_told(by_hand: Booking) -> None:
     by_hand.process()
-    Writeback.objects.update(deadline_at=timezone.now() - timedelta(seconds=1), due_at=timezone.now())
+    its_last_word_is_due()
     by_hand.process()
     row = Writeback.objects.get()
     assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "too_late")
     assert by_hand.state == Claim.State.REFUSED
+
+
+def its_last_word_is_due() -> None:
+    Writeback.objects.update(deadline_at=timezone.now() - timedelta(seconds=1), due_at=timezone.now())
+
+
+@pytest.mark.parametrize("why", ["it does not answer", "it is left in peace"])
+def test_what_staff_may_have_entered_is_not_given_up_while_the_ehr_cannot_be_asked(by_hand: Booking, why: str) -> None:
+    by_hand.process()
+    enter_in_ehr(by_hand)
+    if why == "it does not answer":
+        by_hand.clinic.ehr.fail("find_booking", Unavailable())
+    else:
+        Connection.objects.update(quiet_until=timezone.now() + timedelta(minutes=1))
+    its_last_word_is_due()
+    by_hand.process()
+    assert (by_hand.status, by_hand.state) == (Writeback.Status.BY_HAND, Claim.State.PENDING)
+    by_hand.pass_time(61)
+    by_hand.process()
+    assert_booked_once(by_hand)
+
+
+def test_what_could_not_be_looked_for_until_the_visit_begins_is_given_up(by_hand: Booking) -> None:
+    by_hand.process()
+    Connection.objects.update(quiet_until=timezone.now() + timedelta(minutes=1))
+    its_last_word_is_due()
+    Appointment.objects.filter(pk=by_hand.claim.appointment_id).update(start=timezone.now() - timedelta(seconds=1))
+    by_hand.process()
+    assert (by_hand.status, by_hand.state) == (Writeback.Status.REFUSED, Claim.State.REFUSED)
 
 
 def test_writing_was_switched_off_after_the_yes(booking: Booking) -> None:

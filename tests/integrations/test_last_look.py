@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from integrations import outbox
 from integrations.ehr.gateway import Unavailable
-from scheduling.models import Appointment, Opening, Writeback
+from scheduling.models import Appointment, ExternalId, Opening, Writeback
 from tests.integrations.conftest import Booking, open_items
 from tests.integrations.test_late_news import dead, kinds, stored_in_the_ehr
 from tests.integrations.test_outbox_books_once import assert_booked_once
@@ -51,6 +51,15 @@ def test_what_the_ehr_has_is_adopted_and_confirmed(close: Booking) -> None:
     assert kinds(close) == ["confirmed", "received"]
     assert open_items() == []
     assert "create" not in close.clinic.ehr.calls
+
+
+def test_what_was_never_sent_for_want_of_a_name_there_is_given_up_too(close: Booking) -> None:
+    Writeback.objects.update(sent_at=None)
+    ExternalId.objects.filter(kind="provider").delete()
+    assert close.process()
+    assert (close.status, close.state) == ("refused", "refused")
+    assert kinds(close) == ["received", "refused"]
+    assert open_items() == []
 
 
 def test_what_is_there_otherwise_than_asked_for_is_left_alone_and_to_staff(close: Booking) -> None:

@@ -230,6 +230,14 @@ def test_a_meeting_asks_nothing_about_the_rest_of_the_day(clinic: Clinic) -> Non
     assert (later.held, WorkItem.objects.count()) == ("", 0)
 
 
+def test_a_block_until_midnight_asks_nothing_about_the_next_day(clinic: Clinic) -> None:
+    day = timezone.localtime(factories.in_days(3), clinic.location.zone)
+    midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
+    opening_of(clinic, start=midnight + timedelta(hours=10))
+    blocked = add_block(clinic.provider, Interval(midnight - timedelta(hours=16), midnight))
+    assert (blocked.held, Opening.objects.get().held, WorkItem.objects.count()) == (0, "", 0)
+
+
 def test_a_block_counts_what_it_leaves_alone(clinic: Clinic) -> None:
     opening = opening_of(clinic, status="claimed")
     for status in ("booked", "pending", "cancelled"):

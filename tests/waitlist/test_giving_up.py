@@ -14,7 +14,7 @@ from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, link_of, nobody_has_guessed, text  # noqa: F401
-from waitlist import given_up, messages
+from waitlist import from_calendar, given_up, messages
 from waitlist.models import Claim, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +95,29 @@ def test_a_yes_on_its_way_to_the_ehr_is_cancelled_by_staff_and_the_page_says_so(
     assert WaitlistEntry.objects.get(pk=offer.entry_id).status == status
     Appointment.objects.filter(origin="waitlist").update(status="cancelled")
     assert heading(client.get(link_of(offer))) == "You do not have this appointment any more"
+
+
+@pytest.mark.parametrize(("origin", "after"), [("booking", "staff"), ("ehr", "ehr")])
+def test_who_was_moved_up_and_wants_another_time_waits_as_one_who_has_none(
+    scene: Scene, origin: str, after: str
+) -> None:
+    """The later appointment is gone: an entry that still named it would be offered nothing, or end with it."""
+    person = factories.patient()
+    later = scene.booked(person, hours=480)
+    entry = factories.entry(person, scene.type, move_up=later, origin=origin)
+    assert scene.look(scene.opening(hours=10)) == 1
+    scene.deliver()
+    offer = Offer.objects.select_related("opening", "patient", "entry", "appointment_type").get(entry=entry)
+    scene.yes(offer)
+    scene.answer(Claim.objects.get())
+    Appointment.objects.filter(claim__offer=offer).update(status="booked")
+    Writeback.objects.filter(kind="create").update(status="done")
+    press(offer, "another")
+    Appointment.objects.update(status="cancelled")
+    from_calendar.follow()
+    entry.refresh_from_db()
+    assert (entry.status, entry.move_up_id, entry.origin) == ("waiting", None, after)
+    assert scene.look(scene.opening(hours=20)) == 1
 
 
 def test_from_an_e_mail_the_birth_year_is_asked(offer: Offer) -> None:

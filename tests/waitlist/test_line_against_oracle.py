@@ -18,7 +18,7 @@ from waitlist import candidates, entries, ranking
 from waitlist.eligibility import judge
 from waitlist.models import WaitlistEntry
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 NOW = datetime(2030, 3, 8, 12, 0, tzinfo=UTC)
 # The Sunday on which New York's clocks go forward, and the days around it.

@@ -14,7 +14,7 @@ from scheduling.records import AppointmentRecord
 from scheduling.writebacks import Outcome
 from tests import factories
 from tests.waitlist.conftest import Scene, steps, told
-from waitlist import attention, claims, messages, settlement
+from waitlist import attention, cancellations, checklists, claims, messages, settlement
 from waitlist.models import Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -272,6 +272,21 @@ def test_a_refused_move_up_keeps_the_later_one(scene: Scene) -> None:
     old.refresh_from_db()
     assert (old.status, Writeback.objects.filter(kind="cancel").count()) == ("booked", 0)
     assert "March 23" in Message.objects.get(kind="refused", channel="email").body
+
+
+def test_an_earlier_time_given_up_on_its_way_to_the_ehr_does_not_cost_the_later_one(scene: Scene) -> None:
+    """They keep the later one unless the earlier is theirs, and the earlier is cancelled by staff."""
+    claim, old = moved_up(scene, patient_established=False)
+    Writeback.objects.update(status="unknown", sent_at=timezone.now())
+    assert cancellations.cancel_by_patient(claim.appointment) == cancellations.Outcome.STAFF
+    scene.answer(claim)
+    old.refresh_from_db()
+    assert (claim.state, old.status) == ("confirmed", "booked")
+    assert not Writeback.objects.filter(kind="cancel").exists()
+    assert "March 23" not in Message.objects.get(kind="confirmed", channel="email").body
+    # Nothing is arranged for a visit that is to be cancelled.
+    asked = set(WorkItem.objects.values_list("kind", flat=True))
+    assert ("appointment.cancel" in asked, checklists.KIND in asked) == (True, False)
 
 
 def test_the_freed_time_opens_once_the_cancellation_is_read_back(scene: Scene) -> None:

@@ -126,11 +126,15 @@ class Transport:
         return self._call(method, self.absolute(path), urlencode(fields).encode(), headers)
 
     def read_publicly(self, path: str) -> Answer:
-        """GET something that needs no login, without our token."""
+        """GET something that needs no login, without our token.
+
+        That it is answered does not end an outage: the login, looked up by it meanwhile, may be what is down.
+        """
         state = self._present_state()
         self._wait_turn()
         headers = {**_READ_HEADERS, "Accept": "application/json"}
-        return self._finish(state, *self._attempt(Request("GET", f"{self.base_url}/{path}", headers)))
+        answer, error = self._attempt(Request("GET", f"{self.base_url}/{path}", headers))
+        return self._finish(state, answer, error, is_public=True)
 
     def log_in(self) -> None:
         """Get a token, unless there is one that is still good; raises GatewayError."""
@@ -221,10 +225,13 @@ class Transport:
             raise Throttled("The EHR is left in peace for now.", retry_at=known.quiet_until)
         return row
 
-    def _finish(self, state: AccessToken, answer: Answer | None, error: GatewayError | None) -> Answer:
-        """Note how the EHR fares, and return the answer or raise the error."""
+    def _finish(
+        self, state: AccessToken, answer: Answer | None, error: GatewayError | None, *, is_public: bool = False
+    ) -> Answer:
+        """Note how the EHR fares, and return the answer or raise the error. ``is_public``: anybody may ask for it."""
         if error is None and answer is not None:
-            pulse.note_success(self.connection.pk, state.connection)
+            if not is_public:
+                pulse.note_success(self.connection.pk, state.connection)
             return answer
         if error is None:
             raise Unavailable("No answer.")
@@ -237,7 +244,7 @@ class Transport:
             pulse.note_trouble(self.connection.pk, error.code, told)
         elif answer is not None and answer.status == 401:
             pulse.note_refused_login(self.connection.pk, "The EHR refused a new token.")
-        elif answer is not None and answer.status < 500:
+        elif answer is not None and answer.status < 500 and not is_public:
             pulse.note_success(self.connection.pk, state.connection)
         raise error
 

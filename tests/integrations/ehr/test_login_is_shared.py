@@ -251,7 +251,7 @@ class Moving:
         self.published: str | None = httpserver.url_for("/old")
         self.new = httpserver.url_for("/new")
         self.old_answers = Response('{"access_token": "old", "expires_in": 60}')
-        self.looked_up = 0
+        self.looked_up, self.publishes_with = 0, 200
         httpserver.expect_request("/fhir/.well-known/smart-configuration").respond_with_handler(self._configuration)
         httpserver.expect_request("/old").respond_with_handler(lambda request: self.old_answers)
         httpserver.expect_request("/new").respond_with_json({"access_token": "new", "expires_in": 60})
@@ -263,7 +263,7 @@ class Moving:
         self.looked_up += 1
         if self.published is None:
             return Response("gone", 503)
-        return Response(f'{{"token_endpoint": "{self.published}"}}')
+        return Response(f'{{"token_endpoint": "{self.published}"}}', self.publishes_with)
 
     def fetch(self) -> str:
         """Log in anew and fetch something; return the token of it."""
@@ -294,6 +294,26 @@ def test_a_login_that_cannot_be_reached_is_looked_up_before_the_next_try(httpser
     with pytest.raises(Unavailable):
         ehr_that_moves.fetch()
     assert ehr_that_moves.fetch() == "new"
+
+
+@pytest.mark.parametrize("published", [200, 404])
+def test_an_outage_of_the_login_goes_on_although_its_address_can_be_read(
+    httpserver: HTTPServer, published: int
+) -> None:
+    """Staff are told of one that lasts, and calls become rarer: both go by since when it lasts."""
+    ehr_that_stays = Moving(httpserver)
+    ehr_that_stays.old_answers, ehr_that_stays.publishes_with = Response("", 502), published
+    since = []
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            ehr_that_stays.fetch()
+        since.append(Connection.objects.get().failing_since)
+    assert ehr_that_stays.looked_up == 3
+    assert since[0] is not None
+    assert since == [since[0]] * 3
+    ehr_that_stays.old_answers = Response('{"access_token": "again", "expires_in": 60}')
+    assert ehr_that_stays.fetch() == "again"
+    assert Connection.objects.get().failing_since is None
 
 
 def test_where_nothing_is_published_any_more_the_known_login_serves(httpserver: HTTPServer) -> None:

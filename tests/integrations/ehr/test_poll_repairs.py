@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from integrations.ehr import poll
+from integrations.ehr import endings, intake, poll
 from integrations.ehr.fhir import search
+from integrations.ehr.gateway import Quarantined
 from integrations.models import ApiCall, Connection, InboundEvent
 from scheduling.models import Appointment, Opening, WorkItem
 from tests.fixtures import sandbox as ehr
@@ -225,3 +227,15 @@ def test_an_answer_from_a_lagging_copy_is_repaired(
     work_inbox()
 
     assert Appointment.objects.get(pk=name.object_id).status == "cancelled"
+
+
+def test_what_staff_were_asked_about_an_entry_closes_once_it_was_read(connection: Connection) -> None:
+    """It was asked about by the name that stands in the entry, which the event itself has not."""
+    for number in range(2):
+        raw = json.dumps({"resourceType": "Appointment", "id": f"a-{number}"}).encode()
+        intake.set_aside(connection, "poll", [Quarantined(f"Appointment/a-{number}", "it has no start", raw)])
+    first, second = WorkItem.objects.filter(kind="event.unreadable").order_by("pk")
+    endings.clear_work(InboundEvent.objects.get(pk=first.subject_id))
+    for item in (first, second):
+        item.refresh_from_db()
+    assert (first.status, second.status) == ("done", "open")
