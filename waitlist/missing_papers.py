@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from scheduling.models import Opening, WorkItem
-from scheduling.worklist import ask_staff, finish_each, finish_for
+from scheduling.worklist import ask_staff, finish, finish_each
 from waitlist.models import WaitlistEntry
 from waitlist.reasons import Reason
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KIND = "entry.papers"
 #: What staff say they have asked for is on its way so long before they are asked again.
 ON_ITS_WAY = timedelta(days=7)
+BY_ITSELF = "system"
 _PAPERS = {Reason.REFERRAL: "referral", Reason.AUTHORIZATION: "authorization"}
 
 
@@ -36,7 +37,9 @@ def ask(opening: Opening, passed_over: Iterable[Ranked]) -> None:
         return
     items = WorkItem.objects.filter(dedupe_key__in=[_key(entry_id) for entry_id in lacking])
     known = set(items.filter(status=WorkItem.Status.OPEN).values_list("dedupe_key", flat=True))
-    known |= set(items.filter(done_at__gt=timezone.now() - ON_ITS_WAY).values_list("dedupe_key", flat=True))
+    # What ended by itself was asked for by nobody.
+    asked_for = items.filter(done_at__gt=timezone.now() - ON_ITS_WAY).exclude(done_by=BY_ITSELF)
+    known |= set(asked_for.values_list("dedupe_key", flat=True))
     anew = [entry_id for entry_id in lacking if _key(entry_id) not in known]
     for entry in WaitlistEntry.objects.filter(pk__in=anew).select_related("patient").order_by("pk"):
         named = " and ".join(_PAPERS[reason] for reason in lacking[entry.pk])
@@ -48,14 +51,16 @@ def ask(opening: Opening, passed_over: Iterable[Ranked]) -> None:
             dedupe_key=_key(entry.pk),
             subject=entry,
             patient=entry.patient,
-            location=opening.location,
+            opening=opening,
         )
 
 
 def were_entered(entry: WaitlistEntry) -> None:
-    """The entry was changed: where it lacks nothing by now, nobody is asked any more."""
-    if not _lacks(entry, timezone.localdate()):
-        finish_for(_key(entry.pk), "The papers are on the entry.")
+    """The entry was changed: where it lacks nothing by now on the day it was asked for, nobody is asked any more."""
+    asked = WorkItem.objects.filter(dedupe_key=_key(entry.pk), status=WorkItem.Status.OPEN)
+    item = asked.select_related("opening__location").first()
+    if item is not None and not _lacks(entry, _day(item)):
+        finish(item, BY_ITSELF, "The papers are on the entry.")
 
 
 def are_not_needed(entries: Iterable[WaitlistEntry]) -> None:
@@ -63,6 +68,13 @@ def are_not_needed(entries: Iterable[WaitlistEntry]) -> None:
     keys = [_key(entry.pk) for entry in entries if entry.referral_required or entry.authorization_required]
     if keys:
         finish_each(keys, "The patient waits no more.")
+
+
+def _day(item: WorkItem) -> date:
+    """Return the day on which the papers are needed: that of the visit, or today where it is over."""
+    today = timezone.localdate()
+    opening = item.opening
+    return max(today, opening.start.astimezone(opening.location.zone).date()) if opening is not None else today
 
 
 def _lacks(entry: WaitlistEntry, day: date) -> bool:

@@ -64,6 +64,33 @@ def test_papers_that_are_entered_end_it_and_the_patient_is_offered_times(scene: 
     assert Offer.objects.get().patient == entry.patient
 
 
+def test_a_paper_that_is_valid_today_and_not_on_the_day_of_the_visit_does_not_end_it(scene: Scene) -> None:
+    (entry,) = scene.waiting(1, **EXPIRES_BEFORE)
+    look_at_new_time(scene)
+    (item,) = tasks()
+    assert item.opening is not None
+    assert item.opening.start.astimezone(scene.location.zone).date() == date(2026, 3, 4)
+    entries.change(entry, note="Called them.")
+    assert len(tasks()) == 1
+    entries.change(entry, authorization_valid_until=date(2026, 3, 4))
+    assert tasks() == []
+
+
+def test_who_lacks_it_for_a_later_visit_is_a_task_again_at_once(scene: Scene) -> None:
+    (entry,) = scene.waiting(1, **WITHOUT)
+    look_at_new_time(scene)
+    entries.change(entry, referral_valid_until=date(2026, 3, 4))
+    assert tasks() == []
+    look_at_new_time(scene, hours=24 * 3)
+    (item,) = tasks()
+    # That day is over, too: what is entered then has to hold.
+    scene.pass_time(days=10)
+    entries.change(entry, referral_valid_until=date(2026, 3, 8))
+    assert tasks() == [item]
+    entries.change(entry, referral_valid_until=date(2026, 6, 1))
+    assert tasks() == []
+
+
 @pytest.mark.parametrize("many", [True, False])
 def test_who_leaves_the_list_leaves_no_task(scene: Scene, many: bool) -> None:
     (entry,) = scene.waiting(1, **WITHOUT)
