@@ -56,6 +56,8 @@ def _of_one_asked_for(connection: Connection, field: str, path: str, transform: 
         return _NOBODY
     try:
         resource = connect(connection).read_patient(external_id).raw
+        if not resource:
+            return _NOBODY
         return _followed(connection, field, path, transform, resource, on="a patient read from the EHR just now")
     except GatewayError:
         return Preview("No patient came with an event lately, and the EHR showed none when it was asked. Try it later.")

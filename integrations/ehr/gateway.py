@@ -205,7 +205,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class PatientAsRead:
-    """A patient as the EHR has them now; ``raw`` is its own JSON, where corrections are written into it."""
+    """A patient as the EHR has them now; ``raw`` is the JSON that paths are followed in and corrections written into."""
 
     record: PatientRecord
     version: str = ""

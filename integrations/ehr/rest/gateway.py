@@ -98,13 +98,16 @@ class RestGateway:
 
     def fetch(self, kind: Kind, external_id: str) -> Record:
         """Return the current state of one record; raises NotFound, Unreadable."""
+        return self.read(kind, self._resource(kind, external_id))
+
+    def _resource(self, kind: Kind, external_id: str) -> Json:
         pages = self._pages(Wanted(kind, external_id=_checked(external_id)))
         found = [each for page in pages for each in page.resources]
         if not found:
             raise NotFound("The EHR answered with no record.")
         if len(found) > 1 or found[0]["id"] != external_id:
             raise Malformed("The EHR answered with another record than the one asked for.")
-        return self.read(kind, found[0])
+        return found[0]
 
     def fetch_many(self, kind: Kind, external_ids: Sequence[str]) -> Mapping[str, Record | GatewayError]:
         """Return the records of these ids that the function ``many`` finds, or the error of one that cannot be read."""
@@ -152,11 +155,12 @@ class RestGateway:
         raise Rejected("This EHR lets us register no patient.")
 
     def read_patient(self, external_id: str) -> PatientAsRead:
-        """Return a patient as they are in the system now; what is corrected there is entered by staff."""
-        record = self.fetch("patient", external_id)
+        """Return a patient as they are in the system now, with the resource that paths of fields are followed in."""
+        resource = self._resource("patient", external_id)
+        record = self.read("patient", resource)
         if not isinstance(record, PatientRecord):
             raise Malformed("The EHR answered with another record than the one asked for.")
-        return PatientAsRead(record, record.version)
+        return PatientAsRead(record, record.version, resource)
 
     def correct_patient(self, read: PatientAsRead, corrections: Sequence[Correction]) -> None:
         """Raise Rejected: these systems let us change no patient."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from integrations import outbox
+from integrations import field_preview, outbox
 from integrations.ehr import checking, conformance, conformance_writing, event_leases, inbox, intake, load, poll
 from integrations.ehr.example import adapter
 from integrations.ehr.fhir.elements import Unreadable
@@ -508,6 +508,21 @@ def test_what_is_not_declared_is_never_asked_of_the_system(connection: Connectio
     assert found is not None
     assert found.external_id == "501"
     assert "reference" not in desk.asked[-1]
+
+
+def test_the_path_of_a_field_is_tried_on_a_patient_of_the_system(desk: ElmDesk, connection: Connection) -> None:
+    def tried(path: str) -> tuple[str, str, str]:
+        found = field_preview.of_last_patient(connection, "given_name", path, "trim")
+        return found.says, found.value, found.on
+
+    there = "a patient read from the EHR just now"
+    given = desk.rows["patients"]["1"]["first_name"]
+    ExternalId.objects.filter(kind="patient").exclude(value="1").delete()
+    assert tried("Patient.name.given") == ("It gives a value.", given, there)
+    assert tried("Patient.photo.url") == ("It gives nothing.", "", there)
+    assert tried("Patient.name") == (
+        "It cannot be kept: the path leads to a whole element, not to a value in it.", "", there,
+    )  # fmt: skip
 
 
 # --- how a kind comes to an installation ------------------------------------------------------------------------------
