@@ -205,7 +205,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class PatientAsRead:
-    """A patient as the EHR has them now; ``raw`` is the JSON that paths are followed in and corrections written into."""
+    """A patient as the EHR has them now; paths are followed in ``raw``, its JSON, and corrections written into it."""
 
     record: PatientRecord
     version: str = ""
