@@ -182,6 +182,9 @@ def take_over(merge: PatientMerge) -> tuple[int, list[str]]:
                 left.append("One entry stays as it is: the kept record waits for that kind of visit already.")
             else:
                 moved.append({"entry": entry.pk})
+        if len(moved) > len(row.moved):
+            # Once that record is itself replaced by a third, what came to it here goes on, or is asked about.
+            Patient.objects.filter(pk=row.kept_id).update(attention_due_at=timezone.now())
         row.moved, row.taken_over_at = moved, row.taken_over_at or timezone.now()
         row.save(update_fields=["moved", "taken_over_at"])
         merge.moved, merge.taken_over_at = row.moved, row.taken_over_at

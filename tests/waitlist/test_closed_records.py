@@ -383,6 +383,39 @@ def test_a_merge_of_a_merge_is_undone_from_the_last_one_back(case: Case) -> None
     assert case.entry.patient_id == case.old.pk
 
 
+def test_what_is_taken_over_by_a_record_that_was_itself_replaced_meanwhile_goes_on_to_the_last_one(case: Case) -> None:
+    first = case.replaced()
+    last = case.ehr.says("last")
+    second = merging.merge(case.new, last, told_by="staff")
+    case.drain()
+    item = case.asked()
+    assert item is not None
+    assert run_action(item, "over", user()) == "1 waitlist entry was taken over."
+    case.drain()
+    assert case.entry.patient_id == last.pk
+    assert closed_records.undo(PatientMerge.objects.get(pk=second.pk)) == []
+    assert closed_records.undo(PatientMerge.objects.get(pk=first.pk)) == []
+    assert WaitlistEntry.objects.get().patient_id == case.old.pk
+
+
+def test_staff_are_asked_again_where_the_ehr_replaced_also_the_record_that_took_over(case: Case) -> None:
+    dana = user()
+    case.replaced()
+    item = case.asked()
+    last = case.ehr.says("last")
+    case.ehr.says("new", replaced_by="last")
+    case.drain()
+    assert item is not None
+    run_action(item, "over", dana)
+    case.drain()
+    again = case.asked()
+    assert again is not None
+    assert again.patient == last
+    run_action(again, "over", dana)
+    case.drain()
+    assert (case.entry.patient_id, case.asked()) == (last.pk, None)
+
+
 def test_what_the_ehr_separates_after_a_booking_stays_and_staff_are_told(case: Case) -> None:
     merge = case.replaced()
     closed_records.take_over(merge)
