@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from unittest.mock import Mock
 
 import pytest
+import segno
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -17,7 +20,7 @@ from tests import factories
 from tests.desk.conftest import Practice, can_be_found
 from tests.desk.pages import records, said, text_of
 from waitlist import consent
-from waitlist.models import ConsentRecord
+from waitlist.models import ConsentLink, ConsentRecord
 from waitlist.times import say_phone
 
 LIST = "/admin/scheduling/patient/"
@@ -148,15 +151,27 @@ def test_consent_said_on_the_phone_is_recorded_by_two_keys(dana: Client, practic
     assert dana.post(f"/admin/waitlist/consentrecord/spoken/{practice.their_patient.pk}/").status_code == 404
 
 
-def test_a_form_to_print_has_both_languages_a_code_and_no_name(dana: Client, practice: Practice) -> None:
+def test_a_form_to_print_has_both_languages_a_code_that_leads_to_its_page_and_no_name(
+    dana: Client, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Mock(wraps=segno.make)
+    monkeypatch.setattr(segno, "make", drawn)
     paper = f"/admin/waitlist/consentrecord/paper/{practice.patient.pk}/"
     assert dana.get(paper).status_code == 403
+    assert dana.post(f"/admin/waitlist/consentrecord/paper/{practice.their_patient.pk}/").status_code == 404
     page = dana.post(paper).content.decode()
     for words in ("Harbor Family Practice may text you", "Harbor Family Practice puede mandarle", "<svg"):
         assert words in page
     for secret in ("Alvarez", "Robin", "1980"):
         assert secret not in page
     assert " style=" not in page
+    (address,) = drawn.call_args.args
+    base = settings.PUBLIC_BASE_URL.rstrip("/")
+    assert address.startswith(base)
+    told = {"birth_year": "1980", "phone": practice.patient.contact_points.get(system="phone").value}
+    assert Client().post(address.removeprefix(base), told).status_code == 303
+    link = ConsentLink.objects.get()
+    assert (link.patient, link.answered_at is None, link.made_by) == (practice.patient, False, "dana")
 
 
 def test_what_the_practice_owns_is_entered_on_the_patients_page(dana: Client, practice: Practice) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.test import Client
 from django.urls import resolve
@@ -124,3 +125,15 @@ def test_spoken_consent_needs_both_keys_of_one_person(patient: Patient) -> None:
     assert line is not None
     assert line.wording_version == consent_forms.version("es")
     assert may_be_texted(patient) == ["+12015550199"]
+
+
+def test_the_second_key_comes_too_late_after_a_while_and_for_a_number_that_is_out_of_use(patient: Patient) -> None:
+    (contact,) = patient.contact_points.filter(system="phone")
+    with acting_as(Actor.for_service("dana")):
+        with time_machine.travel(timezone.now() - timedelta(minutes=16)):
+            proof = consent_forms.first_key(contact, "es")
+        assert consent_forms.second_key(proof, patient) is None
+        proof = consent_forms.first_key(contact, "es")
+        patient.contact_points.filter(pk=contact.pk).update(state="invalid")
+        assert consent_forms.second_key(proof, patient) is None
+    assert not ConsentRecord.objects.exists()
