@@ -211,6 +211,25 @@ def test_another_person_of_the_same_name_becomes_a_patient_of_their_own(bring: B
     assert Patient.objects.count() == 2
 
 
+def test_who_a_row_is_was_said_of_what_stood_in_it_then(bring: Brought) -> None:
+    """Corrected to somebody else, a row is neither whom it was said to be nor free of whom it may be now."""
+    robin = factories.patient(given_name="Robin", family_name="Alvarez", birth_date=date(1980, 3, 14))
+    al = factories.patient(given_name="Al", family_name="Ng", birth_date=date(1980, 3, 15))
+    batch = bring(ROBIN, ROBIN.replace("0101", "0109").replace("Robin", "Rob"))
+    assert batches.say_who(batch, 2, robin)
+    assert batches.say_who(batch, 3, None)
+    assert verdicts(batch) == ["ready", "ready"]
+    assert batches.correct(batch, {2: {"given_name": "Zoe", "birth_date": "3/14/1985"}})
+    assert batches.correct(batch, {3: {"given_name": "Al", "family_name": "Ng", "birth_date": "3/15/1980"}})
+    assert verdicts(batch) == ["ready", "look"]
+    assert [each.patient for each in batch.rows.order_by("number")] == [None, None]
+    assert batch.rows.get(number=3).candidates == [al.pk]
+    assert batches.say_who(batch, 3, None)
+    add(batch)
+    assert not WaitlistEntry.objects.filter(patient__in=[robin, al]).exists()
+    assert Patient.objects.count() == 4
+
+
 def test_a_patient_who_is_not_proposed_is_not_taken(bring: Brought) -> None:
     factories.patient(family_name="Alvarez", birth_date=date(1980, 3, 14))
     stranger, batch = factories.patient(), bring(ROBIN)

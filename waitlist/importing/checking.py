@@ -98,6 +98,9 @@ def _leave_out_newcomers(batch: ImportBatch, checked: Sequence[Checked]) -> None
 
 def _forget_stale_choice(each: Checked) -> None:
     row = each.row
+    # "Another person" was said of those proposed then, not of somebody who may be this person since.
+    if row.choice == _C.DIFFERENT and not set(each.found.candidates) <= set(row.candidates):
+        row.choice = _C.OPEN
     row.candidates = each.found.candidates
     if row.choice == _C.SAME and row.patient_id not in each.found.candidates:
         row.choice, row.patient = _C.OPEN, None
