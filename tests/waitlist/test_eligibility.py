@@ -88,6 +88,7 @@ def test_a_time_that_suits_is_offered_at_the_edge() -> None:
         ({"bookings": (booking(START - HALF, 120),)}, Reason.BUSY),
         ({"bookings": (booking(START + timedelta(days=9), type_id=1),)}, Reason.HAS_APPOINTMENT),
         ({"move_up": MoveUp(3, START + timedelta(days=9), stands=False)}, Reason.MOVE_UP_GONE),
+        ({"move_up": MoveUp(3, None, stands=True)}, Reason.MOVE_UP_GONE),
         ({"move_up": MoveUp(3, START, stands=True)}, Reason.NOT_EARLIER),
         ({"referral_required": True}, Reason.REFERRAL),
         ({"referral_required": True, "referral_valid_until": date(2026, 6, 1)}, Reason.REFERRAL),
@@ -291,6 +292,16 @@ def test_a_move_up_names_its_appointment_and_needs_no_other() -> None:
     assert (verdict.eligible, verdict.reasons) == (True, (Reason.SUITS,))
 
 
+def test_a_move_up_is_compared_with_the_time_that_is_left_for_it() -> None:
+    """The first half hour is earlier than what they have, and they cannot come then."""
+    busy = (booking(START, 15),)
+
+    has_it_then = somebody(bookings=busy, move_up=MoveUp(3, START + HALF, stands=True))
+    assert judge(FACTS, has_it_then).reasons == (Reason.NOT_EARLIER,)
+    has_it_later = somebody(bookings=busy, move_up=MoveUp(3, END, stands=True))
+    assert judge(FACTS, has_it_later).start == START + HALF
+
+
 def test_a_chain_of_move_ups_ends() -> None:
     mover = somebody(move_up=MoveUp(3, START + timedelta(days=9), stands=True))
 
@@ -315,6 +326,12 @@ def test_the_second_edge_is_offered_when_the_first_does_not_suit() -> None:
     assert (verdict.start, verdict.end) == (START + HALF, END)
 
 
+def test_why_not_is_said_of_the_first_edge() -> None:
+    verdict = judge(FACTS, somebody(bookings=(booking(START, 15),), windows=(Window(1, time(10), time(10, 30)),)))
+
+    assert verdict.reasons == (Reason.BUSY,)
+
+
 def test_a_later_edge_gives_the_notice_that_the_first_does_not() -> None:
     verdict = judge(FACTS, somebody(notice=timedelta(days=2, minutes=30)))
 
@@ -328,14 +345,27 @@ def test_a_policy_of_the_type_counts() -> None:
     assert judge(strict, somebody(silences=1)).reasons == (Reason.SILENT,)
 
 
-def test_windows_follow_the_wall_clock_on_both_sides_of_a_clock_change() -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (datetime(2026, 3, 1, 15, tzinfo=UTC), datetime(2026, 3, 8, 14, tzinfo=UTC)),
+        (datetime(2026, 10, 25, 14, tzinfo=UTC), datetime(2026, 11, 1, 15, tzinfo=UTC)),
+    ],
+)
+def test_windows_follow_the_wall_clock_on_both_sides_of_a_clock_change(before: datetime, after: datetime) -> None:
     window = (Window(6, time(10), time(10, 30)),)
-    for start in (datetime(2026, 3, 1, 15, tzinfo=UTC), datetime(2026, 3, 8, 14, tzinfo=UTC)):
+    for start in (before, after):
         facts = an_opening(start=start, end=start + HALF, now=start - timedelta(days=1))
         assert judge(facts, somebody(windows=window)).start == start
-    wrong = datetime(2026, 3, 8, 15, tzinfo=UTC)
+    wrong = before + timedelta(days=7)
     facts = an_opening(start=wrong, end=wrong + HALF, now=wrong - timedelta(days=1))
     assert judge(facts, somebody(windows=window)).reasons == (Reason.HOURS,)
+
+
+def test_a_visit_that_ends_a_second_after_the_hours_does_not_suit() -> None:
+    facts = an_opening(fits=(replace(FIT, duration=HALF + timedelta(seconds=1)),))
+
+    assert judge(facts, somebody(windows=(Window(1, time(10), time(10, 30)),))).reasons == (Reason.HOURS,)
 
 
 def test_a_visit_across_midnight_suits_nobody_with_hours() -> None:
@@ -407,6 +437,9 @@ def test_a_visit_that_needs_insurance_asks_for_a_plan_the_provider_takes(
     verdict = judge(opening, somebody(plan_id=plan))
     assert (verdict.eligible, verdict.reasons) == (eligible, (reason,))
     assert verdict.needs_staff is (reason is Reason.INSURANCE_UNKNOWN)
+    too_long = replace(opening, fits=(replace(opening.fits[0], duration=timedelta(hours=2)),))
+    objection = (Reason.INSURANCE,) if reason is Reason.INSURANCE else ()
+    assert judge(too_long, somebody(plan_id=plan)).reasons == (Reason.TOO_SHORT, *objection)
 
 
 ONE, OTHER = 7, 9

@@ -28,7 +28,14 @@ def look_at_new_time(scene: Scene, *, hours: float = 20) -> int:
     return scene.look(scene.opening(hours=hours))
 
 
-@pytest.mark.parametrize(("fields", "named"), [(WITHOUT, "referral"), (EXPIRES_BEFORE, "authorization")])
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (WITHOUT, "referral"),
+        (EXPIRES_BEFORE, "authorization"),
+        ({**WITHOUT, **EXPIRES_BEFORE}, "referral and authorization"),
+    ],
+)
 def test_whoever_would_have_been_offered_it_is_a_task_once(scene: Scene, fields: dict[str, object], named: str) -> None:
     (entry,) = scene.waiting(1, **fields)
     scene.waiting(1)
@@ -91,9 +98,16 @@ def test_who_lacks_it_for_a_later_visit_is_a_task_again_at_once(scene: Scene) ->
     assert tasks() == []
 
 
-@pytest.mark.parametrize("many", [True, False])
-def test_who_leaves_the_list_leaves_no_task(scene: Scene, many: bool) -> None:
-    (entry,) = scene.waiting(1, **WITHOUT)
+def test_papers_of_one_patient_are_none_of_anothers(scene: Scene) -> None:
+    first, second = scene.waiting(2, **WITHOUT)
+    look_at_new_time(scene)
+    entries.change(second, referral_valid_until=date(2026, 6, 1))
+    assert [item.subject_id for item in tasks()] == [first.pk]
+
+
+@pytest.mark.parametrize(("fields", "many"), [(WITHOUT, True), (WITHOUT, False), (EXPIRES_BEFORE, False)])
+def test_who_leaves_the_list_leaves_no_task(scene: Scene, fields: dict[str, object], many: bool) -> None:
+    (entry,) = scene.waiting(1, **fields)
     look_at_new_time(scene)
     assert len(tasks()) == 1
     assert entries.leave_many([entry.pk]) if many else entries.leave(WaitlistEntry.objects.get(pk=entry.pk))

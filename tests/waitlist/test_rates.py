@@ -62,6 +62,22 @@ def test_who_was_never_told_has_not_declined(scene: Scene, status: str | None, d
     assert sum(AcceptanceTally.objects.values_list("decided", flat=True)) == decided
 
 
+def test_who_answered_on_the_phone_has_answered(scene: Scene) -> None:
+    answered(scene.type, S.YES, S.NO, S.EXPIRED, hours=3)
+    Message.objects.all().delete()
+    rates.recount()
+    assert list(AcceptanceTally.objects.values_list("decided", "accepted")) == [(2, 1)]
+
+
+def test_answers_of_long_ago_are_forgotten(scene: Scene) -> None:
+    answered(scene.type, S.YES, hours=3)
+    rates.recount()
+    assert AcceptanceTally.objects.count() == 1
+    scene.pass_time(days=91)
+    rates.recount()
+    assert not AcceptanceTally.objects.exists()
+
+
 def test_the_starting_figures_hold_until_enough_patients_have_answered(scene: Scene) -> None:
     scene.waiting(12)
     seen(scene.type, 0, pacing.ANSWERS_NEEDED - 1, 0)
