@@ -459,6 +459,13 @@ def test_the_second_press_of_an_undo_hears_that_it_was_done(ira: Client, practic
     ira.post(f"{path}map/", {"domain": "reason", "system": "", "code": "x-9", "target": "rebookable"})
     factories.offer(opening, practice.entry())
     assert said(ira, ira.post(undo)) == "Nothing was changed: it was taken back already."
+    # Nor is anything taken back from under what somebody changed since the page was shown.
+    former = f"{path}undo/{CodeChange.objects.latest('pk').pk}/"
+    mapping.map_code(practice.connection, "reason", "", "x-9", "ask_staff", by="maria")
+    assert said(ira, ira.post(former)) == (
+        "Nothing was changed: somebody changed this code meanwhile. Look at it again."
+    )
+    assert CodeMapping.objects.get().target == "ask_staff"
 
 
 def test_a_code_that_means_something_at_one_place_alone_stands_there(

@@ -223,6 +223,32 @@ def test_a_reason_that_may_be_offered_after_all_opens_what_it_had_kept_closed(
     assert states() == [("closed", "", "reason")]
 
 
+@pytest.mark.parametrize("moved", [{"start": 50, "provider_id": "prov-1"}, {"start": 10, "provider_id": "prov-2"}])
+def test_time_that_a_visit_was_moved_away_from_follows_the_kind_of_the_visit(
+    scene: Scene,  # noqa: F811
+    connection: Connection,
+    moved: dict[str, Any],
+) -> None:
+    factories.external_id(scene.source, ExternalId.Kind.PROVIDER, factories.provider(), "prov-2")
+    scene.waiting(1)
+    visit = Visit(scene)
+    doubt: dict[str, Any] = {"type_code": "LUNCH", "reason_verdict": "unmapped_type"}
+    visit.told(**doubt)
+    start = visit.start + timedelta(hours=moved["start"] - 10)
+    visit.told(**doubt, start=start, end=start + timedelta(minutes=30), provider_id=moved["provider_id"])
+    assert states() == [("open", "type", "")]
+    row = mapped(connection, "type", "LUNCH", scene.type.code)
+    assert states() == [("open", "", "")]
+    # The visit stands elsewhere, so that the former time is free whatever its status means.
+    mapped(connection, "status", "booked", "confirmed")
+    opening = Opening.objects.get()
+    assert wave(scene, opening) == 1
+    assert mapping.unmap(connection, "type", row.system, row.code) is not None
+    attention.drain()
+    assert states() == [("offering", "type", "")]
+    assert opening.offers.get().status == "withdrawn"
+
+
 def test_what_else_is_in_doubt_holds_the_time_for_a_person(scene: Scene, connection: Connection) -> None:  # noqa: F811
     visit = Visit(scene)
     visit.told()

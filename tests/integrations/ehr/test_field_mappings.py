@@ -102,6 +102,8 @@ def test_what_cannot_be_read_is_counted_and_leaves_what_is_held(connection: Conn
     assert (row.failures, row.last_good_value, row.last_good_external_id) == (1, "Bo", "p-1")
     assert row.failing_since is not None
     assert row.last_problem == "the path leads to a whole element, not to a value in it"
+    of_usual_place = health(connection, "birth_date")
+    assert (of_usual_place.failures, of_usual_place.last_problem) == (1, "it cannot be read")
 
 
 def test_a_field_that_keeps_failing_becomes_work_and_stops_being_it_by_itself(connection: Connection) -> None:
