@@ -84,6 +84,8 @@ def test_details_are_carried_by_declared_mappings(connection: Connection) -> Non
         ContactRecord("email", "b@example.org", rank=2),
         ContactRecord("phone", "+12125550102", "mobile", 1),
     )
+    kept = {name: health(connection, name).last_good_value for name in ("emails", "phones", "portal_active")}
+    assert kept == {"emails": "a@example.org", "phones": "+12125550102", "portal_active": "no"}
 
 
 def test_what_cannot_be_read_is_counted_and_leaves_what_is_held(connection: Connection) -> None:
@@ -144,6 +146,22 @@ def test_another_path_answers_what_was_asked_and_the_counting_begins_anew(connec
     for _ in range(TOLD_AFTER):
         read(connection, extension=bad)
     assert WorkItem.objects.filter(status="open").count() == 1
+
+
+def test_what_one_ehr_no_longer_tells_says_nothing_of_another(connection: Connection) -> None:
+    other = factories.connection("oak")
+    for each in (other, connection):
+        mapped(each, "portal_active", PORTAL, "yes_no")
+        read(each, extension=[{"url": "urn:portal", "valueCode": "active"}])
+    for _ in range(TOLD_AFTER):
+        read(connection, extension=[{"url": "urn:portal", "valueCode": "perhaps"}])
+    counted = [health(each, "portal_active").failures for each in (connection, other)]
+    assert counted == [TOLD_AFTER, 0]
+    assert WorkItem.objects.get().subject_id == health(connection, "portal_active").pk
+    read(other, extension=[{"url": "urn:portal", "valueCode": "active"}])
+    key = ("path", "portal_active", FieldMapping.PathKind.FHIRPATH)
+    mapping_changes.change(other, {key: {"path": f"({PORTAL})", "transform": "yes_no"}}, by="ira")
+    assert (WorkItem.objects.get().status, health(connection, "portal_active").failures) == ("open", TOLD_AFTER)
 
 
 def test_a_field_that_moved_away_is_noticed_though_nothing_is_wrong_with_any_patient(connection: Connection) -> None:
