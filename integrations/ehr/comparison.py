@@ -112,7 +112,11 @@ class Comparison:
         fields = comparing.differing(ehr_says, we_hold)
         if not fields:
             # Only the version is new to us: what it says we hold already, so that nothing is freed or taken by it.
-            mirroring.apply(self._gateway, self._source, record, asked_at, opens=False)
+            try:
+                mirroring.apply(self._gateway, self._source, record, asked_at, opens=False)
+            except (mirroring.ReferenceMissing, Rejected, Unreadable):
+                # Off on both sides, and the EHR does not show whom it names by now: that must not end the comparison.
+                self._not_judged(f"ext:{external_id}")
         elif self._is_in_window(ehr_says) or self._is_in_window(we_hold):
             subject = f"ext:{external_id}"
             self._note(Finding(Kind.DIFFERS, subject, ehr_says, we_hold, record.version, appointment, fields))

@@ -103,12 +103,31 @@ def test_what_is_over_or_too_far_ahead_on_both_sides_is_left_alone(
     assert "fetch" not in ehr.calls
 
 
+def test_one_that_is_off_on_both_sides_ends_no_comparison_whomever_it_names_by_now(calendar: Calendar) -> None:  # noqa: F811
+    """Such as a patient's record that the EHR no longer shows: else nothing of its calendar would ever be compared."""
+    off, other = only(calendar), calendar.both()
+    ehr = calendar.clinic.ehr
+    Appointment.objects.filter(pk=calendar.kept[off].pk).update(status="cancelled")
+    ehr.change(off, status="cancelled", patient_id="nobody")
+    ehr.change(other, status="cancelled")
+    run = calendar.compare()
+    assert (run.error, run.compared, run.differing) == ("", 2, 1)
+    assert found() == [("differs", ["status"], "open")]
+
+
 def test_one_cancelled_there_that_has_lost_its_time_is_a_difference(calendar: Calendar) -> None:  # noqa: F811
     """FHIR lets a cancelled appointment go without."""
     calendar.clinic.ehr.change(only(calendar), status="cancelled", start=None, end=None)
     assert calendar.compare().error == ""
     [(kind, fields, _)] = found()
     assert (kind, fields[0]) == ("differs", "status")
+
+
+def test_one_that_does_not_say_until_when_it_lasts_is_a_difference_like_any_other(calendar: Calendar) -> None:  # noqa: F811
+    calendar.clinic.opening(start=calendar.ours(only(calendar)).start)
+    calendar.clinic.ehr.change(only(calendar), end=None)
+    assert calendar.compare().error == ""
+    assert found() == [("differs", ["time"], "open")]
 
 
 def test_what_has_the_version_that_we_hold_is_not_read(calendar: Calendar, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
