@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from integrations import outbox
-from integrations.ehr import comparing, differences, taking_over
+from integrations.ehr import comparing, differences, reconcile, taking_over
 from integrations.ehr.fhir.elements import Unreadable
 from integrations.ehr.gateway import Malformed, Throttled
 from integrations.models import Connection, Difference
@@ -233,6 +233,7 @@ def test_one_worker_at_a_time_takes_it_over_and_one_that_died_is_replaced(calend
     row = taking(calendar)
     Difference.objects.update(due_at=NOW)
     assert taking_over.due(NOW - timedelta(seconds=1)) == []
+    assert [reconcile.is_due(NOW - timedelta(seconds=1)), reconcile.is_due(NOW)] == [False, True], "the sweep calls"
     assert not taking_over.work(row.pk, NOW - timedelta(seconds=1))
     seen: list[list[int]] = []
     calendar.clinic.ehr.before("fetch", lambda: seen.append(taking_over.due(NOW + taking_over.LEASE)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from integrations import by_hand, outbox
 from integrations.ehr import inbox, intake
@@ -112,14 +114,20 @@ def test_cancelled_by_staff_before_us(later: Later) -> None:
     later.assert_cancelled_once()
 
 
-def test_rescheduled_meanwhile_is_left_alone(later: Later) -> None:
+@pytest.mark.parametrize("changed", ["its time", "its patient", "its status"])
+def test_what_the_ehr_has_changed_meanwhile_is_left_alone(later: Later, changed: str) -> None:
     assert later.record.start is not None
     assert later.record.end is not None
     day = timedelta(days=1)
-    later.clinic.ehr.change(later.record.external_id, start=later.record.start + day, end=later.record.end + day)
+    to: dict[str, dict[str, Any]] = {
+        "its time": {"start": later.record.start + day, "end": later.record.end + day},
+        "its patient": {"patient_id": "pat-0"},
+        "its status": {"status": "noshow"},
+    }
+    record = later.clinic.ehr.change(later.record.external_id, **to[changed])
     row = later.process()
     assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "changed_in_ehr")
-    assert later.clinic.ehr.appointments[later.record.external_id].status == "booked"
+    assert later.clinic.ehr.appointments[later.record.external_id] == record
     assert "writeback.refused" in open_items()
 
 
@@ -133,6 +141,16 @@ def test_lost_answer_is_looked_up(later: Later, took_effect: bool) -> None:
         later.process(after_seconds=60)
     later.assert_cancelled_once()
     assert later.clinic.ehr.calls.count("cancel") == (1 if took_effect else 2)
+
+
+def test_one_that_has_begun_by_the_time_its_lost_answer_is_looked_up_is_not_cancelled_any_more(later: Later) -> None:
+    later.clinic.ehr.fail("cancel", OutcomeUnknown())
+    assert later.process().status == Writeback.Status.UNKNOWN
+    Writeback.objects.update(deadline_at=timezone.now())
+    row = later.process(after_seconds=60)
+    assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "too_late")
+    assert later.clinic.ehr.calls.count("cancel") == 1
+    assert later.clinic.ehr.appointments[later.record.external_id].status == "booked"
 
 
 def test_a_yes_without_effect_is_no_cancellation(later: Later) -> None:

@@ -183,6 +183,7 @@ def test_a_calendar_that_was_not_read_to_its_end_concludes_nothing(calendar: Cal
     assert (run.error, run.compared) == (error.code, 0)
     first.refresh_from_db()
     assert (Difference.objects.count(), first.state) == (1, "open")
+    assert open_items() == ["calendar.differs"], "one that broke off says nothing of what the calendar lacks"
     due_at = Connection.objects.get().reconcile_due_at
     assert due_at is not None
     assert timedelta(minutes=9) < due_at - timezone.now() < timedelta(minutes=12)
@@ -668,7 +669,7 @@ def test_it_is_done_when_its_time_has_come_and_the_ehr_may_be_read(
     [({}, True), ({"state": "paused"}, False), ({"loaded_at": None}, False), ({"kind": "hl7v2"}, False)],
 )
 def test_only_what_can_be_compared_is_asked_for(calendar: Calendar, fields: dict[str, Any], is_asked: bool) -> None:
-    other = factories.connection("oak")
+    other = factories.connection("oak", loaded_at=NOW)
     Connection.objects.filter(pk=calendar.clinic.connection.pk).update(**fields)
     assert reconcile.ask(calendar.clinic.connection, NOW) is is_asked
     assert Connection.objects.get(pk=calendar.clinic.connection.pk).reconcile_due_at == (NOW if is_asked else None)
@@ -756,9 +757,14 @@ def test_what_the_ehr_shows_as_cancelled_takes_no_time(calendar: Calendar) -> No
     assert opening.check_due_at is None
 
 
-def test_one_that_was_killed_is_begun_again(calendar: Calendar) -> None:
-    Reconciliation.objects.create(connection=calendar.clinic.connection, began_at=timezone.now(), until=timezone.now())
+def test_one_that_was_killed_is_begun_again_and_no_other_is_called_interrupted(calendar: Calendar) -> None:
+    connection, other = calendar.clinic.connection, factories.connection("oak")
+    for each in (connection, other):
+        Reconciliation.objects.create(connection=each, began_at=timezone.now(), until=timezone.now())
+    first = calendar.compare()
     calendar.compare()
-    assert list(Reconciliation.objects.order_by("pk").values_list("error", flat=True)) == ["interrupted", ""]
-    item = WorkItem.objects.filter(kind="calendar.differs")
-    assert not item.exists()
+    runs = Reconciliation.objects.order_by("pk")
+    assert list(runs.filter(connection=connection).values_list("error", flat=True)) == ["interrupted", "", ""]
+    assert runs.get(pk=first.pk).ended_at == first.ended_at, "how last night's ended stays as it was"
+    assert runs.get(connection=other).ended_at is None
+    assert not WorkItem.objects.filter(kind="calendar.differs").exists()
