@@ -246,6 +246,24 @@ def test_one_worker_at_a_time_takes_it_over_and_one_that_died_is_replaced(calend
     assert (row.state, timedelta(0) <= row.due_at - NOW - timedelta(hours=1) < timedelta(seconds=5)) == ("taking", True)
 
 
+def test_of_many_that_were_chosen_each_is_taken_over_by_itself(calendar: Calendar) -> None:  # noqa: F811
+    ehr, chosen = calendar.clinic.ehr, [only(calendar), calendar.both()]
+    for each in chosen:
+        ehr.change(each, status="cancelled")
+    calendar.compare()
+    first, second = (Difference.objects.get(subject=f"ext:{each}") for each in chosen)
+    assert [differences.take(row, "dana") for row in (first, second)] == [True, True]
+    due_at = second.due_at
+    ehr.fail("fetch", Throttled(status=429, retry_at=timezone.now() + timedelta(hours=1)))
+    assert taking_over.work(first.pk)
+    second.refresh_from_db()
+    assert (second.state, second.due_at) == ("taking", due_at), "only the one that was asked for waits"
+    Connection.objects.update(quiet_until=None)
+    assert taking_over.work(second.pk)
+    assert sorted(state for _, _, state in found()) == ["taken", "taking"]
+    assert [calendar.ours(each).status for each in chosen] == ["booked", "cancelled"]
+
+
 def test_what_is_being_taken_over_is_left_to_that_when_the_two_agree_again(calendar: Calendar) -> None:  # noqa: F811
     taking(calendar)
     Difference.objects.update(due_at=timezone.now() + timedelta(hours=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -204,6 +205,7 @@ def test_staff_booked_the_same_patient_meanwhile(booking: Booking) -> None:
     assert_booked_once(booking)
     applied.appointment.refresh_from_db()
     assert applied.appointment.status == Appointment.Status.ENTERED_IN_ERROR
+    assert ExternalId.objects.get(kind="provider").object_id == booking.clinic.provider.pk, "no other name passes to it"
 
 
 def test_webhook_of_our_own_booking_before_the_answer(booking: Booking) -> None:
@@ -222,6 +224,20 @@ def test_webhook_of_our_own_booking_before_the_answer(booking: Booking) -> None:
     assert Appointment.objects.count() == 1
 
 
+def test_changed_in_what_does_not_matter_between_the_webhook_and_our_read(booking: Booking) -> None:
+    ehr, source = booking.clinic.ehr, booking.clinic.connection.source
+
+    def webhook() -> None:
+        [record] = booking.booked
+        appointments.apply_appointment(source, record, timezone.now())
+        ehr.change(record.external_id, type_display="Follow-up visit")
+
+    ehr.behind("create", webhook)
+    booking.process()
+    assert_booked_once(booking)
+    assert ehr.calls.count("fetch") == 1
+
+
 def test_webhook_while_the_answer_is_unknown_shortens_the_wait(booking: Booking) -> None:
     ehr, source = booking.clinic.ehr, booking.clinic.connection.source
     ehr.fail("create", OutcomeUnknown(), after=True)
@@ -234,13 +250,18 @@ def test_webhook_while_the_answer_is_unknown_shortens_the_wait(booking: Booking)
     assert_booked_once(booking)
 
 
-def test_cancelled_in_the_ehr_between_our_read_and_our_record(booking: Booking) -> None:
+@pytest.mark.parametrize("versions", [True, False])
+def test_cancelled_in_the_ehr_between_our_read_and_our_record(booking: Booking, versions: bool) -> None:
     """The webhook about the cancellation was handled first: what we read is old, so it is read again."""
     ehr, source = booking.clinic.ehr, booking.clinic.connection.source
+    if not versions:
+        ehr.distort = lambda record: replace(record, version="")
 
     def cancelled_meanwhile() -> None:
         [record] = booking.booked
-        after = ehr.change(record.external_id, status="cancelled", status_code="cancelled")
+        version = "2" if versions else ""
+        after = replace(record, status="cancelled", status_code="cancelled", version=version)
+        ehr.appointments[record.external_id] = after
         appointments.apply_appointment(source, after, timezone.now() + timedelta(seconds=1))
 
     original = ehr.fetch

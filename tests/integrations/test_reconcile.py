@@ -526,7 +526,7 @@ def test_a_booking_of_ours_that_is_given_up_is_not_forgotten_by_whoever_was_prom
     booking.clinic.ehr.appointments.clear()
     Calendar(booking.clinic).compare()
     row = decide(lambda row: differences.take(row, "dana", opens=opens))
-    assert (row.kind, row.state, "1 opening" in row.outcome) == ("not_written", "taken", opens)
+    assert (row.kind, row.state, "1 opening." in row.outcome) == ("not_written", "taken", opens)
     assert booking.appointment.status == "entered-in-error"
     assert Opening.objects.filter(freed_by=booking.appointment, start=booking.opening.start).count() == opened
     assert "calendar.not_booked" in open_items()
@@ -757,7 +757,7 @@ def test_what_the_ehr_shows_as_cancelled_takes_no_time(calendar: Calendar) -> No
     assert opening.check_due_at is None
 
 
-def test_one_that_was_killed_is_begun_again_and_no_other_is_called_interrupted(calendar: Calendar) -> None:
+def test_one_that_was_killed_is_begun_again(calendar: Calendar) -> None:
     connection, other = calendar.clinic.connection, factories.connection("oak")
     for each in (connection, other):
         Reconciliation.objects.create(connection=each, began_at=timezone.now(), until=timezone.now())
