@@ -37,7 +37,9 @@ def test_good_words_pass_and_each_of_these_is_refused() -> None:
         (GOOD.replace("{time}", "[at {time}]"), "{time} is missing outside of [ ]."),
         (GOOD.replace("{time}", "{time} {date}"), "{date} is not known here. Did you mean {time}?"),
         (GOOD + " {providr}", "Did you mean {provider}?"),
+        (GOOD + " {doctor}", "Did you mean {provider}?"),
         (GOOD + " {reference}", "{reference} is not known here."),
+        (GOOD + " {zzz}", "{zzz} is not known here. These are: {practice}, {time},"),
         (GOOD.replace("STOP", "Stopping"), "The word STOP is missing"),
         (GOOD.replace("YES {code}", "{code} to say yes"), "must ask for “YES {code}”"),
         (GOOD + " {", "{ stands alone"),
@@ -48,9 +50,12 @@ def test_good_words_pass_and_each_of_these_is_refused() -> None:
         (GOOD + " At the oncology desk.", "“oncology” may tell"),
         (GOOD + " bit.ly/x", "shortened links"),
         (GOOD + " Reply CANCEL to skip.", "Do not ask for CANCEL"),
-        (GOOD + "x" * 1000, "too long"),
+        (GOOD.ljust(1001, "x"), "too long"),
     ):
         assert why in blocking(bad), bad
+    assert blocking(GOOD.ljust(1000, "x")) == ""
+    # What it is called everywhere tells nothing, though a kind of visit has that very name.
+    assert blocking(GOOD + " Your next visit.") == ""
 
 
 def test_each_kind_has_its_own_needs() -> None:
@@ -62,6 +67,9 @@ def test_each_kind_has_its_own_needs() -> None:
     mail = "{time} {link} {signature}"
     assert blocking(mail, channel="email", subject="{practice}: a time") == ""
     assert "needs a subject" in blocking(mail, channel="email")
+    assert blocking(mail, channel="email", subject="a" * 150) == ""
+    assert "150 in a subject" in blocking(mail, channel="email", subject="a" * 151)
+    assert "“Follow-up” is a kind of visit" in blocking(mail, channel="email", subject="Your follow-up")
     assert "cannot stand in a subject" in blocking(mail, channel="email", subject="{time}")
     assert "{signature} is missing" in blocking("{time} {link}", channel="email", subject="A time")
 
