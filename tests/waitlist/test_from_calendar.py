@@ -58,7 +58,11 @@ def test_who_waits_in_the_ehr_waits_here_once(
 
 
 def test_who_cannot_wait_here_is_left_alone(type_: AppointmentType) -> None:
-    waits(factories.patient(deceased=True), type_)
+    for closed in ({"deceased": True}, {"active": False}, {"restricted": True}, {"replaced_by": factories.patient()}):
+        waits(factories.patient(**closed), type_)
+    ended = factories.appointment_type(30)
+    waits(factories.patient(), ended)
+    AppointmentType.objects.filter(pk=ended.pk).update(active=False)
     waits(factories.patient(), None)
     waits(None, type_)
     start = timezone.now() - timedelta(days=1)
@@ -70,13 +74,22 @@ def test_who_cannot_wait_here_is_left_alone(type_: AppointmentType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("became", "state"), [("booked", "booked"), ("cancelled", "left"), ("entered-in-error", "left")]
+    ("became", "state"),
+    [
+        ("booked", "booked"),
+        ("pending", "booked"),
+        ("fulfilled", "booked"),
+        ("cancelled", "left"),
+        ("entered-in-error", "left"),
+        ("noshow", "left"),
+    ],
 )
 def test_the_entry_ends_as_the_ehr_says(became: str, state: str, type_: AppointmentType) -> None:
     row = waits(factories.patient(), type_)
+    waits(factories.patient(), type_)
     follow()
     Appointment.objects.filter(pk=row.pk).update(status=became)
-    assert (follow(), states()) == (1, [state])
+    assert (follow(), states()) == (1, [state, "waiting"])
 
 
 def test_whom_staff_took_off_the_list_stays_off(type_: AppointmentType) -> None:
@@ -87,16 +100,19 @@ def test_whom_staff_took_off_the_list_stays_off(type_: AppointmentType) -> None:
 
 
 def test_a_person_is_asked_to_tidy_the_ehrs_list_once_until_it_is(type_: AppointmentType) -> None:
-    row = waits(factories.patient(), type_)
+    row, other = waits(factories.patient(), type_), waits(factories.patient(), type_)
+    waits(factories.patient(), type_)  # who waits still is nobody to take off
     follow()
-    entries.mark_booked(WaitlistEntry.objects.get())
+    for entry in WaitlistEntry.objects.filter(ehr_appointment__in=[row, other]):
+        entries.mark_booked(entry)
     follow()
     follow()
-    item = WorkItem.objects.get()
+    item, same = WorkItem.objects.order_by("subject_id")
     assert (item.kind, item.status, item.times_seen) == ("entry.still_on_ehr_list", "open", 1)
+    assert (item.patient, same.patient) == (row.patient, other.patient)
     Appointment.objects.filter(pk=row.pk).update(status="cancelled")
     follow()
-    assert WorkItem.objects.get().status == "done"
+    assert list(WorkItem.objects.order_by("subject_id").values_list("status", flat=True)) == ["done", "open"]
 
 
 def booked(type_: AppointmentType, chen: Provider, place: Location, days: float = 20, **fields: Any) -> Appointment:
@@ -128,8 +144,29 @@ def test_a_search_ends_with_its_booking(type_: AppointmentType, chen: Provider, 
     AppointmentType.objects.update(seeks_earlier=True)
     row = booked(type_, chen, place)
     follow()
+    going = booked(type_, chen, place, days=21)
+    assert follow() == 1
     Appointment.objects.filter(pk=row.pk).update(status="cancelled")
-    assert (follow(), states()) == (1, ["left"])
+    assert (follow(), states()) == (1, ["left", "waiting"])
+    assert going.start
+    assert (follow(going.start - timedelta(minutes=1)), follow(going.start)) == (0, 1)
+    assert states() == ["left", "left"]
+
+
+def test_nobody_seeks_an_earlier_time_who_may_not_be_offered_one_or_whom_staff_took_off(
+    type_: AppointmentType, chen: Provider, place: Location
+) -> None:
+    AppointmentType.objects.update(seeks_earlier=True)
+    for closed in ({"deceased": True}, {"active": False}, {"restricted": True}, {"replaced_by": factories.patient()}):
+        booked(type_, chen, place, **closed)
+    waiting = booked(type_, chen, place)
+    assert waiting.patient
+    factories.entry(waiting.patient, type_)
+    assert follow() == 0
+    booked(type_, chen, place)
+    assert follow() == 1
+    entries.leave(WaitlistEntry.objects.get(origin="booking"))
+    assert (follow(), states()) == (0, ["waiting", "left"])
 
 
 def test_who_takes_consent_back_is_not_called_instead(type_: AppointmentType, chen: Provider, place: Location) -> None:
