@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -329,6 +330,7 @@ def test_undo_takes_back_the_consent_that_rests_on_the_list_alone(bring: Brought
     assert consent.consenting_at("sms", al.address_index) == {al.patient_id}
     line = ConsentRecord.objects.get(action="withdrawn")
     assert (line.patient, line.statement, line.source) == (robin, f"Imported list {batch.pk} was undone", "form")
+    assert LogEntry.objects.get_for_object(line).get().action == LogEntry.Action.CREATE
     says = consent_history.of_patient(robin)[0].lines[0].says
     assert says.startswith("What was stated of their consent counts no more")
 
@@ -352,6 +354,64 @@ def test_nothing_is_undone_once_somebody_was_offered_a_time(bring: Brought, plac
     assert "Nothing was undone" in adding.undo(batch)
     assert set(WaitlistEntry.objects.values_list("status", flat=True)) == {"waiting"}
     assert (batch.status, Patient.objects.filter(active=True).count()) == ("added", 2)
+
+
+def test_nothing_is_undone_once_somebody_left_the_list_and_what_happens_to_others_is_no_hindrance(
+    bring: Brought, place: Location, followup: AppointmentType
+) -> None:
+    stranger = factories.entry(factories.patient(), followup)
+    factories.offer(factories.opening(factories.provider(), place), stranger, status="expired")
+    batch = add(bring(ROBIN, AL))
+    second = add(bring("Yu,Mei,3/16/1980,212-555-0103,,,Follow-up,1/4/2026"))
+    gone, stays = batch.rows.order_by("number")
+    assert gone.entry is not None
+    assert entries.leave(gone.entry)
+    assert "or left the list. Nothing was undone." in adding.undo(batch)
+    assert stays.entry is not None
+    stays.entry.refresh_from_db()
+    batch.refresh_from_db()
+    assert (batch.status, stays.entry.status) == ("added", "waiting")
+    assert adding.undo(second) == ""
+    assert WaitlistEntry.objects.filter(status="waiting").count() == 2
+    assert "Nothing was undone" in adding.undo(second)
+    assert AccessRecord.objects.get(action="delete").detail == {"rows": 1}
+
+
+def test_whom_we_knew_before_stays_our_patient_when_their_list_is_undone(bring: Brought) -> None:
+    robin = factories.patient(phone=None, email=None, family_name="Alvarez", birth_date=date(1980, 3, 14))
+    numbered(robin, "77")
+    batch = add(bring(ROBIN.replace(",,Follow", ",77,Follow"), AL))
+    assert adding.undo(batch) == ""
+    assert list(Patient.objects.filter(active=True)) == [robin]
+
+
+def test_who_left_the_list_before_comes_onto_it_again_and_who_is_paused_does_not(
+    bring: Brought, followup: AppointmentType
+) -> None:
+    robin = factories.patient(phone=None, email=None, family_name="Alvarez", birth_date=date(1980, 3, 14))
+    numbered(robin, "77")
+    before = factories.entry(robin, followup)
+    assert entries.pause(before)
+    batch = bring(ROBIN.replace(",,Follow", ",77,Follow"))
+    assert verdicts(batch) == ["duplicate"]
+    assert entries.leave(before)
+    assert batches.check_again(batch)
+    assert verdicts(batch) == ["ready"]
+    add(batch)
+    assert sorted(robin.waitlist_entries.values_list("status", flat=True)) == ["left", "waiting"]
+
+
+def test_no_consent_comes_of_a_landline_and_none_by_e_mail_that_was_not_agreed_to(bring: Brought) -> None:
+    robin = factories.patient(
+        phone="+12125550101", email="robin@example.org", family_name="Alvarez", birth_date=date(1980, 3, 14), consent=()
+    )
+    robin.contact_points.filter(system="phone").update(can_text=False)
+    numbered(robin, "77")
+    batch = add(bring(ROBIN.replace(",,Follow", ",77,Follow"), **FORM))
+    assert not ConsentRecord.objects.exists()
+    assert adding.undo(batch) == ""
+    add(bring(ROBIN.replace(",,Follow", ",77,Follow"), **FORM, emails_agreed=True))
+    assert ConsentRecord.objects.get().channel == "email"
 
 
 def test_a_large_file_is_left_to_a_worker_and_its_progress_shown(

@@ -135,6 +135,20 @@ def test_a_list_given_up_leaves_nobody_behind_and_can_be_added_later(batch: Impo
     assert Patient.objects.filter(active=True).count() == ROWS - 1
 
 
+def test_whom_somebody_put_on_the_list_by_hand_meanwhile_is_not_taken_back_with_the_list(batch: ImportBatch) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        dying_at(patch, newcomers, "make", 3)
+        with pytest.raises(Killed):
+            working.drain()
+    first = batch.rows.order_by("number")[0].patient
+    assert first is not None
+    factories.entry(first, AppointmentType.objects.get(name="Follow-up"))
+    ImportBatch.objects.update(attempts=working.MOST_ATTEMPTS)
+    assert working.take_up(batch.pk, timezone.now() + working.LEASE)
+    assert list(Patient.objects.filter(active=True)) == [first]
+    assert not batch.rows.filter(made_patient=True).exists()
+
+
 def test_what_changed_in_a_later_chunk_takes_the_earlier_ones_back(batch: ImportBatch) -> None:
     AppointmentType.objects.filter(name="Physical").update(active=False)
     assert working.drain() == 1

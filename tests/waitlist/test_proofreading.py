@@ -70,6 +70,8 @@ def test_each_kind_has_its_own_needs() -> None:
     assert blocking(mail, channel="email", subject="a" * 150) == ""
     assert "150 in a subject" in blocking(mail, channel="email", subject="a" * 151)
     assert "“Follow-up” is a kind of visit" in blocking(mail, channel="email", subject="Your follow-up")
+    # What carriers of texts make of a word is nothing to an e-mail.
+    assert blocking(mail + " Reply CANCEL to skip.", channel="email", subject="A time") == ""
     assert "cannot stand in a subject" in blocking(mail, channel="email", subject="{time}")
     assert "{signature} is missing" in blocking("{time} {link}", channel="email", subject="A time")
 
