@@ -12,8 +12,9 @@ from integrations.ehr import load
 from integrations.meanings import Key
 from integrations.models import CodeMapping, Connection
 from scheduling import worklist
-from scheduling.models import Appointment, Opening, WorkItem
+from scheduling.models import Appointment, Location, Opening, WorkItem
 from scheduling.worklist import actions_for
+from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.integrations.ehr import signing
 
@@ -105,6 +106,33 @@ def test_what_the_practice_says_overrules_hl7(cancel: Callable[..., Appointment]
     mapping.map_code(connection, "reason", ehr.REASON_SYSTEM, "pat", CodeMapping.NOT_REBOOKABLE)
     cancel(cancelationReason=coded("pat", ehr.REASON_SYSTEM))
     assert not Opening.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "system", "code", "target", "here", "elsewhere"),
+    [
+        ("status", "", "cancelled", "bumped", ("bumped", []), ("cancelled", [""])),
+        ("reason", ehr.REASON_SYSTEM, "pat", CodeMapping.NOT_REBOOKABLE, ("cancelled", []), ("cancelled", [""])),
+        ("type", "urn:example:codes", "LUNCH", "follow-up", ("cancelled", [""]), ("cancelled", ["type"])),
+    ],
+)
+@pytest.mark.parametrize("is_here", [True, False], ids=["here", "elsewhere"])
+def test_what_comes_from_a_department_means_what_it_means_there(
+    cancel: Callable[..., Appointment],
+    connection: Connection,
+    kind: str,
+    system: str,
+    code: str,
+    target: str,
+    here: tuple[str, list[str]],
+    elsewhere: tuple[str, list[str]],
+    is_here: bool,
+) -> None:
+    place = Location.objects.get() if is_here else factories.location()
+    mapping.map_code(connection, kind, system, code, target, location=place)
+    of_type = {"appointmentType": coded("LUNCH")} if kind == "type" else {}
+    row = cancel(cancelationReason=coded("pat", ehr.REASON_SYSTEM), **of_type)
+    assert (row.status, [opening.held for opening in Opening.objects.all()]) == (here if is_here else elsewhere)
 
 
 @pytest.mark.parametrize(("setting", "held"), [("offer", [""]), ("staff", ["reason"]), ("nothing", [])])
