@@ -67,9 +67,9 @@ def record_check(opening: Opening, freshness: Freshness) -> bool:
     """Store what the EHR said about the opening's time; True when (some of) it is free.
 
     Time our own bookings under way have taken counts as taken, and so does what staff have blocked, although the EHR
-    does not know it. Where only
-    part is free the opening shrinks to the first part and the others become openings of their own. Call it inside
-    a transaction; the row is locked by its first UPDATE. False, too, when the look's lease was lost to another one.
+    does not know it. Where only part is free the opening shrinks to the first part and the others become openings of
+    their own. Call it inside a transaction; the row is locked by its first UPDATE. False, too, when the look's lease
+    was lost to another one.
     """
     # Who stood still for longer than its lease may hold an older answer than the one another look has stored since.
     mine = Opening.objects.filter(pk=opening.pk, check_lease_until=opening.check_lease_until)

@@ -20,7 +20,7 @@ from scheduling.contention import is_deadlock
 from scheduling.models import Opening, Patient, PatientMerge, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import ask_staff, finish_for
-from waitlist import entries, insurance, messages
+from waitlist import entries, idle_openings, insurance, messages
 from waitlist.models import Claim, Offer, WaitlistEntry
 from waitlist.withdrawal import FROZEN, withdraw
 
@@ -87,6 +87,8 @@ def look_at(patient: Patient, now: datetime) -> None:
     if patient.may_be_offered:
         _unfreeze(patient, now)
         insurance.look_again(patient, now)
+        waiting = WaitlistEntry.objects.filter(patient=patient, status=WaitlistEntry.Status.WAITING)
+        idle_openings.look_again(set(waiting.values_list("appointment_type_id", flat=True)))
         return
     freeze(patient, now)
     merge = merging.holding(patient)

@@ -20,7 +20,7 @@ from audit.log import record_changes
 from scheduling import openings, registrations, writebacks
 from scheduling.models import AppointmentType, Location, Patient, Provider
 from scheduling.transitions import move, register
-from waitlist import match_keys, missing_papers
+from waitlist import idle_openings, match_keys, missing_papers
 from waitlist.entry_drafts import MOVABLE, AlreadyWaiting, Draft, EntryRefused
 from waitlist.models import EntryWindow, MatchKey, Offer, WaitlistEntry
 
@@ -88,6 +88,7 @@ def add(
             EntryWindow.objects.bulk_create(draft.windows_of(entry))
             MatchKey.objects.bulk_create(draft.keys_of(entry))
             registrations.request_for_list([patient])
+            idle_openings.look_again({appointment_type.pk})
     except IntegrityError:
         raise _refusal(patient.pk, appointment_type.pk) from None
     return entry
@@ -124,6 +125,7 @@ def change(
         match_keys.rebuild([row.pk])
         missing_papers.were_entered(row)
         _have_offers_looked_at(row.pk)
+        idle_openings.look_again({row.appointment_type_id})
     return row
 
 
@@ -231,6 +233,7 @@ def bulk_add(drafts: Sequence[Draft]) -> list[WaitlistEntry]:
         with transaction.atomic():
             _insert(drafts, entries)
             registrations.request_for_list(draft.patient for draft in drafts)
+            idle_openings.look_again({entry.appointment_type_id for entry in entries})
     except IntegrityError:
         raise AlreadyWaiting from None
     return entries
@@ -278,6 +281,8 @@ def _go(entry: WaitlistEntry, to: str, **fields: Any) -> bool:
         if to not in LIVE:
             missing_papers.are_not_needed([entry])
         _have_offers_looked_at(entry.pk)
+        if to == _S.WAITING:
+            idle_openings.look_again({entry.appointment_type_id})
     return True
 
 

@@ -198,9 +198,11 @@ def test_several_at_once(dana: Client, practice: Practice, action: str, says: st
 
 
 def test_the_list_shows_what_each_wants_and_is_on_record(dana: Client, practice: Practice) -> None:
-    practice.entry(providers=[practice.chen], windows=[factories.window(0, time(8), time(12))], lost_races=2)
+    joined = timezone.now() - timedelta(days=3, hours=1)
+    wishes = {"providers": [practice.chen], "windows": [factories.window(0, time(8), time(12))]}
+    practice.entry(**wishes, lost_races=2, joined_at=joined)
     words = text_of(dana.get(LIST))
-    assert "Robin Alvarez Follow-up routine waiting Dr. Mei Chen · Mon 8am-12pm 2 × just now" in words
+    assert "Robin Alvarez Follow-up routine waiting Dr. Mei Chen · Mon 8am-12pm 2 × 3 days ago" in words
     assert records("list") == [("scheduling.patient", str(practice.patient.pk))]
 
 
