@@ -43,6 +43,7 @@ def test_good_words_pass_and_each_of_these_is_refused() -> None:
         (GOOD.replace("STOP", "Stopping"), "The word STOP is missing"),
         (GOOD.replace("YES {code}", "{code} to say yes"), "must ask for “YES {code}”"),
         (GOOD + " {", "{ stands alone"),
+        (GOOD + " [with {]", "{ stands alone"),
         (GOOD + " {{7*7}}", "{ } stands alone"),
         (GOOD + " [a [b] {phone}]", "[ ] stands alone"),
         (GOOD + " For a follow up.", "“Follow-up” is a kind of visit here"),
@@ -83,6 +84,8 @@ def test_another_address_is_only_pointed_at() -> None:
 
 def test_a_text_names_the_letters_that_cost_a_segment() -> None:
     assert (length("a" * 160).segments, length("a" * 161).segments, length("a" * 161).room) == (1, 2, 306)
+    assert (length("a").room, length("á").room) == (160, 70)
+    assert length("á 日").spared == "á → a, 日"
     costly = length("ñ ü é á í " + "a" * 70)
     assert (costly.segments, costly.costly, costly.spared, costly.room) == (2, "áí", "á → a, í → i", 134)
 
