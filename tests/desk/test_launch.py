@@ -105,6 +105,23 @@ def test_what_cannot_be_true_is_not_recorded(
     assert not LaunchStatement.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("answer", "sender", "reference", "day"),
+    [
+        ("toll_free", "+18885550100", " V-1 ", 0),
+        ("10dlc", SENDER, "C-1", -1),
+        ("toll_free", "MG0a1b2c3d4e5f", "V-1", 0),  # a pool of numbers says nothing of its own kind
+        ("not_yet", SENDER, "", 0),
+    ],
+)
+def test_what_can_be_true_is_recorded_of_its_number(
+    db: None, answer: str, sender: str, reference: str, day: int
+) -> None:
+    row = launch.state("sender", answer, sender, reference=reference, done_on=_in(day), by="maria")
+    assert (launch.newest("sender", sender), launch.newest("calls", sender)) == (row, None)
+    assert (row.reference, row.stated_by, launch.holds(row)) == (reference.strip(), "maria", answer != "not_yet")
+
+
 def _in(days: int) -> date:
     return timezone.localdate() + timedelta(days=days)
 

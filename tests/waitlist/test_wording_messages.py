@@ -305,3 +305,13 @@ def test_what_a_winner_hears_is_one_segment_for_a_practice_with_a_longer_name(la
     }
     said = text("received", language, practice="Harbor Family Practices", **late)
     assert gsm7.segments(said) == 1, f"{gsm7.units(said)}: {said}"
+
+
+@EACH_LANGUAGE
+def test_whoever_asks_again_is_told_in_the_words_of_what_came_of_it(language: str) -> None:
+    for outcome, kind in (("pending", "received"), *((each, each) for each in ("confirmed", "filled", "withdrawn"))):
+        assert text("answer", language, outcome=outcome) == text(kind, language)
+    # Its frame by e-mail says the text's words, and no event of their own name.
+    assert text("received", language) in " ".join(mail("answer", language, outcome="pending").body.split())
+    assert mail("answer", language, outcome="pending").subject == mail("answer", language, outcome="stays").subject
+    assert text("answer", language, outcome="urgent") == text("urgent", language)
