@@ -468,6 +468,35 @@ def test_the_second_press_of_an_undo_hears_that_it_was_done(ira: Client, practic
     assert CodeMapping.objects.get().target == "ask_staff"
 
 
+def test_what_a_code_means_at_one_ehr_says_nothing_of_the_same_code_of_another(
+    ira: Client, practice: Practice, path: str
+) -> None:
+    other = factories.connection("oak")
+    mapping.map_code(other, "reason", "", "x-9", "rebookable", by="maria")
+    mapping.map_code(other, "reason", "", "o-1", "ask_staff", by="maria")
+    gone = factories.appointment(source=other.source, status="cancelled", status_code="cancelled", reason_code="x-9")
+    guards.hold_and_ask(practice.opening(source=other.source, freed_by=gone), Opening.Held.REASON)
+    stored(practice, {}, "Appointment/a-1")
+    cancelled(practice, reason_code="x-9")
+
+    def shown() -> dict[str, str]:
+        (line,) = ira.get(f"{path}?domain=reason").context["lines"]
+        assert (line.seen.key.code, line.seen.count, line.holds) == ("x-9", 1, [])
+        return {"domain": "reason", "system": "", "code": "x-9", "seen": str(line.changed)}
+
+    assert "not mapped" in text_of(ira.get(f"{path}?domain=reason"))
+    for target, says in (
+        ("rebookable", "“x-9” means: the time may be offered."),
+        ("", "“x-9” means nothing any more."),
+    ):
+        assert said(ira, ira.post(f"{path}map/", {**shown(), "target": target})).startswith(says)
+    assert dict(CodeMapping.objects.filter(connection=other).values_list("code", "target")) == {
+        "x-9": "rebookable",
+        "o-1": "ask_staff",
+    }
+    assert CodeMapping.objects.get(connection=practice.connection).state == "unmapped"
+
+
 def test_a_code_that_means_something_at_one_place_alone_stands_there(
     ira: Client, practice: Practice, path: str
 ) -> None:
