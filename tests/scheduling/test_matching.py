@@ -20,6 +20,7 @@ from scheduling.matching import (
     decide,
     find,
     find_each,
+    same_initial,
 )
 from scheduling.models import Patient, Source
 from scheduling.patients import apply_patient
@@ -103,6 +104,7 @@ def test_what_neither_knows_is_not_the_same() -> None:
     unborn, unnamed = held(source, record(birth_date=None), record("p-2", "M2", family_name=""))
     assert reasons(find(source, described(birth_date=None))) == {unborn.pk: (R.NUMBER, R.NO_BIRTH_DATE)}
     assert reasons(find(source, described("M2", family_name=""))) == {unnamed.pk: (R.NUMBER, R.OTHER_FAMILY_NAME)}
+    assert reasons(find(source, described()))[unborn.pk] == (R.NUMBER, R.NO_BIRTH_DATE)
     assert not confirms(unborn, described(birth_date=None))
     assert not confirms(unnamed, described(family_name=""))
 
@@ -159,6 +161,48 @@ def test_one_twins_number_with_the_other_twins_name_is_for_a_person() -> None:
     match = find(source, described("M1", "Alba"))
     assert isinstance(match, Candidates)
     assert [each.patient for each in match.people] == [ana, alba]
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "beside", "links"),
+    [
+        ("Ann", {"given": "Bella"}, {"given": "Anna"}, False),
+        ("Ana", {"given": "Bella"}, {"given": ""}, False),  # who may be Ana
+        ("jose", {"given": "José"}, {"given": "Jose"}, True),
+        ("Nan", {"given": "Ana", "preferred_name": "Nan"}, {"given": "Nan"}, True),
+        ("", {"given": "Ana", "preferred_name": "Nan"}, {"given": "Alba"}, True),
+        ("Ana", {"given": "Bella"}, {"given": "Ana", "family_name": "Okafor"}, True),
+        ("Ana", {"given": "Bella"}, {"given": "Ana", "replaced_by": "p-1"}, True),  # another record of Bella's
+    ],
+)
+def test_a_confirmed_number_is_for_a_person_only_where_a_namesake_born_that_day_fits_better(
+    given: str, own: dict[str, Any], beside: dict[str, Any], links: bool
+) -> None:
+    source = factories.source()
+    first, _ = held(source, record(**own), record("p-2", "M2", **beside))
+    match = find(source, described(given=given, phones=("+12125550101",)))
+    assert match == Linked(first) if links else len(reasons(match)) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [("Élodie", "elodie", True), ("‘Aisha", "Aisha", True), ("Ana", "Bella", False), ("", "Ana", False)],
+)
+def test_first_names_begin_alike_whatever_their_accents_and_an_unknown_one_is_like_none(
+    one: str, other: str, alike: bool
+) -> None:
+    assert same_initial(one, other) is same_initial(other, one) is alike
+    assert not same_initial("", " ")
+
+
+def test_records_that_replace_one_another_in_a_circle_end_the_search() -> None:
+    source = factories.source()
+    ana, first, second = held(source, record(), record("p-2", "M2"), record("p-3", "M3"))
+    for row, following in ((ana, first), (first, second), (second, first)):
+        Patient.objects.filter(pk=row.pk).update(replaced_by=following)
+    match = find(source, described())
+    assert isinstance(match, Linked)
+    assert match.patient in (first, second)
 
 
 def test_a_record_that_was_replaced_stands_for_its_successor() -> None:
