@@ -47,8 +47,11 @@ def test_what_is_no_address_is_refused_and_what_the_ehr_told_is_not_removed() ->
         guardians.enter(child, "555")
     own = guardians.enter(child, "+12125550102")
     ehrs = factories.contact(child, "+12125550103", guardian=True)
-    assert guardians.remove(own)
+    Patient.objects.update(attention_due_at=None)
     assert not guardians.remove(ehrs)
+    assert not Patient.objects.exclude(attention_due_at=None).exists()
+    assert guardians.remove(own)
+    assert Patient.objects.exclude(attention_due_at=None).get() == child, "what is out to that contact is looked at"
     assert [ContactPoint.objects.get(pk=row.pk).use for row in (own, ehrs)] == ["old", "mobile"]
 
 

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry
 from django.utils import timezone
 
-from scheduling.models import Bookable, Opening, Writeback
+from scheduling.models import Bookable, Opening, Source, Writeback
 from tests import factories
 from tests.waitlist.conftest import Scene, steps
 from waitlist import cancellations, claims, entries, messages, offering, shadow
-from waitlist.models import Claim, Message, Offer, ShadowOffer
+from waitlist.models import Claim, MatchSummary, Message, Offer, ShadowOffer
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +38,10 @@ def test_waves_are_paced_as_if_they_went_out_and_nothing_is(scene: Scene) -> Non
     assert Opening.objects.get(pk=opening.pk).check_due_at == timezone.now() + timedelta(minutes=5)
     assert (Offer.objects.count(), Message.objects.count(), Opening.objects.get(pk=opening.pk).waves_sent) == (0, 0, 0)
     assert steps(opening) == ["wave.shadow", "wave.shadow"]
+    assert {each.way for each in opening.shadow_offers.all()} == {"message"}
+    # Why who, as of any wave.
+    assert opening.verdicts.filter(entry=entries[0], eligible=True).exists()
+    assert MatchSummary.objects.filter(opening=opening).exists()
 
 
 def test_nobody_is_asked_to_send_what_shadow_computes(scene: Scene) -> None:
@@ -61,6 +66,63 @@ def test_who_would_hold_an_offer_already_is_passed_over(scene: Scene) -> None:
     assert would_have(other) == [(1, third.patient_id)]
 
 
+def test_who_waits_for_two_kinds_of_visit_is_counted_once(scene: Scene) -> None:
+    (first,) = scene.waiting(1)
+    other = factories.appointment_type()
+    factories.bookable(scene.provider, scene.location, other)
+    factories.entry(first.patient, other, joined_at=first.joined_at + timedelta(seconds=1))
+    (second,) = scene.waiting(1)
+    factories.policy(waves=[{"size": 2, "gap_minutes": 5}])
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    scene.look(opening)
+    assert would_have(opening) == [(1, first.patient_id), (1, second.patient_id)]
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "passed_over"),
+    [((23,), True), ((25,), False), ((30, 60), True), ((30, 7 * 24 + 1), False), ((), False)],
+)
+def test_who_would_have_had_their_fill_of_offers_is_passed_over(
+    scene: Scene, hours_ago: tuple[int, ...], passed_over: bool
+) -> None:
+    factories.policy(offers_per_day=1, offers_per_week=2)
+    (entry,) = scene.waiting(1)
+    shadow.begin(scene.source)
+    for ago in hours_ago:
+        over = scene.opening(hours=30, status="closed")
+        factories.shadow_offer(over, entry, created_at=timezone.now() - timedelta(hours=ago))
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    assert would_have(opening) == ([] if passed_over else [(1, entry.patient_id)])
+
+
+@pytest.mark.parametrize(
+    ("status", "hours_ago", "holds"), [("open", 2, True), ("open", 4, False), ("closed", 2, False)]
+)
+def test_an_offer_is_held_while_it_could_be_answered(scene: Scene, status: str, hours_ago: int, holds: bool) -> None:
+    factories.policy(offers_per_day=9, offers_per_week=9, offer_open_hours=3)
+    (entry,) = scene.waiting(1)
+    shadow.begin(scene.source)
+    at = timezone.now() - timedelta(hours=hours_ago)
+    factories.shadow_offer(scene.opening(hours=30, status=status), entry, created_at=at)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    assert bool(would_have(opening)) is not holds
+
+
+def test_where_nobody_suits_it_is_said_once_and_looked_at_again(scene: Scene) -> None:
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    for _ in range(2):
+        scene.look(opening)
+        assert (opening.shadow_offers.count(), steps(opening)) == (0, ["wave.shadow_nobody"])
+        due_at = Opening.objects.get(pk=opening.pk).check_due_at
+        assert due_at is not None
+        assert due_at > timezone.now()
+        scene.pass_time(minutes=6)
+
+
 def test_who_cannot_be_written_to_would_have_been_called(scene: Scene) -> None:
     scene.waiting(1, patient_consent=())
     opening = scene.opening(hours=10)
@@ -68,6 +130,17 @@ def test_who_cannot_be_written_to_would_have_been_called(scene: Scene) -> None:
     scene.look(opening)
     assert [each.way for each in opening.shadow_offers.all()] == ["call"]
     assert not opening.work_items.exists()
+
+
+def test_who_could_only_be_told_too_late_would_have_been_offered_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.waiting(1)
+    opening = scene.opening(hours=10)
+    shadow.begin(scene.source)
+    monkeypatch.setattr(offering, "reachable", lambda wave, plan: None)
+    scene.look(opening)
+    assert would_have(opening) == []
 
 
 def test_it_does_not_begin_while_a_patient_may_still_say_yes(scene: Scene) -> None:
@@ -78,6 +151,40 @@ def test_it_does_not_begin_while_a_patient_may_still_say_yes(scene: Scene) -> No
     scene.source.refresh_from_db()
     assert not scene.source.in_shadow
     assert scene.yes(offer).is_win
+
+
+def under_way(scene: Scene, source: Source, *, over: bool = False) -> None:
+    """An offer, a claim, a write and a message of the source, each under way or over."""
+    (entry,) = scene.waiting(1)
+    visit = factories.appointment(entry.patient, factories.provider(), scene.location, source=source)
+    opening = factories.opening(factories.provider(), scene.location, source=source)
+    factories.offer(opening, entry, status="expired" if over else "sent")
+    Claim.objects.create(
+        opening=opening, patient=entry.patient, entry=entry, appointment=visit, state="released" if over else "pending"
+    )
+    now = timezone.now()
+    status = "done" if over else "waiting"
+    Writeback.objects.create(
+        kind="create", appointment=visit, source=source, status=status, due_at=now, deadline_at=now
+    )
+    contact = entry.patient.contact_points.get(system="phone")
+    Message.objects.create(
+        kind="offer", channel="sms", patient=entry.patient, contact_point=contact, opening=opening, body="An offer.",
+        address=contact.value, address_index=contact.address_index, status="sent" if over else "waiting",
+        dedupe_key=f"told-{opening.pk}", due_at=now,
+    )  # fmt: skip
+
+
+def test_what_is_under_way_at_another_source_or_over_is_in_nobodys_way(scene: Scene) -> None:
+    under_way(scene, factories.source("elsewhere"))
+    under_way(scene, scene.source, over=True)
+    assert shadow.under_way(scene.source) == shadow.UnderWay(0, 0, 0, 0)
+    under_way(scene, scene.source)
+    assert shadow.begin(scene.source) == shadow.UnderWay(1, 1, 1, 1)
+    scene.source.refresh_from_db()
+    assert not scene.source.in_shadow
+    for at in range(4):
+        assert shadow.UnderWay(*(int(each == at) for each in range(4)))
 
 
 def test_no_claim_is_won_in_shadow_not_even_by_staff(scene: Scene) -> None:
@@ -132,9 +239,39 @@ def test_at_its_end_what_is_still_free_is_offered(scene: Scene) -> None:
     scene.look(opening)
     assert shadow.end(scene.source)
     assert not shadow.end(scene.source)
+    logged = LogEntry.objects.get_for_object(scene.source).order_by("pk")
+    assert [[*each.changes] for each in logged][-2:] == [["shadow_since", "shadow_until"], ["shadow_until"]]
     assert Opening.objects.get(pk=opening.pk).check_due_at == timezone.now()
     assert scene.look(opening) == 1
     assert ShadowOffer.objects.count() == 1
+
+
+def test_its_end_takes_up_what_waited_for_it_and_nothing_else(scene: Scene) -> None:
+    shadow.begin(scene.source)
+    later, elsewhere = timezone.now() + timedelta(hours=1), factories.source("elsewhere")
+    openings = {
+        "free": scene.opening(source=scene.source),
+        "held": scene.opening(source=scene.source, hours=80, held="type"),
+        "over": scene.opening(source=scene.source, hours=90, status="closed"),
+        "elsewhere": scene.opening(source=elsewhere, hours=100),
+    }
+    writes = {}
+    for name, source, status in (
+        ("waiting", scene.source, "waiting"),
+        ("by hand", scene.source, "by_hand"),
+        ("elsewhere", elsewhere, "waiting"),
+    ):
+        visit = factories.appointment(factories.patient(), source=source)
+        writes[name] = Writeback.objects.create(
+            kind="cancel", appointment=visit, source=source, status=status, due_at=later, deadline_at=later
+        )
+    Opening.objects.update(check_due_at=later)
+    assert shadow.end(scene.source)
+    now = timezone.now()
+    due = Opening.objects.filter(check_due_at=now).values_list("pk", flat=True)
+    assert [name for name, row in openings.items() if row.pk in due] == ["free"]
+    sent = Writeback.objects.filter(due_at=now).values_list("pk", flat=True)
+    assert [name for name, row in writes.items() if row.pk in sent] == ["waiting"]
 
 
 def test_messages_without_an_opening_wait_only_for_patients_known_to_shadow_alone(scene: Scene) -> None:
