@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from integrations import alerts, heartbeat
 from integrations.ehr import watching
-from integrations.messaging import refusal
+from integrations.messaging import outage, refusal
 from integrations.models import CarrierState, InboundEvent
 from integrations.sweep import EVERY_SECONDS
 from integrations.trouble import Trouble
@@ -54,6 +54,7 @@ def _carriers(now: datetime) -> list[Trouble]:
             red=True,
         )
         for state in failing
+        if not outage.may_be_chance(state)
     ]
 
 

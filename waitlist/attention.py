@@ -156,6 +156,7 @@ def _look_at_claimable(opening: Opening, now: datetime) -> None:
         offers.withdraw(opening, "changed", now, only=Q(start__lt=opening.start) | Q(end__gt=opening.end))
         offers.withdraw(opening, FROZEN, now, only=RECORD_CLOSED)
         offers.withdraw(opening, "not_waiting", now, only=WAITS_NO_MORE)
+        offers.end_untold(opening, now)
     delay = policy_for(opening.location_id, None).start_delay
     openings.request_check(opening.pk, max(now, opening.created_at + delay))
 

@@ -33,9 +33,9 @@ from waitlist.models import MatchSummary, Offer, WaitlistEntry
 from waitlist.offering import NAMES, Plan
 from waitlist.ranking import Ranked
 from waitlist.reasons import Reason
-from waitlist.withdrawal import OUT, ask_first_key, end_late, expire, withdraw
+from waitlist.withdrawal import OUT, ask_first_key, end_late, end_untold, expire, withdraw
 
-__all__ = ["OUT", "end_late", "expire", "send_wave", "why_not", "withdraw"]
+__all__ = ["OUT", "end_late", "end_untold", "expire", "send_wave", "why_not", "withdraw"]
 
 #: So many more than the wave's size are at hand, should the database refuse an offer.
 SPARE = 8

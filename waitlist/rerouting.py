@@ -19,6 +19,7 @@ from waitlist import consent, given_up, links, messages, sending, staff_answers,
 from waitlist.messages import Subject
 from waitlist.models import Channel, Claim, Message, Offer
 from waitlist.offering import kept_until_confirmed
+from waitlist.withdrawal import look_for_untold
 
 _TOKEN = re.compile(r"(?<=/o/)([A-Za-z0-9_-]{20,64})(?=/)")
 FROM_TEXT_TO_EMAIL = (Channel.SMS, Channel.EMAIL)
@@ -57,8 +58,9 @@ def _is_text_of_an_offer(message: Message) -> bool:
 def tell_otherwise(message: Message) -> None:
     """What became of a yes, or of a wish to cancel, is owed to the patient: by another consented way, or by a call.
 
-    So is a person's answer.
+    So is a person's answer. An offer that cannot be told is left to others.
     """
+    look_for_untold(message)
     if message.kind == Message.Kind.STAFF:
         staff_answers.not_told(message)
         return

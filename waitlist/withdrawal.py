@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from audit.log import record_changes
+from scheduling import openings
 from scheduling.models import Opening, Practice, WorkItem
 from scheduling.transitions import move
 from scheduling.worklist import finish, finish_for
@@ -25,6 +27,8 @@ FROZEN = "frozen"
 #: Reasons the patient knows or brought about, and those nobody is to be told of.
 SILENT = frozenset({"not_waiting", "patient", "wrong_person", "replaced_by_fresh", FROZEN})
 OUT = (Offer.Status.SENT, Offer.Status.PROPOSED)
+#: Why nobody may be written to at an address any more, as its messages say that were stopped.
+NO_MORE_THERE = ("opted_out", "no_consent", "frozen")
 #: Messages after which nothing more is to be heard of an offer.
 FINAL = ENDS
 
@@ -173,6 +177,29 @@ def _expire_one(offer: Offer, now: datetime) -> bool:
         if was_told:
             _count_silence(offer, now)
     return True
+
+
+def look_for_untold(message: Message) -> None:
+    """Have the opening of an offer's message that was stopped looked at soon, for :func:`end_untold`.
+
+    Only once the stop is stored: whoever takes offers back locks them before their messages.
+    """
+    if message.kind == Message.Kind.OFFER and message.opening_id is not None:
+        transaction.on_commit(partial(openings.request_attention, message.opening_id), robust=True)
+
+
+def end_untold(opening: Opening, now: datetime) -> int:
+    """End the offers of which nobody was told and nobody will be, so that others are asked; return how many.
+
+    Whoever said STOP is not called about the same time instead: it has run out for them.
+    """
+    theirs = Message.objects.filter(
+        offer=OuterRef("pk"), kind=Message.Kind.OFFER, created_at__gte=OuterRef("created_at")
+    )
+    stopped = Q(status=Message.Status.SUPPRESSED, error_code__in=NO_MORE_THERE)
+    rows = opening.offers.filter(Exists(theirs.filter(stopped)), ~Exists(theirs.exclude(stopped)))
+    rows = rows.filter(status=Offer.Status.SENT, answered_at__isnull=True)
+    return sum(_expire_one(offer, now) for offer in rows.order_by("pk"))
 
 
 def _count_silence(offer: Offer, now: datetime) -> None:

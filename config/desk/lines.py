@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from integrations.ehr import freshness, watching
+from integrations.messaging import outage
 from integrations.models import CarrierState, Connection, Heartbeat
 from scheduling.admin.display import relative
 
@@ -71,7 +72,8 @@ def carrier_line(row: CarrierState, now: datetime) -> SystemLine:
         since = relative(row.refused_since, now)
         note = f"The carrier refused our account {since}. Messages go another way, offers else by a call."
         return SystemLine(name, "danger", "refused", note)
-    if row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE:
+    is_failing = row.failing_since and row.failing_since <= now - CARRIER_MAY_PAUSE
+    if row.failing_since and is_failing and not outage.may_be_chance(row):
         since = _so_long(row.failing_since, now)
         kept = "Offers go another way, else by a call" if row.down_since else "They are kept and sent later"
         return SystemLine(name, "danger", "not going out", f"None for {since}. {kept}.")

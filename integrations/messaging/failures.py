@@ -15,6 +15,7 @@ from scheduling.transitions import allows, move
 from scheduling.worklist import ask_staff
 from waitlist import consent, offering, own_contacts, rerouting, staff_answers, why_not_sent
 from waitlist.models import Channel, ConsentRecord, Message, Offer
+from waitlist.withdrawal import NO_MORE_THERE, look_for_untold
 
 Status = Message.Status
 
@@ -183,6 +184,8 @@ def not_told(message: Message, reason: str) -> None:
     reasons = ABOUT_THE_ADDRESS_ONLY if message.kind == Message.Kind.OFFER else ABOUT_THE_ADDRESS
     if message.kind == Message.Kind.STAFF or reason in reasons:
         _go_elsewhere(message)
+    elif reason in NO_MORE_THERE:
+        look_for_untold(message)
 
 
 def take_report(message: Message, report: DeliveryReport) -> bool:

@@ -65,6 +65,11 @@ def is_known(channel: str) -> bool:
     return CarrierState.objects.filter(channel=channel, down_since__isnull=False).exists()
 
 
+def may_be_chance(state: CarrierState) -> bool:
+    """Whether no more than a call or two failed, and no other has said since that the carrier works."""
+    return state.down_since is None and 0 < state.failures < FAILURES
+
+
 def known_at(channel: str, now: datetime) -> datetime | None:
     """Return when a carrier that fails since lately is known to be down, if it still fails by then; None otherwise."""
     rows = CarrierState.objects.filter(channel=channel, down_since=None, refused_since=None)

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.utils import timezone
 
+from config.desk.lines import carrier_line
 from integrations import alerts, health, sweep, tasks
 from integrations.models import CarrierState, Connection, StaffAlert
 from scheduling.models import LocationAccess, WorkItem
@@ -67,6 +68,21 @@ def test_carrier_that_does_not_work_is_red_after_five_minutes() -> None:
     state = CarrierState.objects.create(channel="sms", failing_since=timezone.now() - timedelta(minutes=4))
     assert health.watch() == []
     CarrierState.objects.filter(pk=state.pk).update(failing_since=timezone.now() - timedelta(minutes=6))
+    assert health.watch() == ["health.carrier:sms"]
+
+
+@pytest.mark.parametrize(("failures", "is_told"), [(1, False), (2, False), (3, True)])
+def test_a_call_or_two_that_failed_with_none_since_is_no_outage(failures: int, is_told: bool) -> None:
+    """The answer to an e-mail was lost, staff were asked about that one, and there was nothing else to send."""
+    long_ago = timezone.now() - timedelta(hours=2)
+    state = CarrierState.objects.create(channel="email", failing_since=long_ago, failures=failures)
+    assert health.watch() == (["health.carrier:email"] if is_told else [])
+    assert carrier_line(state, timezone.now()).is_trouble == is_told
+
+
+def test_a_carrier_that_is_known_to_be_down_is_told_of() -> None:
+    long_ago = timezone.now() - timedelta(hours=2)
+    CarrierState.objects.create(channel="sms", failing_since=long_ago, down_since=long_ago, failures=1)
     assert health.watch() == ["health.carrier:sms"]
 
 

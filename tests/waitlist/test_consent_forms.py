@@ -119,6 +119,12 @@ def test_spoken_consent_needs_both_keys_of_one_person(patient: Patient) -> None:
         assert consent_forms.second_key(proof, factories.patient()) is None
     with acting_as(Actor.for_service("maria")):
         assert consent_forms.second_key(proof, patient) is None
+    with acting_as(Actor.for_service("dana")):
+        with time_machine.travel(timezone.now() + timedelta(minutes=16)):
+            assert consent_forms.second_key(proof, patient) is None, "too long ago"
+        patient.contact_points.update(state="frozen")
+        assert consent_forms.second_key(proof, patient) is None, "it reaches somebody else"
+        patient.contact_points.update(state="usable")
     assert may_be_texted(patient) == []
     with acting_as(Actor.for_service("dana")):
         line = consent_forms.second_key(proof, patient)

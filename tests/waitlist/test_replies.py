@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date, timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
 
+from integrations.messaging import delivery
 from scheduling.contention import DEADLOCK
 from scheduling.models import ContactPoint, Location, Opening, WorkItem
 from tests import factories, race
@@ -106,6 +108,13 @@ def test_bare_digits_without_a_question_are_asked_back(scene: Scene) -> None:
     assert scene.text(offer.patient, offer.code).outcome == "asked"
     assert Claim.objects.count() == 0
     assert scene.text(offer.patient, offer.code).outcome == "claimed"
+
+
+def test_bare_digits_answer_no_question_that_somebody_else_was_asked(scene: Scene) -> None:
+    one, other = scene.offered(2)
+    assert scene.text(other.patient, "YES 7").outcome == "asked"
+    assert scene.text(one.patient, one.code).outcome == "asked"
+    assert Claim.objects.count() == 0
 
 
 def test_bare_digits_answer_no_question_of_hours_ago(scene: Scene) -> None:
@@ -304,6 +313,15 @@ def test_no_to_still_wanted_leaves_the_list(scene: Scene) -> None:
     assert (reply.outcome, entry.status) == ("declined", "left")
 
 
+@pytest.mark.parametrize("words", ["yes", "no"])
+def test_of_two_at_a_number_who_were_both_asked_a_bare_answer_decides_for_neither(scene: Scene, words: str) -> None:
+    phone = "+12125550177"
+    both = [asked_to_stay(scene, patient_phone=phone) for _ in range(2)]
+    reply = scene.text(both[0].patient, words)
+    assert (reply.outcome, reply.patient, answers(reply)) == ("staff", None, [])
+    assert set(WaitlistEntry.objects.values_list("status", flat=True)) == {"asked"}
+
+
 # --- consent ---
 @pytest.mark.parametrize("words", ["STOP", "stop texting me", "CANCEL", "no más mensajes", "Unsubscribe", "opt out"])
 def test_stop_binds_the_number_at_once_with_one_receipt(scene: Scene, words: str) -> None:
@@ -357,6 +375,39 @@ def test_stop_is_for_everybody_at_the_number_and_stops_what_is_queued(scene: Sce
     assert Message.objects.filter(status="suppressed", error_code="opted_out").count() == 2
     assert not consent.ways(other.patient, timezone.now().date())
     assert [each.kind for each in Message.objects.filter(status="waiting")] == ["stop_receipt"]
+
+
+@pytest.mark.parametrize(("email", "status", "then"), [(None, "expired", 1), ("robin@example.org", "sent", 0)])
+def test_an_offer_that_a_stop_kept_from_leaving_is_over_and_the_next_in_line_is_asked(
+    scene: Scene, django_capture_on_commit_callbacks: Any, email: str | None, status: str, then: int
+) -> None:
+    """Not where it is out by e-mail; and whoever said STOP is not called about the same time instead."""
+    factories.policy(waves=[{"size": 1, "gap_minutes": 30}])
+    first, second = (scene.waiting(1, patient_email=each)[0] for each in (email, None))
+    opening = scene.opening(hours=72)
+    assert scene.look(opening) == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        scene.text(first.patient, "STOP")
+    attention.drain()
+    offer = opening.offers.get()
+    assert (offer.patient, offer.status, offer.entry.silences) == (first.patient, status, 0)
+    opening.refresh_from_db()
+    assert opening.check_due_at == timezone.now()
+    assert scene.look(opening) == then
+    assert opening.offers.filter(patient=second.patient).count() == then
+    assert not WorkItem.objects.exists()
+
+
+def test_an_offer_that_its_sender_finds_may_not_leave_is_over_too(
+    scene: Scene, django_capture_on_commit_callbacks: Any
+) -> None:
+    (entry,) = scene.waiting(1, patient_email=None)
+    scene.look(scene.opening(hours=10))
+    factories.consents(entry.patient.contact_points.get(), "revoked")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert delivery.send(Message.objects.get().pk)
+    attention.drain()
+    assert Offer.objects.get().status == "expired"
 
 
 def test_stop_between_match_and_send(scene: Scene) -> None:

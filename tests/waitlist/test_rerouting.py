@@ -117,6 +117,22 @@ def test_it_says_what_has_become_true_meanwhile(patient: Patient, claim: Claim) 
     assert say_short(later.astimezone(claim.opening.location.zone), "en") in sent_on.body
 
 
+def test_it_speaks_of_the_patients_own_yes_though_somebody_else_had_the_time_after_them(
+    patient: Patient, claim: Claim
+) -> None:
+    factories.contact(patient, "robin2@example.org", rank=3)
+    of_claim(claim, "email")
+    theirs = factories.appointment(factories.patient(), reference="QQQQQQ")
+    Claim.objects.filter(pk=claim.pk).update(state=Claim.State.RELEASED)
+    Claim.objects.create(
+        opening=claim.opening, patient=theirs.patient, appointment=theirs, channel="link", actor="x", state="confirmed"
+    )
+    sent_on = rerouting.send_elsewhere(of_claim(claim, "sms"))
+    assert sent_on is not None
+    assert claim.appointment.reference in sent_on.body
+    assert "QQQQQQ" not in sent_on.body + sent_on.attachment
+
+
 def test_an_offer_by_text_becomes_an_offer_by_email(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
     row, tokens = offer
     body = f"A time is free. Reply YES 47. {links.address_of(tokens.text)}"
@@ -144,8 +160,10 @@ def test_an_offer_by_email_becomes_an_offer_by_text(patient: Patient, offer: tup
 
 def test_a_question_names_the_open_times_again(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
     row, _ = offer
+    other = factories.offer(row.opening, factories.entry(factories.patient(), row.appointment_type), code="88")
     sent_on = rerouting.send_elsewhere(news(patient, kind=Message.Kind.QUESTION, body="Which one?"))
     assert sent_on is not None
+    assert other.code not in sent_on.body, "another patient's"
     assert f": number {row.code}\n" in sent_on.body
 
 

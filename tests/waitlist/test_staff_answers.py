@@ -43,14 +43,18 @@ def test_an_answer_goes_at_once_by_night_to_who_wrote_and_closes_what_asked_for_
     assert AccessRecord.objects.filter(action="send", subject_id=str(message.pk)).count() == 1
 
 
-def test_an_answer_closes_nothing_that_was_written_after_what_it_answers(scene: Scene) -> None:
+def test_an_answer_closes_nothing_that_was_written_after_what_it_answers_or_by_somebody_else(scene: Scene) -> None:
     first = asked(scene)
     assert first.patient is not None
     scene.pass_time(minutes=1)
     later = scene.text(first.patient, "and where do I park?")
+    (other,) = scene.offered(1)
+    scene.clock.move_to(timezone.now() - timedelta(minutes=5))
+    others = scene.text(other.patient, "what should I bring?")
+    scene.pass_time(minutes=5)
     assert staff_answers.send(first, WORDS, by="dana", number=0) is not None
     left = WorkItem.objects.filter(kind="reply.unclear", status="open")
-    assert [item.subject_id for item in left] == [later.pk]
+    assert [item.subject_id for item in left.order_by("pk")] == [later.pk, others.pk]
 
 
 def test_the_same_press_twice_is_one_message_and_of_two_people_the_second_hears_it(scene: Scene) -> None:

@@ -258,6 +258,20 @@ def test_undelivered_report_of_a_landline(carrier: CarrierClient, patient: Patie
     assert contact.state == ContactPoint.State.INVALID
 
 
+def test_a_report_about_a_number_that_was_frozen_meanwhile_leaves_it_frozen(
+    carrier: CarrierClient, patient: Patient
+) -> None:
+    contact = first_phone(patient)
+    message = message_to(contact)
+    delivery.send(message.pk)
+    ContactPoint.objects.filter(pk=contact.pk).update(state=ContactPoint.State.FROZEN)
+    message.refresh_from_db()
+    report = DeliveryReport(delivery.reference_of(message), message.carrier_id, "failed", "address", "twilio_30006")
+    assert reports.take_report(report)
+    contact.refresh_from_db()
+    assert contact.state == ContactPoint.State.FROZEN
+
+
 def test_unreachable_phone_is_tried_elsewhere_and_stays_usable(carrier: CarrierClient, patient: Patient) -> None:
     contact = first_phone(patient)
     message = message_to(contact)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
+from pytest_httpserver import HTTPServer
 
 from integrations.messaging.gateway import (
     AddressUnusable,
@@ -137,3 +140,67 @@ def test_of_a_busy_day_only_what_is_new_is_read(carrier: CarrierClient, monkeypa
     texts = TwilioCarrier().incoming_since(now - timedelta(minutes=45))
     assert [text.body for text in texts] == ["text 40", "text 30", "text 20"]
     assert len(read) == 2
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> list[str]:
+    """Have each list that is asked for be the same; return the addresses that were called."""
+    called: list[str] = []
+
+    def page(self: TwilioCarrier, method: str, url: str, **_: Any) -> dict[str, Any]:
+        called.append(url)
+        return answer
+
+    monkeypatch.setattr(TwilioCarrier, "_call", page)
+    return called
+
+
+def test_the_next_page_is_asked_for_at_the_same_place_wherever_it_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """The account's password goes with the call; and a list without an end is no list that was read."""
+    settings.SMS_BASE_URL = "https://api.example.org"
+    called = answering(
+        monkeypatch, {"messages": [], "next_page_uri": "https://elsewhere.example.com/2010-04-01/next?Page=1"}
+    )
+    with pytest.raises(CarrierDown, match="endless_list"):
+        TwilioCarrier().incoming_since(timezone.now())
+    assert set(called[1:]) == {"https://api.example.org/2010-04-01/next?Page=1"}
+    assert len(called) == transport.MOST_PAGES
+
+
+def test_a_list_that_cannot_be_read_is_none_and_a_photo_in_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, {"messages": None})
+    with pytest.raises(CarrierDown, match="unreadable_list"):
+        TwilioCarrier().find(TEXT, sent_after=timezone.now(), known=frozenset())
+    photo = {"sid": "SM1", "from": TO, "body": "yes", "direction": "inbound", "num_media": "1"}
+    answering(monkeypatch, {"messages": [photo, "?", {**photo, "sid": "SM0", "num_media": "?"}]})
+    texts = list(TwilioCarrier().incoming_since(timezone.now()))
+    assert [(text.carrier_id, text.media_count) for text in texts] == [("SM0", 0), ("SM1", 1)]
+
+
+def test_an_answer_without_end_and_one_that_leads_elsewhere_are_not_followed(
+    carrier: CarrierClient, httpserver: HTTPServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 10)
+    with pytest.raises(HandoverUnknown, match="answer_lost"):
+        TwilioCarrier().send(TEXT)
+    settings.SMS_BASE_URL = httpserver.url_for("").rstrip("/")
+    httpserver.expect_request("/elsewhere").respond_with_json({"sid": "SM1"})
+    httpserver.expect_request(re.compile("/2010-04-01/.*")).respond_with_data(
+        "", status=307, headers={"Location": "/elsewhere"}
+    )
+    with pytest.raises(MessageRejected, match="twilio_307"):
+        TwilioCarrier().send(TEXT)
+    assert len(httpserver.log) == 1
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("7", 7), ("86400", 3600), ("Tue, 03 Mar 2026 15:00:09 GMT", 9)])
+def test_patience_is_asked_for_in_seconds_or_until_a_date(
+    httpserver: HTTPServer, settings: Any, given: str, seconds: int
+) -> None:
+    settings.SMS_BASE_URL = httpserver.url_for("").rstrip("/")
+    httpserver.expect_request(re.compile("/.*")).respond_with_data("", status=429, headers={"Retry-After": given})
+    now = datetime(2026, 3, 3, 15, tzinfo=UTC)
+    with time_machine.travel(now, tick=False), pytest.raises(CarrierBusy) as raised:
+        TwilioCarrier().send(TEXT)
+    assert raised.value.retry_at == now + timedelta(seconds=seconds)
