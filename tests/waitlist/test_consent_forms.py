@@ -38,6 +38,7 @@ def may_be_texted(patient: Patient) -> list[str]:
 
 
 def test_birth_year_and_number_as_on_record_give_consent(client: Client, patient: Patient, page: str) -> None:
+    somebody_elses, _ = consent_forms.make_link(factories.patient(consent=()))
     assert client.post(page, RIGHT).status_code == 303
     assert may_be_texted(patient) == ["+12015550199"]
     line = ConsentRecord.objects.get()
@@ -45,6 +46,15 @@ def test_birth_year_and_number_as_on_record_give_consent(client: Client, patient
     assert line.recorded_by == f"patient {patient.pk}"
     assert "We have your answer." in text(client.get(page))
     assert not WorkItem.objects.exists()
+    somebody_elses.refresh_from_db()
+    assert somebody_elses.answered_at is None
+
+
+def test_a_number_that_takes_no_texts_is_for_staff(client: Client, patient: Patient, page: str) -> None:
+    patient.contact_points.filter(system="phone").update(can_text=False)
+    assert client.post(page, RIGHT).status_code == 303
+    assert not ConsentRecord.objects.exists()
+    assert WorkItem.objects.get().kind == "consent.check"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from scheduling import openings, practice, writebacks
 from scheduling.models import Appointment, ContactPoint, Opening, Patient
 from tests import factories
 from tests.waitlist.conftest import Scene
-from waitlist import claims, entries, given_up, messages
+from waitlist import claims, entries, given_up, messages, replies
 from waitlist.messages import Decision
 from waitlist.models import Message, Offer
 
@@ -190,6 +190,9 @@ def test_a_number_that_reaches_the_wrong_person_hears_no_answer_but_911(scene: S
     assert decide(answer) == Decision("suppress", reason="frozen")
     urgent = scene.text(one.patient, "chest pain")
     assert decide(Message.objects.get(dedupe_key=f"reply:{urgent.pk}:urgent")) == Decision("send")
+    stranger = replies.receive("sms", "in-stranger", "+12125550199", "HELP")
+    assert replies.handle(stranger.pk)
+    assert decide(Message.objects.get(dedupe_key=f"reply:{stranger.pk}:help")) == Decision("send"), "another number"
 
 
 def test_a_stop_does_not_take_back_the_answer_to_urgent_words(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from integrations.messaging import delivery
+from scheduling import openings
 from scheduling.contention import DEADLOCK
 from scheduling.models import ContactPoint, Location, Opening, WorkItem
 from tests import factories, race
@@ -282,7 +283,11 @@ def test_a_yes_from_a_record_that_was_closed(scene: Scene) -> None:
 
 def test_nothing_was_offered(scene: Scene) -> None:
     person = factories.patient()
+    (somebody_else,) = scene.waiting(1)
+    entries.ask(somebody_else)
     assert scene.text(person, "YES").outcome == "staff"
+    somebody_else.refresh_from_db()
+    assert somebody_else.status == "asked"
     coded = scene.text(person, "YES 47")
     assert (coded.outcome, answers(coded)) == ("too_late", ["answer"])
 
@@ -359,6 +364,7 @@ def test_who_asks_to_be_taken_off_the_list_keeps_their_place_until_a_person_has_
 
 def test_who_waits_for_nothing_and_asks_to_be_taken_off_leaves_nothing_to_ask(scene: Scene) -> None:
     (offer,) = scene.offered(1)
+    scene.waiting(1)  # somebody else
     entries.leave(offer.entry)
     assert scene.text(offer.patient, "take me off the list").outcome == "opted_out"
     assert not WorkItem.objects.filter(kind="reply.unclear").exists()
@@ -410,6 +416,17 @@ def test_an_offer_that_its_sender_finds_may_not_leave_is_over_too(
     assert Offer.objects.get().status == "expired"
 
 
+def test_an_offer_that_only_a_test_installation_kept_here_stands(scene: Scene) -> None:
+    """Else a trial would go through the whole list at once."""
+    scene.waiting(1, patient_email=None)
+    opening = scene.opening(hours=10)
+    scene.look(opening)
+    Message.objects.update(status="suppressed", error_code="test_installation")
+    openings.request_attention(opening.pk)
+    attention.drain()
+    assert Offer.objects.get().status == "sent"
+
+
 def test_stop_between_match_and_send(scene: Scene) -> None:
     """44: decided again at the moment of sending."""
     (entry,) = scene.waiting(1, patient_email=None)
@@ -433,20 +450,22 @@ def test_start_takes_it_back_for_those_who_had_agreed(scene: Scene) -> None:
     assert consent.ways(never, day) == []
 
 
-def test_a_start_that_is_read_after_a_later_stop_takes_nothing_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("theirs", [True, False])
+def test_a_start_that_is_read_after_a_later_stop_from_there_takes_nothing_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, theirs: bool
 ) -> None:
-    person = factories.patient()
+    person, other = factories.patient(), factories.patient()
     with monkeypatch.context() as broken:
         broken.setattr(consent, "restore_address", lambda *_, **__: 1 / 0)
         start = scene.text(person, "START")
     assert start.outcome == "new"
-    scene.text(person, "STOP")
+    scene.text(person if theirs else other, "STOP")
     scene.pass_time(seconds=30)
     replies.drain()
     start.refresh_from_db()
-    assert (start.outcome, answers(start)) == ("opted_in", [])
-    assert [each.system for each in consent.ways(person, timezone.now().date())] == ["email"]
+    assert (start.outcome, answers(start)) == ("opted_in", [] if theirs else ["answer"])
+    ways = [each.system for each in consent.ways(person, timezone.now().date())]
+    assert ways == (["email"] if theirs else ["phone", "email"])
 
 
 def test_a_start_of_somebody_who_never_agreed_promises_no_texts(scene: Scene) -> None:
@@ -515,10 +534,13 @@ def test_urgent_words_are_answered_by_night_in_the_patients_language(scene: Scen
 
 def test_who_is_said_to_have_died_is_offered_nothing_by_any_way(scene: Scene) -> None:
     (offer,) = scene.offered(1)
+    (other,) = scene.waiting(1)
     reply = scene.text(offer.patient, "She died last month")
     offer.entry.refresh_from_db()
     assert (reply.outcome, offer.entry.status, answers(reply)) == ("wrong_person", "paused", [])
-    assert scene.look(scene.opening(hours=30)) == 0
+    opening = scene.opening(hours=30)
+    assert scene.look(opening) == 1
+    assert opening.offers.get().patient == other.patient
 
 
 @pytest.mark.parametrize("words", ["I have chest pain", "no puedo respirar", "yes, but chest pain"])
@@ -558,6 +580,7 @@ def test_a_phone_that_answers_by_itself_is_told_once_in_a_while(scene: Scene) ->
         reply = scene.text(offer.patient, "I am driving. In an emergency call 911.")
         assert (reply.outcome, answers(reply)) == ("urgent", said)
     assert WorkItem.objects.filter(kind="reply.urgent").count() == 3
+    assert answers(scene.text(factories.patient(), "chest pain")) == ["urgent"], "another phone"
 
 
 @pytest.mark.parametrize("words", ["Who is this?", "¿Quién es?"])
@@ -733,6 +756,10 @@ def test_a_reply_without_an_offer_belongs_where_the_patient_waits(scene: Scene) 
     (entry,) = scene.waiting(1)
     other = elsewhere(scene, entry)
     entries.change(entry, locations=[other])
+    # Somebody else waits anywhere and was written to from here.
+    (somebody_else,) = scene.waiting(1)
+    address = messages.Address.of(somebody_else.patient.contact_points.get(system="phone"))
+    messages.queue("help", address, messages.Subject(somebody_else.patient, scene.location), {}, dedupe_key="else")
     reply = scene.text(entry.patient, "what should I bring?")
     assert (reply.outcome, reply.offer, reply.location) == ("staff", None, other)
     assert WorkItem.objects.get(kind="reply.unclear").location == other

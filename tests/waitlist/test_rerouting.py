@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from scheduling.models import Appointment, ContactPoint, Patient, Writeback
+from scheduling.models import Appointment, ContactPoint, Patient, WorkItem, Writeback
 from scheduling.writebacks import Outcome
 from tests import factories
 from waitlist import claims, consent, gsm7, links, rerouting
@@ -127,10 +127,21 @@ def test_it_speaks_of_the_patients_own_yes_though_somebody_else_had_the_time_aft
     Claim.objects.create(
         opening=claim.opening, patient=theirs.patient, appointment=theirs, channel="link", actor="x", state="confirmed"
     )
+    booked_elsewhere = factories.appointment(patient, reference="RRRRRR")
+    Claim.objects.create(
+        opening=factories.opening(claim.opening.provider, claim.opening.location),
+        patient=patient,
+        appointment=booked_elsewhere,
+        channel="link",
+        actor="x",
+        state="confirmed",
+    )
     sent_on = rerouting.send_elsewhere(of_claim(claim, "sms"))
     assert sent_on is not None
     assert claim.appointment.reference in sent_on.body
-    assert "QQQQQQ" not in sent_on.body + sent_on.attachment
+    Message.objects.update(status=Message.Status.FAILED)
+    rerouting.tell_otherwise(Message.objects.get(channel="sms"))
+    assert WorkItem.objects.get(kind="claim.tell").patient == patient
 
 
 def test_an_offer_by_text_becomes_an_offer_by_email(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:

@@ -240,14 +240,16 @@ def test_when_the_cut_off_comes_first_e_mail_goes_at_night_and_texts_do_not(scen
 
 def test_who_asked_for_it_is_texted_by_night_what_would_be_gone_by_the_morning(scene: Scene) -> None:
     (asked,) = scene.waiting(1, patient_email=None, texts_by_night=True)
-    scene.waiting(1, patient_email=None)
+    (other,) = scene.waiting(1, patient_email=None)
     scene.clock.move_to(NINE_PM)
     opening = scene.opening(hours=8)
     assert scene.look(opening) == 1
     assert opening.offers.get().patient_id == asked.patient_id
     message = Message.objects.get()
     assert (message.channel, message.due_at, sending.may_send(message, NINE_PM).action) == ("sms", NINE_PM, "send")
-    WaitlistEntry.objects.update(texts_by_night=False)  # taken back before it left
+    # Taken back before it left; that somebody else wants it so says nothing.
+    WaitlistEntry.objects.filter(pk=asked.pk).update(texts_by_night=False)
+    WaitlistEntry.objects.filter(pk=other.pk).update(texts_by_night=True)
     assert sending.may_send(message, NINE_PM).action == "wait"
 
     WaitlistEntry.objects.update(texts_by_night=True)

@@ -22,10 +22,12 @@ def frozen(offer: Offer) -> list[WrongPersonReport]:
 
 
 def test_it_lists_what_had_gone_there_and_not_what_was_stopped_or_went_elsewhere(scene: Scene) -> None:
-    (offer,) = scene.offered(1)
+    offer, others = scene.offered(2)
     scene.yes(offer)
     waits = Message.objects.get(kind="received")
     (report,) = frozen(offer)
+    others.refresh_from_db()
+    assert others.status == "sent"
     assert [(row.kind, row.channel) for row in report.disclosed.all()] == [("offer", "sms")]
     waits.refresh_from_db()
     assert (waits.status, waits.error_code) == ("suppressed", "frozen")

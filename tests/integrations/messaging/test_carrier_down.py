@@ -25,6 +25,7 @@ from integrations.messaging.gateway import (
 from integrations.messaging.twilio.transport import TwilioCarrier
 from integrations.models import CarrierState
 from scheduling.models import Patient, WorkItem
+from scheduling.worklist import ask_staff
 from tests import factories
 from tests.integrations.conftest import open_items
 from tests.integrations.messaging.test_delivery_fallback import offered, told
@@ -197,10 +198,36 @@ def test_what_had_not_arrived_is_sent_where_nobody_was_asked_to_call(carrier: Ca
     carrier.goes_down(ANSWERED_500)
     offered(only_phone())
     clock.shift(timedelta(seconds=2))
+    ask_staff("offer.other", "About somebody else", dedupe_key="offer.call:0")
     seconds_until(clock, lambda: carrier.sends == 1)
     carrier.works_again()
     seconds_until(clock, lambda: Message.objects.get().status == Status.SENT)
     assert (carrier.sends, called()) == (2, 0)
+
+
+@pytest.mark.parametrize("fault", [REFUSED_CONNECTION, CarrierRefusesUs("twilio_20003")])
+@pytest.mark.parametrize("is_well", [True, False])
+def test_how_the_carrier_of_e_mails_fares_is_its_own_affair(
+    carrier: Carrier, clock: Any, fault: MessagingError, is_well: bool
+) -> None:
+    """Neither does it end with the one of texts, nor begin again when that one works."""
+    now, later = timezone.now(), timezone.now() + timedelta(hours=2)
+    trouble = {"failures": 5, "failing_since": now, "message_failed_at": now, "quiet_until": later, "probe_at": later}
+    shut = {"refused_since": now, "lists_refused": True} if isinstance(fault, CarrierRefusesUs) else {"down_since": now}
+    CarrierState.objects.create(channel="email", **({"last_success_at": now} if is_well else trouble | shut))
+    mail = factories.patient(phone=None).contact_points.get()
+    held = message_to(mail, due_at=later, error_code="smtp_451")
+    before = CarrierState.objects.filter(channel="email").values().get()
+    carrier.goes_down(fault)
+    message_to(only_phone().contact_points.get(), kind=Kind.ANSWER)
+    texts = CarrierState.objects.filter(channel="sms")
+    seconds_until(clock, lambda: texts.exclude(probe_at=None).exists())
+    carrier.works_again()
+    seconds_until(clock, lambda: len(carrier.taken) == 1)
+    assert texts.values_list("refused_since", "down_since", "probe_at").get() == (None, None, None)
+    assert CarrierState.objects.filter(channel="email").values().get() == before
+    held.refresh_from_db()
+    assert held.due_at == later
 
 
 def test_an_offer_that_went_by_e_mail_too_is_no_call(carrier: Carrier, clock: Any) -> None:
