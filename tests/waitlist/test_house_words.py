@@ -63,3 +63,23 @@ def test_of_two_who_save_at_once_the_second_changes_nothing() -> None:
     assert house_words.save(*OFFER, OURS, by="maria", instead_of=1) is None
     assert not house_words.back_to_shipped(*OFFER, instead_of=1)
     assert [row.edition for row in MessageTemplate.objects.filter(active=True)] == [2]
+
+
+@pytest.mark.django_db
+def test_each_language_message_and_channel_has_versions_of_its_own() -> None:
+    assert house_words.save(*OFFER, OURS, by="maria") is not None
+    for other in (("es", "offer", "sms"), ("en", "filled", "sms"), ("en", "offer", "email")):
+        assert house_words.current(*other) == wording.shipped(*other)
+        assert not house_words.back_to_shipped(*other, instead_of=1)
+    assert not house_words.back_to_shipped(*OFFER, instead_of=7)
+    assert house_words.current(*OFFER) == OURS
+    spanish = house_words.save("es", "offer", "sms", Words("", "{practice}: Hola."), by="maria")
+    assert spanish is not None
+    assert spanish.edition == 1
+    named = house_words.version_name(*OFFER)
+    assert house_words.back_to_shipped(*OFFER, instead_of=1)
+    assert house_words.current(*OFFER) == wording.shipped(*OFFER)
+    given_up = house_words.version_name(*OFFER)
+    assert (named[:10], given_up[:10]) == ("sms en v1 ", "sms en v0 ")
+    assert named[-6:] != given_up[-6:]
+    assert house_words.current("es", "offer", "sms").text == "{practice}: Hola."
