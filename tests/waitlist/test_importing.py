@@ -285,6 +285,106 @@ def test_a_column_of_the_file_that_says_no_is_heeded(bring: Brought) -> None:
     assert ConsentRecord.objects.get().patient == WaitlistEntry.objects.order_by("pk").last().patient  # type: ignore[union-attr]
 
 
+WISHES = "Last name,First name,DOB,Cell,Visit,Provider,Location,Priority,Since,Not before,Not after,Language,Notes"
+
+
+def wishes(**told: str) -> str:
+    """A row under ``WISHES`` that can be taken, but for what is told."""
+    right = {"family": "Alvarez", "given": "Robin", "born": "3/14/1980", "cell": "2125550101", "visit": "Follow-up"}
+    names = (*right, "provider", "location", "urgency", "since", "earliest", "latest", "language", "note")
+    return ",".join({**right, **told}.get(name, "") for name in names)
+
+
+def in_days(days: int) -> str:
+    day = timezone.localdate() + timedelta(days=days)
+    return f"{day.month}/{day.day}/{day.year}"
+
+
+def test_a_row_says_whom_they_want_where_when_and_how_urgently(bring: Brought, place: Location) -> None:
+    mei, _ = factories.provider(name="Dr. Mei Chen"), factories.provider(name="Dr. Lin Chen")
+    lakeview = factories.location(name="Lakeview")
+    told = {
+        "urgency": "urgent",
+        "since": "1/5/2026",
+        "earliest": in_days(3),
+        "latest": in_days(9),
+        "language": "Spanish",
+    }
+    batch = bring(
+        wishes(provider="Chen Mei MD", location="lakeview", note="mornings", **told),
+        wishes(family="Ng", cell="2125550102", provider="first available", location="anywhere"),
+        wishes(family="Yu", cell="2125550103", latest=in_days(0), since=in_days(0)),
+        head=WISHES,
+    )
+    assert verdicts(batch) == ["ready"] * 3, [row.problems for row in batch.rows.all()]
+    add(batch)
+    first, anything, here = (row.entry for row in batch.rows.order_by("number").select_related("entry"))
+    assert first is not None
+    assert anything is not None
+    assert here is not None
+    assert (list(first.providers.all()), list(first.locations.all())) == ([mei], [lakeview])
+    assert (first.urgency, first.note, first.patient.language) == (WaitlistEntry.Urgency.URGENT, "mornings", "es")
+    assert (first.earliest_date, first.latest_date) == tuple(timezone.localdate() + timedelta(days=d) for d in (3, 9))
+    assert timezone.localdate(first.joined_at) == date(2026, 1, 5)
+    assert (list(anything.providers.all()), list(anything.locations.all())) == ([], [])
+    assert (list(here.locations.all()), here.urgency) == ([place], WaitlistEntry.Urgency.ROUTINE)
+
+
+@pytest.mark.parametrize(
+    ("told", "field", "why"),
+    [
+        ({"provider": "Chen"}, "provider", "More than one clinician is called this."),
+        ({"provider": "Okoye"}, "provider", "No clinician is called this."),
+        ({"provider": "Dr. Old Gone"}, "provider", "No clinician is called this."),
+        ({"location": "Nowhere"}, "location", "No location of yours is called this."),
+        ({"location": "Closed"}, "location", "No location of yours is called this."),
+        ({"visit": "Retired"}, "appointment_type", "No kind of visit is called this."),
+        ({"visit": ""}, "appointment_type", "Write what they wait for, one of: Follow-up."),
+        ({"urgency": "purple"}, "urgency", "Write urgent, soon or routine"),
+        ({"language": "Klingon"}, "language", "This language is not known here."),
+        ({"since": in_days(2)}, "joined_on", "This day is still to come."),
+        ({"latest": in_days(-2)}, "latest_date", "This day is over."),
+        ({"earliest": in_days(9), "latest": in_days(3)}, "latest_date", "This lies before the earliest day."),
+        ({"born": ""}, "birth_date", "Write the birth date"),
+        ({"family": ""}, "family_name", "Write the patient’s name."),
+        ({"given": ""}, "given_name", "Write first and last name."),
+        ({"given": "x" * 101}, "family_name", "Write names of 100 characters at most."),
+    ],
+)
+def test_what_a_row_leaves_in_doubt_is_asked_for_at_its_field(
+    bring: Brought, told: dict[str, str], field: str, why: str
+) -> None:
+    for name in ("Dr. Mei Chen", "Dr. Lin Chen"):
+        factories.provider(name=name)
+    for gone in (
+        factories.provider(name="Dr. Old Gone"),
+        factories.location(name="Closed"),
+        factories.appointment_type(30, name="Retired"),
+    ):
+        type(gone).objects.filter(pk=gone.pk).update(active=False)
+    batch = bring(wishes(**told), head=WISHES)
+    row = batch.rows.get()
+    assert (row.verdict, [name for name, _ in row.problems]) == ("error", [field])
+    assert row.problems[0][1].startswith(why)
+
+
+def test_a_whole_name_is_read_with_the_family_s_last_or_before_a_comma(bring: Brought) -> None:
+    head = "Patient,DOB,Cell,MRN,Visit"
+    batch = bring(
+        '"Alvarez, Robin",3/14/1980,2125550101,,Follow-up',
+        "Mei Lin Yu,3/16/1980,2125550103,,Follow-up",
+        "Ng,3/15/1980,2125550102,,Follow-up",
+        f"Jo Roe,3/17/1980,2125550104,{'9' * 101},Follow-up",
+        head=head,
+    )
+    assert verdicts(batch) == ["ready", "ready", "error", "error"]
+    assert batch.rows.get(number=4).problems == [["full_name", "Write first and last name."]]
+    assert [name for name, _ in batch.rows.get(number=5).problems] == ["mrn"]
+    add(batch)
+    names = [(each.given_name, each.family_name) for each in Patient.objects.order_by("pk")]
+    assert names == [("Robin", "Alvarez"), ("Mei Lin", "Yu")]
+
+
 def test_who_writes_one_column_day_first_is_taken_to_write_the_others_so(bring: Brought) -> None:
     batch = bring("Alvarez,Robin,14/3/1980,(212) 555-0101,,,Follow-up,1/5/2026")
     assert [batch.headings[place] for place in batch.day_first] == ["DOB", "Added"]
