@@ -57,6 +57,20 @@ def test_our_own_booking_under_way_counts_as_taken(opening: Opening) -> None:
     assert opening.start == opening.end - timedelta(minutes=30)
 
 
+def test_what_is_another_clinicians_takes_nothing(opening: Opening) -> None:
+    """Neither our own booking of it that is under way, nor what the EHR books."""
+    beside = factories.opening(factories.provider(), opening.location, start=opening.start, minutes=60)
+    under_way = {"status": Appointment.Status.PENDING, "origin": Appointment.Origin.WAITLIST}
+    theirs = factories.appointment(
+        provider=beside.provider, location=opening.location, start=opening.start, **under_way
+    )
+    whole = openings.interval_of(opening)
+    assert openings.record_check(opening, Freshness(timezone.now(), (whole,)))
+    assert openings.interval_of(opening) == whole
+    openings.give_way(beside.provider_id, whole, theirs)
+    assert list(Opening.objects.filter(status="closed")) == [beside]
+
+
 def test_one_taker(opening: Opening) -> None:
     winner = openings.take(opening.pk)
     assert winner is not None

@@ -15,8 +15,8 @@ from scheduling.models import Opening, WorkItem
 from tests import factories, race
 from tests.queries import asked
 from tests.waitlist.conftest import Scene, told
-from waitlist import attention, entries, tasks
-from waitlist.models import Offer
+from waitlist import attention, claims, entries, tasks
+from waitlist.models import Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +86,17 @@ def test_a_yes_that_came_too_late_is_no_silence(scene: Scene) -> None:
     late.refresh_from_db()
     late.entry.refresh_from_db()
     assert (late.status, late.entry.silences, late.entry.lost_races) == ("too_late", 0, 1)
+
+
+def test_any_answer_ends_the_count_of_silences(scene: Scene) -> None:
+    first, late, declined, silent = scene.offered(4)
+    WaitlistEntry.objects.update(silences=2)
+    claims.decline(Offer.objects.select_related("opening").get(pk=declined.pk), "link")
+    scene.yes(first)
+    scene.yes(late)
+    attention.drain()
+    counts = dict(WaitlistEntry.objects.values_list("pk", "silences"))
+    assert [counts[each.entry_id] for each in (first, late, declined, silent)] == [0, 0, 0, 2]
 
 
 def test_a_yes_in_the_moment_of_expiry_wins(scene: Scene) -> None:

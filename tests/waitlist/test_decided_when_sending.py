@@ -244,6 +244,19 @@ def test_a_refusal_does_not_follow_another_yes(scene: Scene) -> None:
     assert decide(refusal) == OVERTAKEN
 
 
+def test_a_refusal_is_told_whoever_else_said_yes_and_whatever_else_they_have(scene: Scene) -> None:
+    first, second = scene.offered(2, hours=40, patient_email=None)
+    claim = scene.yes(first).claim
+    assert claim is not None
+    scene.answer(claim, "refused", code="rejected")
+    refusal = Message.objects.get(kind="refused")
+    assert scene.yes(second).is_win
+    other = scene.opening(hours=60)
+    wanted = {"appointment_type": scene.type, "start": other.start, "end": other.end}
+    assert claims.staff_confirm(other, first.patient, **wanted).is_win
+    assert decide(refusal) == Decision("send")
+
+
 def test_filled_is_not_said_of_a_time_that_is_offered_again(scene: Scene) -> None:
     first, second = scene.offered(2, hours=40, patient_email=None)
     scene.pass_time(hours=11)  # nine in the evening
@@ -257,8 +270,9 @@ def test_filled_is_not_said_of_a_time_that_is_offered_again(scene: Scene) -> Non
 
 
 def test_who_answered_or_left_meanwhile_is_not_asked_whether_they_still_wait(scene: Scene) -> None:
-    (entry,) = scene.waiting(1, patient_email=None)
+    entry, other = scene.waiting(2, patient_email=None)
     entries.ask(entry)
+    entries.ask(other)
     message = messages.queue(
         Message.Kind.STILL_WANTED,
         messages.Address.of(entry.patient.contact_points.get()),
@@ -278,9 +292,10 @@ def test_not_yet_cancelled_is_not_said_after_cancelled(scene: Scene) -> None:
     for kind in ("cancelling", "not_cancelled"):
         given_up.say(row, kind)
     receipt, failed = Message.objects.order_by("pk")
+    given_up.say(writebacks.request_cancel(scene.booked(booked.patient, hours=60), by_patient=True), "cancelled")
     assert (decide(receipt), decide(failed)) == (OVERTAKEN, Decision("send"))
     given_up.say(row, "cancelled")
-    assert (decide(failed), decide(Message.objects.get(kind="cancelled"))) == (OVERTAKEN, Decision("send"))
+    assert (decide(failed), decide(Message.objects.latest("pk"))) == (OVERTAKEN, Decision("send"))
 
 
 def test_queued_once(scene: Scene) -> None:

@@ -244,6 +244,17 @@ def test_two_overlapping_times_of_one_patient(scene: Scene) -> None:
     assert everything() == before
 
 
+def test_what_others_have_at_that_time_and_what_was_cancelled_stands_in_nobodys_way(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    beside = factories.provider()
+    factories.appointment(factories.patient(), beside, scene.location, scene.type, start=offer.start)
+    for provider in (beside, scene.provider):
+        factories.appointment(
+            offer.patient, provider, scene.location, scene.type, start=offer.start, status="cancelled"
+        )
+    assert scene.yes(offer).outcome == "won"
+
+
 def test_two_overlapping_openings_of_one_provider(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     beside = scene.opening(hours=10.25)
@@ -341,6 +352,24 @@ def test_staff_take_it_for_somebody_who_was_not_offered_it(scene: Scene) -> None
     )
     assert result.claim is not None
     assert (result.claim.entry_id, result.claim.offer_id, result.claim.channel) == (entry.pk, None, "staff")
+
+
+def test_staff_take_a_time_for_somebody_who_was_offered_another(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    other = scene.opening(hours=34)
+    result = claims.staff_confirm(other, offer.patient, appointment_type=scene.type, start=other.start, end=other.end)
+    assert result.claim is not None
+    assert (result.claim.opening_id, result.claim.offer_id, result.claim.entry_id) == (other.pk, None, offer.entry_id)
+    assert result.claim.appointment.start == other.start
+    offer.refresh_from_db()
+    assert offer.status == "sent"
+
+
+def test_staff_may_take_a_free_time_for_somebody_whose_offer_has_run_out(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    Offer.objects.filter(pk=offer.pk).update(expires_at=timezone.now())
+    assert scene.yes(offer).outcome == "expired"
+    assert claims.staff_confirm(offer.opening, offer.patient).outcome == "won"
 
 
 def test_no_then_yes_while_it_is_free(scene: Scene) -> None:

@@ -67,11 +67,14 @@ def test_it_goes_to_the_ehr_and_the_page_says_that_it_is_not_done_yet(
 def test_a_yes_that_is_not_written_yet_is_taken_back_at_once(
     scene: Scene, client: Client, then: str, status: str
 ) -> None:
+    elsewhere = scene.offered(1, hours=30)[0]
+    scene.yes(elsewhere)
     offer = pages.received(scene)
     press(offer, then)
     assert heading(client.get(link_of(offer))) == "You do not have this appointment any more"
     assert WaitlistEntry.objects.get(pk=offer.entry_id).status == status
     assert cancels() == 0
+    assert Claim.objects.get(patient=elsewhere.patient).state == "pending", "another patient's stands"
 
 
 @pytest.mark.parametrize(("then", "status"), [("another", "waiting"), ("nothing", "left")])

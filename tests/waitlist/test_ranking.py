@@ -94,6 +94,15 @@ def test_an_entry_with_several_keys_for_the_time_stands_once_in_the_line(scene) 
     assert [place.entry_id for place in places] == [first.pk, second.pk]
 
 
+@pytest.mark.parametrize(("month", "day"), [(3, 1), (3, 8), (10, 25), (11, 1)])
+def test_hours_are_read_off_the_wall_on_both_sides_of_each_clock_change(scene, month: int, day: int) -> None:
+    nine = datetime(2026, month, day, 9, tzinfo=scene.place.zone).astimezone(UTC)
+    waiting = [wait(scene, windows=[make.window(6, _at(hour), _at(hour + 1))]) for hour in (8, 9, 10)]
+    facts = candidates.facts_for(make.opening(scene.provider, scene.place, start=nine), nine - timedelta(days=2))
+
+    assert [place.entry_id for place in ranking.line(facts, 9)] == [waiting[1].pk]
+
+
 def _at(hour: int):
     return datetime(2026, 1, 1, hour, tzinfo=UTC).time()
 

@@ -69,6 +69,14 @@ def test_time_the_ehr_refuses_twice_is_held_before_more_patients_are_disappointe
     assert third.status == ("withdrawn" if held else "sent")
 
 
+def test_what_the_ehr_refused_of_another_time_or_for_another_reason_holds_nothing(scene: Scene) -> None:
+    scene.answer(won(scene, scene.offered(1)[0]), "refused", code="rejected")
+    first, second, *_ = scene.offered(2, hours=34)
+    for offer, code in ((first, "mismatch"), (second, "rejected")):
+        scene.answer(won(scene, offer), "refused", code=code)
+    assert set(Opening.objects.values_list("held", flat=True)) == {""}
+
+
 def test_offers_that_have_not_left_are_stopped_and_not_told(scene: Scene) -> None:
     scene.waiting(2)
     opening = scene.opening(hours=10)
@@ -163,6 +171,21 @@ def test_who_waits_too_long_is_called_once(scene: Scene) -> None:
     scene.answer(claim)
     item.refresh_from_db()
     assert item.status == "done"
+    offer.entry.refresh_from_db()
+    assert offer.entry.status == "booked"
+
+
+def test_each_who_waits_too_long_is_called(scene: Scene) -> None:
+    waiting = [won(scene, scene.offered(1, hours=10)[0])]
+    beside = factories.provider()
+    factories.bookable(beside, scene.location, scene.type)
+    Opening.objects.update(provider=beside)
+    Appointment.objects.update(provider=beside)
+    waiting.append(won(scene, scene.offered(1, hours=10)[0]))
+    scene.pass_time(hours=5)
+    attention.drain()
+    items = WorkItem.objects.filter(kind="claim.chase")
+    assert {item.patient_id for item in items} == {claim.patient_id for claim in waiting}
 
 
 def test_two_workers_chase_a_claim_once(scene: Scene) -> None:
@@ -289,6 +312,18 @@ def test_an_earlier_time_given_up_on_its_way_to_the_ehr_does_not_cost_the_later_
     assert ("appointment.cancel" in asked, checklists.KIND in asked) == (True, False)
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_what_is_no_later_visit_any_more_is_not_given_up(scene: Scene, is_gone: bool) -> None:
+    """It was cancelled in the EHR while the earlier one was being booked, or moved to before it."""
+    claim, old = moved_up(scene)
+    begins = claim.opening.start - timedelta(hours=5)
+    change = {"status": "cancelled"} if is_gone else {"start": begins, "end": begins + timedelta(minutes=30)}
+    Appointment.objects.filter(pk=old.pk).update(**change)
+    scene.answer(claim)
+    assert claim.state == "confirmed"
+    assert not Writeback.objects.filter(kind="cancel").exists()
+
+
 def test_the_freed_time_opens_once_the_cancellation_is_read_back(scene: Scene) -> None:
     claim, old = moved_up(scene)
     for kind, row, value in (
@@ -316,6 +351,7 @@ def test_the_freed_time_opens_once_the_cancellation_is_read_back(scene: Scene) -
 
 @pytest.mark.parametrize("result", ["refused", "dead"])
 def test_a_failed_cancellation_leaves_both_and_asks_staff(scene: Scene, result: str) -> None:
+    scene.answer(won(scene, scene.offered(1)[0]))  # somebody else's, who has nothing to do with it
     claim, old = moved_up(scene)
     scene.answer(claim)
     row = Writeback.objects.get(kind="cancel")
@@ -324,7 +360,7 @@ def test_a_failed_cancellation_leaves_both_and_asks_staff(scene: Scene, result: 
     old.refresh_from_db()
     item = WorkItem.objects.get(kind="moveup.cancel")
     assert (old.status, item.urgency, item.patient_id) == ("booked", 0, claim.patient_id)
-    assert Opening.objects.count() == 1
+    assert Opening.objects.count() == 2
     assert steps(claim.opening).count("moveup.failed") == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from scheduling import closed_days, openings, practice, worklist
-from scheduling.models import Bookable, Opening, WorkItem
+from scheduling.models import AppointmentType, Bookable, Opening, Patient, WorkItem
 from tests import factories
 from tests.waitlist.conftest import MORNING, Scene, steps, told
 from waitlist import attention, match_summary, offering, offers, sending, verdicts
@@ -30,6 +30,31 @@ def test_the_nearer_the_time_the_larger_the_wave(scene: Scene, hours: float, siz
     opening.refresh_from_db()
     assert (opening.status, opening.waves_sent) == ("offering", 1)
     assert opening.check_due_at == timezone.now() + timedelta(minutes=gap)
+
+
+def test_the_numbers_of_a_visit_hold_where_no_other_kind_is_offered(scene: Scene) -> None:
+    factories.policy(appointment_type=scene.type, waves=[{"size": 1, "gap_minutes": 7}])
+    other = factories.bookable(scene.provider, scene.location, factories.appointment_type(), mode=Bookable.Mode.OFF)
+    scene.waiting(6)
+    opening = scene.opening(hours=10)
+    assert (scene.look(opening), due(opening)) == (1, timezone.now() + timedelta(minutes=7))
+    Bookable.objects.filter(pk=other.pk).update(mode=Bookable.Mode.AUTOMATIC)
+    opening = scene.opening(hours=12)
+    assert (scene.look(opening), due(opening)) == (4, timezone.now() + timedelta(minutes=5)), "those of the place"
+
+
+def test_a_visit_that_is_not_offered_keeps_no_time_open(scene: Scene) -> None:
+    """A shorter one would fit in longer, and needs no notice."""
+    AppointmentType.objects.update(minimum_notice_minutes=180)
+    short = factories.appointment_type(10)
+    factories.bookable(scene.provider, scene.location, short, mode=Bookable.Mode.OFF)
+    opening = scene.opening(hours=4)
+    scene.look(opening)
+    assert due(opening) == timezone.now() + timedelta(minutes=5)
+    scene.pass_time(hours=1)
+    scene.look(opening)
+    opening.refresh_from_db()
+    assert (opening.status, opening.closed_reason) == ("closed", "unfillable")
 
 
 def test_waves_follow_one_another_and_nobody_is_offered_twice(scene: Scene) -> None:
@@ -56,6 +81,17 @@ def test_a_look_before_its_time_does_not_shorten_the_head_start(scene: Scene) ->
     assert scene.look(opening) == 0
     assert due(opening) == MORNING + timedelta(minutes=5)
     assert opening.offers.count() == 4
+
+
+def test_what_became_of_another_time_does_not_shorten_the_head_start(scene: Scene) -> None:
+    scene.waiting(6)
+    opening = scene.opening(hours=10)
+    assert scene.look(opening) == 4
+    claim = scene.yes(scene.offered(1, hours=34)[0]).claim
+    assert claim is not None
+    scene.answer(claim, "refused", code="rejected")
+    scene.waiting(2)
+    assert scene.look(opening) == 0
 
 
 def test_when_everybody_said_no_the_next_are_asked_at_once(scene: Scene) -> None:
@@ -94,6 +130,8 @@ def test_paused_held_and_mine_send_nothing(scene: Scene) -> None:
     assert scene.look(mine) == 0
     assert due(mine) == timezone.now() + timedelta(minutes=10)
     assert (Offer.objects.count(), Message.objects.count()) == (0, 0)
+    scene.pass_time(minutes=10)
+    assert scene.look(mine) == 2, "the clerk's time is over"
 
 
 def test_a_fresh_cancellation_waits_for_second_thoughts(scene: Scene) -> None:
@@ -231,11 +269,22 @@ def test_when_the_cut_off_comes_first_e_mail_goes_at_night_and_texts_do_not(scen
     offer = opening.offers.get()
     assert offer.patient_id == both.patient_id
     assert told(both.patient) == ["offer by email"]
+    assert due(opening) == NINE_PM + timedelta(minutes=5), "the next wave waits for no morning either"
     assert Message.objects.get().due_at == NINE_PM
     assert told(text_only.patient) == []
     for asleep in (text_only, by_phone):
         verdict = CandidateVerdict.objects.get(entry=asleep)
         assert (verdict.eligible, verdict.reasons, verdict.wave) == (False, ["quiet"], 0)
+
+
+def test_by_night_those_who_sleep_do_not_hide_who_reads_e_mail(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "SPARE", 0)
+    scene.waiting(5, patient_email=None)
+    (reader,) = scene.waiting(1)
+    scene.clock.move_to(NINE_PM)
+    opening = scene.opening(hours=8)
+    assert scene.look(opening) == 1
+    assert opening.offers.get().patient_id == reader.patient_id
 
 
 def test_who_asked_for_it_is_texted_by_night_what_would_be_gone_by_the_morning(scene: Scene) -> None:
@@ -484,6 +533,33 @@ def test_dont_closes_and_tells_nobody(asking: Scene, django_user_model: type) ->
     opening.refresh_from_db()
     assert (opening.status, opening.closed_reason) == ("closed", "staff")
     assert ([offer.status for offer in opening.offers.all()], Message.objects.count()) == (["withdrawn"] * 2, 0)
+
+
+def test_send_sends_to_those_only_who_can_still_have_it(asking: Scene, django_user_model: type) -> None:
+    paused, restricted, fine = asking.waiting(3)
+    opening = asking.opening(hours=10)
+    asking.look(opening)
+    WaitlistEntry.objects.filter(pk=paused.pk).update(status="paused")
+    Patient.objects.filter(pk=restricted.patient_id).update(restricted=True)
+    worklist.run_action(WorkItem.objects.get(), "send", django_user_model.objects.create_user("ana"))
+    opening.refresh_from_db()
+    assert asking.look(opening) == 1
+    statuses = dict(opening.offers.values_list("entry", "status"))
+    assert statuses == {paused.pk: "withdrawn", restricted.pk: "withdrawn", fine.pk: "sent"}
+    assert set(Message.objects.values_list("patient", flat=True)) == {fine.patient_id}
+
+
+def test_a_proposal_whose_time_has_changed_is_not_sent(asking: Scene, django_user_model: type) -> None:
+    asking.waiting(1)
+    opening = asking.opening(hours=10, minutes=60)
+    asking.look(opening)
+    worklist.run_action(WorkItem.objects.get(), "send", django_user_model.objects.create_user("ana"))
+    Opening.objects.filter(pk=opening.pk).update(start=opening.start + timedelta(minutes=30))
+    opening.refresh_from_db()
+    asking.look(opening)
+    assert Message.objects.count() == 0
+    offer = opening.offers.get()
+    assert (offer.status, offer.start) == ("proposed", opening.start), "proposed anew, with the time that is left"
 
 
 def test_an_undecided_proposal_ends_with_its_opening(asking: Scene) -> None:
