@@ -204,3 +204,19 @@ def test_a_patient_who_was_seen_is_no_new_patient(clinic: Clinic) -> None:
     clinic.apply(replace(record, version="2", status="fulfilled"))
     clinic.patient.refresh_from_db()
     assert clinic.patient.established
+
+
+@pytest.mark.parametrize(("kind", "value"), [("provider", "provider_id"), ("location", "location_id")])
+def test_time_side_by_side_of_two_clinicians_or_places_is_not_joined(clinic: Clinic, kind: str, value: str) -> None:
+    other = factories.provider() if kind == "provider" else factories.location()
+    factories.external_id(clinic.source, kind, other, "other")
+    first = clinic.record("a1")
+    assert first.start
+    assert first.end
+    second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30), **{value: "other"})
+    clinic.apply(first)
+    clinic.apply(second)
+    clinic.cancel(first)
+    clinic.cancel(second)
+    found = Opening.objects.filter(status="open").order_by("start")
+    assert list(found.values_list("start", "end")) == [(first.start, first.end), (second.start, second.end)]

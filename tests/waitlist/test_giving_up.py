@@ -59,8 +59,15 @@ def test_it_goes_to_the_ehr_and_the_page_says_that_it_is_not_done_yet(
     assert press(offer, then).status_code == 303
     assert cancels() == 1
     Appointment.objects.filter(origin="waitlist").update(status="cancelled")
+    assert heading(client.get(link_of(offer))) == "You do not have this appointment any more", "the EHR shows it"
     Writeback.objects.filter(kind="cancel").update(status="done")
     assert heading(client.get(link_of(offer))) == "You do not have this appointment any more"
+
+
+def test_what_the_ehr_did_not_cancel_is_an_appointment_still(offer: Offer, client: Client) -> None:
+    press(offer, "nothing")
+    Writeback.objects.filter(kind="cancel").update(status="refused")
+    assert heading(client.get(link_of(offer))) == "You have this appointment"
 
 
 @pytest.mark.parametrize(("then", "status"), [("another", "waiting"), ("nothing", "left")])

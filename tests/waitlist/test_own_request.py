@@ -120,6 +120,28 @@ def test_only_clinicians_the_place_names_can_be_chosen(
     assert list(entry.providers.all()) == []
 
 
+def test_whoever_takes_no_such_visit_there_is_not_named_and_one_entered_by_staff_stays(
+    scene: Scene, entry: WaitlistEntry
+) -> None:
+    Location.objects.update(names_providers=True)
+    elsewhere = factories.location(names_providers=True)
+    shut = factories.location(names_providers=True, active=False)
+    off, gone, far, other_kind, late = (factories.provider(active=number != 1) for number in range(5))
+    factories.bookable(off, scene.location, scene.type, mode="off")
+    factories.bookable(gone, scene.location, scene.type)
+    factories.bookable(far, elsewhere, scene.type)
+    factories.bookable(other_kind, scene.location, factories.appointment_type())
+    factories.bookable(late, shut, scene.type)
+    assert set(own_request.possible_providers(entry)) == {scene.provider, far}
+    entries.change(entry, locations=[scene.location], providers=[off])
+    assert own_request.possible_providers(entry) == [scene.provider]
+    second = factories.provider()
+    factories.bookable(second, scene.location, scene.type)
+    for chosen in ({scene.provider, second}, {second}):
+        own_request.choose_providers(entry, {each.pk for each in chosen})
+        assert set(entry.providers.all()) == {*chosen, off}
+
+
 def test_notice_is_chosen_from_what_is_offered(entry: WaitlistEntry, path: str, client: Client) -> None:
     post(f"{path}notice/", notice=str(2 * 24 * 60))
     entry.refresh_from_db()
@@ -256,6 +278,8 @@ def test_from_an_e_mail_each_change_asks_the_birth_year(scene: Scene, client: Cl
     assert "not the year of birth that we know" in text(post(f"{path}leave/", birth_year="1899"))
     entry.refresh_from_db()
     assert entry.status == STATUSES.WAITING
+    for _ in range(6):  # the right year uses up no tries
+        assert post(f"{path}notice/", notice="120", birth_year=str(born.year)).status_code == 303
     post(f"{path}leave/", birth_year=str(born.year))
     entry.refresh_from_db()
     assert entry.status == STATUSES.LEFT
@@ -276,6 +300,9 @@ def test_an_offers_link_leads_to_the_request_as_long_as_it_lives(scene: Scene, c
 
 def test_an_appointment_that_was_canceled_is_not_said_to_be_had(scene: Scene, client: Client) -> None:
     """Neither by the practice, nor by a patient who wanted no other one."""
+    theirs = scene.yes(scene.offered(1, hours=30)[0]).claim
+    assert theirs is not None
+    scene.answer(theirs)  # another patient's, which stands
     offer = pages.booked(scene)
     path = f"{link_of(offer)}request/"
     assert heading(client.get(path)) == "You have an appointment now"

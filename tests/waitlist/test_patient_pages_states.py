@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
@@ -88,6 +89,34 @@ def test_the_question_says_what_when_and_where(scene: Scene, client: Client) -> 
     assert '<a class="phone" href="tel:+12125550101">(212) 555-0101</a>' in body
     assert "<title>Do you want this appointment? - Elm Street Clinic</title>" in body
     assert "Elm Street Clinic" in body
+
+
+def test_visits_that_are_not_in_the_way_leave_the_question(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    beside, other = factories.provider(), factories.patient()
+    kept = {"location": scene.location, "type": scene.type}
+    for start in (offer.start - timedelta(minutes=30), offer.end):
+        factories.appointment(other, scene.provider, start=start, **kept)
+        factories.appointment(offer.patient, beside, start=start, **kept)
+    factories.appointment(other, beside, start=offer.start, **kept)
+    factories.appointment(offer.patient, scene.provider, start=offer.start, status="cancelled", **kept)
+    page = client.get(link_of(offer))
+    assert heading(page) == "Do you want this appointment?"
+    assert 'value="yes"' in page.content.decode()
+
+
+def test_an_old_link_says_nothing_of_what_came_by_a_later_one(scene: Scene, client: Client) -> None:
+    old = pages.expired(scene)
+    Offer.objects.filter(pk=old.pk).update(status="expired")
+    scene.look(scene.opening(hours=34))
+    scene.deliver()
+    later = Offer.objects.exclude(pk=old.pk).get()
+    assert later.patient_id == old.patient_id
+    claim = scene.yes(later).claim
+    assert claim is not None
+    scene.answer(claim)
+    assert heading(client.get(link_of(old))) == "This offer has ended"
+    assert heading(client.get(link_of(later))) == "You have this appointment"
 
 
 def test_a_location_that_signs_neutrally_is_not_named(scene: Scene, client: Client) -> None:

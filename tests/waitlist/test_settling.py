@@ -11,6 +11,7 @@ from django.utils import timezone
 from scheduling import appointments, openings, writebacks
 from scheduling.models import Appointment, ContactPoint, ExternalId, Opening, WorkItem, Writeback
 from scheduling.records import AppointmentRecord
+from scheduling.worklist import ask_staff
 from scheduling.writebacks import Outcome
 from tests import factories
 from tests.waitlist.conftest import Scene, steps, told
@@ -75,6 +76,17 @@ def test_what_the_ehr_refused_of_another_time_or_for_another_reason_holds_nothin
     for offer, code in ((first, "mismatch"), (second, "rejected")):
         scene.answer(won(scene, offer), "refused", code=code)
     assert set(Opening.objects.values_list("held", flat=True)) == {""}
+
+
+def test_whoever_was_to_be_called_with_a_time_is_called_no_more_once_it_is_filled(scene: Scene) -> None:
+    scene.waiting(1, patient_consent=())
+    *_, other = scene.offered(1)
+    call = WorkItem.objects.get(kind="offer.call")
+    ask_staff("patient.review", "Something else", dedupe_key="something else")
+    scene.answer(won(scene, other))
+    call.refresh_from_db()
+    assert (call.status, call.resolution) == ("done", "The time is no longer offered.")
+    assert WorkItem.objects.get(kind="patient.review").status == "open"
 
 
 def test_offers_that_have_not_left_are_stopped_and_not_told(scene: Scene) -> None:

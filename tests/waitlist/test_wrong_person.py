@@ -37,6 +37,8 @@ def test_it_lists_what_had_gone_there_and_not_what_was_stopped_or_went_elsewhere
 
 def test_the_links_that_went_there_are_dead_and_those_that_went_elsewhere_are_not(scene: Scene, client: Client) -> None:
     """Whoever has the number could give the appointment up, or leave the list, in the patient's name."""
+    someone = scene.offered(1, hours=30)[0]
+    theirs = [pages.link_of(someone), f"/r/{links.make_request_link(someone.entry, timezone.now()).text}/"]
     offer = pages.booked(scene)
     tokens = links.make_request_link(offer.entry, timezone.now())
     by_text, by_mail = pages.link_of(offer), pages.link_of(offer, "email")
@@ -47,11 +49,21 @@ def test_the_links_that_went_there_are_dead_and_those_that_went_elsewhere_are_no
     (report,) = frozen(offer)
     assert [client.get(path).status_code for path in old] == [404] * 5
     assert client.post(f"{by_text}cancel/", {"then": "nothing"}).status_code == 404
-    assert {client.get(path).status_code for path in mail} == {200}
+    assert {client.get(path).status_code for path in (*mail, *theirs)} == {200}
     scene.pass_time(minutes=1)
     assert client.get(f"/r/{links.make_request_link(offer.entry, timezone.now()).text}/").status_code == 200
     assert wrong_person.undo(report, "called them", by="desk")
     assert {client.get(path).status_code for path in (*old, *mail)} == {200}
+
+
+def test_an_e_mail_that_went_astray_leaves_the_links_of_the_texts(scene: Scene, client: Client) -> None:
+    offer = pages.booked(scene)
+    tokens = links.make_request_link(offer.entry, timezone.now())
+    scene.pass_time(minutes=1)
+    mailbox = offer.patient.contact_points.get(system="email")
+    assert wrong_person.freeze("email", mailbox.address_index)
+    paths = (pages.link_of(offer), f"/r/{tokens.text}/", pages.link_of(offer, "email"), f"/r/{tokens.email}/")
+    assert [client.get(path).status_code for path in paths] == [200, 200, 404, 404]
 
 
 def test_a_text_that_says_so_leaves_the_same_report(scene: Scene) -> None:
