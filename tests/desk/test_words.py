@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from integrations.models import AlertContact
+from scheduling.patients import address_index
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
 from waitlist import consent, house_words
@@ -80,6 +81,8 @@ def test_a_test_goes_to_oneself_and_to_nobody_else(
     message = Message.objects.get()
     assert (message.test_by, message.patient, message.status) == ("maria", None, "waiting")
     assert (message.subject or message.body).startswith("TEST: Harbor Family Practice")
+    system, address = {"sms": ("phone", "+12125550188"), "email": ("email", "Maria@example.org")}[channel]
+    assert (message.address, message.address_index) == (address, address_index(system, own))
     assert may_send(message).action == "send"
     message.expires_at = message.created_at
     assert may_send(message).reason == "expired"
