@@ -209,6 +209,7 @@ def test_a_columns_order_of_dates_is_known_only_where_its_values_show_it() -> No
     assert columns.shows_day_first(["03/04/1980", "14/03/1980"]) is True
     assert columns.shows_day_first(["03/04/1980", "03/14/1980"]) is False
     assert columns.shows_day_first(["03/04/1980", "05/06/1981"]) is None
+    assert columns.shows_day_first(["14/03/1980", "03/14/1980"]) is False
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,50 @@ def test_a_columns_order_of_dates_is_known_only_where_its_values_show_it() -> No
         ("Fecha de solicitud", "joined_on"),
         ("OK to text?", "consent"),
         ("Insurance", ""),
+        ("Seen by", ""),
     ],
 )
 def test_headings_in_both_languages_are_understood(heading: str, field: str) -> None:
     assert columns.field_of(heading) == field
+
+
+@pytest.mark.parametrize(
+    ("headings", "fields"),
+    [
+        (["Cell", "Home phone", "Mobile"], ["phone", "other_phone", ""]),
+        (["Mobile", "Cell", "Last name"], ["phone", "other_phone", "family_name"]),
+        # A heading that is known to the letter goes before one that only has a known word in it.
+        (["Phone of the sister", "Phone", "DOB", "Date of birth"], ["other_phone", "phone", "birth_date", ""]),
+        (["Name", "Last name", "First name"], ["", "family_name", "given_name"]),
+        (["Nombre", "Nombre completo", "Apellidos"], ["given_name", "", "family_name"]),
+        (["Nombre", "Nombre completo"], ["", "full_name"]),
+        (["Nombre", "Apellidos"], ["given_name", "family_name"]),
+    ],
+)
+def test_no_field_is_guessed_twice_and_a_name_is_read_in_one_way(headings: list[str], fields: list[str]) -> None:
+    assert columns.guess(headings, []) == fields
+
+
+def test_columns_without_a_known_heading_are_told_by_most_of_what_stands_in_them() -> None:
+    rows = [
+        ["a@example.org", "2125550101", "(212) 555-0111", "2125550121", "es", "", "Ng"],
+        ["b@example.org", "2125550102", "", "2125550122", "English", "", "2125550199"],
+        ["none", "ask", "212-555-0113", "2125550123", "es", ""],
+    ]
+    rows += [["c@example.org", "2125550104", "212-555-0114", "2125550124", "en"]] * 3
+    assert columns.guess(list("ABCDEFG"), rows) == ["email", "phone", "other_phone", "", "language", "", ""]
+    # What a heading says goes before what stands below it.
+    assert columns.guess(["Notes", *"BCDEFG"], rows)[:2] == ["note", "phone"]
+    assert columns.guess(["A", "Celular", *"CDEFG"], rows)[1:4] == ["phone", "other_phone", ""]
+
+
+@pytest.mark.parametrize("cell", ["2125550101", "robin@example.org", "3/14/1980", "14 de marzo de 1980"])
+def test_a_first_row_with_data_in_it_is_no_row_of_headings(cell: str) -> None:
+    table = reading.read(f"Alvarez,{cell}\nNg,{cell}\n".encode())
+    assert (table.heading_row, [row.cells[0] for row in table.rows]) == (0, ["Alvarez", "Ng"])
+
+
+def test_long_notes_above_the_list_are_no_headings_whatever_words_stand_in_them() -> None:
+    notes = "Ask each patient before you write them down here,Their phone may have changed since they were here"
+    table = reading.read(f"{notes}\nPatient,DOB\nA B,3/14/1980\n".encode())
+    assert (table.heading_row, table.headings) == (2, ["Patient", "DOB"])
