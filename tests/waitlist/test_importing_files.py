@@ -14,6 +14,7 @@ from openpyxl import Workbook
 from waitlist.importing import columns, reading, values
 from waitlist.importing.limits import MAX_ROWS, Unreadable
 from waitlist.importing.values import Wrong
+from waitlist.models import WaitlistEntry
 
 
 def workbook(*rows: list[Any], merge: str = "") -> bytes:
@@ -199,10 +200,89 @@ def test_dates_are_read_in_the_forms_people_write(text: str, day_first: bool, da
     assert values.read_birth_date(text, date(2026, 1, 1), day_first=day_first) == day
 
 
-@pytest.mark.parametrize("text", ["14/3/1980", "2/30/1980", "3/14/15", "someday", "3/14/2031", "1/1/1880", "=1+1"])
+@pytest.mark.parametrize(
+    "text", ["14/3/1980", "2/30/1980", "3/14/15", "someday", "3/14/2031", "1/1/1880", "=1+1", "3/14/198", "123/4/1980"]
+)
 def test_a_date_that_leaves_a_doubt_is_asked_about(text: str) -> None:
     with pytest.raises(Wrong):
         values.read_birth_date(text, date(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("31/12/1980", "day"),
+        ("13/1/1980", "day"),
+        ("12/31/1980", "month"),
+        ("1/13/1980", "month"),
+        ("3/4/1980", "either"),
+        ("12/1/1980", "either"),
+        ("3/3/1980", ""),
+        ("1980-03-14", ""),
+        ("14.3.1980", ""),
+        ("3/14/1980 8:30", "month"),
+        ("soon", ""),
+    ],
+)
+def test_a_date_in_numbers_shows_its_order_where_it_can_be_one_only(text: str, order: str) -> None:
+    assert values.order_of(text) == order
+
+
+def test_a_newborn_and_the_very_old_have_birth_dates_and_nobody_beyond() -> None:
+    today = date(2026, 6, 15)
+    assert values.read_birth_date("6/15/2026", today) == today
+    assert values.read_birth_date("1/1/1906", today) == date(1906, 1, 1)
+    for text, why in (("6/16/2026", "lies ahead"), ("12/31/1905", "more than 120 years")):
+        with pytest.raises(Wrong, match=why):
+            values.read_birth_date(text, today)
+    # Of other days two digits of a year are of this century.
+    assert values.read_date("6/1/27", day_first=False, past=False) == date(2027, 6, 1)
+    assert values.read_date("1 jun 27", day_first=False, past=False) == date(2027, 6, 1)
+    assert values.read_date("46000", day_first=False, past=False) == date(2025, 12, 9)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "value"),
+    [
+        (values.read_phone, "Cell: (212) 555-0101", "+12125550101"),
+        (values.read_phone, "12125550101", "+12125550101"),
+        (values.read_email, " MAILTO:Robin@Example.org ", "robin@example.org"),
+        (values.read_language, "Español", "es"),
+        (values.read_language, "English (US)", "en"),
+        (values.read_language, "Haitian Creole", "ht"),
+        (values.read_urgency, "ASAP", WaitlistEntry.Urgency.URGENT),
+        (values.read_urgency, "media", WaitlistEntry.Urgency.SOON),
+        (values.read_urgency, "low", WaitlistEntry.Urgency.ROUTINE),
+        (values.read_yes, "Sí", True),
+        (values.read_yes, "X", True),
+        (values.read_yes, "declined", False),
+        (values.read_yes, "-", False),
+        (values.split_name, "Alvarez Ruiz,  Robin J", ("Robin J", "Alvarez Ruiz")),
+        (values.split_name, "Robin J Alvarez", ("Robin J", "Alvarez")),
+        (values.split_name, "Alvarez", ("", "Alvarez")),
+    ],
+)
+def test_cells_are_read_as_people_write_them(read: Callable[[str], Any], text: str, value: Any) -> None:
+    assert read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (values.read_phone, "555-0101"),
+        (values.read_phone, "none"),
+        (values.read_email, "robin@example"),
+        (values.read_email, "robin@example.org, al@example.org"),
+        (values.read_email, f"{'r' * 250}@example.org"),
+        (values.read_language, "Klingon"),
+        (values.read_language, "?"),
+        (values.read_urgency, "4"),
+        (values.read_yes, "perhaps"),
+    ],
+)
+def test_a_cell_that_can_mean_several_things_or_none_is_not_guessed(read: Callable[[str], Any], text: str) -> None:
+    with pytest.raises(Wrong):
+        read(text)
 
 
 def test_a_columns_order_of_dates_is_known_only_where_its_values_show_it() -> None:
