@@ -525,7 +525,8 @@ def test_a_code_of_a_public_list_waits_for_nobody_when_ours_is_taken_away(
     form = {"domain": "reason", "system": HL7_REASONS, "code": "oth-weath"}
     for target in ("rebookable", ""):
         ira.post(f"{path}map/", {**form, "target": target})
-    page = ira.get(f"{path}?domain=reason")
+        page = ira.get(f"{path}?domain=reason")
+        assert ("by the standard" in text_of(page)) is not bool(target)
     assert "Everything the EHR sent so far has a meaning." in text_of(page)
     assert {kind: count for kind, _, count in page.context["kinds"]}["reason"] == 0
 
@@ -535,7 +536,8 @@ def test_how_long_a_kind_of_visit_is_and_whether_it_needs_insurance_stands_besid
 ) -> None:
     cancelled(practice, type_code="FUP")
     mapping.map_code(practice.connection, "type", "", "FUP", practice.followup.code)
-    assert "Follow-up 30 min" in text_of(ira.get(f"{path}?domain=type"))
+    words = text_of(ira.get(f"{path}?domain=type"))
+    assert ("Follow-up 30 min" in words, "insurance needed" in words) == (True, False)
     AppointmentType.objects.update(needs_insurance=True)
     assert "Follow-up 30 min, insurance needed" in text_of(ira.get(f"{path}?domain=type"))
 
@@ -578,6 +580,8 @@ def test_two_ids_of_one_clinician_or_place_are_noticed_by_likeness(ira: Client, 
         answer = ira.post(path + "map/", {"domain": kind, "system": "", "code": "b", "target": str(ours.pk)})
         assert said(ira, answer).startswith(f"“b” means: {ours.name}")
         assert ExternalId.objects.get(kind=kind, value="b").object_id == ours.pk
+        lines = {line.seen.key.code: line for line in ira.get(f"{path}?domain={kind}").context["lines"]}
+        assert [lines[code].by_list for code in "ab"] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -616,7 +620,7 @@ def test_codes_of_every_kind_are_shown_mapped_and_had_back(ira: Client, practice
         assert (tuple(line.seen.key), line.seen.count, line.is_mapped) == ((kind, system, code), 1, False)
         ira.post(path + "map/", {"domain": kind, "system": system, "code": code, "target": target})
         (line,) = ira.get(f"{path}?domain={kind}").context["lines"]
-        assert (line.general.target, line.is_mapped, line.guess) == (target, True, "")
+        assert (line.general.target, line.is_mapped, line.guess, line.special) == (target, True, "", [])
         ira.post(f"{path}undo/{line.general.last.pk}/")
         assert not ira.get(f"{path}?domain={kind}").context["lines"][0].is_mapped
 

@@ -236,8 +236,9 @@ def test_time_that_a_visit_was_moved_away_from_follows_the_kind_of_the_visit(
     visit.told(**doubt)
     start = visit.start + timedelta(hours=moved["start"] - 10)
     visit.told(**doubt, start=start, end=start + timedelta(minutes=30), provider_id=moved["provider_id"])
-    assert states() == [("open", "type", "")]
-    row = mapped(connection, "type", "LUNCH", scene.type.code)
+    for code in ("OTHER", "LUNCH"):
+        assert states() == [("open", "type", "")]
+        row = mapped(connection, "type", code, scene.type.code)
     assert states() == [("open", "", "")]
     # The visit stands elsewhere, so that the former time is free whatever its status means.
     mapped(connection, "status", "booked", "confirmed")

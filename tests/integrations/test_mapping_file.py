@@ -53,7 +53,7 @@ HEAD = "version: 1\nconnection: elm\n"
 
 
 def test_what_goes_out_comes_in_as_it_was(connection: Connection) -> None:
-    place = factories.location(name="Riverside: 1st #2")
+    place, _ = factories.location(name="Riverside: 1st #2"), factories.location()
     CodeMapping.objects.create(connection=connection, domain="reason", code="late", location=place, target="ask_staff")
     CodeMapping.objects.create(connection=connection, domain="location", code="L-9", target=str(place.pk))
     path = "Patient.extension.where(url = 'urn:\"x\"').valueString"
@@ -68,12 +68,20 @@ def test_what_goes_out_comes_in_as_it_was(connection: Connection) -> None:
     assert '      location: "Riverside: 1st #2"' in text
     assert '    - code: "no"  # No\n      means:\n' in text
     assert "\u202e" not in text
+    swap = (
+        'location: "Riverside: 1st #2"\n      means: ask_staff',
+        'location: "Riverside: 1st #2"\n      means: rebookable',
+    )
+    assert apply(connection, file_of(connection, swap)) is not None
+    late = CodeMapping.objects.filter(code="late").values_list("location", "target")
+    assert list(late) == [(place.pk, "rebookable")]
     assert not any(secret in text for secret in ("not-a-secret", "webhook-secret"))
 
 
 def test_an_import_does_all_it_says_on_record_and_is_undone_as_a_whole(connection: Connection) -> None:
     patient = factories.patient(names=connection.source)
     ExternalId.objects.filter(object_id=patient.pk).update(version="7")
+    oak = factories.connection("oak", loaded_at=timezone.now())
     before = mapping_state.current(connection)
     body = file_of(
         connection,
@@ -96,6 +104,8 @@ def test_an_import_does_all_it_says_on_record_and_is_undone_as_a_whole(connectio
     assert FieldMapping.objects.get().path == "Patient.extension.valueCode"
     # Another path counts for those who are here already: the next load reads them though their version is the same.
     assert connection.patients_stale
+    oak.refresh_from_db()
+    assert not oak.patients_stale
     record = AccessRecord.objects.get(action="change", subject_kind="integrations.mappingchange")
     assert record.detail == {"connection": "elm", "changes": 5}
 
@@ -155,6 +165,9 @@ def test_a_code_that_merely_came_meanwhile_holds_no_difference_up(connection: Co
     seen = mapping_state.fingerprint(mapping_state.current(connection))
     CodeMapping.objects.create(connection=connection, domain="reason", code="new")
     assert mapping_changes.change(connection, file.wanted, by="ira", seen=seen) is not None
+    # Of codes nothing follows for what is read of patients.
+    connection.refresh_from_db()
+    assert (connection.patients_stale, connection.load_due_at) == (False, None)
 
 
 def test_two_places_of_one_name_are_told_apart_by_number(connection: Connection) -> None:
@@ -196,6 +209,7 @@ def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> No
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      location: Riversid\n", 6, "Did you mean “Riverside”?"),
         (f"{HEAD}fields:\n  preferred: {{}}\n", 4, "Did you mean “preferred_name”?"),
         (f"{HEAD}fields:\n  family_name:\n    owner: practice\n", 5, "always win"),
+        (f"{HEAD}fields:\n  language:\n    owner: patient\n", 5, "is not one of ehr, practice"),
         (f"{HEAD}fields:\n  language:\n    fhirpath:\n      path: Patient.name(\n", 6, "cannot be read from"),
         (f"{HEAD}fields:\n  language:\n    hl7v2:\n      path: PID.15\n", 6, "PID-5.1"),
         (f"{HEAD}fields:\n  language:\n    fhirpath:\n      transform: upper\n", 5, "is not one of none, trim"),
@@ -246,7 +260,12 @@ def test_a_file_of_too_many_values_is_refused(connection: Connection, monkeypatc
 def test_what_is_taken_out_of_the_file_loses_its_meaning_and_a_section_left_out_stays(connection: Connection) -> None:
     FieldMapping.objects.create(connection=connection, field="language", path="Patient.language")
     assert apply(connection, f"{HEAD}codes:\n  status: []\n".encode()) is None
-    done = apply(connection, f"{HEAD}codes:\n  reason: []\n".encode())
+    body = f"{HEAD}codes:\n  reason: []\n".encode()
+    entries = mapping_changes.difference(mapping_state.current(connection), mapping_file.read(body, connection).wanted)
+    assert [(line.kind, line.before, line.after) for line in mapping_words.lines(connection, entries)] == [
+        ("removed", "the time may be offered", "not mapped")
+    ]
+    done = apply(connection, body)
     assert done is not None
     assert CodeMapping.objects.get(code="pt-sick").state == "unmapped"
     assert FieldMapping.objects.exists()

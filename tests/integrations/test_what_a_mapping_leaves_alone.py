@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from integrations import mapping, mapping_effects, mapping_mirror
 from integrations.models import CodeMapping, Connection
+from scheduling import openings
 from scheduling.models import ExternalId, Opening
 from tests import factories
 from tests.integrations.test_what_codes_mean import (  # noqa: F401 - a fixture
@@ -38,6 +39,14 @@ def test_time_that_has_come_stays_as_it_was(scene: Scene, connection: Connection
     Opening.objects.filter(pk=over.pk).update(start=timezone.now() - timedelta(minutes=1))
     mapping.map_code(connection, "reason", "", "X1", REBOOKABLE)
     assert state_of(over)[1] == "reason"
+
+
+def test_time_that_was_closed_for_anything_else_stays_closed(scene: Scene, connection: Connection) -> None:  # noqa: F811
+    opening = freed(scene, held="reason", reason_code="X1")
+    assert openings.close(opening, Opening.Closed.STAFF)
+    for target in (REBOOKABLE, NOT_REBOOKABLE, REBOOKABLE):
+        mapping.map_code(connection, "reason", "", "X1", target)
+        assert state_of(opening)[::2] == ("closed", "staff")
 
 
 def test_closed_time_that_is_in_another_opening_by_now_is_not_opened_twice(
@@ -68,6 +77,8 @@ def test_time_held_for_another_question_stays_so(scene: Scene, connection: Conne
     opening = freed(scene, reason_code="X1")
     Opening.objects.filter(pk=opening.pk).update(held=Opening.Held.PROVIDER_DAY)
     mapping.unmap(connection, "reason", "", "X1")
+    assert state_of(opening)[1] == "provider_day"
+    mapping.map_code(connection, "reason", "", "X1", REBOOKABLE)
     assert state_of(opening)[1] == "provider_day"
 
 

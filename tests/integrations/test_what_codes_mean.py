@@ -97,11 +97,24 @@ def test_offers_of_a_kind_of_visit_that_lost_its_last_code_cannot_be_booked(
     scene.waiting(1)
     opening = freed(scene, hours=10, type_system="urn:t", type_code="OTHER")
     assert scene.look(opening) == 1
+    oak = factories.connection("oak")
+    mapping.map_code(oak, "type", "urn:t", "FU", scene.type.code)
     mapping.unmap(connection, "type", "urn:t", "FU")
     attention.drain()
     assert (state_of(opening)[1], opening.offers.get().status) == ("type", "withdrawn")
+    # A code of another kind, or at another EHR, lets nobody book it here.
+    mapping.map_code(connection, "type", "urn:t", "MORE", factories.appointment_type().code)
+    mapping.map_code(oak, "type", "urn:t", "OTHER", scene.type.code)
+    assert state_of(opening)[1] == "type"
     mapping.map_code(connection, "type", "urn:t", "FOLLOW", scene.type.code)
     assert state_of(opening)[1] == ""
+    Opening.objects.update(held=Opening.Held.TYPE, status=Opening.Status.CLOSED, closed_reason=Opening.Closed.STAFF)
+    mapping.map_code(connection, "type", "urn:t", "AGAIN", scene.type.code)
+    assert state_of(opening) == ("closed", "type", "staff")
+    # Time that no visit gave up is nothing that codes decide about.
+    Opening.objects.update(status=Opening.Status.OPEN, closed_reason="", freed_by=None)
+    mapping.map_code(connection, "type", "urn:t", "ONCE MORE", scene.type.code)
+    assert state_of(opening) == ("open", "type", "")
 
 
 def test_a_mapped_code_releases_the_time_that_waited_for_it(scene: Scene, connection: Connection) -> None:  # noqa: F811
@@ -124,6 +137,12 @@ def test_released_time_of_a_doubtful_day_stays_held(scene: Scene, connection: Co
     Opening.objects.filter(pk=doubtful.pk).update(held=Opening.Held.PROVIDER_DAY)
     mapping.map_code(connection, "reason", "", "X1", REBOOKABLE)
     assert state_of(waits)[1] == "provider_day"
+    # So does what had been offered, was closed and is opened again.
+    Opening.objects.filter(pk=waits.pk).update(held="")
+    mapping.map_code(connection, "reason", "", "X1", NOT_REBOOKABLE)
+    assert state_of(waits) == ("closed", "", "reason")
+    mapping.map_code(connection, "reason", "", "X1", REBOOKABLE)
+    assert state_of(waits) == ("open", "provider_day", "")
 
 
 def test_a_reason_that_is_not_offered_closes_the_time_and_its_undo_opens_it(

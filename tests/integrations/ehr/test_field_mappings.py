@@ -13,7 +13,7 @@ from integrations import mapping_changes
 from integrations.ehr.fhir.adapter import FhirGateway
 from integrations.ehr.field_reading import follow
 from integrations.ehr.transforms import Unfit, tidied
-from integrations.field_health import EMPTY_AFTER, TOLD_AFTER, is_failing, said
+from integrations.field_health import EMPTY_AFTER, TOLD_AFTER, HealthBook, is_failing, said
 from integrations.models import Connection, FieldHealth, FieldMapping
 from scheduling.models import WorkItem
 from scheduling.patients import apply_patient
@@ -167,6 +167,10 @@ def test_what_one_ehr_no_longer_tells_says_nothing_of_another(connection: Connec
     key = ("path", "portal_active", FieldMapping.PathKind.FHIRPATH)
     mapping_changes.change(other, {key: {"path": f"({PORTAL})", "transform": "yes_no"}}, by="ira")
     assert (WorkItem.objects.get().status, health(connection, "portal_active").failures) == ("open", TOLD_AFTER)
+    # Nor of another field of the same EHR, read as before.
+    key = ("path", "language", FieldMapping.PathKind.FHIRPATH)
+    mapping_changes.change(connection, {key: {"path": "Patient.language", "transform": "language"}}, by="ira")
+    assert (WorkItem.objects.get().status, health(connection, "portal_active").failures) == ("open", TOLD_AFTER)
 
 
 def test_a_field_that_moved_away_is_noticed_though_nothing_is_wrong_with_any_patient(connection: Connection) -> None:
@@ -273,3 +277,21 @@ def test_while_all_is_well_a_page_of_patients_costs_one_query(
     gateway.read("patient", resource)
     with django_assert_num_queries(1):
         gateway.read("patient", resource)
+    # When a value last came is true to the minute.
+    FieldHealth.objects.update(last_good_at=timezone.now() - timedelta(minutes=2))
+    gateway.read("patient", {**resource, "birthDate": "1980-01-03"})
+    row = health(connection, "birth_date")
+    assert row.last_good_at is not None
+    assert row.last_good_at > timezone.now() - timedelta(minutes=1)
+    assert row.last_good_value == "1980-01-03"
+
+
+def test_what_fails_after_the_last_good_one_of_a_page_is_counted(connection: Connection) -> None:
+    book = HealthBook(connection)
+    good = PatientRecord("p", family_name="A", contacts=(ContactRecord("phone", "+12125550102"),))
+    for bad in (0, 3, 0):
+        book.note(good, set())
+        for _ in range(bad):
+            book.note(PatientRecord("p"), set())
+        book.flush()
+        assert (health(connection, "family_name").failures, health(connection, "phones").empty) == (bad, bad)
