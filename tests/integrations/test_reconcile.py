@@ -151,8 +151,8 @@ def test_one_that_only_the_ehr_has_is_listed_and_one_that_it_has_cancelled_is_no
     row = Difference.objects.get()
     assert (row.patient, row.location, row.start) == (patient, calendar.clinic.location, start)
 
-    taken = decide(lambda row: differences.take(row, "dana"))
-    assert (taken.state, taken.decided_by) == ("taken", "dana")
+    taken = decide(lambda row: differences.take(row, "dana", opens=True))
+    assert (taken.state, taken.decided_by, taken.opens_time) == ("taken", "dana", False), "there is no time to open"
     assert Appointment.objects.filter(patient=patient, start=start, status="booked").count() == 1
     assert open_items() == []
 
@@ -372,6 +372,17 @@ def test_what_is_left_stays_closed_until_it_changes_again(calendar: Calendar) ->
     calendar.clinic.ehr.change(external_id, status="noshow")
     calendar.compare()
     assert [state for _, _, state in found()] == ["left", "open"]
+
+
+def test_what_is_left_stays_closed_whatever_else_differs(calendar: Calendar) -> None:
+    first, second = *calendar.kept, calendar.both()
+    calendar.clinic.ehr.change(first, status="cancelled")
+    calendar.compare()
+    decide(lambda row: differences.leave(row, "dana"))
+    calendar.clinic.ehr.change(second, status="cancelled")
+    for _ in range(2):
+        calendar.compare()
+        assert [state for _, _, state in found()] == ["left", "open"]
 
 
 def test_what_is_left_comes_back_when_it_differs_anew_after_the_two_had_agreed(calendar: Calendar) -> None:

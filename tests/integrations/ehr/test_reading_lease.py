@@ -71,3 +71,15 @@ def test_who_was_replaced_stops_and_writes_nothing(connection: Connection) -> No
     assert (until(), Connection.objects.get().last_error) == (held, "")
     new.release(last_error="from the new one")
     assert (until(), Connection.objects.get().last_error) == (None, "from the new one")
+
+
+def test_each_connection_has_a_lease_of_its_own(connection: Connection) -> None:
+    now, other = timezone.now(), factories.connection("oak")
+    lease = ReadingLease.take(connection.pk, now)
+    other.refresh_from_db()
+    assert (lease is not None, other.poll_lease_until) == (True, None)
+    assert ReadingLease.take(other.pk, now) is not None
+    assert lease is not None
+    lease.release(last_error="slow")
+    other.refresh_from_db()
+    assert (other.poll_lease_until, other.last_error) == (now + LEASE, "")
