@@ -156,9 +156,12 @@ def test_the_worklist_has_nothing_more_of_what_was_sent(booking: Booking) -> Non
     booking.process()
     Connection.objects.update(loaded_at=timezone.now())
     booking.clinic.ehr.appointments.clear()
-    Calendar(booking.clinic).compare()
+    both = Calendar(booking.clinic)
+    both.both()
+    both.compare()
     assert open_items() == ["calendar.differs"]
     decide(lambda row: differences.send(row, "dana"))
+    assert Writeback.objects.latest("pk").appointment == booking.appointment
     assert open_items() == []
 
 

@@ -62,6 +62,17 @@ def test_what_was_never_sent_for_want_of_a_name_there_is_given_up_too(close: Boo
     assert open_items() == []
 
 
+@pytest.mark.parametrize("why", ["it cannot be named any more", "its call may be under way"])
+def test_what_may_have_been_stored_is_not_given_up_before_its_absence_is_proven(close: Booking, why: str) -> None:
+    if why == "its call may be under way":
+        Writeback.objects.update(sent_at=timezone.now())
+    else:
+        ExternalId.objects.filter(kind="provider").delete()
+    assert not close.process()
+    assert (close.status, close.state) == ("dead", "pending")
+    assert (kinds(close), open_items()) == (["received"], ["writeback.dead"])
+
+
 def test_what_is_there_otherwise_than_asked_for_is_left_alone_and_to_staff(close: Booking) -> None:
     record = stored_in_the_ehr(close)
     later = {"start": close.opening.start + timedelta(hours=1), "end": close.opening.end + timedelta(hours=1)}

@@ -79,6 +79,17 @@ def test_answer_lost_after_the_ehr_booked(booking: Booking, conditional: bool) -
     assert "writeback.unknown" in booking.story
 
 
+def test_booked_and_cancelled_there_while_the_answer_was_lost_is_not_booked_again(booking: Booking) -> None:
+    ehr = booking.clinic.ehr
+    ehr.fail("create", OutcomeUnknown(), after=True)
+    booking.process()
+    [record] = booking.booked
+    ehr.change(record.external_id, status="cancelled", status_code="cancelled")
+    booking.finish()
+    assert (booking.status, booking.state) == (Writeback.Status.REFUSED, Claim.State.REFUSED)
+    assert (len(ehr.creates), booking.booked) == (1, [])
+
+
 def test_answer_lost_before_the_ehr_booked_is_sent_again_only_after_proven_absence(booking: Booking) -> None:
     booking.clinic.ehr.fail("create", OutcomeUnknown())
     booking.process()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.utils import timezone
 
 from integrations import by_hand, outbox
-from integrations.ehr import inbox, intake
+from integrations.ehr import inbox, intake, mirroring
 from integrations.ehr.fhir.events import Notice
-from integrations.ehr.gateway import NotFound, OutcomeUnknown, Rejected, StaleVersion, Unavailable
+from integrations.ehr.gateway import Gateway, NotFound, OutcomeUnknown, Rejected, StaleVersion, Unavailable
 from integrations.models import Connection
 from scheduling import mirror, writebacks
 from scheduling.models import Appointment, ExternalId, Opening, Writeback
 from scheduling.records import AppointmentRecord
 from tests import factories
 from tests.integrations.conftest import Clinic, open_items
+from waitlist.models import Message
 
 pytestmark = pytest.mark.django_db
 
@@ -246,6 +248,40 @@ def test_deleted_after_it_had_become_a_dead_letter(later: Later) -> None:
     later.delete()
     assert later.hear() == "deleted in the EHR; 1 opening"
     later.assert_gone_and_freed()
+
+
+@pytest.mark.parametrize("told", ["deleted", "cancelled"])
+def test_an_answer_older_than_what_we_know_settles_no_dead_letter(later: Later, told: str) -> None:
+    Writeback.objects.update(status=Writeback.Status.DEAD)
+    ExternalId.objects.filter(value=later.record.external_id).update(seen_at=timezone.now())
+    source, earlier = later.clinic.connection.source, timezone.now() - timedelta(minutes=1)
+    if told == "deleted":
+        mirroring.apply_absence(source, later.record.external_id, earlier, verdict="missing")
+    else:
+        record = replace(later.record, status="cancelled", version="0")
+        mirroring.apply(cast("Gateway", later.clinic.ehr), source, record, earlier)
+    later.appointment.refresh_from_db()
+    assert later.appointment.status == Appointment.Status.BOOKED
+    assert Writeback.objects.get().status == Writeback.Status.DEAD
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_who_did_not_ask_for_it_is_told_nothing_of_a_cancellation_that_comes_after_a_refusal(
+    later: Later, deleted: bool
+) -> None:
+    """They were moved up and know; the same words to them would be about a wish they never had."""
+    later.clinic.ehr.fail("cancel", Rejected(status=422))
+    later.process()
+    before = {*open_items()}
+    if deleted:
+        later.delete()
+    else:
+        later.clinic.ehr.change(later.record.external_id, status="cancelled", status_code="cancelled")
+    later.hear()
+    later.appointment.refresh_from_db()
+    assert later.appointment.status in Appointment.FREEING
+    assert not Message.objects.exists()
+    assert {*open_items()} <= before
 
 
 def test_a_connection_that_offers_nothing_without_a_reason_opens_nothing(later: Later) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integrations.ehr import comparison
+from integrations.ehr import comparing, comparison
 from integrations.models import Connection, InboundEvent
 from scheduling import merging
 from scheduling.models import Appointment, ExternalId, PatientMerge, Writeback
@@ -79,6 +79,38 @@ def test_names_elsewhere_and_of_other_things_are_not_taken_for_the_appointments(
     run = calendar.compare()
     assert (run.compared, run.differing, run.error) == (1, 0, "")
     assert "fetch" not in calendar.clinic.ehr.calls
+
+
+def test_what_another_ehr_calls_them_is_no_difference(calendar: Calendar) -> None:  # noqa: F811
+    elsewhere = factories.source("elsewhere")
+    names = list(ExternalId.objects.exclude(kind=ExternalId.Kind.APPOINTMENT))
+    assert {name.kind for name in names} == {"patient", "provider", "location"}
+    ExternalId.objects.filter(pk__in=[name.pk for name in names]).delete()
+    for value, source_id in (("their-name", elsewhere.pk), ("", calendar.clinic.connection.source_id)):
+        for name in names:
+            fields = {"source_id": source_id, "kind": name.kind, "object_id": name.object_id}
+            ExternalId.objects.create(value=value or name.value, **fields)
+    calendar.clinic.ehr.change(only(calendar), slot_ids=("another-slot",))
+    run = calendar.compare()
+    assert (run.differing, run.error) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "differs"),
+    [
+        ({"type": "FU"}, {"type": "NEW"}, ["type"]),
+        ({"type": "FU"}, {"type": "FU"}, []),
+        ({"type": "FU"}, {}, []),
+        ({}, {"type": "FU"}, []),
+        ({"type": "FU", "provider": "prov-2"}, {"provider": "prov-1"}, ["provider"]),
+        ({"type": "FU", "status": "cancelled"}, {"type": "NEW", "status": "noshow"}, []),
+    ],
+)
+def test_a_type_differs_only_where_both_sides_say_one_and_one_of_them_takes_up_time(
+    there: dict[str, str], here: dict[str, str], differs: list[str]
+) -> None:
+    booked = {"status": "booked"}
+    assert comparing.differing(booked | there, booked | here) == differs
 
 
 @pytest.mark.parametrize("days", [-0.01, 60])
