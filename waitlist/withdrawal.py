@@ -138,7 +138,7 @@ def _end_late(offers: list[Offer]) -> None:
 def tell_late(opening: Opening, reason: str, now: datetime | None = None, limit: int = 200) -> bool:
     """Give those who said yes too late their final answer, once; return whether there may be more of them.
 
-    When they said it they heard that somebody was first, and that we write only if the time comes free. Whoever said it
+    When they said it they heard that somebody was first, and that we write how it ends. Whoever said it
     after the opening had ended heard the truth at once. Call it in a transaction that holds the opening's row.
     """
     now = now or timezone.now()
