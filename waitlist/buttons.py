@@ -99,7 +99,10 @@ def register() -> None:
     for kind, action in (
         ("opening.ask_first", Action("send", "Send", "The patients proposed are offered this time now.", _send)),
         ("opening.ask_first", Action("dont", "Don't", "The opening closes; nobody is told.", _do_not)),
-        ("offer.call", Action("yes", "They said yes", "The time is booked for them in the EHR.", _said_yes)),
+        (
+            "offer.call",
+            Action("yes", "They said yes", "The time is kept for them; they hear once the EHR shows it.", _said_yes),
+        ),
         ("offer.call", Action("no", "They said no", "They are not offered this time again.", _said_no)),
         ("offer.call", Action("missed", "Not reached", "The offer ends; they keep their place.", _not_reached)),
         (

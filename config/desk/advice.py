@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduling.models import Opening
+from scheduling.models import Opening, Writeback
 from waitlist.models import Claim, Offer
 
 _CHECKING = "The EHR is being asked whether this time is really free. You need to do nothing."
@@ -25,11 +25,20 @@ _HELD = {
 
 
 def what_next(
-    opening: Opening, offers: Sequence[Offer], claims: Sequence[Claim], *, is_paused: bool, in_shadow: bool = False
+    opening: Opening,
+    offers: Sequence[Offer],
+    claims: Sequence[Claim],
+    *,
+    is_paused: bool,
+    in_shadow: bool = False,
+    booking: str = "",
 ) -> str:
-    """Return what the front desk should know and do now about ``opening``; it may name the patient who has it."""
+    """Return what the front desk should know and do now about ``opening``; it may name the patient who has it.
+
+    ``booking`` is how far the booking of a claimed one is, a status of its write to the EHR.
+    """
     if opening.status == Opening.Status.CLAIMED:
-        return _claimed(claims)
+        return _claimed(claims, booking)
     if opening.status == Opening.Status.FILLED:
         return _filled(claims)
     if opening.status == Opening.Status.CLOSED:
@@ -43,12 +52,21 @@ def what_next(
     return _offered(offers) if opening.status == Opening.Status.OFFERING else _CHECKING
 
 
-def _claimed(claims: Sequence[Claim]) -> str:
+#: What becomes of a booking that is a person's now; else the EHR is being asked.
+_BY_A_PERSON = {
+    Writeback.Status.BY_HAND: "said yes. We do not write to this EHR: somebody enters the booking there, and once the "
+    "EHR shows it, it is confirmed by itself.",
+    Writeback.Status.DEAD: "said yes, but the booking could not be written to the EHR, and somebody has to see to it.",
+}
+
+
+def _claimed(claims: Sequence[Claim], booking: str) -> str:
     name = next((claim.patient.full_name for claim in claims if claim.state == Claim.State.PENDING), "A patient")
-    return (
-        f"{name} said yes and the EHR is being asked to book it. You need to do nothing. "
-        "Until this page says filled, say “received, not yet confirmed”."
+    said = _BY_A_PERSON.get(
+        Writeback.Status(booking) if booking else Writeback.Status.WAITING,
+        "said yes and the EHR is being asked to book it. You need to do nothing.",
     )
+    return f"{name} {said} Until this page says filled, say “received, not yet confirmed”."
 
 
 def _filled(claims: Sequence[Claim]) -> str:

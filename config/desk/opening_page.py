@@ -20,7 +20,7 @@ from scheduling import guards
 from scheduling.admin import search, viewing
 from scheduling.admin.calendar import opening_state
 from scheduling.admin.scope import fetch_or_404
-from scheduling.models import CancellationNote, Opening, Patient, Practice, WorkItem
+from scheduling.models import CancellationNote, Opening, Patient, Practice, WorkItem, Writeback
 from waitlist import explain
 from waitlist.models import CandidateVerdict, Claim, MatchSummary, Message, Offer, WaitlistEntry
 from waitlist.reasons import Reason
@@ -88,7 +88,12 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
     return {
         "practice": practice,
         "what_next": what_next(
-            opening, offers, claims, is_paused=practice.paused_at is not None, in_shadow=opening.source.in_shadow
+            opening,
+            offers,
+            claims,
+            is_paused=practice.paused_at is not None,
+            in_shadow=opening.source.in_shadow,
+            booking=_booking_of(opening),
         ),
         "cancellation_note": note,
         "offers": [(offer, reasons.get(offer.entry_id, "")) for offer in offers],
@@ -124,6 +129,12 @@ def _around(request: HttpRequest, opening: Opening) -> dict[str, Any]:
         "minutes": int(opening.duration.total_seconds() // 60),
         "by_hand": opening.mine_until is not None and opening.mine_until > now,
     }
+
+
+def _booking_of(opening: Opening) -> str:
+    """Return how far the newest booking of the opening is; empty where there is none."""
+    rows = opening.writebacks.filter(kind=Writeback.Kind.CREATE).order_by("-pk")
+    return rows.values_list("status", flat=True).first() or ""
 
 
 def _work(request: HttpRequest, opening: Opening) -> list[WorkItem]:

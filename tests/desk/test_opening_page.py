@@ -295,6 +295,38 @@ def test_the_page_says_who_has_the_time_and_how_sure_that_is(
     assert "by text, just now" in words
 
 
+@pytest.mark.parametrize(
+    ("write", "says", "nothing_to_do"),
+    [
+        ("sending", "Robin Alvarez said yes and the EHR is being asked to book it.", True),
+        ("by_hand", "Robin Alvarez said yes. We do not write to this EHR: somebody enters the booking there", False),
+        ("dead", "Robin Alvarez said yes, but the booking could not be written to the EHR", False),
+    ],
+)
+def test_where_a_person_has_to_book_the_page_does_not_say_that_the_ehr_is_asked(
+    dana: Client, practice: Practice, write: str, says: str, nothing_to_do: bool
+) -> None:
+    opening, now = practice.opening(status="claimed"), timezone.now()
+    appointment = factories.appointment(practice.patient, practice.chen, practice.riverside)
+    Claim.objects.create(
+        opening=opening, patient=practice.patient, appointment=appointment, channel="sms", actor="p", state="pending"
+    )
+    for kind, status in (("create", "refused"), ("create", write), ("cancel", "done")):
+        Writeback.objects.create(
+            kind=kind,
+            status=status,
+            appointment=appointment,
+            opening=opening,
+            source=practice.source,
+            due_at=now,
+            deadline_at=now,
+        )
+    words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+    assert says in words
+    assert ("You need to do nothing." in words) is nothing_to_do
+    assert "Until this page says filled, say “received, not yet confirmed”." in words
+
+
 def test_a_paused_practice_is_named_as_the_reason_why_nothing_happens(dana: Client, practice: Practice) -> None:
     PracticeRow.objects.update(paused_at=timezone.now(), paused_by="maria")
     opening = practice.opening(status="offering")
