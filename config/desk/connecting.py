@@ -115,6 +115,8 @@ def next_step(row: Connection, findings: list[Finding], unmapped: int, is_any_ta
         return "check", "check what it lets us do"
     if row.loaded_at is None:
         return "load", "load the calendar"
+    if row.only_sends and row.state == Connection.State.PAUSED:
+        return "mode", "start it: its messages are dealt with from then on"
     if unmapped:
         return "map", "say what its codes mean"
     if not is_any_taken:

@@ -68,10 +68,14 @@ def _key(request: HttpRequest, row: Connection) -> None:
 def may_subscribe(row: Connection) -> bool:
     """A proprietary system knows no subscriptions of FHIR, and of others the last check may say that they take none."""
     refused = any(each.key == "events" and each.verdict == "no" for each in checking.found(row))
-    return row.kind in Connection.Kind.values and (not refused or row.events_by == Connection.EventsBy.PLATFORM)
+    is_asked = row.kind in Connection.Kind.values and not row.only_sends
+    return is_asked and (not refused or row.events_by == Connection.EventsBy.PLATFORM)
 
 
 def _subscribe(request: HttpRequest, row: Connection) -> None:
+    if row.only_sends:
+        messages.info(request, "Nothing was done: this EHR cannot be asked. Its interface engine sends by itself.")
+        return
     if not may_subscribe(row):
         messages.info(request, "Nothing was done: this kind of EHR takes no subscriptions. It is polled.")
         return
@@ -101,7 +105,9 @@ def _subscribe(request: HttpRequest, row: Connection) -> None:
 def _start(request: HttpRequest, row: Connection) -> None:
     if switches.resume(row):
         record(AccessRecord.Action.RESUME, subject=row)
-        if row.loaded_at is None:
+        if row.only_sends:
+            then = "its messages are dealt with as they come, those that waited first."
+        elif row.loaded_at is None:
             then = "it is read once its calendar is loaded (step 3)."
         else:
             then = f"it is read now and every {counted(row.poll_minutes, 'minute')}."

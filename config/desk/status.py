@@ -132,7 +132,8 @@ def _paces(row: Connection) -> list[tuple[str, str]]:
         Connection.Pace.BATCH: f"every {batch}",
         Connection.Pace.HYBRID: f"urgent as it arrives, the rest every {batch}",
     }
-    people = {**words, Connection.Pace.HYBRID: f"as it arrives, and read every {batch}"}
+    read_too = "" if row.only_sends else f", and read every {batch}"
+    people = {**words, Connection.Pace.HYBRID: f"as it arrives{read_too}"}
     kinds = (
         ("News of appointments", row.appointment_pace, words),
         ("News of patients", row.patient_pace, people),
@@ -190,6 +191,8 @@ def _pause(row: Connection, now: datetime) -> tuple[str, str]:
 def _resume(row: Connection, now: datetime) -> tuple[str, str]:
     if not switches.resume(row, now):
         return f"Nothing changed: {row.source.name} is {row.get_state_display()}.", ""
+    if row.only_sends:
+        return f"{row.source.name} goes on: what it sent meanwhile is dealt with now.", AccessRecord.Action.RESUME
     if row.loaded_at is None:
         says = f"{row.source.name} is active. It is read once its calendar is loaded: see Connect, step by step."
         return says, AccessRecord.Action.RESUME
@@ -199,6 +202,8 @@ def _resume(row: Connection, now: datetime) -> tuple[str, str]:
 def _sync(row: Connection, now: datetime) -> tuple[str, str]:
     if not switches.sync_now(row, now):
         return f"Nothing changed: {row.source.name} is {row.get_state_display()}. Resume it first.", ""
+    if row.only_sends:
+        return f"What {row.source.name} sent and waits is dealt with within seconds.", AccessRecord.Action.CALL
     return f"{row.source.name} is read within a few seconds.", AccessRecord.Action.CALL
 
 

@@ -357,6 +357,23 @@ def test_an_ehr_that_only_sends_needs_no_address_and_its_bookings_go_to_staff(
     assert not reconcile.ask(connection)
 
 
+def test_of_an_ehr_that_only_sends_nothing_is_said_that_it_cannot_do(maria: Client, practice: Practice) -> None:
+    row = factories.connection("elm", kind="hl7v2", base_url="", state="paused", scope="system/*.read")
+    step(maria, row, "check")
+    Connection.objects.filter(pk=row.pk).update(loaded_at=timezone.now())
+    words = text_of(maria.get(page_of(row)))
+    assert "Next: start it: its messages are dealt with from then on" in words
+    assert "Have the interface engine post each message to http" in words
+    assert "Clinicians appear here once the EHR is started and a message names them." in words
+    for untrue in ("polled", "Ask the EHR to notify us", "Read the last 90 days", "Rights we ask for", "Login"):
+        assert untrue not in words
+    assert step(maria, row, "subscribe").startswith("Nothing was done: this EHR cannot be asked.")
+    assert step(maria, row, "start").endswith(
+        "is active: its messages are dealt with as they come, those that waited first."
+    )
+    assert "start it" not in text_of(maria.get(page_of(row)))
+
+
 def test_a_certificate_without_its_key_is_refused_in_the_form(
     maria: Client, practice: Practice, sandbox: ehr.Sandbox
 ) -> None:

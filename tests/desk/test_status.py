@@ -189,3 +189,17 @@ def test_why_calls_were_refused_is_said_in_words(dana: Client, practice: Practic
     now = timezone.now()
     RefusedCall.objects.create(endpoint="sandbox", reason="bad_signature", day=now.date(), count=3, last_at=now)
     assert re.search(r"sandbox bad signature [A-Z][a-z]{2} \d+ 3 ", text_of(dana.get(PAGE)))
+
+
+def test_of_an_ehr_that_only_sends_no_call_of_ours_is_told(ira: Client, practice: Practice) -> None:
+    Connection.objects.update(kind="hl7v2", base_url="")
+    words = text_of(ira.get("/admin/status/"))
+    for untrue in ("poll", "Login", "read every", "Compare now", "Calendar as of", "Calls in 24 hours"):
+        assert untrue not in words
+    assert said(ira, ira.post(f"/admin/status/{practice.connection.pk}/sync/")) == (
+        "What The EHR sent and waits is dealt with within seconds."
+    )
+    ira.post(f"/admin/status/{practice.connection.pk}/pause/")
+    assert said(ira, ira.post(f"/admin/status/{practice.connection.pk}/resume/")) == (
+        "The EHR goes on: what it sent meanwhile is dealt with now."
+    )
