@@ -10,11 +10,14 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from config.desk.shadow_lines import live_lines, past_lines
 from integrations.models import CodeMapping, InboundEvent
 from scheduling.models import Opening, PatientReview, Provider
+from scheduling.story import tell
 from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
@@ -65,6 +68,135 @@ def test_it_says_in_a_sentence_what_would_have_been_saved(dana: Client, run: Pra
     assert "kind of visit not mapped: staff would have been asked" in words
     assert "still to come, free" in words
     assert "Dr. Mei Chen 4 1 2 1" in words
+
+
+@pytest.mark.parametrize(
+    ("booked", "fields", "became"),
+    [
+        ({}, {}, "booked again in the EHR"),
+        ({"status": "noshow"}, {}, "booked again in the EHR"),
+        ({"minutes": 15}, {}, "booked again in part"),
+        ({"status": "cancelled"}, {}, "went to waste"),
+        ({"after": 30}, {}, "went to waste"),
+        ({"after": -30}, {}, "went to waste"),
+        ({"by_another": True}, {}, "went to waste"),
+        (None, {"closed_reason": "blocked"}, "blocked in the EHR"),
+        (None, {"hours": 1}, "still to come, free"),
+    ],
+)
+def test_what_became_of_a_freed_time(
+    dana: Client, practice: Practice, booked: dict[str, Any] | None, fields: dict[str, Any], became: str
+) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    values = {"hours": -2, **fields}
+    row = freed(practice, values.pop("hours"), **values)
+    if booked is not None:
+        told = dict(booked)
+        provider = factories.provider() if told.pop("by_another", False) else practice.chen
+        start = row.start + timedelta(minutes=told.pop("after", 0))
+        factories.appointment(None, provider, practice.riverside, start=start, source=practice.source, **told)
+    (line,) = live_lines(practice.source, User.objects.get(username="dana"))
+    assert line.became_words == became
+
+
+@pytest.mark.parametrize(
+    ("fields", "offered", "verdict"),
+    [
+        ({}, 2, "would have been offered"),
+        ({"held": "type"}, 1, "would have been offered"),  # after staff let it go on
+        ({"held": "reason"}, 0, "reason not mapped: staff would have been asked"),
+        ({"held": "refused"}, 0, "held for staff"),
+        ({"status": "checking", "closed_reason": ""}, 0, "being looked at"),
+        ({"status": "open", "closed_reason": "", "nobody": True}, 0, "nobody on the list fits"),
+        ({"closed_reason": "cut_off"}, 0, "cancelled too shortly before"),
+        ({"closed_reason": "unfillable"}, 0, "nobody on the list fits"),
+    ],
+)
+def test_what_would_have_happened_to_a_freed_time(
+    dana: Client, practice: Practice, fields: dict[str, Any], offered: int, verdict: str
+) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    row = freed(practice, 2, offered, **{name: value for name, value in fields.items() if name != "nobody"})
+    if "nobody" in fields:
+        tell(row, "wave.shadow_nobody", "Nobody.")
+    (line,) = live_lines(practice.source, User.objects.get(username="dana"))
+    assert (line.verdict_words, line.offered, line.notice_words) == (verdict, offered, "6 h")
+
+
+def test_what_is_told_of_one_freed_time_is_not_said_of_another(dana: Client, practice: Practice) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    one, other = (freed(practice, hours, status="open", closed_reason="") for hours in (2, 4))
+    tell(one, "wave.shadow_nobody", "Nobody.")
+    tell(other, "opening.checked", "It is free.")
+    lines = live_lines(practice.source, User.objects.get(username="dana"))
+    assert [line.verdict for line in lines] == ["waiting", "nobody"]
+
+
+@pytest.mark.parametrize(
+    ("visit", "kind"),
+    [
+        (None, ""),
+        ({"type_code": "FU", "type_display": "follow up"}, "follow up"),
+        ({"type_code": "FU"}, "FU"),
+        ({"type_code": "FU", "is_mapped": True}, "Follow-up"),
+    ],
+)
+def test_a_freed_time_says_what_it_was_for(
+    dana: Client, practice: Practice, visit: dict[str, Any] | None, kind: str
+) -> None:
+    practice.source.shadow_since = timezone.now() - timedelta(days=1)
+    practice.source.save()
+    freed_by = None
+    if visit is not None:
+        told = {"type": practice.followup if visit.get("is_mapped") else None, "status": "cancelled", **visit}
+        told.pop("is_mapped", None)
+        freed_by = factories.appointment(None, practice.chen, practice.riverside, source=practice.source, **told)
+    freed(practice, 2, freed_by=freed_by)
+    (line,) = live_lines(practice.source, User.objects.get(username="dana"))
+    assert line.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("hours_before", "words"), [(None, "not told"), (-1, "not told"), (5, "5 h"), (48, "2 days"), (80, "3 days")]
+)
+def test_how_long_before_its_start_a_past_time_was_freed(
+    dana: Client, practice: Practice, hours_before: float | None, words: str
+) -> None:
+    start = factories.in_days(-40)
+    at = None if hours_before is None else start - timedelta(hours=hours_before)
+    past(practice, "a", start=start, cancelled_at=at)
+    (line,) = past_lines(practice.source, User.objects.get(username="dana"))
+    assert line.notice_words == words
+
+
+def test_only_what_was_freed_there_during_the_run_is_reported(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    began, ended = now - timedelta(days=2), now - timedelta(days=1)
+    rows = {}
+    for name, at, fields in (
+        ("before", began - timedelta(minutes=1), {}),
+        ("at its begin", began, {}),
+        ("at its end", ended, {}),
+        ("elsewhere", began, {"source": factories.source("elsewhere")}),
+        ("joined to another", began, {"closed_reason": "merged"}),
+        ("the rest of one", began, {"parent": "at its begin"}),
+    ):
+        values = {**fields, "parent": rows.get(fields.get("parent"))}
+        rows[name] = freed(practice, -len(rows) - 2, **values)
+        Opening.objects.filter(pk=rows[name].pk).update(created_at=at)
+
+    def reported() -> list[str]:
+        lines = live_lines(practice.source, User.objects.get(username="dana"))
+        return [name for name, row in rows.items() if row.start in {line.start for line in lines}]
+
+    assert reported() == []
+    practice.source.shadow_since = began
+    assert reported() == ["at its begin", "at its end"]
+    practice.source.shadow_until = ended
+    assert reported() == ["at its begin"]
 
 
 def test_who_sees_all_locations_sees_all_of_it(maria: Client, run: Practice) -> None:
