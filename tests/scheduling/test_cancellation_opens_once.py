@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from scheduling import writebacks
 from scheduling.appointments import apply_absence
-from scheduling.models import Appointment, ExternalId, Opening, TimelineEntry, WorkItem
+from scheduling.models import Appointment, ExternalId, Opening, TimelineEntry, WorkItem, Writeback
 from tests import factories
 from tests.scheduling.conftest import Clinic
 
@@ -214,9 +215,36 @@ def test_time_side_by_side_of_two_clinicians_or_places_is_not_joined(clinic: Cli
     assert first.start
     assert first.end
     second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30), **{value: "other"})
-    clinic.apply(first)
-    clinic.apply(second)
-    clinic.cancel(first)
-    clinic.cancel(second)
+    later = clinic.record("a3", start=first.end + timedelta(hours=1), end=first.end + timedelta(minutes=90))
+    for record in (first, second, later):
+        clinic.apply(record)
+    for record in (later, first, second):
+        clinic.cancel(record)
     found = Opening.objects.filter(status="open").order_by("start")
-    assert list(found.values_list("start", "end")) == [(first.start, first.end), (second.start, second.end)]
+    assert list(found.values_list("start", "end")) == [(each.start, each.end) for each in (first, second, later)]
+
+
+def test_freed_time_is_opened_but_for_what_of_it_is_on_offer_already(clinic: Clinic) -> None:
+    """Another clinician's on offer takes nothing; what staff took unoffered does, and an opening that touches it."""
+    record = clinic.record()
+    assert record.start
+    assert record.end
+    clinic.apply(record)
+    half = record.start + timedelta(minutes=15)
+    factories.opening(factories.provider(), clinic.location, start=record.start, status="offering", waves_sent=1)
+    factories.opening(clinic.provider, clinic.location, start=record.start, minutes=15, status="claimed")
+    factories.opening(clinic.provider, clinic.location, start=record.end, status="offering", waves_sent=1)
+    (opening,) = clinic.cancel(record).opened
+    assert (opening.start, opening.end) == (half, record.end)
+
+
+@pytest.mark.parametrize(("depth", "opens"), [(2, [3]), (3, [])])
+def test_a_chain_of_move_ups_ends(clinic: Clinic, depth: int, opens: list[int]) -> None:
+    record, other = clinic.record("a1"), clinic.record("a2", start=factories.in_days(5), end=factories.in_days(5, 16))
+    clinic.apply(record)
+    clinic.apply(other)
+    cause = factories.opening(factories.provider(), clinic.location, depth=depth)
+    writebacks.request_cancel(Appointment.objects.get(start=record.start), cause)
+    Writeback.objects.update(status="done")
+    assert [each.depth for each in clinic.cancel(record).opened] == opens
+    assert [each.depth for each in clinic.cancel(other).opened] == [0], "nobody was moved up for it"

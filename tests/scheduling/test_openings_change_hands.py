@@ -67,8 +67,22 @@ def test_what_is_another_clinicians_takes_nothing(opening: Opening) -> None:
     whole = openings.interval_of(opening)
     assert openings.record_check(opening, Freshness(timezone.now(), (whole,)))
     assert openings.interval_of(opening) == whole
+    for start in (whole.start - timedelta(minutes=30), whole.end):
+        factories.opening(beside.provider, opening.location, start=start)
     openings.give_way(beside.provider_id, whole, theirs)
-    assert list(Opening.objects.filter(status="closed")) == [beside]
+    assert list(Opening.objects.filter(status="closed")) == [beside], "nor what they have before and after"
+
+
+def test_what_was_closed_is_opened_again_unless_its_own_time_is_on_offer(opening: Opening) -> None:
+    assert openings.close(opening, Opening.Closed.STAFF)
+    factories.opening(factories.provider(), opening.location, start=opening.start)
+    for start in (opening.start - timedelta(minutes=30), opening.end):
+        factories.opening(opening.provider, opening.location, start=start)
+    over = factories.opening(opening.provider, opening.location, start=opening.start + timedelta(minutes=15))
+    assert not openings.reopen(opening)
+    assert openings.close(over, Opening.Closed.STAFF)
+    assert openings.reopen(opening)
+    assert not openings.reopen(opening)
 
 
 def test_one_taker(opening: Opening) -> None:
@@ -126,12 +140,22 @@ def test_mine_is_one_clerks(opening: Opening) -> None:
     assert openings.make_mine(opening, "ben", now + timedelta(minutes=20))
 
 
+def test_giving_one_time_back_keeps_the_clerks_others(opening: Opening) -> None:
+    other = factories.opening(opening.provider, opening.location, start=opening.end)
+    for each in (opening, other):
+        assert openings.make_mine(each, "ana")
+    assert openings.give_back(opening, "ana")
+    assert list(Opening.objects.filter(mine_by="ana")) == [other]
+
+
 def test_a_check_is_never_put_off(opening: Opening) -> None:
+    other = factories.opening(opening.provider, opening.location, start=opening.end)
     now = timezone.now()
     openings.request_check(opening.pk, now + timedelta(minutes=5))
     openings.request_check(opening.pk, now + timedelta(minutes=1))
     openings.request_check(opening.pk, now + timedelta(minutes=9))
     assert Opening.objects.get(pk=opening.pk).check_due_at == now + timedelta(minutes=1)
+    assert Opening.objects.get(pk=other.pk).check_due_at is None
 
 
 def test_how_long_mine_lasts_is_the_practice_s_to_say(opening: Opening) -> None:
