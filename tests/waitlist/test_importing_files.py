@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from openpyxl import Workbook
 
 from waitlist.importing import columns, reading, values
@@ -194,6 +195,7 @@ def test_what_cannot_be_read_says_what_to_do(name: str) -> None:
         ("March 14, 1980", False, date(1980, 3, 14)),
         ("14 de marzo de 1980", False, date(1980, 3, 14)),
         ("14th Mar 1980", False, date(1980, 3, 14)),
+        ("1980 March 14", False, date(1980, 3, 14)),
     ],
 )
 def test_dates_are_read_in_the_forms_people_write(text: str, day_first: bool, day: date) -> None:
@@ -201,7 +203,25 @@ def test_dates_are_read_in_the_forms_people_write(text: str, day_first: bool, da
 
 
 @pytest.mark.parametrize(
-    "text", ["14/3/1980", "2/30/1980", "3/14/15", "someday", "3/14/2031", "1/1/1880", "=1+1", "3/14/198", "123/4/1980"]
+    "text",
+    [
+        "14/3/1980",
+        "2/30/1980",
+        "3/14/15",
+        "someday",
+        "3/14/2031",
+        "1/1/1880",
+        "=1+1",
+        "3/14/198",
+        "123/4/1980",
+        "March 1980",
+        "14 March or April 1980",
+        "14 March 1980 or 15 March 1980",
+        "14 March 1980 or so they said",
+        "99999",
+        "²",
+        f"1/1/{timezone.now().year % 100:02}",
+    ],
 )
 def test_a_date_that_leaves_a_doubt_is_asked_about(text: str) -> None:
     with pytest.raises(Wrong):
