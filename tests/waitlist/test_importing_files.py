@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from django.utils import timezone
 from openpyxl import Workbook
 
 from waitlist.importing import columns, reading, values
-from waitlist.importing.limits import MAX_ROWS, Unreadable
+from waitlist.importing.limits import LONGEST_GAP, MAX_CELL, MAX_COLUMNS, MAX_ROWS, Unreadable
 from waitlist.importing.values import Wrong
 from waitlist.models import WaitlistEntry
 
@@ -132,6 +132,49 @@ def test_a_formula_is_not_computed_and_its_cell_is_named() -> None:
     assert (row.cells, row.unread) == (["A B", "1980-03-14"], (2,))
 
 
+#: As a workbook keeps them: no cell knows a zone.
+DAY, MOMENT = datetime.fromisoformat("1980-03-14"), datetime.fromisoformat("2026-01-05T08:30")
+
+
+def test_values_stand_as_somebody_would_write_them() -> None:
+    content = workbook(
+        ["Name", "DOB", "Phone", "Seen", "Notes", "Text OK", "", ""],
+        ["A B", DAY, 2125550101.0, MOMENT, 2.5, True, None, None],
+        ["C D", date(1980, 3, 15), None, time(9, 0), "  two\nlines\t", False],
+        ["'=1", None, None, None, None, None, "", " "],
+    )
+    assert [row.cells for row in reading.read(content).rows] == [
+        ["A B", "1980-03-14", "2125550101", "2026-01-05 08:30", "2.5", "yes"],
+        ["C D", "1980-03-15", "", "09:00:00", "two lines", "no"],
+        ["=1"],
+    ]
+
+
+def test_a_list_goes_on_after_a_gap_but_not_after_an_endless_one() -> None:
+    row, blank = ["A B", "1980-03-14"], list[Any]()
+    content = workbook(["Name", "DOB"], row, *[blank] * LONGEST_GAP, row, *[blank] * (LONGEST_GAP + 1), row)
+    assert [each.number for each in reading.read(content).rows] == [2, LONGEST_GAP + 3]
+
+
+def as_text(*rows: list[Any]) -> bytes:
+    return "\n".join(",".join(row) for row in rows).encode()
+
+
+@pytest.mark.parametrize("make", [as_text, workbook])
+def test_as_many_columns_as_are_taken_and_no_more(make: Callable[..., bytes]) -> None:
+    head = ["Name", "DOB", *[f"More {each}" for each in range(MAX_COLUMNS - 2)]]
+    row = ["A B", "3/14/1980", *["x"] * (MAX_COLUMNS - 2)]
+    assert len(reading.read(make(head, row)).headings) == MAX_COLUMNS
+    with pytest.raises(Unreadable, match=f"more than {MAX_COLUMNS} columns"):
+        reading.read(make(head, [*row, "y"]))
+
+
+def test_a_cell_of_a_thousand_characters_is_one_and_a_longer_one_is_a_mistake() -> None:
+    assert len(reading.read(f"Name,DOB,Notes\nA B,3/14/1980,{'x' * MAX_CELL}\n".encode()).rows[0].cells[2]) == MAX_CELL
+    with pytest.raises(Unreadable, match="A cell of row 2 holds more than 1,000 characters"):
+        reading.read(f"Name,DOB,Notes\nA B,3/14/1980,{'x' * (MAX_CELL + 1)}\n".encode())
+
+
 def test_a_list_of_more_rows_than_the_limit_is_refused_and_the_limit_is_not() -> None:
     head, row = b"Name,DOB\n", b"A B,3/14/1980\n"
     assert len(reading.read(head + row * MAX_ROWS).rows) == MAX_ROWS
@@ -144,6 +187,14 @@ def _repacked(content: bytes, name: str, change: Any) -> bytes:
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         for part in old.namelist():
             new.writestr(part, change(old.read(part)) if part == name else old.read(part))
+    return out.getvalue()
+
+
+def _with_parts(content: bytes, number: int) -> bytes:
+    out = io.BytesIO(content)
+    with zipfile.ZipFile(out, "a") as archive:
+        for each in range(number):
+            archive.writestr(f"more/{each}.txt", b"")
     return out.getvalue()
 
 
@@ -170,6 +221,13 @@ BROKEN: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
         ),
         "damaged",
     ),
+    "document type": (
+        lambda: _repacked(GOOD, SHEET, lambda part: part.replace(b"<worksheet", b"<!DOCTYPE a><worksheet", 1)),
+        "damaged",
+    ),
+    # As which a part could hide what it declares.
+    "other letters": (lambda: _repacked(GOOD, SHEET, lambda part: part.decode().encode("utf-16")), "damaged"),
+    "parts": (lambda: _with_parts(GOOD, 301), "unpacks to far more"),
     "cut off": (lambda: _repacked(GOOD, SHEET, lambda part: part[:-40]), "damaged"),
 }
 
