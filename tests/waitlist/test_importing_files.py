@@ -227,6 +227,7 @@ BROKEN: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     ),
     # As which a part could hide what it declares.
     "other letters": (lambda: _repacked(GOOD, SHEET, lambda part: part.decode().encode("utf-16")), "damaged"),
+    "long cell above all": (lambda: workbook(["x" * 2000], ["Name", "DOB"]), "A cell of row 1 holds more than"),
     "parts": (lambda: _with_parts(GOOD, 301), "unpacks to far more"),
     "cut off": (lambda: _repacked(GOOD, SHEET, lambda part: part[:-40]), "damaged"),
 }

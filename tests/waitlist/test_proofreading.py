@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from waitlist import events, placeholders, wording
-from waitlist.proofreading import length, proofread
+from waitlist.proofreading import length, proofread, proofread_answer
 from waitlist.wording import Words
 
 GOOD = "{practice}: {time} is open. Reply YES {code} or NO {code}. STOP ends texts. {link}"
@@ -80,6 +80,41 @@ def test_each_kind_has_its_own_needs() -> None:
 def test_another_address_is_only_pointed_at() -> None:
     (finding,) = proofread(events.BY_KEY["offer"], "sms", "en", Words("", GOOD + " https://example.org"))
     assert (finding.blocks, "{link}" in finding.says) == (False, True)
+
+
+def answered(words: str, *, channel: str = "sms", may_name: bool = True) -> list[tuple[bool, str]]:
+    found = proofread_answer(
+        channel, words, visit_types=("Follow-up",), names=("Robin", "R", " ", "Robin"), may_name=may_name
+    )
+    return [(each.blocks, each.says) for each in found]
+
+
+def test_what_a_person_writes_to_a_patient_is_checked_as_well() -> None:
+    assert answered("It was at 2:30. R u coming?") == []
+    assert answered("x" * 400) == []
+    for words, why in (
+        (" \n ", "There are no words yet."),
+        ("x" * 401, "too long: at most 400"),
+        ("It is at {time}.", "{time} would arrive as it stands"),
+        ("See bit.ly/x", "shortened links"),
+        ("For your follow-up", "is a kind of visit here"),
+        ("See you at oncology", "may tell what a patient is treated for"),
+        ("Reply CANCEL to skip", "Do not ask for CANCEL"),
+    ):
+        ((blocks, says),) = answered(words)
+        assert (blocks, why in says) == (True, True), words
+    assert answered("Reply CANCEL to skip", channel="email") == []
+
+
+def test_a_patients_name_or_an_address_is_pointed_at_and_refused_where_others_read_it() -> None:
+    ((blocks, says),) = answered("Hello Robin!")
+    assert (blocks, "“Robin” is the patient's name" in says) == (False, True)
+    ((blocks, says),) = answered("Hello robin!", may_name=False)
+    assert (blocks, "others read this number" in says) == (True, True)
+    assert answered("The robinia is in flower.", may_name=False) == []
+    ((blocks, says),) = answered("See https://example.org/map")
+    assert (blocks, "web address" in says) == (False, True)
+    assert [blocks for blocks, _ in answered("Hello Robin, see bit.ly/x")] == [True, False]
 
 
 def test_a_text_names_the_letters_that_cost_a_segment() -> None:
