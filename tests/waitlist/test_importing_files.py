@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 from openpyxl import Workbook
 
-from waitlist.importing import columns, reading, values
+from waitlist.importing import columns, reading, values, xlsx_file
 from waitlist.importing.limits import LONGEST_GAP, MAX_CELL, MAX_COLUMNS, MAX_ROWS, Unreadable
 from waitlist.importing.values import Wrong
 from waitlist.models import WaitlistEntry
@@ -130,6 +130,9 @@ def test_a_formula_is_not_computed_and_its_cell_is_named() -> None:
     content = workbook(["Name", "DOB", "Phone"], ["A B", "1980-03-14", '=CONCATENATE("212","5550101")'])
     (row,) = reading.read(content).rows
     assert (row.cells, row.unread) == (["A B", "1980-03-14"], (2,))
+    # A row of nothing but formulas is one, too: nobody on the list is passed over in silence.
+    content = workbook(["Name", "DOB"], ["A B", "1980-03-14"], ["=A2", "=B2"])
+    assert [(row.number, row.unread) for row in reading.read(content).rows] == [(2, ()), (3, (0, 1))]
 
 
 #: As a workbook keeps them: no cell knows a zone.
@@ -148,6 +151,26 @@ def test_values_stand_as_somebody_would_write_them() -> None:
         ["C D", "1980-03-15", "", "09:00:00", "two lines", "no"],
         ["=1"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("'=1+1", "=1+1"),
+        ("'t Hooft", "'t Hooft"),
+        ("A-1", "A-1"),
+        ("O'Neil", "O'Neil"),
+        ("a\u200db", "a\u200db"),  # part of how some names are written
+        ("A\u202e\x07B\u00a0 C", "A B C"),
+    ],
+)
+def test_a_cell_keeps_what_belongs_to_a_name(cell: str, text: str) -> None:
+    assert reading.read(f"Name,DOB\n{cell},3/14/1980\n".encode()).rows[0].cells[0] == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(2125550101.0, "2125550101"), (2.5, "2.5"), (1e20, "1e+20"), (None, "")])
+def test_a_whole_number_has_no_point(value: Any, text: str) -> None:
+    assert xlsx_file.as_text(value) == text
 
 
 def test_a_list_goes_on_after_a_gap_but_not_after_an_endless_one() -> None:
@@ -424,6 +447,13 @@ def test_columns_without_a_known_heading_are_told_by_most_of_what_stands_in_them
 def test_a_first_row_with_data_in_it_is_no_row_of_headings(cell: str) -> None:
     table = reading.read(f"Alvarez,{cell}\nNg,{cell}\n".encode())
     assert (table.heading_row, [row.cells[0] for row in table.rows]) == (0, ["Alvarez", "Ng"])
+
+
+def test_headings_in_words_of_nobodys_are_headings_and_a_title_alone_is_none() -> None:
+    table = reading.read(b"Foo,Bar\nAlvarez,3/14/1980\n")
+    assert (table.heading_row, table.headings) == (1, ["Foo", "Bar"])
+    assert reading.read(b"Our list\nAlvarez,3/14/1980\n").heading_row == 0
+    assert reading.read(b"Our list\nFoo,Bar\nAlvarez,3/14/1980\n").headings == ["Foo", "Bar"]
 
 
 def test_long_notes_above_the_list_are_no_headings_whatever_words_stand_in_them() -> None:
