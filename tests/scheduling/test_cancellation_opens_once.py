@@ -216,12 +216,14 @@ def test_time_side_by_side_of_two_clinicians_or_places_is_not_joined(clinic: Cli
     assert first.end
     second = clinic.record("a2", start=first.end, end=first.end + timedelta(minutes=30), **{value: "other"})
     later = clinic.record("a3", start=first.end + timedelta(hours=1), end=first.end + timedelta(minutes=90))
-    for record in (first, second, later):
+    early = clinic.record("a4", start=first.start - timedelta(hours=1), end=first.start - timedelta(minutes=30))
+    for record in (early, first, second, later):
         clinic.apply(record)
-    for record in (later, first, second):
+    for record in (later, early, first, second):
         clinic.cancel(record)
     found = Opening.objects.filter(status="open").order_by("start")
-    assert list(found.values_list("start", "end")) == [(each.start, each.end) for each in (first, second, later)]
+    expected = [(each.start, each.end) for each in (early, first, second, later)]
+    assert list(found.values_list("start", "end")) == expected
 
 
 def test_freed_time_is_opened_but_for_what_of_it_is_on_offer_already(clinic: Clinic) -> None:

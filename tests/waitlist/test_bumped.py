@@ -89,7 +89,11 @@ def test_a_visit_of_a_kind_that_is_not_mapped_is_entered_by_a_person(gone: Appoi
 
 @pytest.mark.parametrize(
     ("became", "is_asked"),
-    [("nothing", True), ("waits", True), ("waits for it moved up", True), ("urgent", False), ("new time", False)],
+    [
+        *(("nothing", True), ("waits", True), ("waits for it moved up", True)),
+        *(("somebody else has a new time", True), ("another kind of visit", True), ("new time that was", True)),
+        *(("urgent", False), ("new time", False)),
+    ],
 )
 def test_it_is_asked_until_they_wait_as_urgent_or_have_a_new_time(
     gone: Appointment, became: str, is_asked: bool
@@ -100,6 +104,16 @@ def test_it_is_asked_until_they_wait_as_urgent_or_have_a_new_time(
         seeks_to_move(gone, urgency=Urgency.URGENT)
     elif became == "urgent":
         factories.entry(gone.patient, gone.appointment_type, urgency=Urgency.URGENT)
+    elif became == "somebody else has a new time":
+        factories.appointment(factories.patient(), gone.provider, gone.location, gone.appointment_type)
+        factories.entry(factories.patient(), gone.appointment_type, urgency=Urgency.URGENT)
+    elif became == "another kind of visit":
+        factories.appointment(gone.patient, gone.provider, gone.location, factories.appointment_type())
+        factories.entry(gone.patient, factories.appointment_type(), urgency=Urgency.URGENT)
+    elif became == "new time that was":
+        for fields in ({"status": "cancelled"}, {"start": factories.in_days(-2)}):
+            factories.appointment(gone.patient, gone.provider, gone.location, gone.appointment_type, **fields)
+        entries.leave(factories.entry(gone.patient, gone.appointment_type, urgency=Urgency.URGENT))
     elif became == "new time":
         factories.appointment(gone.patient, gone.provider, gone.location, gone.appointment_type)
     follow()

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db
 NEEDS = [{"need": "interpreter", "notice_minutes": 60}]
 
 
-def booked(scene: Scene) -> Claim:
-    (offer,) = scene.offered(1, hours=10, needs=NEEDS)
+def booked(scene: Scene, hours: float = 10) -> Claim:
+    (offer,) = scene.offered(1, hours=hours, needs=NEEDS)
     claim = won(scene, offer)
     scene.answer(claim)
     return claim
@@ -58,17 +58,19 @@ def test_what_was_arranged_for_the_later_date_is_to_be_cancelled_too(scene: Scen
 
 @pytest.mark.parametrize("status", ["cancelled", "bumped", "entered-in-error"])
 def test_of_a_visit_that_was_cancelled_nothing_is_to_be_arranged_any_more(scene: Scene, status: str) -> None:
-    claim = booked(scene)
+    claim, other = booked(scene), booked(scene, hours=30)
     follow()
-    assert titles() == ["Arrange for a booked visit: interpreter"]
+    assert titles() == ["Arrange for a booked visit: interpreter"] * 2
     Appointment.objects.filter(pk=claim.appointment_id).update(status=status)
     follow()
-    assert titles() == []
+    assert [item.patient_id for item in WorkItem.objects.filter(status="open")] == [other.patient_id]
 
 
 def test_what_was_arranged_for_a_visit_that_was_cancelled_is_put_to_staff_once(scene: Scene) -> None:
     claim = booked(scene)
     run_action(WorkItem.objects.get(), "done", User.objects.create_user("ana"))
+    booked(scene, hours=30)
+    run_action(WorkItem.objects.get(status="open"), "done", User.objects.get())
     follow()
     assert titles() == []
     Appointment.objects.filter(pk=claim.appointment_id).update(status="cancelled")

@@ -289,7 +289,7 @@ def test_held_between_the_look_and_the_update(scene: Scene) -> None:
 @pytest.mark.parametrize("change", [{"deceased": True}, {"active": False}, {"restricted": True}])
 def test_a_record_closed_between_offer_and_answer(scene: Scene, change: dict[str, bool]) -> None:
     """51: frozen, and to staff."""
-    (offer,) = scene.offered(1)
+    offer, other = scene.offered(2)
     type(offer.patient).objects.filter(pk=offer.patient_id).update(**change)
     assert scene.yes(offer).outcome == "frozen"
     offer.refresh_from_db()
@@ -297,6 +297,8 @@ def test_a_record_closed_between_offer_and_answer(scene: Scene, change: dict[str
     item = WorkItem.objects.get()
     assert (item.kind, item.patient_id) == ("patient.frozen", offer.patient_id)
     assert told(offer.patient) == ["offer by sms", "offer by email"]  # nothing more
+    other.refresh_from_db()
+    assert other.status == "sent"
 
 
 @pytest.mark.parametrize("change", [{"deceased": True}, {"active": False}, {"restricted": True}])

@@ -15,7 +15,7 @@ from scheduling.worklist import ask_staff
 from scheduling.writebacks import Outcome
 from tests import factories
 from tests.waitlist.conftest import Scene, steps, told
-from waitlist import attention, cancellations, checklists, claims, messages, settlement
+from waitlist import attention, cancellations, checklists, claims, entries, messages, settlement
 from waitlist.models import Claim, Message, Offer
 
 pytestmark = pytest.mark.django_db
@@ -187,6 +187,24 @@ def test_who_waits_too_long_is_called_once(scene: Scene) -> None:
     assert offer.entry.status == "booked"
 
 
+def test_a_call_about_a_yes_ends_when_the_ehr_refuses_it(scene: Scene) -> None:
+    (offer,) = scene.offered(1, hours=10)
+    claim = won(scene, offer)
+    scene.pass_time(hours=5)
+    attention.drain()
+    scene.answer(claim, "refused", code="rejected")
+    assert WorkItem.objects.get(kind="claim.chase").status == "done"
+
+
+def test_who_left_the_list_after_a_yes_has_the_appointment_all_the_same(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    claim = won(scene, offer)
+    assert entries.leave(offer.entry)
+    scene.answer(claim)
+    assert (claim.state, claim.entry.status if claim.entry else "") == ("confirmed", "left")
+    assert "confirmed by sms" in told(offer.patient)
+
+
 def test_each_who_waits_too_long_is_called(scene: Scene) -> None:
     waiting = [won(scene, scene.offered(1, hours=10)[0])]
     beside = factories.provider()
@@ -255,6 +273,14 @@ def test_not_released_once_the_ehr_may_have_it(scene: Scene) -> None:
     writebacks.mark_sent(lease.row)
     assert not claims.release(Claim.objects.get(pk=claim.pk), "staff")
     assert (Claim.objects.get().state, Opening.objects.get().status) == ("pending", "claimed")
+
+
+def test_what_was_sent_once_and_waits_to_be_sent_again_is_not_released(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    won(scene, offer)
+    Writeback.objects.update(sent_at=timezone.now())
+    assert not claims.release(Claim.objects.get(), "staff")
+    assert (Claim.objects.get().state, Writeback.objects.get().status) == ("pending", "waiting")
 
 
 def test_staff_do_not_close_what_is_being_booked(scene: Scene) -> None:
