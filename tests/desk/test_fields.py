@@ -19,7 +19,7 @@ from integrations.field_mapping import owner_of
 from integrations.models import CodeMapping, Connection, FieldHealth, FieldMapping, InboundEvent, MappingChange
 from scheduling.models import ExternalId, LocationAccess, PatientIdentifier
 from scheduling.patients import identifier_index
-from tests import fakes
+from tests import factories, fakes
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
 
@@ -51,6 +51,23 @@ def test_a_field_is_changed_on_record_and_the_change_is_undone(ira: Client, prac
     assert said(ira, ira.post(undo)) == "It was undone already; nothing was changed."
     assert not FieldMapping.objects.exists()
     assert owner_of(practice.connection, "preferred_name") == "ehr"
+
+
+def test_a_field_goes_back_to_its_usual_place_and_nothing_else_does(ira: Client, practice: Practice) -> None:
+    ours, name = practice.connection, "preferred_name"
+    others = {
+        FieldMapping.objects.create(connection=connection, field=field, path_kind=kind, path=path)
+        for connection, field, kind, path in (
+            (factories.connection("oak"), name, "fhirpath", "Patient.name.text"),
+            (ours, "address", "fhirpath", "Patient.address.text"),
+            (ours, name, "hl7v2", "ZPI-2"),
+        )
+    }
+    for transform in ("title", "trim"):
+        ira.post(field_page(practice, name), asked(hl7v2="ZPI-2", fhirpath_transform=transform))
+        found = FieldMapping.objects.filter(connection=ours, field=name, path_kind="fhirpath")
+        assert [row.transform for row in found] == ([transform] if transform == "title" else [])
+    assert set(FieldMapping.objects.all()) == others
 
 
 def test_a_path_that_is_none_is_refused_beside_its_field(ira: Client, practice: Practice) -> None:
@@ -109,6 +126,8 @@ def test_where_no_event_holds_a_patient_the_ehr_is_asked_for_one(
             "name": [{"family": "A", "given": [f"Bo{number}"]}],
         }
     ExternalId.objects.filter(kind="patient", object_id=practice.their_patient.pk).update(seen_at=timezone.now())
+    elsewhere = factories.external_id(factories.source("elsewhere"), "patient", practice.patient, "not-here")
+    ExternalId.objects.filter(pk=elsewhere.pk).update(seen_at=timezone.now())
     tried = "Tried on a patient read from the EHR just now: It gives a value."
     assert f"{tried} It is: Bo0 Nothing was changed." in text_of(maria.post(page, asked(**wanted)))
     # Whoever had it when it last came is the best to try it on.
@@ -138,6 +157,21 @@ def test_a_path_is_tried_on_the_patient_who_came_last_and_changes_nothing(
         connection=practice.connection, via="webhook", dedupe_key="p", subject_key="Patient/1", due_at=timezone.now(),
         received_at=timezone.now(), body=json.dumps(resource).encode(),
     )  # fmt: skip
+    # What came since then of something else, from another EHR or beside it, is not whom it is tried on.
+    theirs = {**resource, "extension": [{"url": "urn:portal", "valueCode": "active"}]}
+    bundle = {
+        "resourceType": "Bundle",
+        "entry": [{"resource": each} for each in (None, {"resourceType": "Group"}, resource)],
+    }
+    for connection, subject, body in (
+        (practice.connection, "Patient/1", bundle),
+        (practice.connection, "Appointment/1", theirs),
+        (factories.connection("oak"), "Patient/1", theirs),
+    ):
+        InboundEvent.objects.create(
+            connection=connection, via="webhook", dedupe_key=f"{connection.pk}{subject}", subject_key=subject,
+            due_at=timezone.now(), received_at=timezone.now(), body=json.dumps(body).encode(),
+        )  # fmt: skip
     assert "It gives a value. Nothing was changed." in text_of(ira.post(page, asked(**portal)))
     assert records("view") == []
     assert "It gives a value. It is: no Nothing was changed." in text_of(maria.post(page, asked(**portal)))
@@ -154,7 +188,7 @@ def test_an_hl7_v2_path_is_tried_on_the_last_message_and_changes_nothing(
     page = field_page(practice, "preferred_name")
     wanted: dict[str, Any] = {"try": "hl7v2", "hl7v2": "ZPI-2", "hl7v2_transform": "title"}
     assert "No HL7 v2 message about a patient came lately" in text_of(ira.post(page, asked(**wanted)))
-    system, number = practice.connection.mrn_system, "M-77"
+    system, number, oak = practice.connection.mrn_system, "M-77", factories.connection("oak")
     PatientIdentifier.objects.create(
         patient=practice.patient, source=practice.connection.source, system=system, value=number,
         value_index=identifier_index(system, number),
@@ -164,6 +198,11 @@ def test_an_hl7_v2_path_is_tried_on_the_last_message_and_changes_nothing(
         InboundEvent.objects.create(
             connection=practice.connection, via="webhook", dedupe_key=called, subject_key="Patient#1",
             due_at=timezone.now(), received_at=timezone.now(), body=body.encode(),
+            content_type="x-application/hl7-v2+er7",
+        )  # fmt: skip
+        InboundEvent.objects.create(
+            connection=oak, via="webhook", dedupe_key=called, subject_key="Patient#1", due_at=timezone.now(),
+            received_at=timezone.now(), body=f"{body.rpartition('|')[0]}|ELSEWHERE".encode(),
             content_type="x-application/hl7-v2+er7",
         )  # fmt: skip
         words = text_of(maria.post(page, asked(**wanted)))

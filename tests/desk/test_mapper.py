@@ -175,6 +175,11 @@ def test_trying_shows_before_and_after_changes_nothing_and_is_on_record(
         "kept for staff: the kind of visit is not mapped",
     )
     assert "Make this change" in text_of(page)
+    assert {field.name for field in page.context["trial"].fields if field.differs} == {
+        "Cancellation reason",
+        "Its time",
+    }
+    assert page.context["differs"]
     assert not CodeMapping.objects.exists()
     assert not CodeChange.objects.exists()
     assert set(records("view")) == {
@@ -697,6 +702,8 @@ def test_a_language_is_tried_and_what_cannot_be_read_is_said(
     broken = stored(practice, {"resourceType": "Appointment", "id": "a-1", "status": "booked", "start": "soon"})
     page = ira.get(f"{path}try/{broken.pk}/")
     assert (page.context["trial"].fields, "It cannot be read" in text_of(page)) == ((), True)
+    unknown = ira.get(f"{path}try/{stored(practice, {}, 'Appointment/never-seen').pk}/")
+    assert "we hold nothing by the name it gives" in text_of(unknown)
     other = factories.connection("oak")
     assert ira.get(f"/admin/connections/{other.pk}/codes/try/{event.pk}/").status_code == 404
 

@@ -199,6 +199,8 @@ def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> No
     [
         ("version: 2\nconnection: elm\n", 1, "version 1"),
         ("version: 1\nconnection: oak\n", 2, "connection: elm"),
+        ("version: 1\n", 1, "must name this connection"),
+        ("connection: elm\n", 1, "write “version: 1” on top"),
         (f"{HEAD}code: {{}}\n", 3, "Did you mean “codes”?"),
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      mean: rebookable\n", 6, "Did you mean “means”?"),
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      means: rebook\n", 6, "nothing that a code"),
@@ -206,7 +208,11 @@ def test_one_value_that_cannot_be_set_changes_none(connection: Connection) -> No
         (f"{HEAD}codes:\n  reason:\n    - system: a\n", 5, "needs “code:”"),
         (f'{HEAD}codes:\n  reason:\n    - code: "a\\0"\n', 5, "needs “code:”"),
         (f"{HEAD}codes:\n  reason: rebookable\n", 4, "is a list"),
+        (f"{HEAD}codes: rebookable\n", 3, "codes should hold type"),
+        (f"{HEAD}codes:\n  reason:\n    - a\n", 5, "a code should hold code"),
+        (f"{HEAD}fields: ehr\n", 3, "fields should hold family_name"),
         (f"{HEAD}codes:\n  reason:\n    - code: a\n      location: Riversid\n", 6, "Did you mean “Riverside”?"),
+        (f'{HEAD}codes:\n  reason:\n    - code: a\n      location: "#987654"\n', 6, "There is no location “#987654”"),
         (f"{HEAD}fields:\n  preferred: {{}}\n", 4, "Did you mean “preferred_name”?"),
         (f"{HEAD}fields:\n  family_name:\n    owner: practice\n", 5, "always win"),
         (f"{HEAD}fields:\n  language:\n    owner: patient\n", 5, "is not one of ehr, practice"),
@@ -234,7 +240,7 @@ def test_a_mistake_is_named_with_its_line(connection: Connection, body: Any, lin
 
 
 def test_all_mistakes_are_named_at_once(connection: Connection) -> None:
-    body = f"{HEAD}settings:\n  missing_reason: maybe\nfields:\n  langauge: {{}}\n"
+    body = f"{HEAD}fields:\n  langauge: {{}}\nsettings:\n  missing_reason: maybe\n"
     assert [line for line, _ in problems(connection, body)] == [4, 6]
 
 
@@ -259,7 +265,8 @@ def test_a_file_of_too_many_values_is_refused(connection: Connection, monkeypatc
 
 def test_what_is_taken_out_of_the_file_loses_its_meaning_and_a_section_left_out_stays(connection: Connection) -> None:
     FieldMapping.objects.create(connection=connection, field="language", path="Patient.language")
-    assert apply(connection, f"{HEAD}codes:\n  status: []\n".encode()) is None
+    for nothing in ("status: []", "status:"):
+        assert apply(connection, f"{HEAD}codes:\n  {nothing}\n".encode()) is None
     body = f"{HEAD}codes:\n  reason: []\n".encode()
     entries = mapping_changes.difference(mapping_state.current(connection), mapping_file.read(body, connection).wanted)
     assert [(line.kind, line.before, line.after) for line in mapping_words.lines(connection, entries)] == [

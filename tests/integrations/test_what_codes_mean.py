@@ -298,8 +298,15 @@ def test_an_id_of_the_ehr_can_be_redirected_to_the_clinician_it_means(
     source, now = connection.source, timezone.now()
     factories.external_id(source, "provider", scene.provider, "3")
     double = directory.apply_provider(source, ProviderRecord("17", "1", name="Chen M"), now)
+    # What else is called so, here or at another EHR, is none of it.
+    taken, elsewhere = (scene.provider.pk, double.pk), factories.source("oak")
+    person = next(each for each in iter(factories.patient, None) if each.pk not in taken)
+    factories.external_id(source, "patient", person, "17")
+    factories.external_id(elsewhere, "provider", double, "17")
     row = mapping.map_code(connection, "provider", "", "17", str(scene.provider.pk))
     assert mirror.object_id(source, "provider", "17") == scene.provider.pk
+    assert mirror.object_id(source, "patient", "17") == person.pk
+    assert mirror.object_id(elsewhere, "provider", "17") == double.pk
     name = scene.provider.name
     directory.apply_provider(source, ProviderRecord("17", "2", name="Chen M"), now)
     assert Provider.objects.get(pk=scene.provider.pk).name == name
@@ -348,6 +355,22 @@ def test_of_what_means_nothing_nothing_can_be_taken_away(connection: Connection)
     assert row is not None
     assert mapping.unmap(connection, "reason", "", "X1") is None
     assert row.changes.count() == 2
+
+
+def test_a_meaning_is_taken_from_the_one_code_and_from_none_that_is_like_it(connection: Connection) -> None:
+    likes = {
+        ("reason", "urn:r", "X2"): REBOOKABLE,
+        ("reason", "", "X1"): REBOOKABLE,
+        ("status", "urn:r", "X1"): "noshow",
+    }
+    for key, target in {**likes, ("reason", "urn:r", "X1"): REBOOKABLE}.items():
+        mapping.map_code(connection, *key, target)
+    row = mapping.unmap(connection, "reason", "urn:r", "X1")
+    assert row is not None
+    assert (row.domain, row.system, row.code, row.target) == ("reason", "urn:r", "X1", "")
+    left = CodeMapping.objects.exclude(pk=row.pk).values_list("domain", "system", "code", "target")
+    assert {(domain, system, code): target for domain, system, code, target in left} == likes
+    assert mapping.meant(connection, Key("reason", "urn:r", "X1")) == ""
 
 
 def test_meanings_say_what_a_change_would_mean(connection: Connection) -> None:

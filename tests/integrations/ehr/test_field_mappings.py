@@ -222,8 +222,36 @@ def test_a_guardians_number_is_no_number_of_the_patient() -> None:
 
 def test_an_own_path_makes_good_what_the_usual_place_does_not_tell(connection: Connection) -> None:
     mapped(connection, "birth_date", "Patient.extension.valueString", "date")
+    mapped(factories.connection("oak"), "birth_date", "Patient.name", "date")
     told = read(connection, birthDate="1980", extension=[{"url": "urn:born", "valueString": "19800102"}])
     assert (told.birth_date, told.unread) == (date(1980, 1, 2), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("field", "path", "transform", "kept"),
+    [
+        ("address", "Patient.address", "trim", "1 Elm St, Apt 2, Troy NY 12180"),
+        ("address", "Patient.address.line", "trim", "1 Elm St, Apt 2"),
+        ("address", "Patient.photo.url", "trim", ""),
+        ("emergency_contact", "Patient.contact.name.text", "title", EmergencyContact("Ana Ruiz")),
+        ("emergency_contact", "Patient.photo.url", "trim", None),
+        ("portal_active", "Patient.active", "yes_no", True),
+        ("portal_active", "Patient.photo.url", "yes_no", None),
+        ("birth_date", "Patient.photo.url", "date", None),
+        ("preferred_name", "Patient.photo.url", "trim", ""),
+    ],
+)
+def test_a_path_may_lead_to_the_whole_or_to_words_or_to_nothing(
+    field: str, path: str, transform: str, kept: Any
+) -> None:
+    home = {"line": ["1 Elm St", "Apt 2"], "city": "Troy", "state": "NY", "postalCode": "12180"}
+    resource = {
+        "resourceType": "Patient",
+        "active": True,
+        "address": [home],
+        "contact": [{"name": {"text": "ANA RUIZ"}}],
+    }
+    assert getattr(follow(field, path, transform, resource, PatientRecord("p-1")), field) == kept
 
 
 def test_a_guardians_number_stays_beside_what_an_own_path_tells() -> None:
