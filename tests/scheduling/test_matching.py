@@ -138,6 +138,31 @@ def test_the_same_number_of_another_system_or_another_source_says_nothing() -> N
     assert find(factories.source("other"), described(birth_date=other)) == Nobody()
 
 
+def test_a_number_without_its_system_or_a_system_without_a_number_says_nothing() -> None:
+    source = factories.source()
+    for at, number in enumerate((IdentifierRecord("", "M1", "MR"), IdentifierRecord(MRN, " ", "MR"))):
+        held(source, record(f"p-{at}", given=f"A{at}", identifiers=(number,)))
+        assert find(source, described(family_name="Okafor", identifiers=(number,))) == Nobody()
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("MR", ""), ("", "MR")])
+def test_a_number_is_a_medical_record_number_where_either_says_so(theirs: str, ours: str) -> None:
+    source = factories.source()
+    (ana,) = held(source, record(identifiers=(IdentifierRecord(MRN, "M1", ours),)))
+    assert find(source, described(identifiers=(IdentifierRecord(MRN, "M1", theirs),))) == Linked(ana)
+
+
+def test_of_an_ehrs_record_the_patients_own_phones_are_compared() -> None:
+    told = record(
+        contacts=(
+            ContactRecord("phone", "+12125550101", "mobile", 1),
+            ContactRecord("email", "ana@example.org"),
+            ContactRecord("phone", "+12125550109", guardian=True),
+        )
+    )
+    assert PersonDescription.of(told).phones == ("+12125550101",)
+
+
 def test_another_number_in_common_never_links_by_itself() -> None:
     """Members of a family share an insurer's number."""
     source = factories.source()

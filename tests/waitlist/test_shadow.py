@@ -9,6 +9,7 @@ import pytest
 from auditlog.models import LogEntry
 from django.utils import timezone
 
+from scheduling import shadow as gate
 from scheduling.models import Bookable, Opening, Source, Writeback
 from tests import factories
 from tests.waitlist.conftest import Scene, steps
@@ -272,6 +273,19 @@ def test_its_end_takes_up_what_waited_for_it_and_nothing_else(scene: Scene) -> N
     assert [name for name, row in openings.items() if row.pk in due] == ["free"]
     sent = Writeback.objects.filter(due_at=now).values_list("pk", flat=True)
     assert [name for name, row in writes.items() if row.pk in sent] == ["waiting"]
+
+
+def test_it_is_of_one_source_and_covers_whom_no_live_one_knows(scene: Scene) -> None:
+    live = factories.source("live")
+    person, stranger = factories.patient(names=scene.source), factories.patient()
+    who = (person.pk, stranger.pk, None)
+    assert [gate.covers(each) for each in who] == [False, False, False]
+    shadow.begin(scene.source)
+    assert (gate.is_on(scene.source.pk), gate.is_on(live.pk)) == (True, False)
+    factories.external_id(live, "provider", person, "prov-1")
+    assert [gate.covers(each) for each in who] == [True, True, True]
+    factories.external_id(live, "patient", person, "pat-1")
+    assert [gate.covers(each) for each in who] == [False, True, True]
 
 
 def test_messages_without_an_opening_wait_only_for_patients_known_to_shadow_alone(scene: Scene) -> None:
