@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_what_became_of_a_freed_time(
     values = {"hours": -2, **fields}
     row = freed(practice, values.pop("hours"), **values)
     if booked is not None:
-        told = dict(booked)
+        told: dict[str, Any] = dict(booked)
         provider = factories.provider() if told.pop("by_another", False) else practice.chen
         start = row.start + timedelta(minutes=told.pop("after", 0))
         factories.appointment(None, provider, practice.riverside, start=start, source=practice.source, **told)
@@ -141,7 +141,7 @@ def test_what_is_told_of_one_freed_time_is_not_said_of_another(dana: Client, pra
         (None, ""),
         ({"type_code": "FU", "type_display": "follow up"}, "follow up"),
         ({"type_code": "FU"}, "FU"),
-        ({"type_code": "FU", "is_mapped": True}, "Follow-up"),
+        ({"type_code": "FU", "type_display": "fu"}, "Follow-up"),
     ],
 )
 def test_a_freed_time_says_what_it_was_for(
@@ -151,9 +151,8 @@ def test_a_freed_time_says_what_it_was_for(
     practice.source.save()
     freed_by = None
     if visit is not None:
-        told = {"type": practice.followup if visit.get("is_mapped") else None, "status": "cancelled", **visit}
-        told.pop("is_mapped", None)
-        freed_by = factories.appointment(None, practice.chen, practice.riverside, source=practice.source, **told)
+        kind_of_visit = practice.followup if kind == "Follow-up" else None
+        freed_by = factories.appointment(None, practice.chen, practice.riverside, kind_of_visit, **visit)
     freed(practice, 2, freed_by=freed_by)
     (line,) = live_lines(practice.source, User.objects.get(username="dana"))
     assert line.kind == kind
@@ -175,18 +174,18 @@ def test_how_long_before_its_start_a_past_time_was_freed(
 def test_only_what_was_freed_there_during_the_run_is_reported(dana: Client, practice: Practice) -> None:
     now = timezone.now()
     began, ended = now - timedelta(days=2), now - timedelta(days=1)
-    rows = {}
-    for name, at, fields in (
-        ("before", began - timedelta(minutes=1), {}),
-        ("at its begin", began, {}),
-        ("at its end", ended, {}),
-        ("elsewhere", began, {"source": factories.source("elsewhere")}),
-        ("joined to another", began, {"closed_reason": "merged"}),
-        ("the rest of one", began, {"parent": "at its begin"}),
-    ):
-        values = {**fields, "parent": rows.get(fields.get("parent"))}
-        rows[name] = freed(practice, -len(rows) - 2, **values)
+    rows: dict[str, Opening] = {}
+
+    def put(name: str, at: datetime, **fields: Any) -> None:
+        rows[name] = freed(practice, -len(rows) - 2, **fields)
         Opening.objects.filter(pk=rows[name].pk).update(created_at=at)
+
+    put("before", began - timedelta(minutes=1))
+    put("at its begin", began)
+    put("at its end", ended)
+    put("elsewhere", began, source=factories.source("elsewhere"))
+    put("joined to another", began, closed_reason="merged")
+    put("the rest of one", began, parent=rows["at its begin"])
 
     def reported() -> list[str]:
         lines = live_lines(practice.source, User.objects.get(username="dana"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from auditlog.models import LogEntry
 from django.utils import timezone
 
 from integrations import outbox, switches
@@ -71,6 +72,40 @@ def test_another_connection_is_left_alone(clinic: Clinic, booking: Booking) -> N
     switches.pause(other)
     switches.resume(other)
     assert Writeback.objects.get().due_at == later
+
+
+def test_only_what_waited_for_this_connection_is_due_and_each_switch_is_on_record(clinic: Clinic) -> None:
+    now = timezone.now()
+    later = now + timedelta(hours=1)
+    connection, other = clinic.connection, factories.connection(poll_due_at=later)
+    over = event(connection, later)
+    InboundEvent.objects.update(status="done")
+    theirs = InboundEvent.objects.create(
+        connection=other, via="webhook", dedupe_key="2", body=b"{}", due_at=later, received_at=now
+    )
+    visit = factories.appointment(clinic.patient(), clinic.provider, clinic.location, source=connection.source)
+    ended = Writeback.objects.create(
+        kind="cancel", appointment=visit, source=connection.source, status="dead", due_at=later, deadline_at=later
+    )
+    openings = [
+        clinic.opening(check_due_at=later, status="closed"),
+        factories.opening(clinic.provider, clinic.location, source=other.source, check_due_at=later),
+    ]
+    never = clinic.opening(check_due_at=None, start=factories.in_days(9))
+
+    assert switches.pause(connection)
+    assert not switches.sync_now(connection)
+    assert switches.resume(connection)
+    for row in (over, theirs, ended, other, never, *openings):
+        row.refresh_from_db()
+    assert [row.due_at for row in (over, theirs, ended)] == [later] * 3
+    assert [row.check_due_at for row in (*openings, never)] == [later, later, None]
+    assert (other.state, other.poll_due_at) == (Connection.State.ACTIVE, later)
+    assert switches.sync_now(connection)
+    other.refresh_from_db()
+    assert (other.poll_due_at, connection.state) == (later, Connection.State.ACTIVE)
+    states = [each.changes.get("state") for each in LogEntry.objects.get_for_object(connection).order_by("pk")]
+    assert [each for each in states if each][-2:] == [["active", "paused"], ["paused", "active"]]
 
 
 def test_resuming_what_was_not_paused_changes_nothing(booking: Booking) -> None:
