@@ -89,10 +89,30 @@ def _close(item: WorkItem, user: AbstractBaseUser) -> str:
     return "The time is not offered." if openings.close(opening, Opening.Closed.STAFF) else nothing_changed(opening)
 
 
+_NOT_BOOKED = "The patient is told it is not booked; the time is offered again."
+_BOOKED_THERE = "We look in the EHR; once it is there the patient is told."
+
+
+def _given_up_says(item: WorkItem) -> str:
+    if not _is_cancellation(item):
+        return _NOT_BOOKED
+    return "The appointment stands as the EHR has it; a patient who asked to cancel it is told so."
+
+
+def _entered_says(item: WorkItem) -> str:
+    if not _is_cancellation(item):
+        return _BOOKED_THERE
+    return "We look in the EHR; once it is cancelled there, a patient who asked for that is told."
+
+
+def _is_cancellation(item: WorkItem) -> bool:
+    return Writeback.objects.filter(pk=item.subject_id or 0, kind=Writeback.Kind.CANCEL).exists()
+
+
 def register() -> None:
     """Put the buttons on their work items. Called when the app is ready."""
-    give_up = Action("give_up", "Give up", "The patient is told it is not booked; the time is offered again.", _give_up)
-    entered = Action("entered", "It is entered", "We look in the EHR; once it is there the patient is told.", _entered)
+    give_up = Action("give_up", "Give up", _NOT_BOOKED, _give_up, _given_up_says)
+    entered = Action("entered", "It is entered", _BOOKED_THERE, _entered, _entered_says)
     called = Action("called", "I have told the patient", "Nothing more is sent.", _called)
     not_reached = Action("not_reached", "Not reached", "Nothing more is sent.", _not_reached)
     again = Action("send", "Send it again", "The patient may get it twice.", _send_message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 class Action:
     """A button on a work item. ``consequence`` says before the click what will happen and who is told.
 
-    ``run`` returns a sentence about what it did, shown to the person and kept as the resolution.
+    ``run`` returns a sentence about what it did, shown to the person and kept as the resolution. ``consequence_of``
+    says it of one item where it is not the same for all of a kind.
     """
 
     slug: str
     label: str
     consequence: str
     run: Callable[[WorkItem, AbstractBaseUser], str]
+    consequence_of: Callable[[WorkItem], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ def register_action(kind: str, action: Action, *, is_first: bool = False) -> Non
 
 def actions_for(item: WorkItem) -> list[Action]:
     """Return the buttons of a work item; the first is what is mostly done."""
-    return list(_ACTIONS.get(item.kind, ()))
+    return [
+        replace(action, consequence=action.consequence_of(item)) if action.consequence_of else action
+        for action in _ACTIONS.get(item.kind, ())
+    ]
 
 
 def register_script(kind: str, write: Callable[[WorkItem], list[Script]]) -> None:

@@ -50,6 +50,21 @@ def test_dead_letter_given_up_tells_the_patient(booking: Booking, clerk: User) -
     assert Message.objects.filter(kind=Message.Kind.REFUSED, patient=booking.patient).exists()
 
 
+@pytest.mark.parametrize("kind", ["writeback.by_hand", "writeback.dead"])
+def test_each_button_says_of_a_cancellation_what_becomes_of_one(booking: Booking, kind: str) -> None:
+    row = Writeback.objects.get()
+    item = WorkItem.objects.create(kind=kind, title="By hand", subject_id=row.pk, dedupe_key="by hand")
+
+    def says() -> dict[str, str]:
+        return {each.slug: each.consequence for each in actions_for(item)}
+
+    assert says()["give_up"] == "The patient is told it is not booked; the time is offered again."
+    assert "is cancelled" not in says().get("entered", "")
+    Writeback.objects.update(kind=Writeback.Kind.CANCEL)
+    assert says()["give_up"] == "The appointment stands as the EHR has it; a patient who asked to cancel it is told so."
+    assert "once it is cancelled there" in says().get("entered", "once it is cancelled there")
+
+
 def test_dead_letter_sent_again(booking: Booking, clerk: User) -> None:
     from integrations import outcomes
 
