@@ -82,3 +82,6 @@ def test_what_was_arranged_for_a_visit_that_was_cancelled_is_put_to_staff_once(s
     run_action(item, "done", User.objects.get())
     follow()
     assert titles() == []
+    Appointment.objects.update(status="cancelled")
+    follow()
+    assert len(titles()) == 1, "of the other visit"
