@@ -8,6 +8,10 @@ from scheduling.models import Opening, Writeback
 from waitlist.models import Claim, Offer
 
 _CHECKING = "The EHR is being asked whether this time is really free. You need to do nothing."
+_NOBODY_SUITS = (
+    "The EHR shows this time as free, and nobody on the list suits it just now. It is offered by itself as soon as "
+    "somebody does. You need to do nothing; a patient on the phone can have it."
+)
 _IN_SHADOW = (
     "Shadow: below stands who would have been offered this time. Nobody is told and nothing is booked from here."
 )
@@ -31,11 +35,13 @@ def what_next(
     *,
     is_paused: bool,
     in_shadow: bool = False,
+    nobody_suits: bool = False,
     booking: str = "",
 ) -> str:
     """Return what the front desk should know and do now about ``opening``; it may name the patient who has it.
 
-    ``booking`` is how far the booking of a claimed one is, a status of its write to the EHR.
+    ``nobody_suits``: it was looked at, and there was nobody to offer it to. ``booking`` is how far the booking of a
+    claimed one is, a status of its write to the EHR.
     """
     if opening.status == Opening.Status.CLAIMED:
         return _claimed(claims, booking)
@@ -49,7 +55,9 @@ def what_next(
         return _IN_SHADOW
     if opening.held:
         return _HELD[Opening.Held(opening.held)]
-    return _offered(offers) if opening.status == Opening.Status.OFFERING else _CHECKING
+    if opening.status == Opening.Status.OFFERING:
+        return _offered(offers)
+    return _NOBODY_SUITS if nobody_suits else _CHECKING
 
 
 #: What becomes of a booking that is a person's now; else the EHR is being asked.

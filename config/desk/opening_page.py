@@ -84,6 +84,7 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
     offered = {offer.entry_id for offer in offers} | {each.entry_id for each in shadowed}
     waiting = [(row, reasons[row.entry_id]) for row in verdicts if row.entry_id not in offered]
     practice = Practice.objects.filter(pk=1).first() or Practice()
+    nobody_suits = not offers and _nobody_suited(opening)
     note = CancellationNote.objects.filter(appointment=opening.freed_by_id).first() if opening.freed_by_id else None
     return {
         "practice": practice,
@@ -93,8 +94,10 @@ def _live(request: HttpRequest, opening: Opening) -> dict[str, Any]:
             claims,
             is_paused=practice.paused_at is not None,
             in_shadow=opening.source.in_shadow,
+            nobody_suits=nobody_suits,
             booking=_booking_of(opening),
         ),
+        "nobody_suits": nobody_suits,
         "cancellation_note": note,
         "offers": [(offer, reasons.get(offer.entry_id, "")) for offer in offers],
         "shadow_offers": [(each, reasons.get(each.entry_id, "")) for each in shadowed],
@@ -145,6 +148,12 @@ def _work(request: HttpRequest, opening: Opening) -> list[WorkItem]:
     return list(
         WorkItem.objects.for_user(request.user).filter(about, status=WorkItem.Status.OPEN).order_by("urgency", "pk")
     )
+
+
+def _nobody_suited(opening: Opening) -> bool:
+    """Whether there was nobody on the list for it when it was last looked at."""
+    steps = opening.timeline.filter(kind__startswith="wave.").order_by("-at", "-pk")
+    return opening.checked_at is not None and steps.values_list("kind", flat=True).first() == "wave.nobody"
 
 
 def _summary(opening: Opening) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from scheduling import guards
 from scheduling.admin import display
 from scheduling.models import Opening, TimelineEntry, Writeback
 from scheduling.models import Practice as PracticeRow
+from scheduling.story import tell
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
@@ -149,6 +150,19 @@ def test_a_new_opening_says_what_happens_next(dana: Client, practice: Practice) 
         "Nobody has been offered this time. First the EHR is asked whether the time is really free. "
         "The next look is in 30 s" in words
     )
+
+
+def test_when_nobody_suits_the_page_does_not_say_that_the_ehr_is_asked(dana: Client, practice: Practice) -> None:
+    with time_machine.travel(timezone.now(), tick=False):
+        now = timezone.now()
+        opening = practice.opening(status="checking", checked_at=now, check_due_at=now + timedelta(minutes=30))
+        tell(opening, "wave.nobody", "Nobody more on the list suits just now; we keep looking.")
+        words = text_of(dana.get(f"/admin/openings/{opening.pk}/"))
+    assert "The EHR shows this time as free, and nobody on the list suits it just now." in words
+    assert "The next look is in 30 min" in words
+    assert "or as soon as somebody comes to suit it." in words
+    assert "is being asked" not in words
+    assert "First the EHR is asked" not in words
 
 
 def test_opening_the_page_is_on_record_for_each_patient(dana: Client, practice: Practice) -> None:
