@@ -117,6 +117,33 @@ def test_offers_of_a_kind_that_could_not_be_booked_any_more_are_at_stake(
     assert mapping_effects.offers_at_stake(row, "") == 0, "another code stands for the kind"
 
 
+def test_a_kind_that_lost_its_last_code_holds_only_what_is_out_as_it(scene: Scene, connection: Connection) -> None:  # noqa: F811
+    other = factories.appointment_type()
+    mapping.map_code(connection, "type", "urn:t", "FU", scene.type.code)
+    mapping.map_code(connection, "type", "urn:t", "OTHER", other.code)
+    elsewhere = factories.source("elsewhere")
+
+    def offered(hours: int, *, kind: Any = scene.type, offer: str = "sent", **fields: Any) -> Opening:
+        opening = freed(scene, hours=hours, type_system="urn:t", type_code="OTHER")
+        factories.offer(opening, factories.entry(factories.patient(), kind), status=offer)
+        Opening.objects.filter(pk=opening.pk).update(**{"status": "offering", **fields})
+        return opening
+
+    out = offered(10)
+    others = {
+        "another kind": offered(11, kind=other),
+        "another EHR": offered(12, source=elsewhere),
+        "declined": offered(13, offer="no"),
+        "claimed": offered(14, status="claimed"),
+        "held for another question": offered(15, held="provider_day"),
+        "offered to nobody": freed(scene, hours=16, type_system="urn:t", type_code="OTHER"),
+    }
+    was = {why: state_of(each) for why, each in others.items()}
+    mapping.unmap(connection, "type", "urn:t", "FU")
+    assert state_of(out)[1] == "type"
+    assert {why: state_of(each) for why, each in others.items()} == was
+
+
 def test_the_language_that_the_practice_owns_is_left_and_another_is_audited(connection: Connection) -> None:  # noqa: F811
     patient = factories.patient(names=connection.source, language="fr", language_code="L7")
     row = mapping.map_code(connection, "language", "", "L7", "es")
