@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -15,7 +16,7 @@ from integrations.ehr.gateway import Unavailable
 from integrations.models import Connection
 from scheduling import appointments
 from scheduling.models import Appointment, Source, WorkItem, Writeback
-from tests import race
+from tests import factories, race
 from tests.integrations.conftest import Booking, Clinic, open_items, say_yes
 from tests.integrations.test_outbox_books_once import assert_booked_once
 from waitlist.models import Claim
@@ -59,6 +60,41 @@ def test_confirmed_when_the_ehr_shows_it(by_hand: Booking) -> None:
     by_hand.process()
     assert_booked_once(by_hand)
     assert open_items() == []
+
+
+@pytest.mark.parametrize("entered", [{"provider_id": "prov-9"}, {"location_id": "loc-9"}, {"longer": 15}])
+def test_what_staff_entered_otherwise_confirms_nobody(by_hand: Booking, entered: dict[str, Any]) -> None:
+    by_hand.process()
+    end = by_hand.opening.end + timedelta(minutes=entered.get("longer", 0))
+    by_hand.clinic.ehr.put(
+        **{
+            "patient_id": f"pat-{by_hand.patient.pk}",
+            "provider_id": "prov-1",
+            "location_id": "loc-1",
+            "start": by_hand.opening.start,
+            "end": end,
+            **{name: value for name, value in entered.items() if name != "longer"},
+        }
+    )
+    by_hand.pass_time(61)
+    by_hand.process()
+    assert (by_hand.status, by_hand.state) == (Writeback.Status.BY_HAND, Claim.State.PENDING)
+    assert open_items() == ["writeback.by_hand"]
+
+
+def test_each_is_looked_for_once_when_its_time_has_come_and_leaves_the_others(by_hand: Booking) -> None:
+    other = say_yes(by_hand.clinic, factories.in_days(5))
+    at = timezone.now()
+    Writeback.objects.update(due_at=at)
+    row = Writeback.objects.get(pk=by_hand.writeback.pk)
+    assert hands.look(row)
+    assert not hands.look(row), "another worker has looked"
+    assert not hands.look(Writeback.objects.get(pk=row.pk)), "its time has not come"
+    assert Writeback.objects.get(pk=other.writeback.pk).due_at == at
+    by_hand.pass_time(61)
+    Writeback.objects.filter(pk=row.pk).update(status=Writeback.Status.REFUSED)
+    assert hands.due() == [other.writeback.pk]
+    assert not hands.look(Writeback.objects.get(pk=row.pk)), "it ended"
 
 
 def test_the_webhook_about_it_shortens_the_wait(by_hand: Booking) -> None:

@@ -138,6 +138,10 @@ def test_where_the_ehr_cancels_nothing_staff_do_and_the_patient_is_told_so(booke
     assert item.title == "Cancel this appointment in the EHR"
     assert "gave it up" in item.advice
     assert "cancel" not in ehr.calls
+    Writeback.objects.filter(pk=row.pk).update(due_at=timezone.now())
+    assert by_hand.look(Writeback.objects.get(pk=row.pk))
+    row.refresh_from_db()
+    assert (row.status, told(booked), len(freed(booked))) == (Writeback.Status.BY_HAND, ["cancelling"], 0)
 
     [held] = ehr.appointments.values()
     ehr.change(held.external_id, status="cancelled")

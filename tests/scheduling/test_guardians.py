@@ -41,6 +41,16 @@ def test_it_outlives_the_ehrs_next_word_and_a_number_of_the_patients_becomes_the
     assert sibling.attention_due_at is None
 
 
+def test_whose_a_number_is_follows_the_ehr_where_staff_did_not_say() -> None:
+    child = factories.patient(phone=None, email=None)
+    told(child, "+12125550101")
+    for guardian in (True, False):
+        _keep_contacts(
+            child, PatientRecord("pat-1", contacts=(ContactRecord("phone", "+12125550101", guardian=guardian),))
+        )
+        assert child.contact_points.get().guardian is guardian
+
+
 def test_what_is_no_address_is_refused_and_what_the_ehr_told_is_not_removed() -> None:
     child = factories.patient(phone=None, email=None)
     with pytest.raises(guardians.NotUsable, match="whole phone number"):
