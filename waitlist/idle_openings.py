@@ -41,4 +41,4 @@ def _look_again(type_ids: Collection[int]) -> None:
         checked_at__isnull=False,
     ).exclude(Q(mine_until__gt=now) | Q(source__shadow_since__isnull=False, source__shadow_until__isnull=True))
     for opening_id, checked_at in idle.order_by("start").values_list("pk", "checked_at"):
-        openings.request_check(opening_id, max(now, checked_at + AT_MOST_EVERY))
+        openings.request_check(opening_id, max(now, (checked_at or now) + AT_MOST_EVERY))
