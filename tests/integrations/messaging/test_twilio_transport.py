@@ -173,7 +173,8 @@ def test_a_list_that_cannot_be_read_is_none_and_a_photo_in_one_is_told(monkeypat
     with pytest.raises(CarrierDown, match="unreadable_list"):
         TwilioCarrier().find(TEXT, sent_after=timezone.now(), known=frozenset())
     photo = {"sid": "SM1", "from": TO, "body": "yes", "direction": "inbound", "num_media": "1"}
-    answering(monkeypatch, {"messages": [photo, "?", {**photo, "sid": "SM0", "num_media": "?"}]})
+    ours, odd = {**photo, "sid": "SM2", "direction": "outbound-api"}, {**photo, "sid": "SM0", "num_media": "?"}
+    answering(monkeypatch, {"messages": [ours, photo, "?", odd]})
     texts = list(TwilioCarrier().incoming_since(timezone.now()))
     assert [(text.carrier_id, text.media_count) for text in texts] == [("SM0", 0), ("SM1", 1)]
 
