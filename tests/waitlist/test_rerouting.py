@@ -128,8 +128,9 @@ def test_it_speaks_of_the_patients_own_yes_though_somebody_else_had_the_time_aft
         opening=claim.opening, patient=theirs.patient, appointment=theirs, channel="link", actor="x", state="confirmed"
     )
     booked_elsewhere = factories.appointment(patient, reference="RRRRRR")
+    other_time = factories.opening(claim.opening.provider, claim.opening.location)
     Claim.objects.create(
-        opening=factories.opening(claim.opening.provider, claim.opening.location),
+        opening=other_time,
         patient=patient,
         appointment=booked_elsewhere,
         channel="link",

@@ -212,9 +212,14 @@ def test_how_the_carrier_of_e_mails_fares_is_its_own_affair(
 ) -> None:
     """Neither does it end with the one of texts, nor begin again when that one works."""
     now, later = timezone.now(), timezone.now() + timedelta(hours=2)
-    trouble = {"failures": 5, "failing_since": now, "message_failed_at": now, "quiet_until": later, "probe_at": later}
-    shut = {"refused_since": now, "lists_refused": True} if isinstance(fault, CarrierRefusesUs) else {"down_since": now}
-    CarrierState.objects.create(channel="email", **({"last_success_at": now} if is_well else trouble | shut))
+    fields: dict[str, Any] = {"failing_since": now, "message_failed_at": now, "quiet_until": later, "probe_at": later}
+    if isinstance(fault, CarrierRefusesUs):
+        fields |= {"refused_since": now, "lists_refused": True}
+    else:
+        fields |= {"down_since": now, "failures": 5}
+    if is_well:
+        fields = {"last_success_at": now}
+    CarrierState.objects.create(channel="email", **fields)
     mail = factories.patient(phone=None).contact_points.get()
     held = message_to(mail, due_at=later, error_code="smtp_451")
     before = CarrierState.objects.filter(channel="email").values().get()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 
+import pytest
+
 from integrations.messaging.twilio import signature
 
 TOKEN = "12345"
@@ -39,8 +41,15 @@ def test_a_field_given_twice_counts_with_each_value_once() -> None:
     assert signature.sign(TOKEN, URL, {"MediaUrl": ["b", "a", "b"]}) == signed
 
 
-def test_with_or_without_the_port() -> None:
-    bare, with_port = "https://example.org/sms", "https://example.org:443/sms"
+@pytest.mark.parametrize(
+    ("bare", "with_port"),
+    [
+        ("https://example.org/sms", "https://example.org:443/sms"),
+        ("http://example.org/sms", "http://example.org:80/sms"),
+        ("https://[2001:db8::1]/sms", "https://[2001:db8::1]:443/sms"),
+    ],
+)
+def test_with_or_without_the_port(bare: str, with_port: str) -> None:
     assert signature.matches(signature.sign(TOKEN, with_port, FIELDS), TOKEN, bare, FIELDS)
     assert signature.matches(signature.sign(TOKEN, bare, FIELDS), TOKEN, with_port, FIELDS)
     odd = "http://localhost:8000/sms"
