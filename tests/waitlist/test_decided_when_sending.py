@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -43,6 +43,12 @@ def test_quiet_hours_begin_while_a_wave_is_going_out(text: Message) -> None:
     assert (evening.action, evening.until) == ("wait", timezone.now() + timedelta(hours=22))
     Patient.objects.update(time_zone=factories.LOS_ANGELES)
     assert decide(text, hours=10).action == "send"
+
+
+def test_quiet_hours_are_those_of_the_kind_of_visit(text: Message) -> None:
+    assert text.offer is not None
+    factories.policy(appointment_type=text.offer.appointment_type, quiet_from=time(22))
+    assert decide(text, hours=11).action == "send"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +190,8 @@ def test_a_number_that_reaches_the_wrong_person_hears_no_answer_but_911(scene: S
     opening = scene.opening(hours=10)
     scene.look(opening)
     scene.deliver()
+    helped = scene.text(one.patient, "HELP")
+    assert decide(Message.objects.get(dedupe_key=f"reply:{helped.pk}:help")) == Decision("send")
     scene.text(one.patient, "wrong number")
     late = scene.text(one.patient, f"yes {opening.offers.order_by('rank')[0].code}")
     answer = Message.objects.get(dedupe_key=f"reply:{late.pk}:answer")

@@ -450,22 +450,22 @@ def test_start_takes_it_back_for_those_who_had_agreed(scene: Scene) -> None:
     assert consent.ways(never, day) == []
 
 
-@pytest.mark.parametrize("theirs", [True, False])
+@pytest.mark.parametrize(("theirs", "words", "stopped"), [(1, "STOP", True), (0, "STOP", False), (1, "HELP", False)])
 def test_a_start_that_is_read_after_a_later_stop_from_there_takes_nothing_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, theirs: bool
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, theirs: int, words: str, stopped: bool
 ) -> None:
     person, other = factories.patient(), factories.patient()
     with monkeypatch.context() as broken:
         broken.setattr(consent, "restore_address", lambda *_, **__: 1 / 0)
         start = scene.text(person, "START")
     assert start.outcome == "new"
-    scene.text(person if theirs else other, "STOP")
+    scene.text(person if theirs else other, words)
     scene.pass_time(seconds=30)
     replies.drain()
     start.refresh_from_db()
-    assert (start.outcome, answers(start)) == ("opted_in", [] if theirs else ["answer"])
+    assert (start.outcome, answers(start)) == ("opted_in", [] if stopped else ["answer"])
     ways = [each.system for each in consent.ways(person, timezone.now().date())]
-    assert ways == (["email"] if theirs else ["phone", "email"])
+    assert ways == (["email"] if stopped else ["phone", "email"])
 
 
 def test_a_start_of_somebody_who_never_agreed_promises_no_texts(scene: Scene) -> None:

@@ -142,7 +142,8 @@ def test_it_speaks_of_the_patients_own_yes_though_somebody_else_had_the_time_aft
     assert claim.appointment.reference in sent_on.body
     Message.objects.update(status=Message.Status.FAILED)
     rerouting.tell_otherwise(Message.objects.get(channel="sms"))
-    assert WorkItem.objects.get(kind="claim.tell").patient == patient
+    call = WorkItem.objects.get(kind="claim.tell")
+    assert (call.patient, call.opening) == (patient, claim.opening)
 
 
 def test_an_offer_by_text_becomes_an_offer_by_email(patient: Patient, offer: tuple[Offer, links.Tokens]) -> None:
