@@ -12,6 +12,7 @@ from integrations import outbox
 from integrations.ehr.gateway import Duplicate, OutcomeUnknown
 from scheduling import appointments, writebacks
 from scheduling.models import Appointment, ExternalId, Opening, WorkItem, Writeback
+from tests import factories, fakes
 from tests.integrations.conftest import Booking, open_items
 from waitlist.models import Claim
 
@@ -43,6 +44,13 @@ def test_looked_created_read_back(booking: Booking) -> None:
     assert (asked.provider_id, asked.location_id) == ("prov-1", "loc-1")
     assert outbox.due() == []
     assert not booking.process()
+
+
+def test_of_several_ehrs_it_goes_to_the_one_whose_time_it_is(booking: Booking) -> None:
+    other = fakes.stand_in(factories.connection("another", id=0), fakes.FakeEhr())
+    booking.process()
+    assert_booked_once(booking)
+    assert other.calls == []
 
 
 def test_two_workers_one_create(booking: Booking) -> None:

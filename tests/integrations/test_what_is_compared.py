@@ -234,6 +234,9 @@ def test_one_that_is_gone_is_no_difference_while_an_event_about_it_is_unread(cal
     assert calendar.compare().differing == 0
     InboundEvent.objects.update(status="done")
     assert calendar.compare().differing == 1
+    InboundEvent.objects.update(status="received")
+    assert calendar.compare().differing == 0
+    assert found() == [("missing_there", [], "open")], "nobody has seen that the two agree again"
 
 
 def test_one_that_is_gone_and_takes_no_time_here_either_is_not_asked_for(calendar: Calendar) -> None:  # noqa: F811
