@@ -194,3 +194,18 @@ def test_what_an_item_is_about_is_named_to_those_who_may_open_it(dana: Client, i
     assert address in ira.get(page(item)).content.decode()
     assert address not in dana.get(page(item)).content.decode()
     assert "About:" not in text_of(dana.get(page(item)))
+
+
+def test_what_is_asked_about_a_time_is_its_places_and_stands_there_once_until_it_is_done(practice: Practice) -> None:
+    opening = practice.opening()
+    item = worklist.ask_staff("x", "Look", dedupe_key="k", opening=opening)
+    assert (item.location, item.times_seen) == (practice.riverside, 1)
+    assert worklist.ask_staff("x", "Look", dedupe_key="k", location=practice.lakeview, opening=opening).times_seen == 2
+    other = worklist.ask_staff("x", "Look", dedupe_key="o", location=practice.lakeview, opening=opening)
+    assert (other.location, WorkItem.objects.count()) == (practice.lakeview, 2)
+    worklist.finish_for("k", "It is over.")
+    item.refresh_from_db()
+    other.refresh_from_db()
+    assert (item.status, item.resolution, other.status) == ("done", "It is over.", "open")
+    again = worklist.ask_staff("x", "Look", dedupe_key="k", opening=opening)
+    assert (again.pk != item.pk, again.status, again.times_seen) == (True, "open", 1)

@@ -438,6 +438,12 @@ def test_columns_without_a_known_heading_are_told_by_most_of_what_stands_in_them
     ]
     rows += [["c@example.org", "2125550104", "212-555-0114", "2125550124", "en"]] * 3
     assert columns.guess(list("ABCDEFG"), rows) == ["email", "phone", "other_phone", "", "language", "", ""]
+    # Days of the last years are when somebody was put on the list, or anything else.
+    this_year = timezone.now().year
+    assert columns.guess(list("AB"), [["3/14/1980", f"1/5/{this_year}"], ["14/3/80", f"1/5/{this_year - 1}"]]) == [
+        "birth_date",
+        "",
+    ]
     # What a heading says goes before what stands below it.
     assert columns.guess(["Notes", *"BCDEFG"], rows)[:2] == ["note", "phone"]
     assert columns.guess(["A", "Celular", *"CDEFG"], rows)[1:4] == ["phone", "other_phone", ""]
