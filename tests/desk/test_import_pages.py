@@ -198,6 +198,13 @@ def test_a_list_belongs_to_its_location(maria: Client, dana: Client, practice: P
     assert not WaitlistEntry.objects.exists()
 
 
+def test_nobody_is_put_where_who_brings_the_list_does_not_work(dana: Client, practice: Practice) -> None:
+    batch = brought(dana, f"{GOOD},Lakeview", f"{GOOD.replace('Ng', 'Roe')},Riverside", head=f"{HEAD},Sede")
+    assert list(batch.rows.order_by("number").values_list("verdict", flat=True)) == ["error", "ready"]
+    page = text_of(dana.get(at(batch, "change")))
+    assert "No location of yours is called this. Write one of: Riverside; empty for any." in page
+
+
 def test_no_cell_of_the_file_of_errors_is_a_formula_and_it_can_be_uploaded_again(
     dana: Client, practice: Practice
 ) -> None:
