@@ -18,6 +18,9 @@ from waitlist.wording import Words
 
 
 def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: Client, practice: Practice) -> None:
+    stranger = factories.patient(given_name="Zoe", locations=[practice.riverside])
+    elsewhen = practice.opening(status="offering", start=timezone.now() + timedelta(days=3))
+    factories.offer(elsewhen, practice.entry(stranger))
     Patient.objects.filter(pk=practice.patient.pk).update(language="es-MX")
     opening = practice.opening(status="offering", waves_sent=1)
     offer = factories.offer(opening, practice.entry(), expires_at=timezone.now() + timedelta(minutes=41, seconds=50))
@@ -32,6 +35,7 @@ def test_a_call_has_a_timer_and_the_words_in_the_patients_language_first(dana: C
     spanish, english = said.index("¿Hablo con Robin Alvarez?"), said.index("Am I speaking with Robin Alvarez?")
     assert spanish < english
     assert "with Dr. Mei Chen" in said
+    assert "Zoe" not in said
     until = say(offer.expires_at.astimezone(practice.riverside.zone), "en")
     assert f"until {until}. The first person to say yes" in said
     assert practice.followup.name not in said[spanish:english]

@@ -514,6 +514,20 @@ def test_no_consent_comes_of_a_landline_and_none_by_e_mail_that_was_not_agreed_t
     assert ConsentRecord.objects.get().channel == "email"
 
 
+def test_a_row_left_out_stays_so_until_it_is_taken_in_again(bring: Brought) -> None:
+    batch = bring(ROBIN, AL)
+    assert batches.leave_out(batch, 2)
+    assert batches.check_again(batch)
+    assert verdicts(batch) == ["left_out", "ready"]
+    assert batches.confirm_columns(batch, {"consent": "none"})
+    assert verdicts(batch) == ["left_out", "ready"]
+    assert batches.take_back_in(batch, 2)
+    assert verdicts(batch) == ["ready", "ready"]
+    assert batches.leave_out(batch, 2)
+    add(batch)
+    assert [entry.patient.given_name for entry in WaitlistEntry.objects.all()] == ["Al"]
+
+
 def test_a_large_file_is_left_to_a_worker_and_its_progress_shown(
     bring: Brought, monkeypatch: pytest.MonkeyPatch
 ) -> None:
