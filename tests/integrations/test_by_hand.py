@@ -53,6 +53,27 @@ def test_staff_are_asked_once(by_hand: Booking) -> None:
     assert by_hand.state == Claim.State.PENDING
 
 
+def test_staff_are_asked_about_each_and_what_it_is(by_hand: Booking) -> None:
+    other = say_yes(by_hand.clinic, factories.in_days(5))
+    source, now = by_hand.clinic.connection.source, timezone.now()
+    visit = factories.appointment(by_hand.clinic.patient(), source=source)
+    later_one = Writeback.objects.create(
+        kind="cancel", appointment=visit, source=source, status="by_hand", due_at=now, deadline_at=visit.start
+    )
+    for row in (by_hand.writeback, other.writeback, later_one):
+        assert outbox.process(row.pk)
+    asked = {item.patient: (item.title, item.advice) for item in WorkItem.objects.filter(status="open")}
+    assert asked.keys() == {by_hand.patient, other.patient, visit.patient}
+    for each in (by_hand, other):
+        title, advice = asked[each.patient]
+        assert title == "Book this appointment in the EHR"
+        assert "said yes and waits for a confirmation" in advice
+        assert "writeback.by_hand" in each.story
+    title, advice = asked[visit.patient]
+    assert title == "Cancel this appointment in the EHR"
+    assert "has an earlier appointment now" in advice
+
+
 def test_confirmed_when_the_ehr_shows_it(by_hand: Booking) -> None:
     by_hand.process()
     enter_in_ehr(by_hand)
