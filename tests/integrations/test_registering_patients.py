@@ -266,6 +266,15 @@ def test_what_staff_registered_ends_its_item_as_soon_as_somebody_says_that_it_is
     assert (row.status, WorkItem.objects.filter(kind=patient_outcomes.REGISTER, status="open").count()) == ("done", 0)
 
 
+def test_whoever_is_found_meanwhile_is_compared_and_nobody_is_asked_to_register_them(sandbox: Sandbox) -> None:
+    desk = Desk(sandbox, by="staff")
+    row = desk.asked()
+    assert desk.work(row) == Status.BY_HAND
+    desk.load("other")
+    assert desk.work(row) == Status.CONFLICT
+    assert [item.kind for item in WorkItem.objects.filter(status="open")] == [reviews.WORK_KEY]
+
+
 @pytest.mark.parametrize("unknown", [{"birth_date": None}, {"family_name": ""}])
 def test_of_whom_birth_date_or_family_name_is_not_known_staff_look_and_register(
     desk: Desk, unknown: dict[str, Any]
@@ -290,7 +299,8 @@ def test_another_person_under_our_key_is_never_taken_for_the_patient(desk: Desk)
     assert desk.work(row) == Status.DEAD
     assert (row.error_code, desk.creates()) == ("mismatch", 0)
     assert not ExternalId.objects.filter(kind=ExternalId.Kind.PATIENT, object_id=desk.patient.pk).exists()
-    assert WorkItem.objects.filter(subject_id=row.pk, patient=desk.patient, status="open").exists()
+    item = WorkItem.objects.get(subject_id=row.pk, patient=desk.patient, status="open")
+    assert item.title == "A patient of the waitlist could not be registered in the EHR"
 
 
 def test_a_second_record_under_our_key_is_another_patient_whom_a_person_compares(desk: Desk) -> None:

@@ -31,7 +31,7 @@ from integrations.ehr.gateway import (
 from integrations.models import Connection, InboundEvent
 from scheduling import corrections, patient_writes, practice
 from scheduling.corrections import Correction, Detail
-from scheduling.models import ExternalId, PatientWrite, Source
+from scheduling.models import ExternalId, PatientWrite, Source, WorkItem
 from scheduling.records import PatientRecord
 from tests import factories
 from tests.integrations.conftest import open_items
@@ -205,6 +205,8 @@ def test_what_the_ehr_does_not_show_is_not_done(chart: Chart) -> None:
 def test_it_is_for_staff_when_the_tries_are_used_up(chart: Chart, tries: int, status: str) -> None:
     chart.errors["read"] = [Malformed()]
     assert chart.work(attempts=tries).status == status
+    title = "A patient’s corrected details could not be written to the EHR"
+    assert WorkItem.objects.filter(title=title).exists() is (status == Status.DEAD)
 
 
 @pytest.mark.parametrize(("tries", "is_dead"), [(TRIES + demographics.CRASHES_FORGIVEN - 1, False), (99, True)])
