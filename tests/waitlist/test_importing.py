@@ -528,6 +528,17 @@ def test_a_row_left_out_stays_so_until_it_is_taken_in_again(bring: Brought) -> N
     assert [entry.patient.given_name for entry in WaitlistEntry.objects.all()] == ["Al"]
 
 
+def test_what_is_added_is_neither_corrected_nor_left_out_any_more(bring: Brought) -> None:
+    batch = add(bring(ROBIN.replace(",,Follow", ",77,Follow"), AL.replace("3/15/1980", "")))
+    assert PatientIdentifier.objects.get().value == "77"
+    assert batches.correct(batch, {2: {"family_name": "Other"}}) == 0
+    assert not batches.leave_out(batch, 2)
+    assert not batches.take_back_in(batch, 2)
+    assert (verdicts(batch), batch.rows.get(number=2).corrections) == (["added", "error"], {})
+    assert adding.undo(batch) == ""
+    assert not WaitlistEntry.objects.exclude(status="left").exists()
+
+
 def test_a_large_file_is_left_to_a_worker_and_its_progress_shown(
     bring: Brought, monkeypatch: pytest.MonkeyPatch
 ) -> None:
