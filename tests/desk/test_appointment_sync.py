@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from config.desk.patient_sync import sync_of
 from integrations.models import Difference, InboundEvent
-from scheduling.models import Appointment, ExternalId, Writeback
+from scheduling.models import Appointment, ExternalId, Patient, PatientWrite, Writeback
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
@@ -113,3 +115,39 @@ def test_what_could_not_be_read_is_over_once_the_ehr_was_asked_again(
         told = "Failed failed 1 message of the EHR could not be read" if failed else "Failed nothing"
         assert told in page(dana, appointment)
         assert told in text_of(dana.get(patient))
+
+
+def test_a_patients_page_counts_what_is_theirs_under_any_of_their_records_and_nobody_elses(
+    dana: Client, practice: Practice
+) -> None:
+    now, source = timezone.now(), practice.source
+    retired, other = (factories.patient(locations=[practice.riverside], names=source) for _ in range(2))
+    Patient.objects.filter(pk=retired.pk).update(replaced_by=practice.patient)
+
+    def under_way(patient: Patient, name: str) -> None:
+        visit = factories.appointment(patient, practice.chen, practice.riverside, source=source, external=name)
+        write(visit, "waiting")
+        Difference.objects.create(
+            connection=practice.connection, subject=f"ext:{name}", kind="differs", appointment=visit, patient=patient,
+            location=practice.riverside, found_at=now, seen_at=now,
+        )  # fmt: skip
+        PatientWrite.objects.create(kind="register", patient=patient, source=source, due_at=now)
+        for subject in (f"Appointment/{name}", f"Patient/pat-{patient.pk}"):
+            InboundEvent.objects.create(
+                connection=practice.connection, via="webhook", dedupe_key=subject, subject_key=subject,
+                status="received", body=b"{}", due_at=now, received_at=now,
+            )  # fmt: skip
+
+    def counts(patient: Patient) -> tuple[int, ...]:
+        told = sync_of(patient, User.objects.get(username="dana"))
+        return (len(told.read), told.news_waiting, told.writes_waiting, told.details_waiting, told.differing)
+
+    under_way(other, "a-1")
+    assert counts(practice.patient) == (1, 0, 0, 0, 0)
+    under_way(retired, "a-2")
+    assert counts(practice.patient) == (1, 1, 1, 0, 1)
+    under_way(practice.patient, "a-3")
+    assert counts(practice.patient) == (1, 3, 2, 1, 2)
+    assert [line.details for line in sync_of(practice.patient, User.objects.get(username="dana")).corrections] == [
+        "Registration"
+    ]
