@@ -9,7 +9,8 @@ from auditlog.models import LogEntry
 
 from scheduling import local_patients, own_details
 from scheduling.models import ExternalId, Patient, PatientIdentifier, Source
-from scheduling.records import PatientRecord
+from scheduling.patient_contacts import contact_points
+from scheduling.records import ContactRecord, PatientRecord
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -82,3 +83,19 @@ def test_the_practice_owns_what_it_took_over_from_a_system_that_knows_the_patien
     assert (Patient.objects.get(pk=patient.pk).address, len(logged(patient))) == ("1 Elm St", before + 1)
     factories.external_id(other, OF_PATIENTS, patient, "pat-9")
     assert own_details.owned(patient) == {"address", "language"}
+
+
+@pytest.mark.parametrize(
+    ("value", "use", "may_be_texted"),
+    [
+        ("+12125550101", "mobile", True),
+        ("+12125550101", "home", True),
+        ("+12125550101", "", True),
+        ("+12125550101", "work", False),
+        ("+12125550101 x44", "mobile", False),
+        ("555", "mobile", False),
+    ],
+)
+def test_what_is_texted_is_a_whole_number_of_the_patients_own(value: str, use: str, may_be_texted: bool) -> None:
+    (row,) = contact_points(factories.patient(), (ContactRecord("phone", value, use),))
+    assert row.can_text is may_be_texted
