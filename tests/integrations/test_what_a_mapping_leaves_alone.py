@@ -161,6 +161,39 @@ def test_the_language_that_the_practice_owns_is_left_and_another_is_audited(conn
     assert (patient.language, logged(patient, "language")) == ("es", [["None", "fr"], ["fr", "es"]])
 
 
+def test_a_language_of_this_ehr_says_nothing_of_another_s_patients(connection: Connection) -> None:  # noqa: F811
+    theirs = factories.patient(names=connection.source, language="fr", language_code="L7")
+    others = factories.patient(names=factories.source("elsewhere"), language="fr", language_code="L7")
+    # A visit of this EHR that happens to have the other patient's number among our rows is nobody's language.
+    factories.external_id(connection.source, ExternalId.Kind.APPOINTMENT, others, "visit-1")
+    assert mapping_mirror.apply(mapping.map_code(connection, "language", "", "L7", "es").pk)
+    theirs.refresh_from_db()
+    others.refresh_from_db()
+    assert (theirs.language, others.language) == ("es", "fr")
+
+
+def test_a_code_that_was_changed_once_more_meanwhile_is_followed_once_more(
+    connection: Connection,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = factories.patient(names=connection.source, language="fr", language_code="L7")
+    row = mapping.map_code(connection, "language", "", "L7", "es")
+    follow = mapping_mirror._set_language
+
+    def changed_meanwhile(*args: Any) -> None:
+        follow(*args)
+        mapping.map_code(connection, "language", "", "L7", "de")
+
+    monkeypatch.setattr(mapping_mirror, "_set_language", changed_meanwhile)
+    assert mapping_mirror.apply(row.pk)
+    monkeypatch.undo()
+    assert mapping_mirror.due() == [row.pk]
+    assert mapping_mirror.apply(row.pk)
+    patient.refresh_from_db()
+    assert (patient.language, mapping_mirror.due()) == ("de", [])
+    assert not mapping_mirror.apply(row.pk)
+
+
 def test_a_visit_s_kind_that_follows_is_audited(scene: Scene, connection: Connection) -> None:  # noqa: F811
     fields: dict[str, Any] = {"type_system": "urn:t", "type_code": "FU"}
     visit = factories.appointment(source=connection.source, location=scene.location, **fields)
