@@ -14,7 +14,7 @@ from tests.faults.people import look, offer_of, tap, told
 from tests.flows.clinic import TYPE_SYSTEM, Clinic
 from waitlist.models import Claim, Message, Offer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 
 def staff_book(clinic: Clinic, who: str, provider: str = "ana") -> None:

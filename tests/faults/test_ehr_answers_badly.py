@@ -18,7 +18,7 @@ from tests.flows.clinic import Clinic
 from tests.race import right_before
 from waitlist.models import Claim, Offer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 
 def answers_to_creates(clinic: Clinic) -> list[int]:

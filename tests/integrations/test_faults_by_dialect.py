@@ -28,7 +28,7 @@ from tests.integrations.test_outbox_with_sandbox import Practice
 from waitlist import claims
 from waitlist.models import Claim
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 #: How each books: the method and the address its bookings go to. Plain FHIR has tests of its own; a proprietary system
 #: behind a declaration and its functions is asked the same as the makers' dialects of FHIR.

@@ -19,7 +19,7 @@ from integrations.models import Connection
 from scheduling.records import PatientRecord
 from tests.fixtures import sandbox as ehr
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 #: Which form of the sandbox each kind of connection is made for.
 DIALECTS = {"fhir": "plain", "oracle": "oracle", "argonaut": "argonaut", "epic": "epic", "athena": "athena"}

@@ -36,7 +36,7 @@ from tests.fixtures.elm_desk import CLIENT_ID, CLIENT_SECRET, ElmDesk, elm_desk
 from tests.fixtures.sandbox import start_of
 from waitlist import claims
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 KEY = "5f0c3c1e-0000-4000-8000-000000000001"
 
