@@ -293,6 +293,7 @@ def test_giving_up_a_registration_refuses_its_bookings_and_reads_nobody(
 
 def test_of_an_ehr_without_a_connection_nothing_is_read_again(chart: Chart) -> None:
     Connection.objects.all().delete()
+    factories.connection("oak")  # another EHR, which is not asked in its place
     demographics.read_again(chart.row)
     assert events() == []
 
