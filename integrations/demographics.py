@@ -34,10 +34,11 @@ from integrations.ehr.gateway import (
     connect,
 )
 from integrations.models import Connection, InboundEvent
-from integrations.outbox import SHADOW_WAIT
+from integrations.outbox import FIRST_LOOK, SHADOW_WAIT
 from integrations.outcomes import JITTER
 from integrations.patient_outcomes import LOOK_EVERY, SomebodyElseHasIt, conflict, dead, done, must, to_staff
 from scheduling import corrections, mirror, patient_writes, practice, shadow
+from scheduling.contention import is_deadlock
 from scheduling.corrections import Merge
 from scheduling.exceptions import IllegalTransition, UnknownReference
 from scheduling.models import ExternalId, PatientWrite
@@ -133,6 +134,10 @@ def _work_on(attempt: _Try, connection: Connection) -> None:
         raise
     except Exception as error:
         # A fault of ours must neither lose the row nor stop the others; the tries it may take are counted.
+        if is_deadlock(error):
+            logger.warning("patient write %s gave way to another worker and is tried again", row.pk)
+            _wait(attempt, timezone.now() + FIRST_LOOK, "gave_way")
+            return
         logger.exception("patient write %s failed: %s", row.pk, type(error).__name__)
         _again(attempt, "our_fault")
 

@@ -31,6 +31,7 @@ from integrations.ehr.gateway import (
 )
 from integrations.models import Connection, CoverageRead, InboundEvent
 from scheduling import coverages
+from scheduling.contention import is_deadlock
 from scheduling.models import AppointmentType, Coverage, ExternalId, Patient, Source, WorkItem
 from scheduling.worklist import ask_staff, finish_for
 from waitlist.entries import LIVE
@@ -186,6 +187,9 @@ def _take_guarded(connection: Connection, lease: datetime, patient_id: int, told
     except _Overtaken:
         raise
     except Exception as error:
+        if is_deadlock(error):
+            logger.warning("insurance of patient %s gave way to another worker and is asked for again", patient_id)
+            return  # nothing was kept, so it is still due
         # The text of an unexpected error may quote a patient; its place in the code is enough to find it.
         logger.exception("insurance of patient %s could not be kept: %s", patient_id, type(error).__name__)
         values = {"due_at": timezone.now() + RETRY, "problem": type(error).__name__[:40]}

@@ -30,11 +30,13 @@ from integrations.ehr.gateway import (
 )
 from integrations.models import Connection, InboundEvent
 from scheduling import corrections, patient_writes, practice
+from scheduling.contention import DEADLOCK
 from scheduling.corrections import Correction, Detail
 from scheduling.models import ExternalId, PatientWrite, Source, WorkItem
 from scheduling.records import PatientRecord
 from tests import factories
 from tests.integrations.conftest import open_items
+from tests.race import ended_by_the_database
 
 pytestmark = pytest.mark.django_db
 
@@ -161,6 +163,7 @@ def test_what_rests_with_staff_is_not_written_though_it_could_be(chart: Chart) -
         (LoginRefused(status=401), Status.WAITING, "login_refused"),
         (LoginRefused(status=403), Status.WAITING, "login_refused"),
         (ValueError("a fault of ours"), Status.WAITING, "our_fault"),
+        (ended_by_the_database(DEADLOCK), Status.WAITING, "gave_way"),
     ],
 )
 def test_a_look_that_fails_says_so_and_only_a_record_that_is_not_there_ends_it(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from auditlog.models import LogEntry
@@ -20,9 +21,10 @@ from integrations.draining import drain
 from integrations.ehr import checking, coverage, load, pace
 from integrations.ehr.fhir import capabilities
 from integrations.ehr.fhir.adapter import FhirGateway
-from integrations.ehr.gateway import GatewayError, NotFound, Rejected, connect
+from integrations.ehr.gateway import GatewayError, LoginRefused, NotFound, Rejected, connect
 from integrations.models import CallPace, CodeMapping, Connection, CoverageRead, InboundEvent
 from scheduling import coverages
+from scheduling.contention import DEADLOCK
 from scheduling.models import (
     AppointmentType,
     Coverage,
@@ -39,6 +41,7 @@ from scheduling.records import Freshness, Interval
 from tests import factories
 from tests.fixtures import sandbox as ehr
 from tests.integrations.ehr import signing
+from tests.race import ended_by_the_database
 from waitlist import attention, explain, offers
 from waitlist.models import WaitlistEntry
 
@@ -369,6 +372,22 @@ def test_a_fault_of_ours_with_one_patient_holds_up_nobody_else(
     read(connection)
     item.refresh_from_db()
     assert (item.status, item.resolution) == ("done", "It was read.")
+
+
+def test_a_patient_whose_turn_gave_way_to_another_worker_is_asked_for_again_at_once_and_nobody_is_told(
+    sandbox: ehr.Sandbox,
+    connection: Connection,
+    wait: Callable[..., WaitlistEntry],
+    mapped: Plan,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox.load(insurance("c-1"))
+    wait()
+    with monkeypatch.context() as ended:
+        ended.setattr(coverages, "keep", Mock(side_effect=ended_by_the_database(DEADLOCK)))
+        read(connection)
+    assert (coverage.due(), WorkItem.objects.count()) == ([connection.pk], 0)
+    assert (read(connection), plan_of(connection)) == (1, [("PPO-1", "acme-ppo")])
 
 
 def test_those_who_work_where_the_patient_comes_are_asked_about_a_fault(
@@ -706,6 +725,17 @@ def test_an_ehr_that_is_away_is_asked_again_soon_and_what_was_read_stays(
     assert connection.coverage_due_at is not None
     assert connection.coverage_due_at < timezone.now() + timedelta(minutes=2)
     assert (plan_of(connection), WorkItem.objects.count()) == ([("PPO-1", "acme-ppo")], 0)
+
+
+def test_a_login_that_is_refused_is_the_logins_matter_and_says_nothing_of_insurance(
+    connection: Connection, wait: Callable[..., WaitlistEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait()
+    monkeypatch.setattr(FhirGateway, "coverages", Mock(side_effect=LoginRefused("HTTP 401", status=401)))
+    assert read(connection) == 0
+    connection.refresh_from_db()
+    assert connection.coverage_problem == ""
+    assert not WorkItem.objects.filter(kind="coverage.refused").exists()
 
 
 def test_an_answer_that_cannot_be_read_leaves_what_was_known(
