@@ -5,6 +5,7 @@ The secret in the address or header is ours, and asked for whatever else the pro
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from anymail import urls
@@ -20,6 +21,13 @@ from integrations.messaging.gateway import DeliveryReport, Incoming, Trouble
 UNDER_WAY = frozenset({EventType.QUEUED, EventType.SENT, EventType.DEFERRED})
 NOT_ARRIVED = frozenset({EventType.BOUNCED, EventType.REJECTED, EventType.FAILED})
 UNWELCOME = frozenset({EventType.COMPLAINED, EventType.UNSUBSCRIBED})
+#: By this a provider says that a bounce is not for good, such as one of a full mailbox; django-anymail calls all alike.
+#: Words of Postmark and Brevo, MailerSend, Mailjet, Resend and UniSender; numbers of SparkPost.
+_NOT_FOR_GOOD = re.compile(
+    r"soft_?bounce|'hard_bounce': False|(?:mailbox|inbox) was full|general bounce|err_(?:mailbox_full|too_large)"
+    r"|'bounce_class': '(?:2[0-3]|40|70)'",
+    re.IGNORECASE,
+)
 
 
 def is_genuine(request: HttpRequest) -> bool:
@@ -71,5 +79,7 @@ def _report(event: AnymailTrackingEvent) -> DeliveryReport | None:
 def _trouble(event: AnymailTrackingEvent, status: str) -> Trouble:
     if event.reject_reason in (RejectReason.SPAM, RejectReason.UNSUBSCRIBED):
         return "opted_out"
-    of_old = event.reject_reason in (RejectReason.INVALID, RejectReason.BOUNCED)
-    return codes.trouble_of(status, without="address" if of_old else "other")
+    if event.reject_reason == RejectReason.BOUNCED and _NOT_FOR_GOOD.search(str(event.esp_event)):
+        return codes.trouble_of(status)
+    is_known = event.reject_reason in (RejectReason.INVALID, RejectReason.BOUNCED)
+    return codes.trouble_of(status, without="address" if is_known else "other")

@@ -13,6 +13,7 @@ from django.utils import timezone
 from config.desk.lines import carrier_line
 from integrations.messaging import catch_up, delivery
 from integrations.messaging.gateway import (
+    AddressBusy,
     AddressUnusable,
     CarrierBusy,
     CarrierDown,
@@ -192,6 +193,27 @@ def test_what_had_not_arrived_is_not_sent_beside_the_call(carrier: Carrier, cloc
     carrier.works_again()
     seconds_until(clock, lambda: Message.objects.get().status == Status.FAILED)
     assert (carrier.sends, called()) == (1, 1)
+
+
+def test_what_may_have_arrived_while_the_carrier_was_known_to_be_down_is_asked_about_and_not_sent_again(
+    carrier: Carrier, clock: Any
+) -> None:
+    carrier.goes_down(REFUSED_CONNECTION)
+    message = message_to(only_phone().contact_points.get(), kind=Kind.ANSWER)
+    seconds_until(clock, lambda: CarrierState.objects.filter(down_since__isnull=False).exists())
+    carrier.on_send = ANSWERED_500
+    sends = carrier.sends
+    seconds_until(clock, lambda: carrier.sends > sends)
+    message.refresh_from_db()
+    assert message.status == Status.UNKNOWN
+
+
+def test_an_answer_to_an_address_that_stays_busy_does_not_wait_as_for_a_carrier(carrier: Carrier, clock: Any) -> None:
+    carrier.on_send = AddressBusy("smtp_452")
+    message = message_to(only_phone().contact_points.get(), kind=Kind.ANSWER, attempts=4)
+    delivery.send(message.pk)
+    message.refresh_from_db()
+    assert message.status == Status.FAILED
 
 
 def test_what_had_not_arrived_is_sent_where_nobody_was_asked_to_call(carrier: Carrier, clock: Any) -> None:

@@ -120,10 +120,16 @@ def test_what_was_not_tried_is_taken_up_when_the_carrier_is_tried_again_and_not_
     message = message_to(only_phone(), kind=Kind.CONFIRMED)
     carrier.fail(20003)
     delivery.send(message.pk)
-    Message.objects.update(due_at=timezone.now())
+    message.refresh_from_db()
+    assert timedelta(seconds=3) < message.due_at - timezone.now() <= timedelta(seconds=5), "it was tried: as ever"
+    now = timezone.now()
+    other = message_to(only_phone("+12125550113"), due_at=now)
+    Message.objects.update(due_at=now)
     delivery.send(message.pk)
     message.refresh_from_db()
+    other.refresh_from_db()
     assert (message.attempts, message.due_at) == (2, refused().probe_at)
+    assert (other.attempts, other.due_at) == (0, now)
 
 
 def test_news_that_must_be_heard_and_has_no_other_way_is_a_call_after_all_tries(carrier: CarrierClient) -> None:

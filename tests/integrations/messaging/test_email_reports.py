@@ -6,10 +6,12 @@ import io
 from typing import Any
 
 import pytest
+from anymail.signals import AnymailTrackingEvent, EventType, RejectReason
 from django.core.management import call_command
 from django.test import Client
 
 from integrations.messaging import delivery, failures
+from integrations.messaging.email import webhook
 from integrations.messaging.email.transport import message_id
 from integrations.models import RefusedCall
 from scheduling.models import ContactPoint, Patient, WorkItem
@@ -94,6 +96,49 @@ def test_a_full_mailbox_stays_an_address(client: Client, patient: Patient, sent:
     assert told(patient) == [("email", Status.FAILED, "mail_5.2.2"), ("sms", Status.WAITING, "")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "details", "said", "code", "is_spent"),
+    [
+        ("HardBounce", "smtp;550 no such user", "", "mail_bounced", True),
+        ("SoftBounce", "smtp;552 mailbox full", "", "mail_bounced", False),
+        ("SoftBounce", "", "unknown user (5.1.1)", "mail_5.1.1", True),
+        ("BadEmailAddress", "", "", "mail_rejected", True),
+        ("VirusNotification", "", "", "mail_bounced", False),
+    ],
+)
+def test_without_a_status_an_address_is_given_up_only_where_the_provider_knows_that_it_is_bad(
+    client: Client, patient: Patient, sent: Message, kind: str, details: str, said: str, code: str, is_spent: bool
+) -> None:
+    assert call(client, bounce(kind, details, Description=said)) == 200
+    assert mail_of(patient).state == (ContactPoint.State.INVALID if is_spent else ContactPoint.State.USABLE)
+    assert told(patient) == [("email", Status.FAILED, code), ("sms", Status.WAITING, "")]
+
+
+@pytest.mark.parametrize(
+    "told_us",
+    [
+        {"event": "bounce", "hard_bounce": False},
+        {"event": "soft_bounce"},
+        {"data": {"type": "soft_bounced"}},
+        {"data": {"bounce": {"message": "... a bounce message because the recipient's inbox was full."}}},
+        {"delivery_info": {"delivery_status": "err_mailbox_full"}},
+        {"type": "bounce", "bounce_class": "22"},
+    ],
+)
+def test_each_provider_says_in_its_way_that_a_bounce_is_not_for_good(told_us: dict[str, Any]) -> None:
+    event = AnymailTrackingEvent(event_type=EventType.BOUNCED, reject_reason=RejectReason.BOUNCED, esp_event=told_us)
+    assert webhook._trouble(event, "") == "other"
+    assert webhook._trouble(event, "5.1.1") == "address"
+
+
+def test_what_a_mailbox_takes_for_spam_or_its_owner_has_ended_ends_e_mails() -> None:
+    for reason in (RejectReason.SPAM, RejectReason.UNSUBSCRIBED):
+        assert (
+            webhook._trouble(AnymailTrackingEvent(event_type=EventType.REJECTED, reject_reason=reason), "")
+            == "opted_out"
+        )
+
+
 def test_a_complaint_ends_e_mails_to_the_address_and_repeats_nothing(
     client: Client, patient: Patient, sent: Message
 ) -> None:
@@ -122,6 +167,13 @@ def test_what_a_complainer_is_owed_goes_another_way(client: Client, patient: Pat
     assert told(patient)[1:] == [("email", Status.SUPPRESSED, "opted_out"), ("sms", Status.WAITING, "")]
 
 
+def test_that_it_takes_longer_shows_that_it_was_taken(client: Client, patient: Patient) -> None:
+    message = message_to(mail_of(patient), status=Status.UNKNOWN, attempts=1)
+    event = bounce("Transient", "smtp;450 later", Metadata={"reference": delivery.reference_of(message)})
+    assert call(client, event) == 200
+    assert told(patient) == [("email", Status.SENT, "")]
+
+
 def test_a_call_that_comes_before_the_answer_to_the_hand_over_is_known_by_our_reference(
     client: Client, patient: Patient
 ) -> None:
@@ -144,13 +196,15 @@ def test_only_who_has_the_secret_is_heard(client: Client, patient: Patient, sent
     assert client.post(STATUS, event, content_type="application/json").status_code == 401
     settings.ANYMAIL = {"WEBHOOK_SECRET": ""}
     assert call(client, event, "") == 401
-    settings.EMAIL_PROVIDER = ""
+    settings.ANYMAIL, settings.EMAIL_PROVIDER = {"WEBHOOK_SECRET": SECRET}, ""
     assert call(client, event) == 401
     assert told(patient) == [("email", Status.SENT, "")]
     assert RefusedCall.objects.get().count == 4
 
 
-@pytest.mark.parametrize("event", [[], {}, {"RecordType": "Inbound"}, {"RecordType": "Open", "MessageID": "x"}])
+@pytest.mark.parametrize(
+    "event", [[], {}, {"RecordType": "Inbound"}, {"RecordType": "Open", "MessageID": POSTMARKS_ID}]
+)
 def test_what_cannot_be_read_changes_nothing(client: Client, patient: Patient, sent: Message, event: Any) -> None:
     assert call(client, event) in (200, 400)
     assert told(patient) == [("email", Status.SENT, "")]
@@ -250,6 +304,17 @@ def test_a_notice_counts_as_a_bounce(
     assert "Nothing was changed" in take(monkeypatch, NOTICE, id=by_smtp.carrier_id, returned=returned)
 
 
+def test_a_notice_without_a_status_says_nothing_of_the_address_and_one_of_arrival_is_no_bounce(
+    monkeypatch: pytest.MonkeyPatch, patient: Patient, by_smtp: Message
+) -> None:
+    assert take(monkeypatch, NOTICE, id=by_smtp.carrier_id, action="delivered", status="2.0.0") == "Taken in.\n"
+    assert told(patient) == [("email", Status.DELIVERED, "")]
+    Message.objects.update(status=Status.SENT)
+    assert take(monkeypatch, NOTICE, id=by_smtp.carrier_id, status="") == "Taken in.\n"
+    assert mail_of(patient).state == ContactPoint.State.USABLE
+    assert told(patient) == [("email", Status.FAILED, "mail_failed"), ("sms", Status.WAITING, "")]
+
+
 def test_a_complaint_by_mail_ends_e_mails(monkeypatch: pytest.MonkeyPatch, patient: Patient, by_smtp: Message) -> None:
     assert take(monkeypatch, COMPLAINT, id=by_smtp.carrier_id) == "Taken in.\n"
     assert consent.is_revoked("email", mail_of(patient).address_index)
@@ -262,6 +327,7 @@ def test_a_complaint_by_mail_ends_e_mails(monkeypatch: pytest.MonkeyPatch, patie
         (NOTICE, {"action": "delayed", "status": "4.4.1"}),
         (NOTICE, {"id": "<0123456789abcdef0123456789abcdef@localhost>"}),
         (NOTICE, {"id": "no id"}),
+        (NOTICE.replace("message/delivery-status", "text/plain"), {}),
         ("Subject: Out of office\n\nBack on Monday. {id}", {}),
         ("", {}),
     ],

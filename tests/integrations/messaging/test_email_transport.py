@@ -209,10 +209,10 @@ def test_nobody_there_had_no_effect(settings: Any) -> None:
 
 
 class SlowServer:
-    """Says one byte of its next answer at a time, each well before any single step of a client gives up."""
+    """Says one byte of its next answer at a time, each well before any single step of a client gives up; or nothing."""
 
-    def __init__(self, greets_at_once: bool) -> None:
-        self.greets_at_once = greets_at_once
+    def __init__(self, greets_at_once: bool, says: bytes = b"2") -> None:
+        self.greets_at_once, self.says = greets_at_once, says
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.over = threading.Event()
@@ -226,15 +226,18 @@ class SlowServer:
                     connection.sendall(answer)
                     connection.recv(1024)
             while not self.over.wait(0.02):
-                connection.sendall(b"2")
+                connection.sendall(self.says)
 
 
-@pytest.mark.parametrize(("greets_at_once", "error"), [(False, CarrierDown), (True, HandoverUnknown)])
-def test_a_server_that_answers_byte_by_byte_keeps_nobody_beyond_the_deadline(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, greets_at_once: bool, error: type[Exception]
+@pytest.mark.parametrize(
+    ("greets_at_once", "says", "error"),
+    [(False, b"2", CarrierDown), (True, b"2", HandoverUnknown), (True, b"", HandoverUnknown)],
+)
+def test_a_server_that_answers_byte_by_byte_or_not_at_all_keeps_nobody_beyond_the_deadline(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, greets_at_once: bool, says: bytes, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(smtp, "CALL_SECONDS", 0.3)
-    server = SlowServer(greets_at_once)
+    server = SlowServer(greets_at_once, says)
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
     began = time.monotonic()

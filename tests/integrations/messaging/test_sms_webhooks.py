@@ -143,6 +143,8 @@ def test_console_answers_are_signed_by_ourselves(client: Client, settings: Any) 
     signed = {console.HEADER: console.sign(body)}
     assert client.post(path, body, kind, headers=signed).status_code == 200
     assert Reply.objects.get().body == "YES 47"
+    for body in (b"MessageSid=console-2&Body=YES", b"From=%2B12125550101&Body=YES"):
+        assert client.post(path, body, kind, headers={console.HEADER: console.sign(body)}).status_code == 400
 
 
 @pytest.mark.parametrize(("end", "becomes"), [("delivered", "delivered"), ("undelivered", "failed")])
