@@ -30,7 +30,7 @@ from integrations.messaging.gateway import (
 from scheduling import practice
 from scheduling.story import tell
 from scheduling.transitions import move
-from waitlist import messages, unsubscribing
+from waitlist import messages, unsubscribing, why_not_sent
 from waitlist.models import Message
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,8 @@ def _suppress(message: Message, reason: str) -> bool:
     with transaction.atomic():
         suppressed = move(message, Status.SUPPRESSED, error_code=reason[:60])
         if suppressed:
-            tell(message.opening, "message.suppressed", f"A message was not sent: {reason}.", message_id=message.pk)
+            why = why_not_sent.say(reason)
+            tell(message.opening, "message.suppressed", f"A message was not sent: {why}.", message_id=message.pk)
             failures.not_told(message, reason)
     return suppressed
 

@@ -76,6 +76,15 @@ def test_handed_over_once(carrier: CarrierClient, phone: ContactPoint) -> None:
     assert (call.system, call.method, call.resource, call.result) == ("sms", "SEND", f"message/{message.pk}", "ok")
 
 
+def test_what_was_tried_as_often_as_it_may_be_is_given_up_and_not_sent_once_more(
+    carrier: CarrierClient, phone: ContactPoint, settings: Any
+) -> None:
+    message = message_to(phone, attempts=len(settings.MESSAGE_RETRY_SECONDS) + 1)
+    assert delivery.send(message.pk)
+    message.refresh_from_db()
+    assert (message.status, message.error_code, carrier.messages()) == (Status.FAILED, "tries_used_up", [])
+
+
 def test_another_worker_has_it(carrier: CarrierClient, phone: ContactPoint) -> None:
     message = message_to(phone, status=Status.SENDING, lease_until=timezone.now() + timedelta(seconds=5), attempts=1)
     assert not delivery.send(message.pk)
@@ -316,6 +325,8 @@ def test_stop_between_queueing_and_sending(carrier: CarrierClient) -> None:
     message.refresh_from_db()
     assert (message.status, message.error_code) == (Status.SUPPRESSED, "no_consent")
     assert carrier.messages() == []
+    told = TimelineEntry.objects.get(kind="message.suppressed").summary
+    assert told == "A message was not sent: nobody agreed to messages at this address."
 
 
 def test_paused_keeps_what_we_start_and_lets_answers_go(carrier: CarrierClient, phone: ContactPoint) -> None:

@@ -152,6 +152,14 @@ def test_what_a_patient_waits_for_goes_first_and_offers_in_the_order_of_their_ra
     assert delivery.due() == [confirmed, over, first, second, third, fourth, fifth]
 
 
+def test_e_mails_do_not_wait_for_the_turn_of_a_text(carrier: CarrierClient, phone: ContactPoint) -> None:
+    SendingLimit.objects.create(channel="sms", per_second=1)
+    CarrierState.objects.create(channel="sms", next_at=timezone.now() + timedelta(minutes=1))
+    message_to(phone)
+    mail = message_to(factories.patient(phone=None, email="").contact_points.get())
+    assert delivery.due() == [mail.pk]
+
+
 def test_one_number_gets_so_many_a_minute_and_an_hour(carrier: CarrierClient, phone: ContactPoint, clock: Any) -> None:
     SendingLimit.objects.create(channel="sms", per_address_minute=2, per_address_hour=4)
     began = timezone.now()
