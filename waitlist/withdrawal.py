@@ -138,8 +138,8 @@ def _end_late(offers: list[Offer]) -> None:
 def tell_late(opening: Opening, reason: str, now: datetime | None = None, limit: int = 200) -> bool:
     """Give those who said yes too late their final answer, once; return whether there may be more of them.
 
-    When they said it they heard that somebody was first, and that we write how it ends. Whoever said it
-    after the opening had ended heard the truth at once. Call it in a transaction that holds the opening's row.
+    When they said it they heard that somebody was first, and that we write whether it is filled or free again. Whoever
+    said it after the opening had ended heard the truth at once. Call it in a transaction that holds the opening's row.
     """
     now = now or timezone.now()
     told = Message.objects.filter(offer=OuterRef("pk"), kind__in=FINAL, created_at__gte=OuterRef("created_at"))

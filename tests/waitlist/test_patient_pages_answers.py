@@ -111,7 +111,7 @@ def test_a_second_yes_while_the_booking_is_pending(scene: Scene, client: Client)
     page = client.get(link_of(offer))
     assert heading(page) == "Someone answered first"
     assert (
-        "This time is being booked for someone else. We will write to you how it ends. "
+        "This time is being booked for someone else. We will let you know whether it is filled or free again. "
         "Nothing is booked for you. You keep your place on the list." in text(page)
     )
 

@@ -187,7 +187,7 @@ def test_filled_and_refused_tell_the_truth() -> None:
         "You keep your place on the list."
     )
     assert "sorry, we could not book Tue Nov 24, 2:30 PM. You do not have this time." in text("refused")
-    assert "We will text you how it ends." in text("answer", outcome="taken")
+    assert "We'll text you if it fills or opens up." in text("answer", outcome="taken")
 
 
 def test_urgent_words_are_sent_to_911() -> None:
