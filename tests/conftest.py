@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -27,10 +28,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
-def pytest_collection_finish() -> None:
-    """Keep the garbage collector off the modules and tests that are loaded by now: they stay to the end."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector off modules and tests, while they are loaded and later: they stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

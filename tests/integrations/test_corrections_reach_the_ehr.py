@@ -30,7 +30,7 @@ from waitlist.contact_codes import Answer, Written
 from waitlist.models import Message
 from waitlist.own_contacts import Change
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 SCOPES = "system/*.read system/Appointment.write system/Patient.write"
 OLD, NEW, THEIRS = factories.made_up_phone(1), "+12125550188", "+12125550199"

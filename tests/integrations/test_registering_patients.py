@@ -37,7 +37,7 @@ from tests.fixtures.sandbox import Sandbox
 from tests.integrations.conftest import Clinic
 from waitlist import claims
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 SCOPES = "system/*.read system/Appointment.write system/Patient.write"
 BORN = date(1971, 2, 3)

@@ -20,6 +20,8 @@ TOPICS = "https://api.platform.athenahealth.com/fhir/r4/SubscriptionTopic"
 CONTENT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-payload-content"
 SECRET = "a random shared secret"
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def settings_of_sandbox(settings_of_sandbox: SandboxSettings) -> SandboxSettings:

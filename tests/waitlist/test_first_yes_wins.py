@@ -457,6 +457,7 @@ def crowd(number: int, texting: int) -> tuple[Opening, list[Offer]]:
     return opening, offers
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_a_thousand_at_once_by_link_and_text_one_winner() -> None:
     """29: sixteen workers take a thousand answers, one in twenty of them a text."""

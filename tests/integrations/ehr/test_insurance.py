@@ -45,7 +45,7 @@ from tests.race import ended_by_the_database
 from waitlist import attention, explain, offers
 from waitlist.models import WaitlistEntry
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 PLAN_CLASS = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/coverage-class", "code": "plan"}]}
 ACME = "Organization/acme"

@@ -28,7 +28,7 @@ from tests.integrations.ehr import signing
 from tests.integrations.ehr.payload_ehr import PAYLOADS, PayloadEhr, as_page, needs_payloads, payload
 from tests.integrations.ehr.test_answers_to_writes import booking
 
-pytestmark = [pytest.mark.django_db, needs_payloads]
+pytestmark = [pytest.mark.django_db, pytest.mark.long, needs_payloads]
 
 OWN = Path(__file__).parents[2] / "payloads"
 
