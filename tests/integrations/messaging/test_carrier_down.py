@@ -341,6 +341,9 @@ def test_without_a_message_to_try_its_lists_are_taken_for_its_word_after_five_mi
     carrier.on_send = CarrierDown("twilio_503")
     offered(only_phone())
     seconds_until(clock, lambda: called() == 1)
+    CarrierState.objects.update(inbound_due_at=timezone.now(), probe_at=timezone.now() + timedelta(seconds=20))
+    catch_up.fetch_missed()
+    assert CarrierState.objects.get().probe_at == timezone.now(), "it is there: the next message finds out at once"
     downs = []
     for minutes in (2, 2, 2):
         clock.shift(timedelta(minutes=minutes))
@@ -348,6 +351,31 @@ def test_without_a_message_to_try_its_lists_are_taken_for_its_word_after_five_mi
         state = CarrierState.objects.get(channel="sms")
         downs.append((state.down_since is None, state.failing_since is None))
     assert downs == [(False, False), (False, False), (True, True)]
+
+
+def test_lists_that_failed_are_over_with_one_that_it_gives_us(carrier: Carrier, clock: Any) -> None:
+    catch_up.fetch_missed()
+    for on_list, is_failing in ((REFUSED_CONNECTION, True), (None, False)):
+        carrier.on_list = on_list
+        CarrierState.objects.update(inbound_due_at=timezone.now())
+        catch_up.fetch_missed()
+        assert (CarrierState.objects.get().failing_since is not None) is is_failing
+
+
+def test_two_calls_that_failed_are_no_outage_however_long_ago_the_first_was(carrier: Carrier, clock: Any) -> None:
+    CarrierState.objects.create(channel="sms", failing_since=timezone.now() - timedelta(hours=1), failures=1)
+    carrier.goes_down(REFUSED_CONNECTION)
+    for number, is_down in ((0, False), (1, True)):
+        delivery.send(message_to(only_phone(number).contact_points.get(), kind=Kind.ANSWER).pk)
+        assert (CarrierState.objects.get().down_since is not None) is is_down
+
+
+def test_what_it_held_up_leaves_at_once_when_it_works_again(carrier: Carrier, clock: Any) -> None:
+    now = timezone.now()
+    CarrierState.objects.create(channel="sms", failures=5, failing_since=now, down_since=now, probe_at=now)
+    held = message_to(only_phone().contact_points.get(), due_at=now + timedelta(seconds=19), error_code="no_connection")
+    delivery.send(message_to(only_phone(1).contact_points.get(), kind=Kind.ANSWER).pk)
+    assert (len(carrier.taken), delivery.due()) == (1, [held.pk])
 
 
 @pytest.mark.parametrize("answer", [AddressUnusable("twilio_21211"), CarrierBusy("twilio_20429")])
@@ -371,5 +399,7 @@ def test_one_call_in_twenty_seconds_finds_out(carrier: Carrier, clock: Any, faul
         message_to(only_phone(number).contact_points.get(), kind=Kind.ANSWER)
     seconds_until(clock, lambda: CarrierState.objects.filter(down_since__isnull=False).exists())
     before, began = carrier.sends + carrier.asked, timezone.now()
+    since = CarrierState.objects.get(channel="sms").down_since
     seconds_until(clock, lambda: timezone.now() >= began + timedelta(seconds=80))
     assert carrier.sends + carrier.asked - before == 4
+    assert CarrierState.objects.get(channel="sms").down_since == since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import smtplib
 import socket
 import threading
 import time
@@ -206,6 +207,13 @@ def test_nobody_there_had_no_effect(settings: Any) -> None:
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
     with pytest.raises(CarrierDown):
         EmailCarrier().send(MAIL)
+
+
+def test_a_server_behind_tls_is_spoken_to_in_tls_from_the_first_byte(settings: Any) -> None:
+    settings.EMAIL_USE_SSL = True
+    assert issubclass(smtp.EmailBackend().connection_class, smtplib.SMTP_SSL)
+    settings.EMAIL_USE_SSL = False
+    assert not issubclass(smtp.EmailBackend().connection_class, smtplib.SMTP_SSL)
 
 
 class SlowServer:

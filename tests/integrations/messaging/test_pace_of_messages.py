@@ -100,10 +100,14 @@ def test_a_long_text_takes_the_time_of_as_many_as_the_carrier_counts(
 
 def test_an_e_mail_is_one_message_however_long(phone: ContactPoint) -> None:
     SendingLimit.objects.create(channel="email", per_second=10)
+    CarrierState.objects.create(channel="sms", next_at=timezone.now() + timedelta(hours=1))
     with time_machine.travel(timezone.now(), tick=False):
+        assert pace.out_of_turn(pace.limits(), timezone.now()) == []
+        texts = CarrierState.objects.get(channel="sms").next_at
         first, second = offers(phone, 2, channel="email", body="x" * 1000)
         pace.take_turn(first)
         assert pace.take_turn(second) == timezone.now() + timedelta(microseconds=111_112)
+        assert CarrierState.objects.get(channel="sms").next_at == texts, "texts have turns of their own"
 
 
 @pytest.mark.parametrize(
