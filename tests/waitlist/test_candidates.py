@@ -88,7 +88,7 @@ def test_everything_an_entry_says_is_there(scene) -> None:
         earliest_date=date(2030, 1, 1),
         latest_date=date(2030, 2, 1),
         minimum_notice_minutes=30,
-        needs=[{"need": "interpreter", "notice_minutes": 60}],
+        needs=[{"need": "interpreter", "notice_minutes": 60}, {"need": "escort"}],
         referral_required=True,
         referral_valid_until=date(2030, 3, 1),
         authorization_required=True,
@@ -106,13 +106,33 @@ def test_everything_an_entry_says_is_there(scene) -> None:
     assert (found.providers, found.locations) == (frozenset({other.pk}), frozenset({scene.place.pk}))
     assert found.windows == (Window(3, time(9), time(10)),)
     assert (found.earliest_date, found.latest_date) == (date(2030, 1, 1), date(2030, 2, 1))
-    assert (found.notice, found.needs) == (timedelta(minutes=30), (Need("interpreter", timedelta(hours=1)),))
+    assert (found.notice, found.needs) == (
+        timedelta(minutes=30),
+        (Need("interpreter", timedelta(hours=1)), Need("escort", timedelta(0))),
+    )
     assert (found.referral_required, found.referral_valid_until) == (True, date(2030, 3, 1))
     assert (found.authorization_required, found.authorization_valid_until) == (True, date(2030, 4, 1))
     assert found.move_up == MoveUp(later.pk, later.start, stands=True)
     assert found.bookings == (Booking(later.pk, Interval(later.start, later.end), scene.kind.pk),)
     assert (found.birth_date, found.established, found.restricted) == (date(1980, 1, 1), False, True)
     assert (found.language, found.time_zone) == ("es", "America/Denver")
+    assert found.only_written_to is False
+
+
+def test_an_entry_that_came_of_a_booking_is_only_written_to(scene) -> None:
+    entry = make.entry(make.patient(), scene.kind, origin=WaitlistEntry.Origin.BOOKING)
+
+    assert load_one(scene, entry).only_written_to is True
+
+
+def test_whose_language_nobody_knows_is_written_to_in_english(scene) -> None:
+    assert load_one(scene, make.entry(make.patient(language=""), scene.kind)).language == "en"
+
+
+def test_an_opening_is_judged_as_of_the_time_given(scene) -> None:
+    now = make.in_days(1)
+
+    assert candidates.facts_for(scene.opening, now).now == now
 
 
 def test_only_appointments_ahead_that_take_time_are_bookings(scene) -> None:
@@ -273,6 +293,18 @@ def test_a_no_to_the_same_time_is_remembered_when_it_is_free_again(scene) -> Non
     assert load_one(scene, elsewhere).declined_this_time is False
 
 
+def test_silence_or_a_no_to_the_time_before_or_after_is_no_no_to_this_one(scene) -> None:
+    entry = make.entry(make.patient(), scene.kind)
+    for start, status in (
+        (scene.opening.start, Offer.Status.EXPIRED),
+        (scene.opening.start - timedelta(minutes=30), Offer.Status.NO),
+        (scene.opening.end, Offer.Status.NO),
+    ):
+        make.offer(make.opening(scene.provider, scene.place, start=start), entry, status=status)
+
+    assert load_one(scene, entry).declined_this_time is False
+
+
 def test_the_number_of_queries_does_not_depend_on_the_number_of_entries(scene, django_assert_num_queries) -> None:
     waiting = [make.entry(make.patient(), scene.kind, windows=[make.window(1)]).pk for _ in range(12)]
     facts = candidates.facts_for(scene.opening)
@@ -297,6 +329,7 @@ def test_entries_that_are_gone_are_left_out_and_the_order_is_kept(scene) -> None
 def test_plans_are_read_where_a_visit_needs_one(scene) -> None:
     plan = Plan.objects.create(code="acme", name="Acme PPO")
     scene.provider.plans.add(plan)
+    make.provider().plans.add(Plan.objects.create(code="other", name="Another's"))
     entry = make.entry(make.patient(), scene.kind, plan=plan)
     assert candidates.facts_for(scene.opening).plans == frozenset()
     scene.kind.needs_insurance = True
