@@ -7,6 +7,7 @@ from auditlog.models import LogEntry
 from django.utils import timezone
 
 from audit.context import Actor, acting_as
+from scheduling import writebacks
 from scheduling.exceptions import IllegalTransition
 from scheduling.models import Appointment, Opening
 from tests import factories as make
@@ -81,11 +82,21 @@ def test_nobody_waits_twice_for_a_type() -> None:
     patient, kind = make.patient(), make.appointment_type()
     entries.add(patient, kind)
 
-    with pytest.raises(entries.AlreadyWaiting):
+    with pytest.raises(entries.AlreadyWaiting, match="on the waitlist for this type of visit already"):
         entries.add(patient, kind)
 
     assert WaitlistEntry.objects.count() == MatchKey.objects.count() == 1
     entries.add(patient, make.appointment_type())
+
+
+def test_what_cannot_be_stored_is_not_said_to_be_on_the_list_already() -> None:
+    patient, kind = make.patient(), make.appointment_type()
+    entries.leave(entries.add(patient, kind))
+    entries.add(patient, make.appointment_type())
+    entries.add(make.patient(), kind)
+
+    with pytest.raises(entries.EntryRefused, match="could not be stored as given"):
+        entries.add(patient, kind, urgency=None)
 
 
 def test_dates_the_wrong_way_round_are_refused() -> None:
@@ -95,6 +106,7 @@ def test_dates_the_wrong_way_round_are_refused() -> None:
         )
 
     assert WaitlistEntry.objects.count() == 0
+    entries.add(make.patient(), make.appointment_type(), earliest_date=date(2030, 1, 1), latest_date=date(2030, 1, 1))
 
 
 def test_hours_that_end_before_they_start_are_refused() -> None:
@@ -119,6 +131,9 @@ def test_a_move_up_names_an_appointment_of_the_patient_that_lies_ahead() -> None
         with pytest.raises(entries.EntryRefused):
             entries.add(patient, make.appointment_type(), move_up=wrong)
     assert WaitlistEntry.objects.count() == 1
+    # Whether it still stands is the verdict's to say: the rest of the entry can be changed all the same.
+    Appointment.objects.filter(pk=theirs.pk).update(status=Appointment.Status.CANCELLED)
+    entries.change(entry, urgency=0, move_up=Appointment.objects.get(pk=theirs.pk))
 
 
 def test_changing_an_entry_changes_its_keys() -> None:
@@ -140,6 +155,8 @@ def test_a_refused_change_changes_nothing() -> None:
         entries.change(entry, latest_date=date(2030, 4, 1), urgency=0)
     with pytest.raises(TypeError):
         entries.change(entry, status="left")
+    with pytest.raises(TypeError):
+        entries.change(entry, urgent=True)
 
     entry.refresh_from_db()
     assert (entry.latest_date, entry.urgency, entry.status) == (None, 2, "waiting")
@@ -188,6 +205,88 @@ def test_a_paused_entry_resumes_at_its_old_place() -> None:
     assert (key.joined_at, entry.silences, entry.left_at) == (joined, 0, None)
 
 
+@pytest.mark.parametrize(
+    ("over", "became", "kept"),
+    [
+        (entries.mark_booked, "", True),
+        (entries.mark_booked, "given up", False),
+        (entries.mark_booked, "gone", False),
+        (entries.pause, "gone", True),
+    ],
+    ids=["it stands", "it is given up for the booking", "it is gone", "no booking took its place"],
+)
+def test_only_a_booking_that_took_its_place_ends_a_search_for_an_earlier_time(over, became, kept) -> None:
+    patient = make.patient()
+    later = make.appointment(patient)
+    entry = make.entry(patient, make.appointment_type(), move_up=later, origin="booking")
+    assert over(entry)
+    if became == "given up":
+        writebacks.request_cancel(later)
+    elif became == "gone":
+        Appointment.objects.filter(pk=later.pk).update(status=Appointment.Status.CANCELLED)
+        entry = WaitlistEntry.objects.get(pk=entry.pk)
+
+    assert entries.resume(entry)
+
+    entry.refresh_from_db()
+    assert (entry.move_up, entry.origin) == ((later, "booking") if kept else (None, "staff"))
+
+
+@pytest.mark.parametrize("verb", [entries.leave, entries.mark_booked])
+def test_when_an_entry_was_over_is_kept(verb) -> None:
+    entry, then = make.entry(make.patient(), make.appointment_type()), timezone.now() - timedelta(hours=2)
+
+    assert verb(entry, then)
+
+    entry.refresh_from_db()
+    assert entry.left_at == then
+
+
+def test_many_leave_at_once_and_nobody_else_does() -> None:
+    then = timezone.now() - timedelta(hours=2)
+    kind = make.appointment_type()
+    paused, waiting, booked, other = (make.entry(make.patient(), kind) for _ in range(4))
+    entries.pause(paused)
+    entries.mark_booked(booked)
+
+    assert entries.leave_many([paused.pk, waiting.pk, booked.pk], then) == 2
+
+    stored = WaitlistEntry.objects.in_bulk()
+    assert [stored[each.pk].status for each in (paused, waiting, booked, other)] == [
+        "left",
+        "left",
+        "booked",
+        "waiting",
+    ]
+    assert [stored[each.pk].left_at for each in (paused, waiting, other)] == [then, then, None]
+    assert (keys_of(waiting), len(keys_of(other))) == ([], 1)
+    assert LogEntry.objects.get_for_object(waiting).latest("pk").changes_dict["status"] == ["waiting", "left"]
+
+
+def test_an_entry_handed_over_keeps_its_place_and_its_offers_are_looked_at() -> None:
+    entry = make.entry(make.patient(), make.appointment_type())
+    opening = make.opening(make.provider(), make.location())
+    make.offer(opening, entry)
+    another_wish = make.entry(entry.patient, make.appointment_type())
+    other, before, successor = make.entry(make.patient(), entry.appointment_type), keys_of(entry), make.patient()
+
+    stale = WaitlistEntry.objects.get(pk=entry.pk)
+    assert entries.hand_over(entry, successor) is True
+
+    assert entry.patient == successor
+    assert LogEntry.objects.get_for_object(entry).latest("pk").changes_dict["patient"][1] == str(successor.pk)
+    opening.refresh_from_db()
+    assert opening.attention_due_at is not None
+    assert entries.hand_over(stale, make.patient()) is False  # it changed hands meanwhile
+    assert entries.hand_over(entry, other.patient) is False  # who waits for it already
+    assert dict(WaitlistEntry.objects.values_list("pk", "patient")) == {
+        entry.pk: successor.pk,
+        another_wish.pk: another_wish.patient_id,
+        other.pk: other.patient_id,
+    }
+    assert keys_of(entry) == before
+
+
 def test_who_left_does_not_come_back_by_the_same_entry() -> None:
     entry = make.entry(make.patient(), make.appointment_type())
     entries.leave(entry)
@@ -220,7 +319,7 @@ def test_a_second_mover_loses() -> None:
 
 
 def test_a_lost_race_moves_the_entry_forward() -> None:
-    entry = make.entry(make.patient(), make.appointment_type())
+    entry, other = (make.entry(make.patient(), make.appointment_type()) for _ in range(2))
 
     entries.bump_lost_race(entry.pk)
     entries.bump_lost_race(entry.pk)
@@ -228,16 +327,22 @@ def test_a_lost_race_moves_the_entry_forward() -> None:
     entry.refresh_from_db()
     assert entry.lost_races == 2
     assert MatchKey.objects.get(entry=entry).races_won_by_others == -2
+    assert LogEntry.objects.get_for_object(entry).latest("pk").changes_dict["lost_races"] == ["1", "2"]
+    other.refresh_from_db()
+    assert (other.lost_races, MatchKey.objects.get(entry=other).races_won_by_others) == (0, 0)
 
 
 def test_silences_count_until_the_patient_is_heard_from() -> None:
-    entry = make.entry(make.patient(), make.appointment_type())
+    entry, other = (make.entry(make.patient(), make.appointment_type()) for _ in range(2))
 
+    assert entries.count_silence(other.pk) == 1
     assert [entries.count_silence(entry.pk) for _ in range(3)] == [1, 2, 3]
     entries.heard_from(entry.pk)
 
     entry.refresh_from_db()
-    assert entry.silences == 0
+    other.refresh_from_db()
+    assert (entry.silences, other.silences) == (0, 1)
+    assert entries.count_silence(999_999) == 0
 
 
 def test_entries_expire_when_their_latest_date_is_over_everywhere() -> None:
@@ -255,14 +360,16 @@ def test_entries_expire_when_their_latest_date_is_over_everywhere() -> None:
     assert entries.expire(now + timedelta(minutes=1)) == 1
 
 
-def test_an_opening_with_an_offer_to_the_entry_is_looked_at_again() -> None:
+@pytest.mark.parametrize("verb", [entries.pause, entries.change])
+def test_an_opening_with_an_offer_to_the_entry_is_looked_at_again(verb) -> None:
     place, provider, kind = make.location(), make.provider(), make.appointment_type()
     entry = make.entry(make.patient(), kind)
     offered, answered = make.opening(provider, place), make.opening(provider, place)
     make.offer(offered, entry)
     make.offer(answered, entry, status=Offer.Status.NO)
+    make.offer(make.opening(provider, place), make.entry(make.patient(), kind))
 
-    entries.pause(entry)
+    verb(entry)
 
     due = Opening.objects.filter(attention_due_at__isnull=False)
     assert list(due) == [offered]
@@ -281,7 +388,8 @@ def test_many_are_added_in_few_statements(django_assert_max_num_queries) -> None
 
     assert [entry.patient_id for entry in added] == [patient.pk for patient in patients]
     assert keys_of(added[3]) == [(provider.pk, place.pk, 3, 0, 1440)]
-    assert list(added[3].providers.all()) == [provider]
+    assert (list(added[3].providers.all()), list(added[3].locations.all())) == ([provider], [place])
+    assert list(added[3].windows.values_list("weekday", flat=True)) == [3]
     assert LogEntry.objects.get_for_model(WaitlistEntry).filter(action=LogEntry.Action.CREATE).count() == 40
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ from waitlist.models import EntryWindow
 pytestmark = pytest.mark.django_db
 
 Commits = Callable[..., Any]
+#: What makes somebody suit the time. Whatever led there was before.
+Act = Callable[[], Any]
 
 
 @pytest.fixture
@@ -36,30 +38,35 @@ def due(opening: Opening) -> Any:
     return Opening.objects.get(pk=opening.pk).check_due_at
 
 
-def joins(scene: Scene) -> None:
-    entries.add(factories.patient(), scene.type)
+def joins(scene: Scene) -> Act:
+    return lambda: entries.add(factories.patient(), scene.type)
 
 
-def comes_with_a_list(scene: Scene) -> None:
-    entries.bulk_add([entries.Draft(factories.patient(), scene.type)])
+def comes_with_a_list(scene: Scene) -> Act:
+    return lambda: entries.bulk_add([entries.Draft(factories.patient(), scene.type)])
 
 
-def waits_again(scene: Scene) -> None:
+def waits_again(scene: Scene) -> Act:
     entry = scene.waiting()[0]
     assert entries.pause(entry)
-    assert entries.resume(entry)
+    return lambda: entries.resume(entry)
 
 
-def can_come_at_other_hours(scene: Scene) -> None:
-    week = [EntryWindow(weekday=day, start="00:00", end="23:59") for day in range(7)]
-    entries.change(scene.waiting()[0], windows=week)
+def can_come_at_other_hours(scene: Scene) -> Act:
+    entry = scene.waiting(windows=[EntryWindow(weekday=0, start=time(3), end=time(4))])[0]
+    week = [EntryWindow(weekday=day, start=time(0), end=time(23, 59)) for day in range(7)]
+    return lambda: entries.change(entry, windows=week)
 
 
-def is_a_new_patient_no_more(scene: Scene) -> None:
+def is_a_new_patient_no_more(scene: Scene) -> Act:
     entry = scene.waiting(patient_established=False)[0]
-    Patient.objects.filter(pk=entry.patient_id).update(established=True)
-    request_attention(entry.patient)
-    closed_records.drain(timezone.now())
+
+    def act() -> None:
+        Patient.objects.filter(pk=entry.patient_id).update(established=True)
+        request_attention(entry.patient)
+        closed_records.drain(timezone.now())
+
+    return act
 
 
 EVERYBODY = [joins, comes_with_a_list, waits_again, can_come_at_other_hours, is_a_new_patient_no_more]
@@ -67,10 +74,11 @@ EVERYBODY = [joins, comes_with_a_list, waits_again, can_come_at_other_hours, is_
 
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_who_comes_to_suit_is_offered_the_time_at_once(
-    scene: Scene, idle: Opening, who: Callable[[Scene], None], django_capture_on_commit_callbacks: Commits
+    scene: Scene, idle: Opening, who: Callable[[Scene], Act], django_capture_on_commit_callbacks: Commits
 ) -> None:
+    comes_to_suit = who(scene)
     with django_capture_on_commit_callbacks(execute=True):
-        who(scene)
+        comes_to_suit()
     assert due(idle) == timezone.now()
     assert scene.look(Opening.objects.get(pk=idle.pk)) == 1
 
@@ -80,8 +88,8 @@ def test_however_many_join_the_ehr_is_asked_once_a_minute(
 ) -> None:
     scene.look(idle)
     with django_capture_on_commit_callbacks(execute=True):
-        joins(scene)
-        joins(scene)
+        joins(scene)()
+        joins(scene)()
     assert due(idle) == timezone.now() + timedelta(minutes=1)
 
 
@@ -109,7 +117,7 @@ def test_time_that_is_not_the_machines_to_offer_is_left_alone(
     how(idle)
     idle.save()
     with django_capture_on_commit_callbacks(execute=True):
-        joins(scene)
+        joins(scene)()
     assert due(idle) == timezone.now() + timedelta(minutes=20)
 
 
@@ -121,5 +129,5 @@ def test_the_head_start_of_who_was_offered_it_is_kept(
     assert scene.look(opening) == 1
     scene.pass_time(minutes=10)
     with django_capture_on_commit_callbacks(execute=True):
-        joins(scene)
+        joins(scene)()
     assert due(opening) == timezone.now() + timedelta(minutes=20)
