@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from auditlog.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -32,7 +33,7 @@ from waitlist import (
     wrong_person,
 )
 from waitlist.contact_codes import Answer, Written
-from waitlist.models import ConsentRecord, ContactChange, Message, WaitlistEntry
+from waitlist.models import ConsentRecord, ContactChange, Message, Reply, WaitlistEntry
 from waitlist.own_contacts import Change
 
 pytestmark = pytest.mark.django_db
@@ -159,7 +160,8 @@ def test_an_e_mail_address_is_added_by_a_code_from_there_in_the_words_of_the_pag
     entry: WaitlistEntry, path: str
 ) -> None:
     post(f"{path}email/?lang=es", do="save", value="Ana@Example.org", agrees="yes")
-    assert Message.objects.get(kind="contact_code").address == "ana@example.org"
+    code = Message.objects.get(kind="contact_code")
+    assert (code.channel, code.address) == ("email", "ana@example.org")
     post(f"{path}code/?lang=es", do="save", code=code_sent())
     line = ConsentRecord.objects.get(address_index=contact(entry.patient, "ana@example.org").address_index)
     assert (line.channel, line.wording_version) == ("email", house_words.version_name("es", "consent", "email"))
@@ -184,6 +186,8 @@ def test_a_code_is_guessed_at_five_times(entry: WaitlistEntry, path: str, client
     for _ in range(5):
         page = post(f"{path}code/", do="save", code=another(code))
     assert "A wrong code was typed too often." in text(page)
+    tries = LogEntry.objects.get_for_object(ContactChange.objects.get()).order_by("pk")
+    assert [each.changes_dict["tries"][1] for each in tries if "tries" in each.changes_dict][-5:] == list("12345")
     again = post(f"{path}code/", do="save", code=code)
     assert heading(again) == "This code does not work any more"
     assert 'name="code"' not in again.content.decode()
@@ -243,6 +247,28 @@ def test_new_contacts_are_asked_for_five_times_a_day_and_no_address_is_plagued(
     theirs = f"/r/{links.make_request_link(other, timezone.now()).text}/contact/"
     assert post(f"{theirs}phone/", **SAID).headers["Location"] == f"{theirs}code/"
     assert Message.objects.filter(kind="contact_code").count() == 5
+    post(f"{theirs}phone/", **SAID | {"value": "212 555 0189"})
+    assert Message.objects.filter(kind="contact_code").count() == 6
+    scene.pass_time(minutes=24 * 60 + 1)
+    assert post(f"{path}phone/", **SAID).headers["Location"] == f"{path}code/"
+
+
+def test_what_somebody_else_asked_for_stays_theirs(
+    scene: Scene, entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    """At the same number, too: a parent's is written to about the child, and may be the parent's own."""
+    other = scene.waiting(1)[0]
+    factories.contact(factories.patient(phone=None), NEW, guardian=True)
+    theirs = f"/r/{links.make_request_link(other, timezone.now()).text}/contact/"
+    post(f"{theirs}phone/", **SAID)
+    code = code_sent()
+    assert client.get(f"{path}code/").headers["Location"] == path
+    post(f"{path}phone/", **SAID | {"value": "212 555 0189"})
+    assert "ends with 88" in text(client.get(f"{theirs}code/"))
+    assert post(f"{theirs}code/", do="save", code=code).headers["Location"] == f"{theirs}saved/"
+    assert ContactChange.objects.get(patient=entry.patient).tries == 0
+    scene.pass_time(minutes=61)
+    assert heading(post(f"{path}code/", do="save", code=code)) == "This code does not work any more"
 
 
 def frozen(person: Patient) -> None:
@@ -287,6 +313,24 @@ def test_who_has_the_number_and_wants_no_messages_keeps_it_from_being_taken(
     assert (in_use(entry.patient), ContactChange.objects.get().state) == ([MAIL, OLD], "staff")
     assert WorkItem.objects.get().kind == "contact.check"
     assert not PatientWrite.objects.exists()
+
+
+def test_words_of_other_numbers_of_before_or_about_something_else_keep_none_from_being_taken(
+    entry: WaitlistEntry, path: str
+) -> None:
+    post(own(path, entry.patient), **SAID)
+    asked, wrong = ContactChange.objects.get(), Reply.Outcome.WRONG_PERSON
+    before, here = asked.created_at - timedelta(minutes=1), asked.address_index
+    for index, at, outcome in ((here, before, wrong), ("elsewhere", asked.created_at, wrong), (here, None, "noted")):
+        Reply.objects.create(
+            carrier_id=f"{index}:{outcome}",
+            address=NEW,
+            address_index=index,
+            outcome=outcome,
+            received_at=at or asked.created_at,
+        )
+    factories.contact(entry.patient, "+12125550133", rank=3, guardian=True)
+    assert post(f"{path}code/", do="save", code=code_sent()).headers["Location"] == f"{path}saved/"
 
 
 def test_a_number_on_file_gets_consent_and_nothing_else(entry: WaitlistEntry, path: str) -> None:
