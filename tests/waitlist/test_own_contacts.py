@@ -163,7 +163,9 @@ def test_an_e_mail_address_is_added_by_a_code_from_there_in_the_words_of_the_pag
     code = Message.objects.get(kind="contact_code")
     assert (code.channel, code.address) == ("email", "ana@example.org")
     post(f"{path}code/?lang=es", do="save", code=code_sent())
-    line = ConsentRecord.objects.get(address_index=contact(entry.patient, "ana@example.org").address_index)
+    added = contact(entry.patient, "ana@example.org")
+    assert added.use == ""
+    line = ConsentRecord.objects.get(address_index=added.address_index)
     assert (line.channel, line.wording_version) == ("email", house_words.version_name("es", "consent", "email"))
 
 
@@ -340,6 +342,33 @@ def test_a_number_on_file_gets_consent_and_nothing_else(entry: WaitlistEntry, pa
     assert consent.allowed(entry.patient, contact(entry.patient, NEW), "sms")
     assert not PatientWrite.objects.exists()
     assert not Message.objects.filter(kind="contact_changed").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "left", "sent"),
+    [
+        ("the new one is on file", [MAIL, NEW], [("phone", OLD, "")]),
+        ("the new one was used once", [MAIL, NEW], [("phone", OLD, NEW)]),
+        ("the old one is given up", [MAIL, NEW], [("phone", "", NEW)]),
+        ("it rings at home", [MAIL, NEW], [("phone", OLD, NEW)]),
+    ],
+)
+def test_a_number_takes_the_place_of_another_whatever_was_on_file(
+    entry: WaitlistEntry, path: str, before: str, left: list[str], sent: list[tuple[str, str, str]]
+) -> None:
+    person, page = entry.patient, own(path, entry.patient)
+    if before in ("the new one is on file", "the new one was used once"):
+        factories.contact(person, NEW, rank=3, use="mobile" if "on file" in before else "old")
+    if before == "it rings at home":
+        ContactPoint.objects.filter(pk=contact(person).pk).update(use="home")
+    post(page, **SAID)
+    if before == "the old one is given up":
+        ContactPoint.objects.filter(pk=contact(person).pk).update(use="old")
+    post(f"{path}code/", do="save", code=code_sent())
+    assert (in_use(person), contact(person).use) == (left, "old")
+    assert contact(person, NEW).use == ("home" if before == "it rings at home" else "mobile")
+    assert [(each["detail"], each["old"], each["new"]) for each in PatientWrite.objects.get().wanted] == sent
+    assert NEW not in [each.address for each in Message.objects.filter(kind="contact_changed")]
 
 
 def test_one_is_removed_here_and_in_the_ehr_and_the_last_one_is_kept(entry: WaitlistEntry, path: str) -> None:
