@@ -260,6 +260,18 @@ def test_how_the_carrier_of_e_mails_fares_is_its_own_affair(
     assert held.due_at == later
 
 
+def test_an_offer_in_doubt_is_no_call_because_e_mails_do_not_leave(carrier: Carrier, clock: Any) -> None:
+    now = timezone.now()
+    CarrierState.objects.create(channel="email", failures=5, failing_since=now, down_since=now)
+    carrier.goes_down(ANSWERED_500)
+    offered(only_phone())
+    message = Message.objects.get()
+    for _ in range(2):  # handed over, then asked about once
+        delivery.send(message.pk)
+        clock.shift(timedelta(seconds=2))
+    assert (carrier.sends, carrier.asked, called()) == (1, 1, 0)
+
+
 def test_an_offer_that_went_by_e_mail_too_is_no_call(carrier: Carrier, clock: Any) -> None:
     carrier.goes_down(ANSWERED_500)
     patient = factories.patient(phone="+12125550150", email="robin@example.org")

@@ -92,7 +92,10 @@ def test_what_only_a_text_can_say_waits_and_leaves_when_the_account_works_again(
     assert (answer.status, answer.error_code) == (Status.WAITING, "twilio_20005")
     minute_passes()
     delivery.send(answer.pk)
-    assert refused().refused_since is not None, "refused a second time"
+    state = refused()
+    assert state.refused_since is not None, "refused a second time"
+    assert state.probe_at is not None
+    assert timedelta(seconds=55) < state.probe_at - timezone.now() <= timedelta(seconds=60)
     minute_passes()
     Message.objects.filter(pk=help_.pk).update(due_at=timezone.now() + timedelta(seconds=50))
     delivery.send(answer.pk)
