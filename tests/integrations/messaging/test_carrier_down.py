@@ -386,6 +386,7 @@ def test_what_it_held_up_leaves_at_once_when_it_works_again(carrier: Carrier, cl
     now = timezone.now()
     CarrierState.objects.create(channel="sms", failures=5, failing_since=now, down_since=now, probe_at=now)
     held = message_to(only_phone().contact_points.get(), due_at=now + timedelta(seconds=19), error_code="no_connection")
+    message_to(only_phone(2).contact_points.get(), due_at=now + timedelta(hours=1))  # its time has not come
     delivery.send(message_to(only_phone(1).contact_points.get(), kind=Kind.ANSWER).pk)
     assert (len(carrier.taken), delivery.due()) == (1, [held.pk])
 
