@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.desk import lines
 from integrations import health
-from integrations.messaging import catch_up, delivery, failures
+from integrations.messaging import catch_up, delivery, failures, refusal
 from integrations.models import CarrierState
 from scheduling.models import ContactPoint, WorkItem
 from tests import factories
@@ -61,6 +61,8 @@ def test_what_is_refused_and_what_is_queued_behind_it_goes_by_e_mail_at_once(car
     assert list(Message.objects.filter(channel="sms").order_by("pk").values_list("attempts", flat=True)) == [1, 0, 0]
     [item] = WorkItem.objects.all()
     assert (item.kind, item.urgency, item.patient) == ("health.carrier", WorkItem.Urgency.RED, None)
+    assert "our texts" in item.title
+    assert "our e-mails" in refusal.trouble("email").title
     assert lines.carrier_line(refused(), timezone.now()).word == "refused"
     assert "health.carrier:sms" in health.watch()
     assert open_items() == ["health.carrier"], "until it is over"
@@ -91,9 +93,11 @@ def test_what_only_a_text_can_say_waits_and_leaves_when_the_account_works_again(
     answer.refresh_from_db()
     assert (answer.status, answer.error_code) == (Status.WAITING, "twilio_20005")
     minute_passes()
+    since = refused().refused_since
     delivery.send(answer.pk)
     state = refused()
-    assert state.refused_since is not None, "refused a second time"
+    assert state.refused_since == since is not None, "refused a second time"
+    assert WorkItem.objects.get().times_seen == 1
     assert state.probe_at is not None
     assert timedelta(seconds=55) < state.probe_at - timezone.now() <= timedelta(seconds=60)
     minute_passes()
