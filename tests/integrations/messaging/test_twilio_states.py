@@ -82,6 +82,7 @@ def test_each_state(patient: Patient, state: str, becomes: str) -> None:
     assert message.status == becomes
     assert told_instead(patient, message) == ([SECOND] if becomes == Status.FAILED else [])
     assert not patient.contact_points.exclude(state=ContactPoint.State.USABLE).exists()
+    assert not consent.is_revoked(Channel.SMS, message.address_index)
     assert WorkItem.objects.count() == 0
 
 
@@ -144,6 +145,9 @@ def test_what_it_is_said_with_is_no_number_of_theirs(patient: Patient) -> None:
     for given in ("", "ä", "-1", "9" * 30):
         form = {"MessageSid": "SM1", "MessageStatus": "failed", "ErrorCode": given}
         assert call(Client(), "/webhooks/sms/twilio/status/", form).status_code == 200
+    for reference in (f"{message.pk + 99}-0123456789abcdef", f"{'9' * 19}-0", f"{'9' * 30}-0"):  # none of ours
+        path = f"/webhooks/sms/twilio/status/?ref={reference}"
+        assert call(Client(), path, {"MessageSid": "SM404", "MessageStatus": "delivered"}).status_code == 200
 
 
 def test_a_sender_that_phone_companies_refuse_is_told_once(patient: Patient) -> None:
