@@ -202,6 +202,13 @@ def test_only_who_has_the_secret_is_heard(client: Client, patient: Patient, sent
     assert RefusedCall.objects.get().count == 4
 
 
+def test_a_call_that_names_no_message_is_about_none(client: Client, patient: Patient) -> None:
+    message_to(mail_of(patient), status=Status.SENDING, attempts=1)
+    event = {"RecordType": "Delivery", "Recipient": "robin@example.org", "DeliveredAt": "2026-11-05T16:33:54.9070259Z"}
+    assert call(client, event) == 200
+    assert told(patient) == [("email", Status.SENDING, "")]
+
+
 @pytest.mark.parametrize(
     "event", [[], {}, {"RecordType": "Inbound"}, {"RecordType": "Open", "MessageID": POSTMARKS_ID}]
 )
