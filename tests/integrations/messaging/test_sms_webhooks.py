@@ -118,9 +118,28 @@ def test_too_large_is_413(client: Client) -> None:
     assert RefusedCall.objects.get().reason == "too_large"
 
 
-def test_nothing_in_it_is_400(client: Client) -> None:
-    assert call(client, INBOUND, {"Hello": "there"}).status_code == 400
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        (INBOUND, {"Hello": "there"}),
+        (INBOUND, {"MessageSid": "SM1", "Body": "YES 47"}),
+        (INBOUND, {"MessageSid": "SM 1", "From": ROBIN, "Body": "YES 47"}),
+        (STATUS, {"MessageSid": "SM1"}),
+        (STATUS, {"MessageSid": "SM 1", "MessageStatus": "delivered"}),
+    ],
+)
+def test_nothing_in_it_is_400(client: Client, path: str, form: dict[str, str]) -> None:
+    assert call(client, path, form).status_code == 400
     assert RefusedCall.objects.get().reason == "unreadable"
+    assert not Reply.objects.exists()
+
+
+@pytest.mark.parametrize(("given", "count"), [("2", 2), ("many", 0)])
+def test_a_photo_is_counted_and_an_id_has_two_names(client: Client, given: str, count: int) -> None:
+    form = {"SmsSid": "SM1", "From": ROBIN, "NumMedia": given}
+    assert call(client, INBOUND, form).status_code == 200
+    reply = Reply.objects.get()
+    assert (reply.carrier_id, reply.media_count) == ("SM1", count)
 
 
 def test_get_changes_nothing(client: Client) -> None:
