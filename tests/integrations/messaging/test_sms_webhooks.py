@@ -148,8 +148,10 @@ def test_get_changes_nothing(client: Client) -> None:
 
 
 @pytest.mark.parametrize("channel", ["console", "email", "elsewhere"])
-def test_only_the_carrier_that_is_set_up(client: Client, channel: str) -> None:
+def test_only_the_carrier_that_is_set_up(client: Client, settings: Any, channel: str) -> None:
+    settings.EMAIL_CHANNEL = "console"
     assert client.post(f"/webhooks/sms/{channel}/inbound/", text("YES")).status_code == 404
+    assert client.post("/webhooks/fax/console/inbound/", text("YES")).status_code == 404
     assert RefusedCall.objects.count() == 0
 
 
