@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from audit.models import AccessRecord
 from scheduling import worklist
 from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, WorkItem
 from tests import factories, race
@@ -37,6 +38,7 @@ from waitlist.models import ConsentRecord, ContactChange, Message, Reply, Waitli
 from waitlist.own_contacts import Change
 
 pytestmark = pytest.mark.django_db
+SHOWN = ("", "point", "address", "language")
 OLD, NEW, MAIL = "+12125550111", "+12125550188", "robin@example.org"
 SAID = {"do": "save", "value": "(212) 555-0188", "agrees": "yes"}
 
@@ -144,6 +146,8 @@ def test_of_what_is_on_record_hardly_anything_is_shown(entry: WaitlistEntry, pat
     assert "begins with r" in shown
     assert "ends with 33" not in shown
     assert "We have one" in shown
+    seen = AccessRecord.objects.filter(actor_name=f"patient {entry.patient_id}", action="view")
+    assert {each.detail["page"] for each in seen} == {f"contact {step}".strip() for step in SHOWN}
 
 
 def test_without_agreement_there_are_no_messages_and_no_line(entry: WaitlistEntry, path: str) -> None:
@@ -171,7 +175,8 @@ def test_an_e_mail_address_is_added_by_a_code_from_there_in_the_words_of_the_pag
 
 @pytest.mark.parametrize(
     ("step", "value"),
-    [("phone", "555"), ("phone", ""), ("phone", "212 555 0188 x3"), ("email", "ana"), ("email", "a@b"), ("email", "")],
+    [("phone", "555"), ("phone", ""), ("phone", "212 555 0188 x3"), ("email", "ana"), ("email", "a@b"), ("email", "")]
+    + [("email", each) for each in ("@example.org", "ana b@example.org", "ana@b@example.org", "ana@example.")],
 )
 def test_what_is_no_number_and_no_address_is_said_and_nothing_changes(
     entry: WaitlistEntry, path: str, step: str, value: str
@@ -185,6 +190,8 @@ def test_what_is_no_number_and_no_address_is_said_and_nothing_changes(
 def test_a_code_is_guessed_at_five_times(entry: WaitlistEntry, path: str, client: Client) -> None:
     post(own(path, entry.patient), **SAID)
     code = code_sent()
+    assert "This is not the code we sent." in text(post(f"{path}code/", do="save", code=code[:5]))
+    assert ContactChange.objects.get().tries == 0
     for _ in range(5):
         page = post(f"{path}code/", do="save", code=another(code))
     assert "A wrong code was typed too often." in text(page)
@@ -491,6 +498,7 @@ def test_nobody_changes_anothers(scene: Scene, entry: WaitlistEntry, path: str, 
     for step in (f"p{theirs.pk}/", "p0/", "p" + "9" * 30 + "/", "px/", "who/"):
         assert client.get(f"{path}{step}").headers["Location"] == path
     post(f"{path}p{theirs.pk}/", do="remove")
+    assert post(path, do="save").headers["Location"] == path
     theirs.refresh_from_db()
     assert theirs.use != "old"
     assert client.get(f"/r/{'a' * 22}/contact/").status_code == 404
