@@ -12,7 +12,7 @@ from scheduling import closed_days, openings, practice, worklist
 from scheduling.models import AppointmentType, Bookable, Opening, Patient, WorkItem
 from tests import factories
 from tests.waitlist.conftest import MORNING, Scene, steps, told
-from waitlist import attention, match_summary, offering, offers, sending, verdicts
+from waitlist import attention, candidates, match_summary, offering, offers, ranking, sending, verdicts
 from waitlist.models import CandidateVerdict, Channel, MatchSummary, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
@@ -204,6 +204,16 @@ def test_verdicts_are_kept_for_those_offered_and_the_next(scene: Scene) -> None:
     kept = CandidateVerdict.objects.get(pk=rows[0].pk)
     assert (kept.rank, kept.eligible, kept.wave) == (1, True, 1)  # what was true when it was offered
     assert CandidateVerdict.objects.get(pk=rows[3].pk).wave == 2
+
+
+def test_a_look_that_began_before_the_wave_does_not_take_back_that_it_was_offered(scene: Scene) -> None:
+    scene.waiting(2)
+    opening = scene.opening(hours=30)
+    before = Opening.objects.select_related("location", "source").get(pk=opening.pk)
+    scene.look(opening)
+    assert before.waves_sent == 0
+    verdicts.keep(before, ranking.following(candidates.facts_for(before), 0, 50), timezone.now())
+    assert list(CandidateVerdict.objects.values_list("wave", flat=True)) == [1, 1]
 
 
 def test_the_next_fifty_follow_with_the_counts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
