@@ -71,6 +71,18 @@ def test_only_the_offer_that_the_plan_no_longer_pays_for_is_taken_back(scene: Sc
     assert [became(each) for each in offers] == [("withdrawn", "insurance"), ("sent", "")]
 
 
+def test_times_they_were_offered_or_judged_for_are_looked_at_and_no_others(scene: Scene, acme: Plan) -> None:
+    entry, other = insured(scene, acme), insured(scene, acme)
+    offered, judged, begun, over, others = (scene.opening(hours=hours) for hours in (30, 40, -1, 50, 60))
+    factories.offer(offered, entry)
+    factories.offer(over, entry, status="expired")
+    factories.offer(others, other)
+    for opening, whose in ((judged, entry), (begun, entry), (others, other)):
+        CandidateVerdict.objects.create(opening=opening, entry=whose, rank=1, eligible=True, computed_at=timezone.now())
+    has(entry, another_plan())
+    assert set(Opening.objects.filter(attention_due_at__isnull=False)) == {offered, judged}
+
+
 @pytest.mark.parametrize("how", ["it pays as before", "answered", "needs none any more", "closed", "left the list"])
 def test_what_does_not_rest_on_it_or_is_over_is_left_alone(scene: Scene, acme: Plan, how: str) -> None:
     entry = insured(scene, acme)
@@ -117,6 +129,16 @@ def test_a_plan_that_is_not_known_any_more(
     assert became(offer)[0] == after
 
 
+@pytest.mark.parametrize(("status", "reasons"), [("proposed", ["suits"]), ("sent", [UNKNOWN])])
+def test_a_plan_that_is_not_taken_there_ends_a_proposal_and_a_call_too(
+    scene: Scene, acme: Plan, status: str, reasons: list[str]
+) -> None:
+    entry = insured(scene, acme)
+    offer = offer_to(scene, entry, reasons, status=status)
+    has(entry, another_plan())
+    assert became(offer) == ("withdrawn", "insurance")
+
+
 @pytest.mark.parametrize(
     ("owner", "status", "whose", "stands"),
     [
@@ -134,7 +156,9 @@ def test_a_call_stands_only_while_somebody_has_taken_it(
     called = offer if whose == "its" else factories.offer(scene.opening(hours=90), scene.waiting()[0])
     ask_staff("offer.call", "Call", dedupe_key=call_key(called))
     WorkItem.objects.update(owner=User.objects.create(username="dana") if owner else None, status=status)
+    beside = factories.offer(offer.opening, scene.waiting()[0])
     has(entry, acme)
+    assert became(beside) == ("sent", "")
     assert became(offer) == (("sent", "") if stands else ("withdrawn", "replaced_by_fresh"))
 
 
@@ -143,6 +167,7 @@ def test_a_call_stands_only_while_somebody_has_taken_it(
     [
         *(("no plan", 1), ("another", 1), ("the same", 0), ("of another patient", 0), ("entered by staff", 0)),
         *(("answered", 0), ("expired", 0), ("needs none any more", 0), ("filled", 0), ("not taken before either", 0)),
+        *(("at two times", 2), ("of the second insurance", 0)),
     ],
 )
 def test_offers_at_stake_are_those_that_the_plan_alone_lets_stand(
@@ -151,7 +176,15 @@ def test_offers_at_stake_are_those_that_the_plan_alone_lets_stand(
     entry = insured(scene, acme)
     factories.offer(scene.opening(), entry)
     ids, plan = {Coverage.objects.get().pk}, {"another": another_plan().pk, "the same": acme.pk}.get(how)
-    if how == "of another patient":
+    if how == "at two times":
+        factories.offer(scene.opening(hours=90), insured(scene, acme))
+        ids = set(Coverage.objects.values_list("pk", flat=True))
+    elif how == "of the second insurance":
+        second = Coverage.objects.create(
+            patient=entry.patient, source=scene.source, external_id="second", code="A", plan=acme, position=2
+        )
+        ids = {second.pk}
+    elif how == "of another patient":
         insured(scene, acme)
         ids = {Coverage.objects.latest("pk").pk}
     elif how == "entered by staff":
