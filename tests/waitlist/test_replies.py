@@ -500,6 +500,7 @@ def test_a_wrong_number_is_frozen(scene: Scene, words: str) -> None:
     assert (reply.outcome, offer.status, offer.withdrawn_reason) == ("wrong_person", "withdrawn", "wrong_person")
     assert offer.patient.contact_points.get(system="phone").state == ContactPoint.State.FROZEN
     assert (answers(reply), WorkItem.objects.get().kind) == ([], "reply.wrong_person")
+    assert not ConsentRecord.objects.filter(action="revoked").exists(), "nobody ended anything"
     offer.entry.refresh_from_db()
     assert offer.entry.status == "waiting"  # reached by another way, they still wait
     assert not Message.objects.filter(kind__in=("withdrawn", "filled")).exists()
@@ -549,6 +550,7 @@ def test_urgent_words_are_answered_and_top_the_list(scene: Scene, words: str) ->
     reply = scene.text(offer.patient, words)
     item = WorkItem.objects.get()
     assert (reply.outcome, item.kind, item.urgency) == ("urgent", "reply.urgent", 0)
+    assert "no more texts" not in item.advice
     assert "911" in spoken(reply)
     assert Claim.objects.count() == 0
 
@@ -560,7 +562,8 @@ def test_an_opt_out_beside_urgent_words_is_recorded_and_911_is_still_said(
     (offer,) = scene.offered(1)
     reply = scene.text(offer.patient, words)
     phone = offer.patient.contact_points.get(system="phone")
-    assert (reply.outcome, WorkItem.objects.get().urgency) == ("urgent", 0)
+    item = WorkItem.objects.get()
+    assert (reply.outcome, item.urgency, "no more texts" in item.advice) == ("urgent", 0, True)
     assert not consent.allowed(offer.patient, phone, "sms")
     line = ConsentRecord.objects.get(action="revoked")
     assert (line.address_index, line.source) == (phone.address_index, "reply")
