@@ -67,7 +67,7 @@ def test_what_nobody_understands_goes_to_staff(scene: Scene, words: str) -> None
     reply = scene.text(offer.patient, words)
     offer.refresh_from_db()
     item = WorkItem.objects.get()
-    assert (reply.outcome, item.kind, item.subject_id) == ("staff", "reply.unclear", reply.pk)
+    assert (reply.outcome, item.kind, item.subject_id, reply.offer) == ("staff", "reply.unclear", reply.pk, offer)
     assert (item.patient_id, item.opening_id) == (offer.patient_id, offer.opening_id)
     assert (offer.status, answers(reply), Claim.objects.count()) == ("sent", [], 0)
     assert Reply.objects.get().body == words
@@ -592,7 +592,8 @@ def test_who_asks_who_we_are_is_told_and_nothing_is_frozen(scene: Scene, words: 
     reply = scene.text(offer.patient, words)
     offer.refresh_from_db()
     item = WorkItem.objects.get()
-    assert (reply.outcome, item.kind, item.subject_id) == ("staff", "reply.who", reply.pk)
+    assert (reply.outcome, item.kind, item.subject_id, reply.offer) == ("staff", "reply.who", reply.pk, offer)
+    assert "They were told the practice's name" in item.advice
     assert (offer.status, offer.patient.contact_points.get(system="phone").state) == ("sent", "usable")
     assert "Elm Street Clinic" in spoken(reply)
     assert "555-0101" in spoken(reply)
@@ -615,6 +616,7 @@ def test_what_only_may_be_a_wrong_number_is_read_by_staff_and_freezes_nothing(sc
     offer.refresh_from_db()
     item = WorkItem.objects.get()
     assert (reply.outcome, answers(reply), item.kind, item.subject_id) == ("staff", [], "reply.unclear", reply.pk)
+    assert reply.offer == offer
     assert "somebody else" in item.title
     assert "Reached the wrong person" in item.advice
     assert (offer.status, offer.patient.contact_points.get(system="phone").state) == ("sent", "usable")
@@ -788,6 +790,20 @@ def test_a_reply_of_somebody_nobody_knows_is_everybodys(scene: Scene) -> None:
     assert replies.handle(reply.pk)
     reply.refresh_from_db()
     assert (reply.outcome, reply.location, reply.patient) == ("staff", None, None)
+
+
+@pytest.mark.parametrize("words", ["Who is this?", "I'm not Medicare", "xyzzy"])
+def test_what_is_for_a_person_is_about_no_offer_where_none_is_open(scene: Scene, words: str) -> None:
+    reply = scene.text(factories.patient(), words)
+    assert (reply.outcome, reply.offer) == ("staff", None)
+
+
+def test_an_e_mail_that_reached_the_wrong_person_freezes_the_address_and_no_number(scene: Scene) -> None:
+    (offer,) = scene.offered(1, patient_email="robin@example.org")
+    reply = replies.receive("email", "in-mail", "robin@example.org", "wrong person")
+    assert replies.handle(reply.pk)
+    states = dict(offer.patient.contact_points.values_list("system", "state"))
+    assert states == {"email": ContactPoint.State.FROZEN, "phone": ContactPoint.State.USABLE}
 
 
 def test_who_asks_after_a_stop_is_told_nothing_and_staff_know_that(scene: Scene) -> None:

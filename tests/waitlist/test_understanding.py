@@ -128,6 +128,7 @@ MEANINGS: dict[str, list[str]] = {
         "equivocado",
         "Maria doesn't live here",
         "no longer his phone",
+        "wrong number, this is my husband's phone",
         "no vive aquí",
     ],
     "who": [
@@ -167,6 +168,7 @@ MEANINGS: dict[str, list[str]] = {
         "can I stop by at 3",
         "stop by the front desk?",
         "I'm dying to get in sooner",
+        "sorry, my phone died",
         "I don't want to miss your messages",
         "what time was that?",
         "who is this doctor?",
@@ -254,6 +256,15 @@ def test_an_opt_out_beside_something_else_counts_too(text: str, meaning: Meaning
 def test_who_denies_a_name_that_we_know_there_is_the_wrong_person(text: str) -> None:
     assert understand(text, names=["Robin Elm"]).intent == Intent.WRONG_PERSON
     assert understand(text, names=["Alex Oak"]).intent == Intent.UNCLEAR
+
+
+@pytest.mark.parametrize("text", ["not u", "sorry, u died on me"])
+def test_an_initial_is_no_name(text: str) -> None:
+    assert understand(text, names=["Robin U Elm"]).intent == Intent.UNCLEAR
+
+
+def test_who_does_not_know_somebody_with_a_common_name_may_be_the_wrong_person() -> None:
+    assert understand("I dont know Carlos", names=["Robin Elm"]).intent == Intent.MAYBE_WRONG_PERSON
 
 
 def test_a_picture_is_for_a_person() -> None:
