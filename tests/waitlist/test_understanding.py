@@ -128,7 +128,7 @@ MEANINGS: dict[str, list[str]] = {
         "equivocado",
         "Maria doesn't live here",
         "no longer his phone",
-        "wrong number, this is my husband's phone",
+        "wrong number, my son has this phone now",
         "no vive aquí",
     ],
     "who": [
