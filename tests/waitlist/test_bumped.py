@@ -26,6 +26,7 @@ def gone() -> Appointment:
     factories.practice()
     kind, place, chen = factories.appointment_type(30), factories.location(), factories.provider()
     factories.bookable(chen, place, kind)
+    factories.appointment(factories.patient(), chen, place, kind, start=factories.in_days(6))  # somebody else's
     return taken_back(factories.appointment(factories.patient(), chen, place, kind, start=factories.in_days(5)))
 
 

@@ -535,15 +535,35 @@ def test_send_sends_after_a_fresh_look_and_goes_on_by_itself(asking: Scene, djan
     assert asking.look(opening) == 1  # the second wave asks nobody
 
 
-def test_dont_closes_and_tells_nobody(asking: Scene, django_user_model: type) -> None:
+def test_send_sends_nothing_where_the_time_is_held_for_another_reason_by_now(
+    asking: Scene, django_user_model: type
+) -> None:
     asking.waiting(2)
     opening = asking.opening(hours=10)
     asking.look(opening)
+    Opening.objects.filter(pk=opening.pk).update(held=Opening.Held.PROVIDER_DAY)
+    said = worklist.run_action(WorkItem.objects.get(), "send", django_user_model.objects.create_user("ana"))
+    opening.refresh_from_db()
+    assert (said.startswith("Nothing changed: this opening is held"), opening.held) == (True, Opening.Held.PROVIDER_DAY)
+
+
+def test_dont_closes_and_tells_nobody(asking: Scene, django_user_model: type) -> None:
+    asking.waiting(2)
+    opening, other = asking.opening(hours=10), asking.opening(hours=50)
+    asking.look(opening)
     worklist.run_action(WorkItem.objects.get(), "dont", django_user_model.objects.create_user("ana"))
+    assert set(opening.offers.values_list("withdrawn_reason", flat=True)) == {"staff"}
     attention.drain()
+    other.refresh_from_db()
+    assert other.status != "closed"
     opening.refresh_from_db()
     assert (opening.status, opening.closed_reason) == ("closed", "staff")
     assert ([offer.status for offer in opening.offers.all()], Message.objects.count()) == (["withdrawn"] * 2, 0)
+    for button in ("send", "dont"):  # by somebody who had not seen it
+        WorkItem.objects.update(status="open")
+        said = worklist.run_action(WorkItem.objects.get(), button, django_user_model.objects.get())
+        assert said.startswith("Nothing changed: this opening is closed")
+    assert (Message.objects.count(), opening.offers.exclude(status="withdrawn").count()) == (0, 0)
 
 
 def test_send_sends_to_those_only_who_can_still_have_it(asking: Scene, django_user_model: type) -> None:

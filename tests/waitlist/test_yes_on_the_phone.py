@@ -48,6 +48,32 @@ def test_whoever_calls_too_late_hears_who_was_first_and_the_patient_moves_up(
     assert (by_phone.status, by_phone.entry.lost_races) == ("too_late", 1)
 
 
+@pytest.mark.parametrize(
+    ("button", "said", "status", "then"),
+    [
+        ("yes", "Received: the booking is on its way", "yes", "The patient has this time already."),
+        ("no", "Noted: the patient does not want", "no", "The offer was over already"),
+        ("missed", "Noted: not reached", "withdrawn", "The offer was over already"),
+    ],
+)
+def test_what_came_of_a_call_is_noted_and_said_to_who_says_it_again(
+    scene: Scene, django_user_model: type, button: str, said: str, status: str, then: str
+) -> None:
+    by_phone, _ = called_and_texted(scene)
+    item, ana = WorkItem.objects.get(kind="offer.call"), django_user_model.objects.create_user("ana")
+    assert worklist.run_action(item, button, ana).startswith(said)
+    by_phone.refresh_from_db()
+    assert by_phone.status == status
+    WorkItem.objects.filter(pk=item.pk).update(status="open")
+    assert worklist.run_action(WorkItem.objects.get(pk=item.pk), button, ana).startswith(then)
+    by_phone.refresh_from_db()
+    by_phone.entry.refresh_from_db()
+    assert (by_phone.status, by_phone.entry.status) == (status, "waiting"), "they keep their place"
+    if button != "yes":
+        WorkItem.objects.filter(pk=item.pk).update(status="open")
+        assert worklist.run_action(WorkItem.objects.get(pk=item.pk), "yes", ana).startswith("Not booked: ")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_staff_and_another_patient_at_the_same_moment() -> None:
     for _ in range(3):
