@@ -34,6 +34,15 @@ def test_new_free_time_is_looked_at_after_the_start_delay(scene: Scene) -> None:
     assert not attention.is_due()
 
 
+def test_taking_up_one_opening_leaves_the_others_due(scene: Scene) -> None:
+    one, other = (
+        factories.opening(scene.provider, scene.location, attention_due_at=timezone.now(), checked_at=None)
+        for _ in range(2)
+    )
+    assert attention.take_up(one.pk)
+    assert [row.pk for row in Opening.objects.filter(attention_due_at__isnull=False)] == [other.pk]
+
+
 def test_a_held_day_takes_its_offers_back_and_going_on_offers_afresh(scene: Scene) -> None:
     """64: with three cancellations of one day nobody keeps an offer that a sick provider cannot honour."""
     (offer,) = scene.offered(1)

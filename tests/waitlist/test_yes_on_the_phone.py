@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduling import worklist
-from scheduling.models import WorkItem
+from scheduling.models import Opening, WorkItem
 from tests import race
 from tests.waitlist.conftest import Scene
 from tests.waitlist.test_first_yes_wins import line_up
@@ -71,6 +71,7 @@ def test_what_came_of_a_call_is_noted_and_said_to_who_says_it_again(
     assert (by_phone.status, by_phone.entry.status) == (status, "waiting"), "they keep their place"
     if button != "yes":
         WorkItem.objects.filter(pk=item.pk).update(status="open")
+        Opening.objects.update(status="closed", closed_reason="blocked")
         assert worklist.run_action(WorkItem.objects.get(pk=item.pk), "yes", ana).startswith("Not booked: ")
 
 
