@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from scheduling import guards, openings
 from scheduling.contention import DEADLOCK
-from scheduling.models import Opening, WorkItem
+from scheduling.models import Opening, Patient, WorkItem
 from tests import factories, race
 from tests.queries import asked
 from tests.waitlist.conftest import Scene, told
-from waitlist import attention, claims, entries, tasks
-from waitlist.models import Offer, WaitlistEntry
+from waitlist import attention, claims, entries, replies, tasks
+from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +32,49 @@ def test_new_free_time_is_looked_at_after_the_start_delay(scene: Scene) -> None:
     opening.refresh_from_db()
     assert (opening.attention_due_at, opening.check_due_at) == (None, timezone.now() + timedelta(seconds=30))
     assert not attention.is_due()
+
+
+def _everything_was_seen_to() -> None:
+    Opening.objects.update(attention_due_at=None)
+    Patient.objects.update(attention_due_at=None)
+    MatchSummary.objects.update(due_at=None)
+    Claim.objects.update(chase_at=None)
+
+
+def test_whatever_falls_due_calls_for_a_worker_by_itself(scene: Scene) -> None:
+    """What the sweep does not hear of is seen to by nobody."""
+    (offer,) = scene.offered(1)
+    now = timezone.now()
+    _everything_was_seen_to()
+    assert not attention.is_due()
+    for row, fields in (
+        (offer, {"expires_at": now}),
+        (offer, {"answered_at": now}),
+        (offer.patient, {"attention_due_at": now}),
+        (offer.opening.match_summary, {"due_at": now}),
+    ):
+        rows = type(row).objects.filter(pk=row.pk)
+        before = rows.values(*fields).get()
+        rows.update(**fields)
+        assert attention.is_due(), fields
+        rows.update(**before)
+        assert not attention.is_due()
+    Offer.objects.update(status="no", expires_at=now)
+    assert not attention.is_due(), "it is over"
+    reply = replies.receive("sms", "in-1", "+12125550199", "hello?")
+    assert attention.is_due()
+    replies.handle(reply.pk)
+    assert not attention.is_due()
+
+
+def test_a_claim_that_the_ehr_does_not_confirm_calls_for_a_worker(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    scene.yes(offer)
+    attention.drain()
+    _everything_was_seen_to()
+    assert not attention.is_due()
+    Claim.objects.update(chase_at=timezone.now())
+    assert attention.is_due()
 
 
 def test_taking_up_one_opening_leaves_the_others_due(scene: Scene) -> None:
