@@ -17,6 +17,7 @@ from tests.queries import asked
 from tests.waitlist.conftest import Scene, told
 from waitlist import attention, claims, entries, replies, tasks
 from waitlist.models import Claim, MatchSummary, Offer, WaitlistEntry
+from waitlist.policies import policy_for
 
 pytestmark = pytest.mark.django_db
 
@@ -105,6 +106,26 @@ def test_a_held_day_takes_its_offers_back_and_going_on_offers_afresh(scene: Scen
     offer.refresh_from_db()
     assert (offer.status, offer.wave) == ("sent", 2)
     assert told(offer.patient)[4:] == ["offer by sms", "offer by email"]
+
+
+def test_a_hold_that_passes_by_itself_leaves_the_offers_and_is_looked_at_when_the_time_is_over(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    openings.hold(offer.opening, Opening.Held.EHR_SILENT)
+    Opening.objects.update(attention_due_at=timezone.now(), check_due_at=None)
+    attention.drain()
+    offer.refresh_from_db()
+    offer.opening.refresh_from_db()
+    assert offer.status == "sent"
+    cut_off = policy_for(offer.opening.location_id, None).cut_off
+    assert offer.opening.check_due_at == offer.opening.start - cut_off
+
+
+def test_a_time_that_ends_sooner_by_now_is_not_offered_as_it_was(scene: Scene) -> None:
+    (offer,) = scene.offered(1)
+    Opening.objects.update(end=offer.end - timedelta(minutes=5), attention_due_at=timezone.now())
+    attention.drain()
+    offer.refresh_from_db()
+    assert (offer.status, offer.withdrawn_reason) == ("withdrawn", "changed")
 
 
 def test_who_leaves_the_list_loses_the_offer_without_a_word(scene: Scene) -> None:
