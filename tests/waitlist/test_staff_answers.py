@@ -132,6 +132,8 @@ def test_no_childs_name_and_no_kind_of_visit_stands_in_an_answer(scene: Scene) -
         assert staff_answers.draft(Reply.objects.get(pk=reply.pk), "Hi Ana, 2:30").is_blocked
     factories.appointment_type(30, name="Skin check")
     assert staff_answers.draft(reply, "Your skin check is at 2:30").is_blocked
+    with pytest.raises(ValueError, match="may not be sent"):
+        staff_answers.send(reply, "Your skin check is at 2:30", by="dana", number=0)
     assert staff_answers.draft(reply, "").is_blocked
     assert staff_answers.draft(reply, "x" * 401).is_blocked
 
