@@ -34,7 +34,7 @@ from waitlist import (
     wrong_person,
 )
 from waitlist.contact_codes import Answer, Written
-from waitlist.models import ConsentRecord, ContactChange, Message, Reply, WaitlistEntry
+from waitlist.models import ConsentRecord, ContactChange, Message, Reply, WaitlistEntry, WrongPersonReport
 from waitlist.own_contacts import Change
 
 pytestmark = pytest.mark.django_db
@@ -485,6 +485,78 @@ def test_what_only_a_person_may_change_is_not_shown_and_not_changed(
     assert pages.rows() == before
 
 
+@pytest.mark.parametrize(
+    ("how", "is_so"),
+    [
+        *(("nothing", False), ("birth date not known", False), ("18 today", False), ("18 tomorrow", True)),
+        *(("reported", True), ("reported and freed", False), ("reported long ago", False)),
+        *(("reported for another patient", False), ("frozen", True), ("frozen and past", False)),
+    ],
+)
+def test_who_must_call_about_it(entry: WaitlistEntry, how: str, is_so: bool) -> None:
+    person, now = entry.patient, timezone.now()
+    if how.startswith("reported"):
+        WrongPersonReport.objects.create(
+            patient=factories.patient() if "another" in how else person,
+            system="phone",
+            address=OLD,
+            reported_by="dana",
+            reported_at=now - (timedelta(days=61) if "long ago" in how else timedelta(days=1)),
+            undone_at=now if "freed" in how else None,
+        )
+    elif how.startswith("frozen"):
+        use = "old" if "past" in how else "mobile"
+        ContactPoint.objects.filter(pk=contact(person).pk).update(state="frozen", use=use)
+    elif how != "nothing":
+        born = {"18 today": date(2008, 3, 3), "18 tomorrow": date(2008, 3, 4)}.get(how)
+        person.birth_date = born
+        person.save()
+    assert own_contacts.is_for_staff(person, now) is is_so
+
+
+@pytest.mark.parametrize(
+    ("how", "is_so"),
+    [("both use it", True), ("past here", False), ("past there", False), ("a record that was replaced", False)],
+)
+def test_whose_number_is_shared(entry: WaitlistEntry, how: str, is_so: bool) -> None:
+    other = factories.patient(phone=OLD, email=None)
+    if how.startswith("past"):
+        ContactPoint.objects.filter(pk=contact(entry.patient if "here" in how else other).pk).update(use="old")
+    elif how != "both use it":
+        Patient.objects.filter(pk=other.pk).update(replaced_by=factories.patient())
+    assert own_contacts.is_shared(entry.patient) is is_so
+
+
+@pytest.mark.parametrize(
+    ("fields", "agreed", "is_told"),
+    [
+        ({"state": "invalid"}, True, False),
+        ({"guardian": True}, True, False),
+        ({}, False, False),
+        ({"use": "old"}, True, True),
+    ],
+    ids=["takes none", "a guardian's", "nobody agreed", "given up by it"],
+)
+def test_a_contact_that_goes_is_told_where_it_may_be_written_to(
+    entry: WaitlistEntry, fields: dict[str, Any], agreed: bool, is_told: bool
+) -> None:
+    goes = factories.contact(entry.patient, NEW, consent=agreed, rank=3, **fields)
+    known = own_contacts.known_ways(Change(entry.patient, None, timezone.now()), [goes])
+    assert {each.value for each in known} == {OLD, MAIL} | ({NEW} if is_told else set())
+
+
+def test_an_address_without_a_state_has_no_gap_and_the_same_language_is_no_news(entry: WaitlistEntry) -> None:
+    change = Change(entry.patient, None, timezone.now())
+    entry.patient.language = "es"
+    entry.patient.save()
+    own_contacts.choose_language(change, "es")
+    assert not PatientWrite.objects.exists()
+    parts = {"line": "2 Oak St", "city": "Troy", "state": "", "postal_code": "12180"}
+    assert own_contacts.change_address(change, parts)
+    entry.patient.refresh_from_db()
+    assert entry.patient.address == "2 Oak St, Troy 12180"
+
+
 def test_a_report_that_closes_the_page_while_a_code_is_out_holds_for_the_code(entry: WaitlistEntry, path: str) -> None:
     post(own(path, entry.patient), **SAID)
     reached_somebody_else(entry)
@@ -569,6 +641,27 @@ def test_staff_call_a_number_that_is_left_or_was_taken_away(scene: Scene, entry:
     ConsentRecord.objects.all().delete()
     assert own_contacts.remove(Change(entry.patient, None, timezone.now()), contact(entry.patient))
     assert listed() == [OLD, NEW]
+
+
+def test_a_number_that_did_not_come_by_the_page_is_listed_though_it_was_typed_there(entry: WaitlistEntry) -> None:
+    new, now = factories.contact(entry.patient, NEW, rank=2), timezone.now()
+    for patient, state, at in (
+        (factories.patient(), "confirmed", now),
+        (entry.patient, "dropped", now),
+        (entry.patient, "confirmed", now - timedelta(days=5)),
+    ):
+        ContactChange.objects.create(
+            patient=patient,
+            system="phone",
+            address=NEW,
+            address_index=new.address_index,
+            state=state,
+            created_at=at,
+            expires_at=at + timedelta(hours=1),
+        )
+    item = WorkItem(patient=entry.patient, created_at=now)
+    assert [each.value for each in own_contacts.numbers_before(item)] == [OLD, NEW]
+    assert own_contacts.numbers_before(WorkItem(created_at=now)) == []
 
 
 def test_where_only_an_e_mail_was_known_staff_are_told_that_there_is_no_number_to_trust(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -58,3 +59,15 @@ def test_it_is_sent_to_no_contact_that_came_by_the_change() -> None:
     factories.contact(patient, "+12125550188", rank=2)
     failures.give_up(message, "twilio_30003")
     assert Message.objects.count() == 1
+
+
+def test_news_of_another_change_or_to_another_patient_are_not_these() -> None:
+    """Even where they were written at the same moment."""
+    factories.practice()
+    person, now = factories.patient(email=None), timezone.now()
+    for patient, at in ((person, now), (person, now + timedelta(minutes=5)), (factories.patient(email=None), now)):
+        assert own_contacts.change_address(Change(patient, None, at), PLACE | {"line": f"{at.minute} Elm Street"})
+    unheard, *others = Message.objects.order_by("pk")
+    assert len(others) == 2
+    failures.give_up(unheard, "twilio_30003")
+    assert asked() == ["contact.changed"]
