@@ -12,9 +12,9 @@ from scheduling import openings, practice, writebacks
 from scheduling.models import Appointment, ContactPoint, Opening, Patient
 from tests import factories
 from tests.waitlist.conftest import Scene
-from waitlist import claims, entries, given_up, messages, replies
+from waitlist import claims, entries, given_up, messages, replies, sending
 from waitlist.messages import Decision
-from waitlist.models import Message, Offer
+from waitlist.models import ConsentRecord, Message, Offer
 
 pytestmark = pytest.mark.django_db
 
@@ -103,6 +103,22 @@ def test_a_birth_date_was_set_right_or_a_birthday_passed(
     assert decide(text) == decision
 
 
+def test_they_did_not_agree_or_take_it_back(text: Message) -> None:
+    ConsentRecord.objects.filter(address_index=text.address_index).delete()
+    # That somebody else agreed there says nothing of them.
+    factories.contact(factories.patient(phone=None), text.address)
+    assert decide(text) == Decision("suppress", reason="no_consent")
+
+
+def test_what_goes_to_a_bare_number_is_judged_by_no_age(text: Message) -> None:
+    patient = Patient.objects.get()
+    patient.birth_date = date(2010, 1, 1)
+    patient.save()
+    assert decide(text) == Decision("suppress", reason="age")
+    Message.objects.update(contact_point=None)
+    assert decide(text) == Decision("send")
+
+
 def test_a_code_that_somebody_asked_for_goes_whatever_their_age(text: Message) -> None:
     patient = Patient.objects.get()
     patient.birth_date = date(2010, 1, 1)
@@ -114,6 +130,11 @@ def test_a_code_that_somebody_asked_for_goes_whatever_their_age(text: Message) -
 @pytest.mark.parametrize("status", ["withdrawn", "expired", "no", "yes", "too_late"])
 def test_the_offer_is_over(text: Message, status: str) -> None:
     Offer.objects.update(status=status)
+    assert decide(text) == Decision("suppress", reason="offer_over")
+
+
+def test_the_offer_ran_out(text: Message) -> None:
+    Offer.objects.update(expires_at=timezone.now())
     assert decide(text) == Decision("suppress", reason="offer_over")
 
 
@@ -203,6 +224,23 @@ def test_a_number_that_reaches_the_wrong_person_hears_no_answer_but_911(scene: S
     assert decide(Message.objects.get(dedupe_key=f"reply:{stranger.pk}:help")) == Decision("send"), "another number"
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked_for_it", "status", "disturbs"),
+    [
+        *(("offer", True, "sent", True), ("filled", True, "sent", True), ("withdrawn", True, "withdrawn", True)),
+        *(("refused", True, "sent", False), ("offer", False, "sent", False), ("filled", False, "sent", False)),
+        *(("filled", False, "too_late", True), ("offer", False, "too_late", False)),
+    ],
+)
+def test_the_night_is_disturbed_by_an_offer_its_end_and_what_is_owed_to_a_yes(
+    scene: Scene, kind: str, asked_for_it: bool, status: str, disturbs: bool
+) -> None:
+    entry = scene.waiting(1, texts_by_night=asked_for_it)[0]
+    offer = factories.offer(scene.opening(), entry, status=status)
+    assert sending.may_come_by_night(Message(kind=kind, offer=offer)) is disturbs
+    assert sending.may_come_by_night(Message(kind=kind)) is False
+
+
 def test_a_stop_does_not_take_back_the_answer_to_urgent_words(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     scene.text(offer.patient, "chest pain")
@@ -272,6 +310,8 @@ def test_filled_is_not_said_of_a_time_that_is_offered_again(scene: Scene) -> Non
     assert claim is not None
     scene.answer(claim)
     filled = Message.objects.get(patient=second.patient, kind="filled")
+    assert decide(filled, hours=11) == Decision("send")
+    Opening.objects.update(held=Opening.Held.REASON)  # a person's question is about offers
     assert decide(filled, hours=11) == Decision("send")
     Offer.objects.filter(pk=second.pk).update(status="sent")
     assert decide(filled, hours=11) == OVERTAKEN

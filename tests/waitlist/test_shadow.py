@@ -307,6 +307,11 @@ def test_messages_without_an_opening_wait_only_for_patients_known_to_shadow_alon
         message.save()
         decided[person.pk] = messages.may_send(message).action
     assert decided == {ours.pk: "wait", both.pk: "send"}
+    # Who wrote to us is answered, but not by a person.
+    for kind, action in ((Message.Kind.HELP, "send"), (Message.Kind.STAFF, "wait")):
+        answer = Message.objects.get(patient=ours)
+        answer.kind, answer.initiated = kind, False
+        assert messages.may_send(answer).action == action
 
 
 def test_what_a_patient_gives_up_meanwhile_goes_to_staff(scene: Scene) -> None:
