@@ -64,6 +64,19 @@ def test_the_zone_behind_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("hour", "said"), [(0, "12:00 AM"), (9, "9:00 AM"), (11, "11:00 AM"), (12, "12:00 PM"), (13, "1:00 PM")]
+)
+def test_a_texts_clock(hour: int, said: str) -> None:
+    assert say_short(datetime(2026, 11, 24, hour, tzinfo=NEW_YORK), "en") == f"Tue Nov 24, {said}"
+
+
+def test_a_zone_without_a_short_form_or_a_city_is_named_as_well_as_can_be() -> None:
+    there, nowhere = (datetime(2026, 11, 24, 14, tzinfo=zone) for zone in (ZoneInfo("Europe/Madrid"), UTC))
+    assert say_short(there, "en", zone=True) == "Tue Nov 24, 2:00 PM Madrid time"
+    assert zone_name(nowhere, "en") == "UTC time"
+
+
+@pytest.mark.parametrize(
     ("key", "english", "spanish"),
     [
         ("America/Chicago", "Central time", "hora del Centro"),
