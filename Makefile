@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-run test lint format bench lock clean
 
+# What one process compiled serves all others; `make clean` removes it.
+unexport PYTHONDONTWRITEBYTECODE
+
 RUN := .venv/bin/python
 RUNTIME := .venv/installed-runtime
 DEVELOPMENT := .venv/installed-development

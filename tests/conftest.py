@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.emptying import empty_tables_quickly_and_past_triggers  # noqa: F401 - an automatic fixture
+from tests.migrated_once import copy_of_the_first, django_db_setup, pytest_unconfigure  # noqa: F401 - all of it
 from tests.no_network_in_transactions import no_network_in_transactions  # noqa: F401 - an automatic fixture
 from tests.turns import longest_turn  # noqa: F401 - an automatic fixture
 
