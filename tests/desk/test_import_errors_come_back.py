@@ -78,6 +78,17 @@ def test_columns_may_be_moved_and_only_what_was_written_anew_is_taken(dana: Clie
     assert corrections(batch) == {2: {}, 3: {"phone": "2125550104"}}
 
 
+def test_rows_of_the_file_that_are_none_of_the_list_are_left_aside(dana: Client, practice: Practice) -> None:
+    batch = brought(dana, *BAD)
+    sheet = downloaded(dana, batch)
+    sheet[1][2] = "3/16/1980"
+    added, strange = [*sheet[1]], [*sheet[1]]
+    added[-2], strange[-2] = "", "99"
+    answer = dana.post(at(batch, "corrected"), {"file": as_csv([*sheet, added, strange, ["Roe"]])})
+    assert said(dana, answer).startswith("1 corrected row checked")
+    assert corrections(batch) == {2: {"birth_date": "3/16/1980"}, 3: {}}
+
+
 def test_what_was_corrected_on_the_page_meanwhile_stays(dana: Client, practice: Practice) -> None:
     both_wrong = "Yu,Mei,13/45/1980,555,Follow-up,,"
     batch = brought(dana, both_wrong, BAD[1])
