@@ -82,6 +82,7 @@ def test_rows_of_the_file_that_are_none_of_the_list_are_left_aside(dana: Client,
     batch = brought(dana, *BAD)
     sheet = downloaded(dana, batch)
     sheet[1][2] = "3/16/1980"
+    sheet[2][2] = "1980-03-17"  # as a spreadsheet program writes what stood there
     added, strange = [*sheet[1]], [*sheet[1]]
     added[-2], strange[-2] = "", "99"
     answer = dana.post(at(batch, "corrected"), {"file": as_csv([*sheet, added, strange, ["Roe"]])})
