@@ -137,6 +137,7 @@ def test_those_known_before_hear_that_something_changed_and_not_what(entry: Wait
 def test_of_what_is_on_record_hardly_anything_is_shown(entry: WaitlistEntry, path: str, client: Client) -> None:
     Patient.objects.update(address="2 Oak St, Troy NY 12180")
     factories.contact(entry.patient, "+12125550133", rank=3, guardian=True)
+    factories.contact(entry.patient, "+12125550144", rank=4, use="old")
     for step in ("", own("", entry.patient), own("", entry.patient, MAIL), "phone/", "email/", "address/", "language/"):
         for language in ("en", "es"):
             page = client.get(f"{path}{step}?lang={language}").content.decode()
@@ -145,6 +146,7 @@ def test_of_what_is_on_record_hardly_anything_is_shown(entry: WaitlistEntry, pat
     assert "ends with 11" in shown
     assert "begins with r" in shown
     assert "ends with 33" not in shown
+    assert "ends with 44" not in shown
     assert "We have one" in shown
     seen = AccessRecord.objects.filter(actor_name=f"patient {entry.patient_id}", action="view")
     assert {each.detail["page"] for each in seen} == {f"contact {step}".strip() for step in SHOWN}
@@ -521,7 +523,7 @@ def test_who_must_call_about_it(entry: WaitlistEntry, how: str, is_so: bool) -> 
 def test_whose_number_is_shared(entry: WaitlistEntry, how: str, is_so: bool) -> None:
     other = factories.patient(phone=OLD, email=None)
     if how.startswith("past"):
-        ContactPoint.objects.filter(pk=contact(entry.patient if "here" in how else other).pk).update(use="old")
+        ContactPoint.objects.filter(pk=contact(entry.patient if how == "past here" else other).pk).update(use="old")
     elif how != "both use it":
         Patient.objects.filter(pk=other.pk).update(replaced_by=factories.patient())
     assert own_contacts.is_shared(entry.patient) is is_so
@@ -629,6 +631,18 @@ def test_staff_call_the_number_from_before_and_never_the_new_one(entry: Waitlist
     assert NEW not in shown
     Patient.objects.update(restricted=True)
     assert listed() == []
+
+
+def test_a_number_of_once_that_the_page_took_up_again_is_no_number_to_call(
+    scene: Scene, entry: WaitlistEntry, path: str
+) -> None:
+    ConsentRecord.objects.all().delete()
+    factories.contact(entry.patient, NEW, rank=2, use="old", consent=False)
+    scene.pass_time(days=5)
+    post(own(path, entry.patient), **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    assert in_use(entry.patient) == [MAIL, NEW]
+    assert listed() == [OLD]
 
 
 def test_staff_call_a_number_that_is_left_or_was_taken_away(scene: Scene, entry: WaitlistEntry, path: str) -> None:
