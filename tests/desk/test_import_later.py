@@ -123,3 +123,52 @@ def test_somebody_on_the_list_already_is_not_put_on_it_twice(
     assert answered(dana, "same").endswith("This patient is on the waitlist for this already.")
     assert verdicts(batch) == ["duplicate", "added"]
     assert WaitlistEntry.objects.filter(patient=practice.patient).count() == 1
+
+
+@pytest.fixture
+def alike(dana: Client, practice: Practice) -> ImportBatch:
+    """A list of one who may be the practice's patient, and nobody asked about it yet."""
+    known = practice.patient
+    assert known.birth_date
+    return brought(dana, f"Alvarez,Robin,{known.birth_date.isoformat()},2125550177,Follow-up,,", GOOD)
+
+
+@pytest.mark.parametrize(("decided", "row"), [(False, "99"), (False, "3"), (True, "2")])
+def test_what_is_no_question_is_not_put_off(
+    dana: Client, practice: Practice, alike: ImportBatch, decided: bool, row: str
+) -> None:
+    if decided:
+        dana.post(at(alike, "step", "decide"), {"row": "2", "patient": str(practice.patient.pk)})
+    before = verdicts(alike)
+    answer = said(dana, dana.post(at(alike, "step", "later"), {"row": row}))
+    assert "waits among the patient reviews" not in answer
+    assert (verdicts(alike), PatientReview.objects.count()) == (before, 0)
+
+
+def test_only_those_whom_the_page_showed_are_asked_about(dana: Client, practice: Practice, alike: ImportBatch) -> None:
+    known = practice.patient
+    factories.patient(given_name=known.given_name, family_name=known.family_name, birth_date=known.birth_date)
+    dana.post(at(alike, "step", "later"), {"row": "2"})
+    assert PatientReview.objects.get().patient == known
+
+
+def test_a_row_that_may_be_one_of_two_waits_until_both_are_told_apart(dana: Client, practice: Practice) -> None:
+    known = practice.patient
+    assert known.birth_date
+    twin = factories.patient(given_name=known.given_name, family_name=known.family_name, birth_date=known.birth_date)
+    batch = brought(dana, f"Alvarez,Robin,{known.birth_date.isoformat()},2125550177,Follow-up,,", GOOD)
+    dana.post(at(batch, "step", "later"), {"row": "2"})
+    first, second = (
+        reverse("admin:scheduling_patientreview_do", args=[PatientReview.objects.get(patient=each).pk, "different"])
+        for each in (known, twin)
+    )
+    assert said(dana, dana.post(first)) == "Noted: two people. Others are still proposed for the row."
+    assert verdicts(batch) == ["look", "ready"]
+    assert said(dana, dana.post(second)).endswith(f"Row 2 of list {batch.pk} is ready and is added with the others.")
+    assert verdicts(batch) == ["ready", "ready"]
+
+
+def test_an_answer_about_a_row_that_is_gone_says_so_and_adds_nobody(dana: Client, batch: ImportBatch) -> None:
+    batch.rows.all().delete()
+    assert answered(dana, "different") == "The list it stood in is deleted by now, so nobody was added."
+    assert (PatientReview.objects.get().state, WaitlistEntry.objects.count()) == ("different", 0)

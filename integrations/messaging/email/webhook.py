@@ -22,10 +22,10 @@ UNDER_WAY = frozenset({EventType.QUEUED, EventType.SENT, EventType.DEFERRED})
 NOT_ARRIVED = frozenset({EventType.BOUNCED, EventType.REJECTED, EventType.FAILED})
 UNWELCOME = frozenset({EventType.COMPLAINED, EventType.UNSUBSCRIBED})
 #: By this a provider says that a bounce is not for good, such as one of a full mailbox; django-anymail calls all alike.
-#: Words of Postmark and Brevo, MailerSend, Mailjet, Resend and UniSender; numbers of SparkPost.
+#: Words of Postmark and Brevo, MailerSend, Mailjet, Resend, UniSender and Amazon SES; numbers of SparkPost.
 _NOT_FOR_GOOD = re.compile(
     r"soft_?bounce|'hard_bounce': False|(?:mailbox|inbox) was full|general bounce|err_(?:mailbox_full|too_large)"
-    r"|'bounce_class': '(?:2[0-3]|40|70)'",
+    r"|'bouncetype': '(?:transient|undetermined)'|'bounce_class': '(?:2[0-3]|40|70)'",
     re.IGNORECASE,
 )
 

@@ -122,6 +122,7 @@ def test_without_a_status_an_address_is_given_up_only_where_the_provider_knows_t
         {"data": {"type": "soft_bounced"}},
         {"data": {"bounce": {"message": "... a bounce message because the recipient's inbox was full."}}},
         {"delivery_info": {"delivery_status": "err_mailbox_full"}},
+        {"bounce": {"bounceType": "Transient", "bounceSubType": "MailboxFull"}},
         {"type": "bounce", "bounce_class": "22"},
     ],
 )
