@@ -44,3 +44,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# A static file is looked for when it is asked for; else each test's first page would begin by listing all of them.
+WHITENOISE_AUTOREFRESH = True
