@@ -20,6 +20,9 @@ from urllib.parse import quote
 import requests
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
+
+from integrations.models import Heartbeat
 
 ROOT = Path(settings.BASE_DIR)
 START_SECONDS = 40
@@ -62,6 +65,9 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self._logs = log_directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        #: When the last process was killed, and since when another worker is there: how long its start takes is the
+        #: machine's affair.
+        self.killed_at = self.replaced_at = timezone.now()
         self._environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.settings",
@@ -103,18 +109,24 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """SIGKILL a process and its children; ``worker`` is the whole process where everything is embedded."""
+        self.killed_at = timezone.now()
         process = self._running.pop("web" if self.is_embedded else name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def restart(self, name: str) -> None:
-        """Start again what :meth:`kill` killed."""
+        """Start again what :meth:`kill` killed, and wait until a worker is at work again."""
+        killed_at = self.killed_at
         if self.is_embedded or name == "web":
             self.start_web()
         else:
             if "beat" in self._running:
                 self.kill("beat")
             self.start_workers()
+        if name == "worker":
+            self.killed_at = killed_at
+            sweeps = Heartbeat.objects.filter(name="sweep", at__gt=timezone.now()).values_list("at", flat=True)
+            self.replaced_at = wait_for(sweeps.first, "the first sweep of another worker", START_SECONDS)
 
     def stop(self) -> None:
         """End every process at once: what they leave undone is nobody's any more."""
