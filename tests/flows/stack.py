@@ -25,11 +25,14 @@ from django.utils import timezone
 from integrations.models import Heartbeat
 
 ROOT = Path(settings.BASE_DIR)
-START_SECONDS = 40
+#: How long a process may take until it is at work: a minute is no rarity where many share a machine's cores.
+START_SECONDS = 150
+#: So much of the end of each log is shown when a process does not come up.
+LOG_CHARACTERS = 2000
 Found = TypeVar("Found")
 
 
-def wait_for(look: Callable[[], Found | None], what: str, seconds: float = 45) -> Found:
+def wait_for(look: Callable[[], Found | None], what: str, seconds: float = 90) -> Found:
     """Return the first thing ``look`` finds; fails the test by name when nothing comes."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -97,7 +100,7 @@ class Stack:
         else:
             bind = ("--bind", f"127.0.0.1:{self.port}", "--workers", "2", "--threads", "8", "--log-level", "warning")
             self._spawn("web", "-m", "gunicorn", "config.wsgi:application", *bind)
-        wait_for(self._answers, "the web server's first answer", START_SECONDS)
+        self._wait_for(self._answers, "the web server's first answer")
 
     def start_workers(self) -> None:
         """Start the worker and beat; nothing to do when they live in the web server's process."""
@@ -126,7 +129,7 @@ class Stack:
         if name == "worker":
             self.killed_at = killed_at
             sweeps = Heartbeat.objects.filter(name="sweep", at__gt=timezone.now()).values_list("at", flat=True)
-            self.replaced_at = wait_for(sweeps.first, "the first sweep of another worker", START_SECONDS)
+            self.replaced_at = self._wait_for(sweeps.first, "the first sweep of another worker")
 
     def stop(self) -> None:
         """End every process at once: what they leave undone is nobody's any more."""
@@ -136,6 +139,15 @@ class Stack:
     def said(self) -> str:
         """Everything the processes wrote to their logs."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self._logs.glob("*.log")))
+
+    def _wait_for(self, look: Callable[[], Found | None], what: str) -> Found:
+        """Wait for what shows that a process is up; when it does not come, its logs say why."""
+        try:
+            return wait_for(look, what, START_SECONDS)
+        except AssertionError as error:
+            for path in sorted(self._logs.glob("*.log")):
+                error.add_note(f"--- {path.name}: {path.read_text(errors='replace')[-LOG_CHARACTERS:]}")
+            raise
 
     def _answers(self) -> bool:
         try:
