@@ -90,6 +90,13 @@ def is_there() -> bool:
     return bool(getattr(settings, "SANDBOX_CONTROL_URL", ""))
 
 
+def who_is_written_to() -> str:
+    """Say where messages to made-up patients go, as the rest of a sentence."""
+    if settings.TEST_RECIPIENTS:
+        return "messages leave this machine for the addresses in TEST_RECIPIENTS only"
+    return "no message leaves this machine"
+
+
 def calendar(day: str, location: str) -> Day:
     """Return a day of the EHR's calendar; without one the first with something to cancel that can still be offered.
 

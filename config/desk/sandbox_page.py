@@ -66,6 +66,7 @@ def page_view(request: HttpRequest) -> HttpResponse:
     """Show both sides."""
     _guard(request)
     context = {**admin.site.each_context(request), "title": "Sandbox", "subtitle": None}
+    context["who_is_written_to"] = sandbox.who_is_written_to()
     return TemplateResponse(request, "admin/desk/sandbox.html", {**context, **_ehr(request), **_people(request)})
 
 

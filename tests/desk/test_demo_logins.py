@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory
 from config.demo import setup
 from config.desk.groups import keep_groups
 from config.sandbox import SandboxNotReady
-from scheduling.models import Location, Opening
+from scheduling.models import Location, Opening, Source
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
 
@@ -68,3 +68,10 @@ def test_fresh_throws_away_no_other_database(
     monkeypatch.setattr(connection, "vendor", "postgresql")
     with pytest.raises(CommandError, match="DATABASE_URL points to another database"):
         call_command("demo", "--run", "--fresh")
+
+
+def test_a_live_installation_is_not_filled_with_made_up_patients(settings: Any, db: None) -> None:
+    settings.INSTALLATION = "live"
+    with pytest.raises(CommandError, match=r"INSTALLATION=live.* Nothing was changed"):
+        call_command("demo", "--run")
+    assert not Source.objects.exists()

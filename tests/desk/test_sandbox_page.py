@@ -119,6 +119,14 @@ def test_both_sides_are_shown(dana: Client, practice: Practice, control: HTTPSer
     assert records("list") == [("scheduling.patient", str(practice.patient.pk))]
 
 
+def test_it_says_whether_a_message_leaves_the_machine(dana: Client, control: HTTPServer, settings: Any) -> None:
+    page = text_of(dana.get(PAGE))
+    assert "Everybody here is made up, and no message leaves this machine." in page
+    settings.TEST_RECIPIENTS = ["+12125550123"]
+    page = text_of(dana.get(PAGE))
+    assert "messages leave this machine for the addresses in TEST_RECIPIENTS only" in page
+
+
 @pytest.mark.parametrize(
     ("step", "form", "path", "body", "says"),
     [

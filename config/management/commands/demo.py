@@ -14,6 +14,7 @@ from django.db import connection, connections
 from config.demo import setup
 from config.demo.control import SandboxControl
 from config.demo.play import DidNotHappen, Playthrough
+from config.desk.sandbox import who_is_written_to
 from config.embedded import EmbeddedSite, until_signalled
 from config.sandbox import SandboxNotReady, SandboxProcess, start_sandbox
 
@@ -27,6 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--fresh", action="store_true", help="throw the demo's data away first")
 
     def handle(self, *args: Any, port: int, run: bool, fresh: bool, **options: Any) -> None:
+        if settings.INSTALLATION == "live":
+            raise CommandError(
+                "The demo fills the database with made-up patients, and this installation is live (INSTALLATION=live). "
+                "Start it from another folder, without this one's .env. Nothing was changed."
+            )
         if not settings.EHR_ALLOW_PRIVATE_ADDRESSES:
             raise CommandError(
                 "The demo's EHR runs on this machine, and EHR_ALLOW_PRIVATE_ADDRESSES=false forbids calls to it. "
@@ -84,11 +90,11 @@ class Command(BaseCommand):
             self.style.SUCCESS(f"\n  Open      {site.url}/admin/sandbox/\n")
             + "".join(f"  Log in as {name:13} to see {sees}\n" for name, _, _, sees in setup.LOGINS)
             + f"  Password  {password} for each\n\n"
-            "  Everybody in it is made up, and no message leaves this machine. Ctrl-C stops it.\n"
+            f"  Everybody in it is made up, and {who_is_written_to()}. Ctrl-C stops it.\n"
         )
 
     def _throw_away(self) -> None:
-        if settings.INSTALLATION == "live" or settings.APP_ENV != "embedded":
+        if settings.APP_ENV != "embedded":
             raise CommandError("--fresh throws data away, so it works only in the embedded test installation.")
         if connection.vendor != "sqlite":
             raise CommandError(
