@@ -12,7 +12,7 @@ from django.utils import timezone
 from scheduling import openings
 from scheduling.models import Block, Opening, Practice, WorkItem, Writeback
 from scheduling.records import Interval
-from scheduling.worklist import ask_staff, finish, finish_each, finish_for
+from scheduling.worklist import BY_ITSELF, ask_staff, finish, finish_each, finish_for
 
 #: What staff are asked about a whole day, and why its openings are held meanwhile.
 PROVIDER_DAY = "opening.provider_day"
@@ -187,7 +187,7 @@ def _was_freed_with_others(opening: Opening, day: QuerySet[Opening], house: Prac
     if not look_like_absence(moments, house):  # what was said of the day could only take some away
         return False
     answers = WorkItem.objects.filter(dedupe_key=day_key(opening), status=WorkItem.Status.DONE, done_at__isnull=False)
-    decided_at = answers.exclude(done_by="system").order_by("-done_at").values_list("done_at", flat=True).first()
+    decided_at = answers.exclude(done_by=BY_ITSELF).order_by("-done_at").values_list("done_at", flat=True).first()
     return decided_at is None or look_like_absence([at for at in moments if at > decided_at], house)
 
 

@@ -47,6 +47,8 @@ class NoSuchButton(LookupError):
     """A work item does not come with the button that was pressed, or not any more."""
 
 
+#: Who has done an item whose reason is gone.
+BY_ITSELF = "system"
 #: Numbers that reach nobody else, as far as we know.
 CAN_RING = Q(system=ContactPoint.System.PHONE, state=ContactPoint.State.USABLE)
 _ACTIONS: dict[str, list[Action]] = {}
@@ -193,12 +195,12 @@ def finish(item: WorkItem, by: str, resolution: str) -> bool:
     return move(item, WorkItem.Status.DONE, done_at=timezone.now(), done_by=by[:150], resolution=resolution[:300])
 
 
-def finish_for(dedupe_key: str, resolution: str, by: str = "system") -> None:
+def finish_for(dedupe_key: str, resolution: str, by: str = BY_ITSELF) -> None:
     """Close the open item of a key, if there is one, because its reason is gone."""
     finish_each((dedupe_key,), resolution, by)
 
 
-def finish_each(dedupe_keys: Iterable[str], resolution: str, by: str = "system") -> None:
+def finish_each(dedupe_keys: Iterable[str], resolution: str, by: str = BY_ITSELF) -> None:
     """Close the open items of some keys, as far as there are any, at the cost of one look."""
     for item in WorkItem.objects.filter(dedupe_key__in=tuple(dedupe_keys), status=WorkItem.Status.OPEN):
         finish(item, by, resolution)
@@ -209,6 +211,12 @@ def run_action(item: WorkItem, slug: str, user: AbstractBaseUser) -> str:
     action = next((known for known in actions_for(item) if known.slug == slug), None)
     if action is None:
         raise NoSuchButton(slug)
+    pressed_at, by = timezone.now(), user.get_username()
     said = action.run(item, user)
-    finish(item, user.get_username(), said)
+    if not finish(item, by, said):
+        # What was done may have closed the item by itself; it is this person's doing all the same.
+        closed = WorkItem.objects.filter(pk=item.pk, status=WorkItem.Status.DONE, done_by=BY_ITSELF)
+        signed = {"done_by": by[:150], "resolution": said[:300]}
+        if closed.filter(done_at__gte=pressed_at).update(**signed):
+            record_change(item, {"done_by": (BY_ITSELF, by)})
     return said

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from scheduling.models import Appointment, WorkItem
-from scheduling.worklist import ask_staff, finish
+from scheduling.worklist import BY_ITSELF, ask_staff, finish
 from waitlist import telling
 from waitlist.models import Claim
 
@@ -16,7 +16,6 @@ KIND: Final = "claim.checklist"
 #: What was arranged for a visit that will not be.
 UNDO: Final = "claim.arranged"
 _OFF = (*Appointment.FREEING, Appointment.Status.BUMPED)
-_BY_ITSELF = "system"
 BATCH = 200
 
 
@@ -52,11 +51,11 @@ def follow() -> None:
     off = Claim.objects.filter(pk=OuterRef("subject_id"), appointment__status__in=_OFF)
     items = WorkItem.objects.filter(Exists(off), kind=KIND).order_by("pk")
     for item in items.filter(status=WorkItem.Status.OPEN)[:BATCH]:
-        finish(item, _BY_ITSELF, "The visit was cancelled.")
+        finish(item, BY_ITSELF, "The visit was cancelled.")
     asked = WorkItem.objects.filter(kind=UNDO, subject_id=OuterRef("subject_id"))
     arranged = items.filter(~Exists(asked), status=WorkItem.Status.DONE, due_at__gt=timezone.now())
     claims = Claim.objects.select_related("opening", "patient", "appointment")
-    for item in arranged.exclude(done_by=_BY_ITSELF)[:BATCH]:
+    for item in arranged.exclude(done_by=BY_ITSELF)[:BATCH]:
         claim = claims.get(pk=item.subject_id or 0)
         ask_staff(
             UNDO,

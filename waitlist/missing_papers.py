@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from scheduling.models import Opening, WorkItem
-from scheduling.worklist import ask_staff, finish, finish_each
+from scheduling.worklist import BY_ITSELF, ask_staff, finish, finish_each
 from waitlist.models import WaitlistEntry
 from waitlist.reasons import Reason
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 KIND = "entry.papers"
 #: What staff say they have asked for is on its way so long before they are asked again.
 ON_ITS_WAY = timedelta(days=7)
-BY_ITSELF = "system"
 _PAPERS = {Reason.REFERRAL: "referral", Reason.AUTHORIZATION: "authorization"}
 
 

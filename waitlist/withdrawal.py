@@ -13,7 +13,7 @@ from audit.log import record_changes
 from scheduling import openings
 from scheduling.models import Opening, Practice, WorkItem
 from scheduling.transitions import move
-from scheduling.worklist import finish, finish_for
+from scheduling.worklist import BY_ITSELF, finish, finish_for
 from waitlist import consent, entries, links, messages
 from waitlist.models import Channel, Message, Offer
 from waitlist.offering import call_key
@@ -155,7 +155,7 @@ def tell_late(opening: Opening, reason: str, now: datetime | None = None, limit:
 
 def _finish_calls(offers: list[Offer], resolution: str) -> None:
     for item in WorkItem.objects.filter(dedupe_key__in=map(call_key, offers), status=WorkItem.Status.OPEN):
-        finish(item, "system", resolution)
+        finish(item, BY_ITSELF, resolution)
 
 
 def expire(now: datetime | None = None, limit: int = 200) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import pytest
+from auditlog.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
@@ -11,7 +13,7 @@ from scheduling.models import Opening, Patient, WorkItem
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
-from waitlist import house_words, offering
+from waitlist import claims, house_words, offering
 from waitlist.models import Message
 from waitlist.times import say, say_phone
 from waitlist.wording import Words
@@ -69,3 +71,33 @@ def test_whoever_is_to_call_is_told_to_wait_while_somebody_elses_yes_is_being_bo
     assert said.index("Somebody has said yes to this time") < said.index("What to say")
     Opening.objects.filter(pk=opening.pk).update(status="offering")
     assert "Do not call yet" not in text_of(dana.get(page))
+
+
+@pytest.mark.parametrize(
+    ("button", "said"),
+    [
+        ("yes", "Received: the booking is on its way to the EHR."),
+        ("no", "Noted: the patient does not want this time."),
+        ("missed", "Noted: not reached. The patient keeps their place on the list."),
+    ],
+)
+def test_a_call_is_finished_by_whoever_made_it(dana: Client, practice: Practice, button: str, said: str) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    offer = factories.offer(opening, practice.entry(), expires_at=timezone.now() + timedelta(minutes=41))
+    item = offering.ask_for_call(offer, offering.NO_WAY)
+    dana.post(f"/admin/scheduling/workitem/{item.pk}/do/{button}/")
+    item.refresh_from_db()
+    assert (item.status, item.done_by) == ("done", "dana")
+    assert item.resolution.startswith(said)
+    changes = LogEntry.objects.get_for_object(item).values_list("actor__username", "changes__done_by")
+    assert ("dana", ["system", "dana"]) in changes
+
+
+def test_a_call_that_was_finished_before_is_not_signed_anew(dana: Client, practice: Practice) -> None:
+    opening = practice.opening(status="offering", waves_sent=1)
+    offer = factories.offer(opening, practice.entry(), expires_at=timezone.now() + timedelta(minutes=41))
+    item = offering.ask_for_call(offer, offering.NO_WAY)
+    assert claims.take_back(offer, "staff") == 1
+    dana.post(f"/admin/scheduling/workitem/{item.pk}/do/missed/")
+    item.refresh_from_db()
+    assert (item.done_by, item.resolution) == ("system", "The time is no longer offered.")
