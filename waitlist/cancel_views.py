@@ -8,10 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.context import Actor, acting_as
 from scheduling.models import Appointment
-from waitlist import entries, links
-from waitlist.cancellations import Outcome, cancel_by_patient
+from waitlist import links
+from waitlist.cancellations import cancel_by_patient
 from waitlist.links import Found
-from waitlist.models import Claim
 from waitlist.pages import birth_year, content
 from waitlist.pages.birth_year import Check
 from waitlist.pages.shell import back_to, dead_link, language_for, patient_page, record_view, render
@@ -40,21 +39,9 @@ def cancel_page(request: HttpRequest, token: str) -> HttpResponse:
     checked = birth_year.check_offer(found, request.POST.get("birth_year", ""))
     if checked != Check.RIGHT:
         return _show(request, found, standing, problem=str(checked))
-    _give_up(claim, wish)
-    return back_to(request, page)
-
-
-def _give_up(claim: Claim, wish: str) -> None:
     with acting_as(Actor.for_patient(claim.patient_id)):
-        outcome = cancel_by_patient(claim.appointment)
-        entry = claim.entry
-        if entry is None or outcome not in (Outcome.REQUESTED, Outcome.STAFF, Outcome.RELEASED):
-            return
-        entry.refresh_from_db()
-        if wish == ANOTHER and entry.status == entry.Status.BOOKED:
-            entries.resume(entry)
-        elif wish == NOTHING and entry.status in entries.LIVE:
-            entries.leave(entry)
+        cancel_by_patient(claim.appointment, wants_another=wish == ANOTHER)
+    return back_to(request, page)
 
 
 def _show(request: HttpRequest, found: Found, standing: Standing, problem: str = "") -> HttpResponse:

@@ -11,7 +11,7 @@ from scheduling import writebacks
 from scheduling.models import Appointment, WorkItem, Writeback
 from scheduling.story import tell
 from scheduling.worklist import ask_staff
-from waitlist import given_up, settlement
+from waitlist import entries, given_up, settlement
 from waitlist.models import Claim, Message
 
 
@@ -26,8 +26,12 @@ class Outcome(models.TextChoices):
     TOO_LATE = "too_late", "it has begun"
 
 
-def cancel_by_patient(appointment: Appointment, *, now: datetime | None = None) -> Outcome:
+def cancel_by_patient(
+    appointment: Appointment, *, wants_another: bool | None = None, now: datetime | None = None
+) -> Outcome:
     """Have an appointment cancelled at its patient's wish, and tell them how it stands.
+
+    ``wants_another``: whether they go on waiting for another time or leave the list; None leaves that as it is.
 
     Call it outside a transaction, acting as the patient, who was shown what they give up. A booking that was not
     written yet is given up at once. Otherwise a cancel goes out with the version we hold: the patient hears
@@ -37,7 +41,7 @@ def cancel_by_patient(appointment: Appointment, *, now: datetime | None = None) 
     now = now or timezone.now()
     appointment.refresh_from_db()
     if appointment.status == Appointment.Status.PENDING:
-        return _give_up_booking(appointment)
+        return _give_up_booking(appointment, wants_another)
     if appointment.status != Appointment.Status.BOOKED:
         return Outcome.TOO_LATE if appointment.status in Appointment.SEEN else Outcome.GONE
     if appointment.start is None or appointment.start <= now:
@@ -46,8 +50,9 @@ def cancel_by_patient(appointment: Appointment, *, now: datetime | None = None) 
         with transaction.atomic():
             row = writebacks.request_cancel(appointment, by_patient=True)
             given_up.say(row, Message.Kind.CANCELLING, now)
-            claim = Claim.objects.filter(appointment=appointment).select_related("opening").first()
+            claim = Claim.objects.filter(appointment=appointment).select_related("opening", "entry").first()
             if claim is not None:
+                _wait_or_leave(claim, wants_another)
                 summary = "The patient gave the appointment up; it is being cancelled in the EHR."
                 tell(claim.opening, "cancel.requested", summary, writeback_id=row.pk)
     except IntegrityError:  # the database's own guard of one live write per appointment
@@ -55,14 +60,27 @@ def cancel_by_patient(appointment: Appointment, *, now: datetime | None = None) 
     return Outcome.STAFF if given_up.describe(row)["staff"] else Outcome.REQUESTED
 
 
-def _give_up_booking(appointment: Appointment) -> Outcome:
+def _wait_or_leave(claim: Claim, wants_another: bool | None) -> None:
+    entry = claim.entry
+    if entry is None or wants_another is None:
+        return
+    entry.refresh_from_db()
+    if wants_another and entry.status == entry.Status.BOOKED:
+        entries.resume(entry)
+    elif not wants_another and entry.status in entries.LIVE:
+        entries.leave(entry)
+
+
+def _give_up_booking(appointment: Appointment, wants_another: bool | None) -> Outcome:
     """Give up a booking that the EHR has not confirmed: at once while nothing was written, else through staff."""
-    claim = Claim.objects.select_related("opening__location", "appointment").filter(appointment=appointment).first()
+    rows = Claim.objects.select_related("opening__location", "appointment", "entry")
+    claim = rows.filter(appointment=appointment).first()
     if claim is None:
         return Outcome.GONE
     row = appointment.writebacks.filter(kind=Writeback.Kind.CREATE).select_related("source").latest("pk")
     if settlement.release(claim, "patient"):
         appointment.refresh_from_db()
+        _wait_or_leave(claim, wants_another)
         given_up.say(row, Message.Kind.CANCELLED)
         return Outcome.RELEASED
     ask_staff(
@@ -77,4 +95,5 @@ def _give_up_booking(appointment: Appointment) -> Outcome:
         patient=claim.patient,
         due_at=appointment.start,
     )
+    _wait_or_leave(claim, wants_another)
     return Outcome.STAFF

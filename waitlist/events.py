@@ -164,6 +164,15 @@ EVENTS: Final[tuple[Event, ...]] = (
         by_mail=True,
     ),
     Event(
+        "cancelled.waiting",
+        "Cancelled: they wait again",
+        "The EHR shows the cancellation, and the patient asked for another time.",
+        ("practice", "time", "phone", "reference"),
+        needs=("practice", "time"),
+        needs_in_mail=("time", "signature"),
+        by_mail=True,
+    ),
+    Event(
         "not_cancelled",
         "Could not be cancelled",
         "The patient gave an appointment up, and the EHR did not take it.",

@@ -11,7 +11,7 @@ from scheduling.models import Appointment, WorkItem, Writeback
 from scheduling.story import tell
 from scheduling.worklist import ask_staff, finish_for
 from scheduling.writebacks import Outcome
-from waitlist import consent, messages
+from waitlist import consent, entries, messages
 from waitlist.models import Claim, Message
 
 CALLS = {
@@ -97,11 +97,12 @@ def subject_of(appointment: Appointment) -> messages.Subject:
 
 
 def describe(writeback: Writeback) -> dict[str, Any]:
-    """Return what the words need: the time, its reference where it has one, and whether a person will cancel it."""
+    """Return what the words need: time, reference, whether a person will cancel it, whether the patient still waits."""
     appointment = writeback.appointment
     context: dict[str, Any] = {
         "reference": appointment.reference or "",
         "staff": writeback.status == Writeback.Status.BY_HAND or not writeback.source.cancels,
+        "waiting": Claim.objects.filter(appointment=appointment, entry__status__in=entries.LIVE).exists(),
     }
     if appointment.start is not None:
         zone = appointment.location.zone if appointment.location else None

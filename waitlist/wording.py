@@ -13,6 +13,7 @@ may need; every key is optional unless a kind's text uses it:
   while it still stands; ``replaces``: the same once the earlier one is confirmed
 - ``choices``: ``[(code, start), …]`` for a question back; ``outcome``: what an answer is about
 - ``staff``: true where the front desk cancels an appointment by hand
+- ``waiting``: true where whoever gave an appointment up is on the list for another
 - ``patient``, ``until``: whom staff call, and how long the offer stands; only in what staff say on the phone
 - ``words``: what a person of the staff wrote, in lines
 - ``urgent``: true for an opt-out receipt that first of all answers urgent words
@@ -44,7 +45,7 @@ SAID_AS = {
     **{each: each for each in ("confirmed", "filled", "refused", "withdrawn")},
 }
 #: Kinds that are said otherwise when something of the context is true.
-VARIANTS = {"refused": "busy", "cancelling": "staff", "stop_receipt": "urgent"}
+VARIANTS = {"refused": "busy", "cancelling": "staff", "cancelled": "waiting", "stop_receipt": "urgent"}
 _SUBJECT = "Subject:"
 #: A longer name is cut in a text, where it would push out what matters. E-mails show it whole.
 LONGEST_NAME_IN_A_TEXT = 40

@@ -18,6 +18,7 @@ from waitlist import from_calendar, given_up, messages
 from waitlist.models import Claim, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
+WAITS = "You are on the list for another time."
 
 
 def press(offer: Offer, then: str = "", channel: str = "sms", **fields: str) -> Any:
@@ -81,7 +82,17 @@ def test_a_yes_that_is_not_written_yet_is_taken_back_at_once(
     assert heading(client.get(link_of(offer))) == "You do not have this appointment any more"
     assert WaitlistEntry.objects.get(pk=offer.entry_id).status == status
     assert cancels() == 0
+    assert (WAITS in Message.objects.get(kind="cancelled", channel="sms").body) == (then == "another")
     assert Claim.objects.get(patient=elsewhere.patient).state == "pending", "another patient's stands"
+
+
+@pytest.mark.parametrize("then", ["another", "nothing"])
+def test_what_the_patient_hears_of_the_end_says_whether_they_wait(scene: Scene, offer: Offer, then: str) -> None:
+    press(offer, then)
+    Appointment.objects.filter(origin="waitlist").update(status="cancelled")
+    given_up.settle(Writeback.objects.get(kind="cancel"), writebacks.Outcome("done"))
+    said = Message.objects.get(kind="cancelled", channel="sms").body
+    assert (WAITS in said, "For a new time, call" in said) == ((True, False) if then == "another" else (False, True))
 
 
 @pytest.mark.parametrize(("then", "status"), [("another", "waiting"), ("nothing", "left")])
