@@ -69,9 +69,9 @@ def contact_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
         return _render(visit, "call", {"heading": contact.HEADINGS["call"]})
     if (asked := _ask_year(visit)) is not None:
         return asked
-    if step and visit.point is None and step not in contact.HEADINGS:
+    if visit.point is None and step not in contact.HEADINGS:
         return back_to(request, visit.base)
-    do = request.POST.get("do", "") if request.method == "POST" else ""
+    do = request.POST.get("do", "")
     if not do:
         return _show(visit)
     with acting_as(Actor.for_patient(visit.change.patient.pk)):
@@ -82,9 +82,7 @@ def contact_page(request: HttpRequest, token: str, step: str = "", *, by_offer: 
 def _visit(request: HttpRequest, found: FoundRequest, step: str) -> Visit:
     patient = found.entry.patient
     change = Change(patient, found.location or request_words.location_of(found.entry), timezone.now())
-    number = step[1:]
-    is_point = step.startswith("p") and number.isascii() and number.isdigit() and len(number) < 19
-    point = own_contacts.point(patient, int(number)) if is_point else None
+    point = next((each for each in own_contacts.points(patient) if contact.step_of(each) == step), None)
     return Visit(request, found, change, step, language_for(request, patient), point)
 
 
@@ -95,7 +93,7 @@ def _ask_year(visit: Visit) -> HttpResponse | None:
         return None
     if not birth_year.can_be_asked(patient):
         return _render(visit, "call", {"heading": contact.HEADINGS["call"]})
-    context = {"heading": contact.FIRST, "asks_birth_year": True}
+    context: dict[str, object] = {"heading": contact.FIRST}
     if "birth_year" not in visit.request.POST:
         return _render(visit, "year", context)
     checked = birth_year.check(patient, visit.request.POST["birth_year"], subject=visit.found.entry)
@@ -126,10 +124,9 @@ def _render(visit: Visit, template: str, context: dict[str, object]) -> HttpResp
     record_view(visit.request, entry, entry.patient_id, place.pk if place else None, f"contact {template}".strip())
     posted = visit.request.POST
     frame = request_words.frame(entry, visit.language, place) | {
-        "step": visit.step,
         "base": visit.base,
-        "year": posted.get("birth_year", "")[:4] if visit.request.method == "POST" else "",
-        "typed": {name: posted.get(name, "")[:LONGEST_EMAIL] for name in ("value", "agrees", "code", *ADDRESS_PARTS)},
+        "year": posted.get("birth_year", "").strip()[:4],
+        "typed": {name: posted.get(name, "")[:LONGEST_EMAIL] for name in ("value", "agrees", *ADDRESS_PARTS)},
     }
     name = f"contact_{template}" if template else "contact"
     return render(f"waitlist/{name}.html", visit.language, frame | context)
@@ -154,8 +151,8 @@ def _written(visit: Visit, system: str) -> tuple[str, str]:
             return "no_phone", ""
     else:
         value = value.lower()
-        name, at, place = value.partition("@")
-        if not (name and at and "." in place.strip(".")) or " " in value or "@" in place:
+        name, _, place = value.partition("@")
+        if not (name and "." in place.strip(".")) or " " in value or "@" in place:
             return "no_email", ""
     agreed_in = visit.language if visit.posted("agrees") == "yes" else ""
     is_asked = contact_codes.ask(visit.change, Written(system, value, visit.point, agreed_in))

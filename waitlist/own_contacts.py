@@ -70,11 +70,6 @@ def points(patient: Patient) -> list[ContactPoint]:
     return list(patient.contact_points.filter(guardian=False).exclude(use="old").order_by("rank", "pk"))
 
 
-def point(patient: Patient, pk: int) -> ContactPoint | None:
-    """Return one of :func:`points`."""
-    return next((each for each in points(patient) if each.pk == pk), None)
-
-
 def can_be_removed(contact: ContactPoint, now: datetime) -> bool:
     """Return whether the patient can still be reached without it: by a text, an e-mail or a call."""
     day = consent.day_at(None, now)

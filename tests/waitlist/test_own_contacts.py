@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from audit.models import AccessRecord
 from scheduling import worklist
-from scheduling.models import ContactPoint, ExternalId, Patient, PatientWrite, WorkItem
+from scheduling.models import ContactPoint, ExternalId, Location, Patient, PatientWrite, WorkItem
 from tests import factories, race
 from tests.desk.pages import text_of
 from tests.waitlist import pages
@@ -26,6 +26,7 @@ from waitlist import (
     consent,
     consent_forms,
     contact_codes,
+    entries,
     house_words,
     links,
     messages,
@@ -185,8 +186,32 @@ def test_what_is_no_number_and_no_address_is_said_and_nothing_changes(
 ) -> None:
     before = pages.rows()
     page = post(f"{path}{step}/", do="save", value=value)
-    assert (page.status_code, "There is a problem" in page.content.decode()) == (200, True)
+    said = {
+        "phone": "Write the phone number with its area code, ten digits.",
+        "email": "Write the whole e-mail address, for example name@example.org.",
+    }[step]
+    assert (page.status_code, f"There is a problem {said} Nothing is changed." in text(page)) == (200, True)
+    assert f'<a href="#value">{said}</a>' in page.content.decode()
+    assert f"Error: {said}" in text(page), "at the field, too"
     assert pages.rows() == before
+
+
+@pytest.mark.parametrize(
+    ("step", "typed"),
+    [
+        ("phone", {"value": "555-01", "agrees": "yes"}),
+        ("phone", {"value": "555-01"}),
+        ("email", {"value": "ana@example", "agrees": "yes"}),
+        ("address", {"line": "2 Oak St", "city": "Troy", "state": "NY"}),
+        ("address", {"city": "Troy", "state": "NY", "postal_code": "12180"}),
+    ],
+)
+def test_what_was_typed_stays_while_something_is_put_right(path: str, step: str, typed: dict[str, str]) -> None:
+    page = post(f"{path}{step}/", do="save", **typed).content.decode()
+    assert "There is a problem" in page
+    for name, value in typed.items():
+        assert re.search(rf'<input[^>]* name="{name}"[^>]* value="{value}"', page), name
+    assert ('value="yes" checked' in page) == ("agrees" in typed)
 
 
 def test_a_code_is_guessed_at_five_times(entry: WaitlistEntry, path: str, client: Client) -> None:
@@ -389,7 +414,7 @@ def test_one_is_removed_here_and_in_the_ehr_and_the_last_one_is_kept(entry: Wait
     assert [each.address for each in told] == [MAIL, OLD]
     assert all(messages.may_send(each).action == "send" for each in told)
     page = post(own(path, person, MAIL), do="remove")
-    assert "This is the only way we have to reach you" in text(page)
+    assert "There is a problem This is the only way we have to reach you, so we keep it." in text(page)
     assert in_use(person) == [MAIL]
     ContactPoint.objects.filter(pk=factories.contact(person, "+12125550122").pk).update(state="invalid")
     assert "This is the only way" in text(post(own(path, person, MAIL), do="remove"))
@@ -431,6 +456,32 @@ def test_from_an_e_mail_nothing_is_shown_or_done_before_the_birth_year(
     assert in_use(entry.patient) == [MAIL, OLD]
     post(f"{path}code/", do="save", code=code_sent(), birth_year="1980")
     assert in_use(entry.patient) == [MAIL, NEW]
+
+
+@pytest.mark.parametrize(
+    ("step", "head", "says"),
+    [
+        ("saved", "Your change is saved", "Where we could reach you before, we say that something was changed"),
+        ("call", "Please call us about this", "A person does it with you. Nothing is changed. Call (212) 555-0100"),
+    ],
+)
+def test_from_an_e_mail_what_came_of_it_is_said_without_asking_again(
+    entry: WaitlistEntry, tokens: links.Tokens, client: Client, step: str, head: str, says: str
+) -> None:
+    path, year = f"/r/{tokens.email}/contact/", {"birth_year": "1980"}
+    post(f"{path}phone/", **SAID, **year)
+    if step == "call":
+        factories.contact(entry.patient, NEW, guardian=True)
+    answer = post(f"{path}code/", do="save", code=code_sent(), **year)
+    assert answer.headers["Location"] == f"{path}{step}/"
+    page = client.get(answer.headers["Location"])
+    assert (heading(page), says in text(page), "<form" in page.content.decode()) == (head, True, False)
+
+
+def test_a_birth_year_is_kept_from_page_to_page_as_it_was_taken(tokens: links.Tokens) -> None:
+    page = post(f"/r/{tokens.email}/contact/", birth_year=" 1980 ")
+    assert heading(page) == "How we reach you"
+    assert 'name="birth_year" value="1980"' in page.content.decode()
 
 
 def test_birth_years_are_guessed_at_five_times(entry: WaitlistEntry, tokens: links.Tokens, client: Client) -> None:
@@ -569,10 +620,12 @@ def test_a_report_that_closes_the_page_while_a_code_is_out_holds_for_the_code(en
 def test_nobody_changes_anothers(scene: Scene, entry: WaitlistEntry, path: str, client: Client) -> None:
     other = scene.waiting(1)[0].patient
     theirs = other.contact_points.get(system="phone")
-    for step in (f"p{theirs.pk}/", "p0/", "p" + "9" * 30 + "/", "px/", "who/"):
+    mine = contact(entry.patient).pk
+    for step in (f"p{theirs.pk}/", "p0/", "p" + "9" * 30 + "/", "px/", "who/", f"x{mine}/", f"{mine}/"):
         assert client.get(f"{path}{step}").headers["Location"] == path
     post(f"{path}p{theirs.pk}/", do="remove")
-    assert post(path, do="save").headers["Location"] == path
+    for do in ("save", "remove"):
+        assert post(path, do=do).headers["Location"] == path
     theirs.refresh_from_db()
     assert theirs.use != "old"
     assert client.get(f"/r/{'a' * 22}/contact/").status_code == 404
@@ -600,6 +653,25 @@ def test_it_is_reached_from_an_offer_too(scene: Scene, entry: WaitlistEntry, cli
     path = f"{pages.link_of(offer)}request/contact/"
     assert "ends with 11" in text(client.get(path))
     assert heading(client.get(f"{pages.link_of(offer, 'email')}request/contact/")) == "First a question"
+
+
+def test_by_a_link_of_the_requests_own_the_only_place_it_names_signs_what_is_sent(
+    scene: Scene, entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    """The patient knows that place; another practice's name at a code looks like a fraud."""
+    Location.objects.update(signature="EHC")
+    entries.change(entry, locations=[scene.location])
+    assert "tel:+12125550101" in client.get(path).content.decode()
+    assert AccessRecord.objects.filter(action="view").latest("pk").location_id == scene.location.pk
+    post(own(path, entry.patient), **SAID)
+    post(f"{path}code/", do="save", code=code_sent())
+    sent = Message.objects.filter(kind__in=("contact_code", "contact_changed"))
+    assert {(each.location, "EHC" in each.body, "Elm Street" in each.body) for each in sent} == {
+        (scene.location, True, False)
+    }
+    entries.change(entry, locations=[scene.location, factories.location()])
+    client.get(path)
+    assert AccessRecord.objects.filter(action="view").latest("pk").location_id is None
 
 
 def test_where_nobody_can_be_told_staff_call(entry: WaitlistEntry, path: str) -> None:

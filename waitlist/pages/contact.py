@@ -56,7 +56,7 @@ def overview(change: Change, waiting: ContactChange | None, language: str) -> di
         return {
             "heading": HEADINGS[""],
             "points": [
-                {"label": _label(each), "masked": masked(each.system, each.value), "step": f"p{each.pk}"}
+                {"label": _label(each), "masked": masked(each.system, each.value), "step": step_of(each)}
                 for each in own_contacts.points(change.patient)
             ],
             "has_address": bool(change.patient.address),
@@ -82,7 +82,7 @@ def form(step: str, change: Change, contact: ContactPoint | None, language: str)
     """Return what a page that changes one thing asks."""
     system = contact.system if contact is not None else step
     with override(language):
-        context: dict[str, Any] = {"heading": HEADINGS.get(step, ""), "step": step, "is_email": system == EMAIL}
+        context: dict[str, Any] = {"heading": HEADINGS.get(step, ""), "is_email": system == EMAIL}
         if system in (PHONE, EMAIL):
             channel = Channel.EMAIL if system == EMAIL else Channel.SMS
             context["words"] = consent_forms.words(language, channel)
@@ -101,3 +101,8 @@ def code(waiting: ContactChange, language: str) -> dict[str, Any]:
     with override(language):
         where = masked(waiting.system, waiting.address)
         return {"heading": HEADINGS["code"], "is_email": waiting.system == EMAIL, "masked": where}
+
+
+def step_of(contact: ContactPoint) -> str:
+    """Return what the page of one of the patient's own contacts is called in its address."""
+    return f"p{contact.pk}"
