@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from integrations.models import InboundEvent
-from scheduling import writebacks
+from scheduling import wake, writebacks
 from scheduling.models import TimelineEntry, WorkItem, Writeback
 from scheduling.worklist import ask_staff
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
 from waitlist.models import Message
+from waitlist.resending import send_again
 
 WRITES = "/admin/scheduling/writeback/"
 MESSAGES = "/admin/waitlist/message/"
@@ -167,14 +169,47 @@ def test_the_list_does_not_even_read_the_words(dana: Client, practice: Practice)
 
 
 def test_a_dead_message_is_sent_again(dana: Client, practice: Practice) -> None:
-    row = message(practice)
+    asked_at = timezone.now()
+    row = message(practice, due_at=asked_at - timedelta(hours=3))
     answer = dana.post(f"{MESSAGES}{row.pk}/retry/")
     assert said(dana, answer) == "It is sent again. Consent and quiet hours are checked once more."
     row.refresh_from_db()
     assert (row.status, row.attempts, row.error_code) == ("waiting", 0, "")
-    assert TimelineEntry.objects.get(kind="message.retried").data == {"message_id": row.pk}
+    assert row.due_at >= asked_at, "it waits from now on, not for three hours"
+    step = TimelineEntry.objects.get(kind="message.retried")
+    assert (step.opening, step.summary) == (row.opening, "A message is sent again by dana.")
+    assert step.data == {"message_id": row.pk}
     answer = dana.post(f"{MESSAGES}{row.pk}/retry/")
     assert said(dana, answer) == "Nothing was sent: it is not a dead letter any more."
+
+
+def test_a_dead_message_about_no_opening_is_sent_again(dana: Client, practice: Practice) -> None:
+    row = message(practice, kind="stop_receipt", opening=None)
+    dana.post(f"{MESSAGES}{row.pk}/retry/")
+    row.refresh_from_db()
+    assert row.status == "waiting"
+    assert not TimelineEntry.objects.filter(kind="message.retried").exists()
+
+
+def test_two_clerks_who_send_a_dead_message_again_at_one_moment_send_it_once(practice: Practice) -> None:
+    row = message(practice)
+    first, second = (Message.objects.get(pk=row.pk) for _ in range(2))
+    assert [send_again(first, "dana"), send_again(second, "sam")] == [True, False]
+    assert TimelineEntry.objects.get(kind="message.retried").summary == "A message is sent again by dana."
+
+
+def test_a_message_that_is_sent_again_waits_for_no_sweep(
+    dana: Client,
+    practice: Practice,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(wake._publisher, "mark", called.append)
+    row = message(practice)
+    with django_capture_on_commit_callbacks(execute=True):
+        dana.post(f"{MESSAGES}{row.pk}/retry/")
+    assert called == ["messages"]
 
 
 def test_several_messages_at_once(dana: Client, practice: Practice) -> None:

@@ -104,6 +104,29 @@ def test_one_phone_two_patients_a_bare_yes_is_asked_back(scene: Scene) -> None:
     assert Claim.objects.get().patient_id == child.patient_id
 
 
+@pytest.mark.parametrize(("words", "outcome"), [("no", "declined"), ("yes", "too_late")])
+def test_of_two_at_a_number_who_names_a_code_is_answered_as_the_one_it_was_given_to(
+    scene: Scene, words: str, outcome: str
+) -> None:
+    """In that one's language and from where that one was to come, though the other was written to since."""
+    phone, here = "+12125550177", scene.location
+    (mother,) = scene.waiting(1, patient_phone=phone, patient_email=None, patient_language="es")
+    scene.look(scene.opening(hours=10))
+    scene.deliver()
+    scene.location = factories.location(name="Lakeview")
+    factories.bookable(scene.provider, scene.location, scene.type)
+    scene.waiting(1, patient_phone=phone, patient_email=None)
+    scene.look(scene.opening(hours=30))
+    scene.deliver()
+    offer = mother.offers.get()
+    if outcome == "too_late":
+        withdrawal.withdraw(offer.opening, "held")
+    reply = scene.text(mother.patient, f"{words} {offer.code}")
+    message = Message.objects.get(dedupe_key__startswith=f"reply:{reply.pk}:")
+    assert (reply.outcome, reply.offer, reply.patient, reply.location) == (outcome, offer, mother.patient, here)
+    assert (message.patient, message.location, message.language) == (mother.patient, here, "es")
+
+
 def test_bare_digits_without_a_question_are_asked_back(scene: Scene) -> None:
     (offer,) = scene.offered(1)
     assert scene.text(offer.patient, offer.code).outcome == "asked"
@@ -339,7 +362,7 @@ def test_stop_binds_the_number_at_once_with_one_receipt(scene: Scene, words: str
     again = scene.text(offer.patient, "STOP")
     assert (again.outcome, answers(again)) == ("opted_out", [])
     assert Message.objects.get(kind="stop_receipt").status == "waiting"
-    assert ConsentRecord.objects.filter(action="revoked").count() == 1
+    assert ConsentRecord.objects.get(action="revoked").patient == offer.patient, "nobody else has the number"
 
 
 @pytest.mark.parametrize(
@@ -381,6 +404,7 @@ def test_stop_is_for_everybody_at_the_number_and_stops_what_is_queued(scene: Sce
     assert Message.objects.filter(status="suppressed", error_code="opted_out").count() == 2
     assert not consent.ways(other.patient, timezone.now().date())
     assert [each.kind for each in Message.objects.filter(status="waiting")] == ["stop_receipt"]
+    assert ConsentRecord.objects.get(action="revoked").patient is None, "which of the two wrote is not known"
 
 
 @pytest.mark.parametrize(("email", "status", "then"), [(None, "expired", 1), ("robin@example.org", "sent", 0)])
