@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.db.models import Max
-from django.utils import timezone
 
 from scheduling.models import Opening
 from waitlist import candidates, ranking
@@ -64,9 +63,8 @@ def keep(
     )
 
 
-def keep_following(opening: Opening, now: datetime | None = None) -> None:
+def keep_following(opening: Opening, now: datetime) -> None:
     """Judge those who are next in line after everybody who was offered the opening, and keep why or why not."""
-    now = now or timezone.now()
     last = opening.verdicts.filter(wave__gt=0).aggregate(rank=Max("rank"))["rank"] or 0
     facts = candidates.facts_for(opening, now)
     keep(opening, ranking.following(facts, last, KEPT), now)

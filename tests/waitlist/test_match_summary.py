@@ -102,6 +102,18 @@ def test_a_request_is_done_soon_and_once(scene) -> None:
     assert (summary.due_at, summary.computed_at) == (None, now + timedelta(seconds=6))
 
 
+def test_where_nobody_was_offered_it_the_first_in_line_are_judged_too(scene) -> None:
+    first, second = (make.entry(make.patient(), scene.kind) for _ in range(2))
+    match_summary.request(scene.opening)
+    now = timezone.now() + timedelta(minutes=1)
+
+    assert match_summary.drain(now) == 1
+
+    judged = CandidateVerdict.objects.order_by("rank").values_list("rank", "entry_id", "computed_at")
+    assert list(judged) == [(1, first.pk, now), (2, second.pk, now)]
+    assert MatchSummary.objects.get(opening=scene.opening).counts == {}
+
+
 def test_a_new_request_keeps_the_counts_until_they_are_new(scene) -> None:
     make.entry(make.patient(), scene.kind)
     match_summary.compute(scene.opening)

@@ -206,6 +206,21 @@ def test_verdicts_are_kept_for_those_offered_and_the_next(scene: Scene) -> None:
     assert CandidateVerdict.objects.get(pk=rows[3].pk).wave == 2
 
 
+def test_who_was_passed_over_is_judged_anew_at_the_next_wave(scene: Scene) -> None:
+    scene.waiting(7)
+    (barred,) = scene.waiting(1, patient_restricted=True)
+    opening = scene.opening(hours=30)
+    scene.look(opening)
+    verdict = CandidateVerdict.objects.get(opening=opening, entry=barred)
+    assert (verdict.eligible, verdict.reasons) == (False, ["restricted"])
+    Patient.objects.filter(pk=barred.patient_id).update(restricted=False)
+    scene.pass_time(minutes=10)
+    scene.look(opening)
+    verdict.refresh_from_db()
+    assert (verdict.eligible, verdict.reasons, verdict.wave) == (True, ["suits"], 0)
+    assert verdict.computed_at == timezone.now()
+
+
 def test_a_look_that_began_before_the_wave_does_not_take_back_that_it_was_offered(scene: Scene) -> None:
     scene.waiting(2)
     opening = scene.opening(hours=30)
@@ -219,7 +234,7 @@ def test_a_look_that_began_before_the_wave_does_not_take_back_that_it_was_offere
 def test_the_next_fifty_follow_with_the_counts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdicts, "KEPT", 12)
     monkeypatch.setattr(offers, "SPARE", 1)
-    scene.waiting(15)
+    scene.waiting(17)
     opening = scene.opening(hours=30)
     scene.look(opening)
     ranks = CandidateVerdict.objects.filter(opening=opening).order_by("rank")
@@ -227,7 +242,7 @@ def test_the_next_fifty_follow_with_the_counts(scene: Scene, monkeypatch: pytest
     assert match_summary.drain(timezone.now() + match_summary.SOON) == 1
     assert list(ranks.values_list("rank", "wave")) == [(1, 1), (2, 1), (3, 1), *((rank, 0) for rank in range(4, 16))]
     assert set(ranks.values_list("eligible", flat=True)) == {True}
-    assert MatchSummary.objects.get(opening=opening).counts == {}
+    assert MatchSummary.objects.get(opening=opening).counts == {"behind": 2}
 
 
 # --- night ---
