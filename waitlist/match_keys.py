@@ -54,19 +54,15 @@ def remove(entry_ids: Iterable[int]) -> None:
     MatchKey.objects.filter(entry_id__in=list(entry_ids)).delete()
 
 
-def rebuild(entry_ids: Sequence[int]) -> int:
-    """Make the keys of these entries anew from what is stored; return how many there are.
+def rebuild(entry_ids: Sequence[int]) -> None:
+    """Make the keys of these entries anew from what is stored.
 
     Call it inside the transaction that changed the entries. Entries that are not waiting have none.
     """
-    made = 0
     for begin in range(0, len(entry_ids), BATCH):
         some = list(entry_ids[begin : begin + BATCH])
         remove(some)
-        keys = list(_from_stored(some))
-        MatchKey.objects.bulk_create(keys, batch_size=BATCH)
-        made += len(keys)
-    return made
+        MatchKey.objects.bulk_create(_from_stored(some), batch_size=BATCH)
 
 
 def _from_stored(entry_ids: list[int]) -> Iterator[MatchKey]:

@@ -4,6 +4,8 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 from auditlog.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.context import Actor, acting_as
@@ -68,6 +70,9 @@ def test_the_longest_notice_of_patient_and_needs_counts() -> None:
     entry = entries.add(make.patient(), make.appointment_type(), minimum_notice_minutes=60, needs=needs)
 
     assert MatchKey.objects.get(entry=entry).notice_minutes == 1440
+    assert MatchKey.objects.get(entry=entries.change(entry, needs=needs[1:])).notice_minutes == 60
+    unhurried = entries.change(entry, needs=needs[1:], minimum_notice_minutes=0)
+    assert MatchKey.objects.get(entry=unhurried).notice_minutes == 0
 
 
 def test_who_added_the_entry_is_kept_and_audited() -> None:
@@ -146,6 +151,19 @@ def test_changing_an_entry_changes_its_keys() -> None:
 
     entries.change(entry, windows=[], providers=[])
     assert keys_of(entry) == [(0, 0, 7, 0, 1440)]
+
+
+def test_a_change_reads_nobody_else_s_wishes() -> None:
+    """However many are on the list."""
+    wishes = {"providers": [make.provider()], "locations": [make.location()], "windows": [make.window(2)]}
+    entry, _ = (entries.add(make.patient(), make.appointment_type(), **wishes) for _ in range(2))
+
+    with CaptureQueriesContext(connection) as captured:
+        entries.change(entry, urgency=1)
+
+    reads = [query["sql"] for query in captured if query["sql"].startswith("SELECT")]
+    assert any("entrywindow" in sql for sql in reads)
+    assert [sql for sql in reads if "WHERE" not in sql] == []
 
 
 def test_a_refused_change_changes_nothing() -> None:
