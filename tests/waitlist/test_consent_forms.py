@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from django.utils import timezone
 from audit.context import Actor, acting_as
 from scheduling.models import Patient, WorkItem
 from tests import factories
-from tests.waitlist.pages import nobody_has_guessed, text
+from tests.waitlist.pages import heading, nobody_has_guessed, text
 from waitlist import consent, consent_forms
 from waitlist.models import ConsentLink, ConsentRecord
 
@@ -44,7 +45,9 @@ def test_birth_year_and_number_as_on_record_give_consent(client: Client, patient
     line = ConsentRecord.objects.get()
     assert (line.source, line.wording_version) == ("form", consent_forms.version("en"))
     assert line.recorded_by == f"patient {patient.pk}"
-    assert "We have your answer." in text(client.get(page))
+    thanks = client.get(page)
+    assert (heading(thanks), "We have your answer." in text(thanks)) == ("Thank you", True)
+    assert heading(client.get(f"{page}?lang=es")) == "Gracias"
     assert not WorkItem.objects.exists()
     somebody_elses.refresh_from_db()
     assert somebody_elses.answered_at is None
@@ -96,6 +99,9 @@ def test_the_page_names_nobody_speaks_both_languages_and_a_get_changes_nothing(
     for response in (english, spanish):
         for secret in ("Quillfeather", "Robin", "0199", "1980-", patient.contact_points.all()[1].value):
             assert secret not in response.content.decode()
+        assert 'class="problem"' not in response.content.decode(), "nothing was written yet"
+    assert heading(english) == "May we text you about earlier appointments?"
+    assert heading(spanish) == "¿Podemos avisarle por mensaje de texto si se libera una cita antes?"
     assert "Elm Street Clinic may text you when an earlier appointment opens up" in text(english)
     assert "Elm Street Clinic puede mandarle mensajes de texto" in text(spanish)
     assert english["Content-Language"] == "en"  # not the patient's: even that would tell something
@@ -117,8 +123,32 @@ def test_what_is_missing_is_asked_for_without_using_the_form_up(client: Client, 
     both = text(client.post(page))
     assert both.count("Write the year with four digits, for example 1980.") == 2  # on top and at the field
     assert both.count("Write your phone number with ten digits.") == 2
-    client.post(page, RIGHT)
+    client.post(page, {"birth_year": " 1980 ", "phone": " 201 555 0199 "})
     assert may_be_texted(patient) == ["+12015550199"]
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        *(("birth_year", each) for each in ("abcd", "١٩٨٠", "198O", "19800")),
+        *(("phone", each) for each in ("555-019", "201 555 019", "2015550199" * 2 + "0")),
+    ],
+)
+def test_what_is_no_year_and_no_number_is_asked_again_and_the_rest_stays_typed(
+    client: Client, page: str, field: str, typed: str
+) -> None:
+    told = {"birth_year": "1980", "phone": "201-555-0199", field: typed}
+    again = client.post(page, told)
+    assert (again.status_code, "There is a problem" in text(again)) == (200, True)
+    for name, value in told.items():
+        assert re.search(rf'<input[^>]* name="{name}"[^>]* value="{re.escape(value)}"', again.content.decode()), name
+    assert not ConsentLink.objects.filter(answered_at__isnull=False).exists()
+    assert not WorkItem.objects.exists()
+
+
+def test_a_number_written_with_its_country_and_an_extension_is_an_answer(client: Client, page: str) -> None:
+    assert client.post(page, {**RIGHT, "phone": "001 (201) 555-0199 ext. 1234"}).status_code == 303
+    assert WorkItem.objects.get().kind == "consent.check"
 
 
 def test_spoken_consent_needs_both_keys_of_one_person(patient: Patient) -> None:

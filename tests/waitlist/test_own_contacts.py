@@ -257,6 +257,8 @@ def test_a_code_works_for_an_hour_and_the_newest_only(scene: Scene, entry: Waitl
     assert "A code works for one hour." in text(late)
     assert text(late).endswith("Start again")
     assert 'name="code"' not in late.content.decode()
+    scene.pass_time(days=1)  # on a page that was left open
+    assert text(post(f"{path}code/", do="save", code=second)) == text(late)
     assert in_use(entry.patient) == [MAIL, OLD]
 
 
