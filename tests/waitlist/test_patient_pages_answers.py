@@ -130,6 +130,15 @@ def test_a_late_yes_costs_the_server_one_statement(scene: Scene, client: Client)
     assert (offer.status, offer.entry.lost_races) == ("too_late", 1)
 
 
+@pytest.mark.parametrize(("answer", "status"), [("no", "no"), ("not_this_day", "no"), ("", "sent")])
+def test_what_comes_late_and_is_no_yes_earns_no_better_place_in_line(scene: Scene, answer: str, status: str) -> None:
+    offer = pages.first(scene)
+    assert say(offer, answer).status_code == 303
+    end_late()
+    offer.refresh_from_db()
+    assert (offer.status, offer.entry.lost_races) == (status, 0)
+
+
 @pytest.mark.parametrize("state", [each[0] for each in pages.STATES], ids=lambda state: state.__name__)
 def test_the_one_statement_does_what_a_claim_does_or_nothing(scene: Scene, state: Any) -> None:
     offer = state(scene)
