@@ -56,10 +56,13 @@ def test_everybody_on_the_list_is_counted_once_by_what_decides(scene) -> None:
         opening=scene.opening, entry=seen, rank=1, eligible=True, computed_at=timezone.now()
     )
 
+    elsewhere = make.opening(scene.provider, scene.place, start=make.in_days(4))
+    CandidateVerdict.objects.create(opening=elsewhere, entry=wait(), rank=1, eligible=True, computed_at=timezone.now())
+
     summary = match_summary.compute(scene.opening)
 
     assert summary.counts == {
-        "behind": 3,
+        "behind": 4,
         "type": 1,
         "type_off": 1,
         "too_short": 1,
@@ -100,6 +103,54 @@ def test_a_request_is_done_soon_and_once(scene) -> None:
 
     summary = MatchSummary.objects.get(opening=scene.opening)
     assert (summary.due_at, summary.computed_at) == (None, now + timedelta(seconds=6))
+
+
+def test_the_oldest_request_is_seen_to_first(scene) -> None:
+    now = timezone.now()
+    later, earlier = scene.opening, make.opening(scene.provider, scene.place, start=make.in_days(4))
+    match_summary.request(later, now + timedelta(seconds=1))
+    match_summary.request(earlier, now)
+
+    assert match_summary.drain(now + timedelta(seconds=10), limit=1) == 1
+
+    assert list(MatchSummary.objects.filter(due_at=None).values_list("opening", flat=True)) == [earlier.pk]
+
+
+def test_what_was_requested_at_one_moment_is_seen_to_once_however_many_workers_look(
+    scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    openings = [scene.opening, *(make.opening(scene.provider, scene.place, start=make.in_days(day)) for day in (4, 5))]
+    for opening in openings:
+        match_summary.request(opening, now - timedelta(minutes=1))
+    compute, computed = match_summary.compute, []
+
+    def beside_another_worker(opening, at):
+        computed.append(opening.pk)
+        if len(computed) == 1:
+            assert match_summary.drain(now) == 2
+        return compute(opening, at)
+
+    monkeypatch.setattr(match_summary, "compute", beside_another_worker)
+
+    assert match_summary.drain(now) == 1
+    assert sorted(computed) == [opening.pk for opening in openings]
+    assert not match_summary.due(timezone.now() + timedelta(hours=1)).exists()
+
+
+def test_a_request_that_comes_in_while_it_is_counted_stays_due(scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    match_summary.request(scene.opening, now - timedelta(minutes=1))
+    compute = match_summary.compute
+
+    def while_a_wave_goes_out(opening, at):
+        match_summary.request(opening, at)
+        return compute(opening, at)
+
+    monkeypatch.setattr(match_summary, "compute", while_a_wave_goes_out)
+
+    assert match_summary.drain(now) == 1
+    assert MatchSummary.objects.get().due_at == now + match_summary.SOON
 
 
 def test_where_nobody_was_offered_it_the_first_in_line_are_judged_too(scene) -> None:
