@@ -15,7 +15,6 @@ from datetime import date, datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, Exists, Max, OuterRef, Q, QuerySet, Value, When
-from django.utils import timezone
 
 from scheduling.models import Opening
 from waitlist import candidates, verdicts
@@ -33,30 +32,23 @@ LEASE = timedelta(seconds=25)
 RANGE = 20_000
 
 
-def request(opening: Opening, now: datetime | None = None) -> None:
+def request(opening: Opening, now: datetime) -> None:
     """Have the next in line judged and the others counted soon; part of the caller's transaction."""
-    due_at = (now or timezone.now()) + SOON
     MatchSummary.objects.bulk_create(
-        [MatchSummary(opening=opening, due_at=due_at)],
+        [MatchSummary(opening=opening, due_at=now + SOON)],
         update_conflicts=True,
         unique_fields=["opening"],
         update_fields=["due_at"],
     )
 
 
-def due(now: datetime | None = None) -> QuerySet[MatchSummary]:
+def due(now: datetime) -> QuerySet[MatchSummary]:
     """Return the summaries that are to be computed now, the oldest first."""
-    return MatchSummary.objects.filter(due_at__lte=now or timezone.now()).order_by("due_at")
+    return MatchSummary.objects.filter(due_at__lte=now).order_by("due_at")
 
 
-def is_due(now: datetime | None = None) -> bool:
-    """Return whether a summary waits to be computed."""
-    return due(now).exists()
-
-
-def drain(now: datetime | None = None, limit: int = 20) -> int:
-    """See to the openings that are due, return how many those were. Called by waitlist.tasks."""
-    now = now or timezone.now()
+def drain(now: datetime, limit: int = 20) -> int:
+    """See to the openings that are due, return how many those were. Called by waitlist.attention."""
     done = 0
     for summary in due(now).select_related("opening__location", "opening__source", "opening__freed_by")[:limit]:
         leased = MatchSummary.objects.filter(pk=summary.pk, due_at=summary.due_at)
@@ -69,9 +61,8 @@ def drain(now: datetime | None = None, limit: int = 20) -> int:
     return done
 
 
-def compute(opening: Opening, now: datetime | None = None) -> MatchSummary:
+def compute(opening: Opening, now: datetime) -> MatchSummary:
     """Count everybody on the list who has no verdict on the opening, by reason code, and store it."""
-    now = now or timezone.now()
     facts = candidates.facts_for(opening, now)
     counts: Counter[str] = Counter()
     last = WaitlistEntry.objects.aggregate(last=Max("pk"))["last"] or 0

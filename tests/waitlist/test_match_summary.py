@@ -1,6 +1,6 @@
 """Counts of those nobody looked at one by one."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 from django.utils import timezone
@@ -59,7 +59,7 @@ def test_everybody_on_the_list_is_counted_once_by_what_decides(scene) -> None:
     elsewhere = make.opening(scene.provider, scene.place, start=make.in_days(4))
     CandidateVerdict.objects.create(opening=elsewhere, entry=wait(), rank=1, eligible=True, computed_at=timezone.now())
 
-    summary = match_summary.compute(scene.opening)
+    summary = match_summary.compute(scene.opening, timezone.now())
 
     assert summary.counts == {
         "behind": 4,
@@ -80,16 +80,39 @@ def test_everybody_on_the_list_is_counted_once_by_what_decides(scene) -> None:
     assert MatchSummary.objects.get(opening=scene.opening).counts == summary.counts
 
 
+@pytest.mark.parametrize(
+    ("minutes", "since", "until", "counted"),
+    [
+        (30, time(9), time(9, 30), "behind"),
+        (30, time(9, 30), time(10), "behind"),
+        (30, time(9, 45), time(12), "hours"),
+        (30, time(8), time(9, 15), "hours"),
+        (60, time(9), time(10), "behind"),
+        (60, time(9, 30), time(12), "hours"),
+        (60, time(8), time(9, 30), "hours"),
+    ],
+)
+def test_hours_are_counted_by_the_visit_that_the_patient_waits_for(scene, minutes, since, until, counted) -> None:
+    """From nine to ten: a short visit has two times there, a long one has one."""
+    day = scene.opening.start.astimezone(scene.place.zone)
+    opening = make.opening(scene.provider, scene.place, start=day.replace(hour=9, minute=0, second=0), minutes=60)
+    kinds = {30: scene.kind, 60: make.appointment_type(60)}
+    make.bookable(scene.provider, scene.place, kinds[60])
+    make.entry(make.patient(), kinds[minutes], windows=[make.window(day.weekday(), since, until)])
+
+    assert match_summary.compute(opening, timezone.now()).counts == {counted: 1}
+
+
 def test_a_long_list_is_counted_in_ranges(scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(match_summary, "RANGE", 3)
     for _ in range(10):
         make.entry(make.patient(), scene.kind)
 
-    assert match_summary.compute(scene.opening).counts == {"behind": 10}
+    assert match_summary.compute(scene.opening, timezone.now()).counts == {"behind": 10}
 
 
 def test_nobody_on_the_list_gives_no_counts(scene) -> None:
-    assert match_summary.compute(scene.opening).counts == {}
+    assert match_summary.compute(scene.opening, timezone.now()).counts == {}
 
 
 def test_a_request_is_done_soon_and_once(scene) -> None:
@@ -155,7 +178,7 @@ def test_a_request_that_comes_in_while_it_is_counted_stays_due(scene, monkeypatc
 
 def test_where_nobody_was_offered_it_the_first_in_line_are_judged_too(scene) -> None:
     first, second = (make.entry(make.patient(), scene.kind) for _ in range(2))
-    match_summary.request(scene.opening)
+    match_summary.request(scene.opening, timezone.now())
     now = timezone.now() + timedelta(minutes=1)
 
     assert match_summary.drain(now) == 1
@@ -167,9 +190,9 @@ def test_where_nobody_was_offered_it_the_first_in_line_are_judged_too(scene) -> 
 
 def test_a_new_request_keeps_the_counts_until_they_are_new(scene) -> None:
     make.entry(make.patient(), scene.kind)
-    match_summary.compute(scene.opening)
+    match_summary.compute(scene.opening, timezone.now())
 
-    match_summary.request(scene.opening)
+    match_summary.request(scene.opening, timezone.now())
 
     summary = MatchSummary.objects.get(opening=scene.opening)
     assert summary.counts == {"behind": 1}
