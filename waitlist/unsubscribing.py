@@ -43,8 +43,6 @@ def find(token: str) -> Message | None:
         return None
     raw = base64.urlsafe_b64decode(token)
     number, check = raw[:_NUMBER_BYTES], raw[_NUMBER_BYTES:]
-    if int.from_bytes(number) >= 2**63:
-        return None
     rows = Message.objects.select_related("patient", "location").defer("body", "subject", "attachment", "address")
     message = rows.filter(pk=int.from_bytes(number), channel=Channel.EMAIL).first()
     if message is None or not hmac.compare_digest(check, _check(number, message.address_index)):
@@ -57,14 +55,14 @@ def is_ended(message: Message) -> bool:
     return consent.is_revoked(message.channel, message.address_index)
 
 
-def end(message: Message) -> bool:
-    """Write to the message's address no more; False when that was so before.
+def end(message: Message) -> None:
+    """Write to the message's address no more.
 
     It binds the address, whoever shares it. What became of a yes is told another consented way, or by a call.
     """
     actor = Actor.for_patient(message.patient_id) if message.patient_id else Actor.for_service("link in an e-mail")
     with acting_as(actor), transaction.atomic():
-        line, stopped = consent.revoke_address(
+        _, stopped = consent.revoke_address(
             message.channel,
             message.address_index,
             source=ConsentRecord.Source.REPLY,
@@ -73,7 +71,6 @@ def end(message: Message) -> bool:
         )
         for each in stopped:
             rerouting.tell_otherwise(each)
-    return line is not None
 
 
 def _check(number: bytes, address_index: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.test import Client
@@ -10,7 +12,7 @@ from config.logs import masked
 from scheduling.models import Patient
 from tests import factories
 from tests.integrations.messaging.test_delivery_once import message_to
-from tests.waitlist.pages import heading, nobody_has_guessed, rows
+from tests.waitlist.pages import heading, nobody_has_guessed, rows, text
 from waitlist import consent, unsubscribing
 from waitlist.models import ConsentRecord, Message
 
@@ -59,6 +61,7 @@ def test_one_click_of_a_mailbox_ends_e_mails_without_a_redirect(
         unsubscribing.STATEMENT,
         f"patient {patient.pk}",
     )
+    assert line.patient == patient
     mail.refresh_from_db()
     assert (mail.status, mail.error_code) == ("suppressed", "opted_out")
     phone = patient.contact_points.get(system="phone")
@@ -66,9 +69,39 @@ def test_one_click_of_a_mailbox_ends_e_mails_without_a_redirect(
 
 
 def test_the_pages_button_leads_back_to_what_is_true(client: Client, mail: Message, page: str) -> None:
+    asked = client.get(page, {"lang": "en"})
+    assert ("End e-mails" in text(asked), "<form" in asked.content.decode()) == (True, True)
     answer = client.post(page)
     assert (answer.status_code, answer["Location"]) == (303, page)
-    assert heading(client.get(page, {"lang": "en"})) == "You get no more e-mails from us"
+    done = client.get(page, {"lang": "en"})
+    assert heading(done) == "You get no more e-mails from us"
+    assert text(done).endswith("To get e-mails again, please call us.")
+    assert "<form" not in done.content.decode(), "nothing is left to press"
+
+
+def test_a_link_ends_e_mails_to_the_address_it_went_to_and_to_no_other(client: Client, mail: Message) -> None:
+    other = factories.patient(email="ana@example.org")
+    theirs = message_to(other.contact_points.get(system="email"), kind="filled", initiated=True)
+    client.post(f"/u/{unsubscribing.token_of(theirs)}/", ONE_CLICK)
+    assert ConsentRecord.objects.get(action="revoked").address_index == theirs.address_index
+    assert not unsubscribing.is_ended(mail)
+
+
+def test_who_is_no_patient_of_ours_ends_them_too_and_the_record_says_by_what(
+    client: Client, mail: Message, page: str
+) -> None:
+    Message.objects.update(patient=None)
+    assert client.post(page, ONE_CLICK).status_code == 200
+    line = ConsentRecord.objects.get(action="revoked")
+    assert (line.recorded_by, line.patient) == ("link in an e-mail", None)
+
+
+def test_the_link_of_an_e_mail_that_was_sent_long_ago_still_works(settings: Any) -> None:
+    """It is kept nowhere: were it made otherwise one day, every e-mail in a mailbox would lead nowhere."""
+    settings.SECRET_KEY = "of the day it was sent"
+    settings.PUBLIC_BASE_URL = "https://visits.example.org/"
+    sent = Message(pk=4711, channel="email", initiated=True, address_index="0" * 64)
+    assert unsubscribing.address_for(sent) == "https://visits.example.org/u/AAAAAAAAEmdZYt80lQwANrMZd9xzBpDB/"
 
 
 def test_a_winner_is_told_another_way(client: Client, patient: Patient, mail: Message, page: str) -> None:
@@ -81,11 +114,11 @@ def test_a_winner_is_told_another_way(client: Client, patient: Patient, mail: Me
 def test_every_wrong_link_gets_one_answer_and_changes_nothing(client: Client, mail: Message, page: str) -> None:
     token = page.split("/")[2]
     assert len(token) * 6 - unsubscribing._NUMBER_BYTES * 8 >= 128
-    text = message_to(mail.patient.contact_points.get(system="phone"), dedupe_key="text")  # type: ignore[union-attr]
+    sms = message_to(mail.patient.contact_points.get(system="phone"), dedupe_key="text")  # type: ignore[union-attr]
     other = message_to(mail.contact_point, kind="filled", dedupe_key="other", address_index="0" * 64)  # type: ignore[arg-type]
     ends = unsubscribing.token_of(other)[11:]
     before = rows()
-    guesses = (token[:-1], token[::-1], "A" * 32, "_" * 32, token[:11] + ends, unsubscribing.token_of(text))
+    guesses = (token[:-1], token[::-1], "A" * 32, "_" * 32, token[:11] + ends, unsubscribing.token_of(sms))
     answers = {(each.status_code, each.content) for each in (client.post(f"/u/{guess}/") for guess in guesses)}
     assert {status for status, _ in answers} == {404}
     assert len(answers) == 1
