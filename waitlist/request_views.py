@@ -103,8 +103,10 @@ def _days(entry: WaitlistEntry, posted: QueryDict) -> str | None:
 
 
 def _who(entry: WaitlistEntry, posted: QueryDict) -> None:
-    numbers = (each for each in posted.getlist("who") if each.isascii() and each.isdigit() and len(each) < 19)
-    own_request.choose_providers(entry, {int(each) for each in numbers})
+    chosen = set(posted.getlist("who"))
+    own_request.choose_providers(
+        entry, {each.pk for each in own_request.possible_providers(entry) if str(each.pk) in chosen}
+    )
 
 
 def _notice(entry: WaitlistEntry, posted: QueryDict) -> str | None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.models import AccessRecord
 from config.logs import masked
-from scheduling.models import Appointment, Location
+from scheduling.models import Appointment, Location, Patient
 from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
@@ -112,7 +112,7 @@ def test_only_clinicians_the_place_names_can_be_chosen(
     page = client.get(f"{path}who/")
     assert "Dr. &lt;b&gt;Ada&lt;/b&gt; Lovelace" in page.content.decode()
     assert "Nowhere" not in text(page)
-    post(f"{path}who/", who=[str(other.pk), str(stranger.pk), "9" * 40, "x"])
+    post(f"{path}who/", who=[str(other.pk), str(stranger.pk), "9" * 5000, "x", "²"])
     assert list(entry.providers.all()) == [other]
     post(f"{path}who/", who=[str(chen.pk), str(other.pk)])
     assert set(entry.providers.all()) == {chen, other}
@@ -224,12 +224,30 @@ def test_behind_an_offers_link_the_request_is_signed_as_the_offer_was(scene: Sce
         assert "tel:+12125550101" in page.content.decode()
 
 
+def test_by_a_link_of_its_own_a_request_for_one_place_is_signed_and_recorded_as_that_places(
+    scene: Scene, entry: WaitlistEntry, path: str, client: Client
+) -> None:
+    Location.objects.update(signature="EHC")
+    for places, signed, phone, at in (
+        ([scene.location], "EHC", "tel:+12125550101", scene.location),
+        ([scene.location, factories.location()], "Elm Street Clinic", "tel:+12125550100", None),
+    ):
+        entries.change(entry, locations=places)
+        for step in ("", "days/", "leave/"):
+            page = client.get(path + step).content.decode()
+            assert f'<p class="practice"><bdi>{signed}</bdi></p>' in page
+            assert phone in page
+            assert AccessRecord.objects.filter(action="view").latest("pk").location_id == (at.pk if at else None)
+
+
 def test_pausing_going_on_and_leaving(entry: WaitlistEntry, path: str, client: Client) -> None:
     for _ in range(2):  # a double click, or the back button
         assert post(f"{path}pause/").headers["Location"] == path
     assert heading(client.get(path)) == "Your place on our waitlist is paused"
     assert client.get(f"{path}pause/").headers["Location"] == path
-    post(path, do="stay")
+    assert post(path).headers["Location"] == path
+    assert heading(client.get(path)) == "Your place on our waitlist is paused", "only the button goes on"
+    assert post(path, do="stay").headers["Location"] == path
     assert heading(client.get(path)) == "You are on our waitlist"
     assert heading(client.get(f"{path}leave/")) == "Leave our waitlist?"
     post(f"{path}leave/")
@@ -283,6 +301,24 @@ def test_from_an_e_mail_each_change_asks_the_birth_year(scene: Scene, client: Cl
     post(f"{path}leave/", birth_year=str(born.year))
     entry.refresh_from_db()
     assert entry.status == STATUSES.LEFT
+
+
+def test_where_no_birth_year_can_be_asked_an_e_mails_link_leads_to_the_phone_and_a_texts_goes_on(
+    scene: Scene, entry: WaitlistEntry, client: Client
+) -> None:
+    Patient.objects.update(birth_date=None)
+    entries.pause(entry)
+    tokens = links.make_request_link(entry, timezone.now())
+    for token, may_answer in ((tokens.email, False), (tokens.text, True)):
+        for step in ("", "days/", "notice/", "night/", "leave/"):
+            page = client.get(f"/r/{token}/{step}")
+            assert ("<form" in page.content.decode()) == may_answer, step
+            if step:
+                said = "We cannot take your answer on this page. Nothing is booked or changed."
+                assert (said in text(page)) == (not may_answer)
+        post(f"/r/{token}/", do="stay", birth_year="1980")
+        entry.refresh_from_db()
+        assert entry.status == (STATUSES.WAITING if may_answer else STATUSES.PAUSED)
 
 
 def test_an_offers_link_leads_to_the_request_as_long_as_it_lives(scene: Scene, client: Client) -> None:

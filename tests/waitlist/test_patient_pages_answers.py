@@ -45,6 +45,7 @@ def test_no_declines_and_leads_back_to_the_page(scene: Scene, client: Client) ->
     assert say(offer, "no").status_code == 303
     offer.refresh_from_db()
     assert (offer.status, Claim.objects.count()) == ("no", 0)
+    assert offer.opening.timeline.get(kind="offer.declined").data["channel"] == "link"
     page = client.get(link_of(offer))
     assert heading(page) == "You said no to this time"
     assert "Nobody has taken this time yet. You can still say yes." in text(page)
@@ -259,6 +260,23 @@ def test_without_a_birth_date_on_record_an_e_mails_link_leads_to_the_phone(scene
     assert heading(page) == "Please call us about this time"
     say(offer, "yes", "email", birth_year="1980")
     assert Claim.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "head"),
+    [
+        (pages.confirmed, "You have this appointment"),
+        (pages.received, RECEIVED),
+        (pages.filled, "Someone else has this time"),
+    ],
+)
+def test_where_no_answer_is_waited_for_an_e_mails_link_tells_what_is_true_though_no_year_can_be_asked(
+    scene: Scene, client: Client, state: Any, head: str
+) -> None:
+    offer = state(scene)
+    Patient.objects.filter(pk=offer.patient_id).update(birth_date=None)
+    page = client.get(link_of(offer, "email"))
+    assert (heading(page), "birth_year" in page.content.decode()) == (head, False)
 
 
 def test_a_wrong_year_is_on_record(scene: Scene) -> None:

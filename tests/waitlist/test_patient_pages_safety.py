@@ -170,11 +170,18 @@ def test_a_page_is_not_kept_not_found_and_not_told_of(scene: Scene, client: Clie
 
 
 def test_a_look_is_on_record_once_something_was_shown(scene: Scene, client: Client) -> None:
-    path = link_of(pages.question(scene))
+    offer = pages.question(scene)
+    path = link_of(offer)
     client.head(path)
     assert not AccessRecord.objects.filter(action="view").exists()
     client.get(path)
-    assert AccessRecord.objects.filter(action="view").count() == 1
+    seen = AccessRecord.objects.get(action="view")
+    assert (seen.subject_kind, seen.subject_id) == ("waitlist.offer", str(offer.pk))
+    assert seen.location_id == scene.location.pk
+    assert (seen.actor_name, seen.detail) == (
+        f"patient {offer.patient_id}",
+        {"page": "question", "patient": offer.patient_id},
+    )
 
 
 def test_a_dead_link_is_answered_with_the_same_headers(client: Client, scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -126,6 +127,11 @@ def test_a_location_that_signs_neutrally_is_not_named(scene: Scene, client: Clie
     assert "Elm Street Clinic" not in body
     assert "EHC" in body
     assert "12 Elm Street" in body
+    scene.yes(Offer.objects.get())
+    scene.answer(Claim.objects.get())
+    kept = client.get(f"{link_of(Offer.objects.get())}calendar.ics").content.decode()
+    assert "SUMMARY:Appointment: EHC" in kept, "it is shown on a screen that others see"
+    assert not re.search("Elm (Oncology|Street Clinic)", kept)
 
 
 def test_the_provider_is_named_where_the_location_does(scene: Scene, client: Client) -> None:
@@ -186,6 +192,11 @@ def test_a_confirmed_appointment_comes_as_a_calendar_file(scene: Scene, client: 
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/calendar; charset=utf-8"
     assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="appointment.ics"'
+    seen = AccessRecord.objects.filter(action="view").latest("pk")
+    assert (seen.subject_kind, seen.subject_id) == ("waitlist.offer", str(offer.pk))
+    assert seen.location_id == scene.location.pk
+    assert seen.detail == {"page": "calendar", "patient": offer.patient_id}
     lines = answer.content.decode().split("\r\n")
     assert "DTSTART:20260304T010000Z" in lines
     assert "DTEND:20260304T013000Z" in lines
@@ -243,9 +254,13 @@ def test_a_test_installation_says_so_on_every_page(scene: Scene, client: Client,
     assert said not in client.get(path).content.decode()
 
 
-def test_after_its_time_a_link_is_as_dead_as_one_that_never_was(scene: Scene, client: Client) -> None:
+@pytest.mark.parametrize("minutes", [30, 31])
+def test_after_its_time_a_link_is_as_dead_as_one_that_never_was(scene: Scene, client: Client, minutes: int) -> None:
     path = link_of(pages.confirmed(scene))
-    scene.pass_time(hours=10, minutes=31)
+    assert client.get(f"{path}request/").status_code == 200
+    scene.pass_time(hours=10, minutes=minutes)
+    for below in ("calendar.ics", "cancel/", "request/", "request/contact/"):
+        assert client.get(f"{path}{below}").status_code == 404, below
     past, guessed = client.get(path), client.get("/o/" + "a" * 32 + "/")
     assert past.status_code == guessed.status_code == 404
     assert past.content == guessed.content
@@ -258,7 +273,8 @@ def test_old_wrong_and_guessed_links_are_answered_alike_however_often_they_are_t
     path = link_of(pages.confirmed(scene))
     scene.pass_time(hours=10, minutes=31)
     answers = set()
-    for tried in (path, f"{path}cancel/", f"{path}calendar.ics", f"{path}request/", "/o/" + "a" * 32 + "/", "/r/x/"):
+    below = ("", "cancel/", "calendar.ics", "request/", "request/contact/")
+    for tried in (*(f"{each}{page}" for each in (path, "/o/" + "a" * 32 + "/") for page in below), "/r/x/"):
         cache.clear()
         for _ in range(tries):
             page = client.get(tried)
