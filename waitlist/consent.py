@@ -136,12 +136,11 @@ def grant(
     source: str,
     wording_version: str = "",
     statement: str = "",
-    channel: str | None = None,
 ) -> ConsentRecord:
     """Record that the patient agreed to messages at one of their addresses."""
     hold([contact_point.address_index])
     return ConsentRecord.objects.create(
-        channel=channel or channel_of(contact_point),
+        channel=channel_of(contact_point),
         address_index=contact_point.address_index,
         patient=patient,
         action=ConsentRecord.Action.GRANTED,

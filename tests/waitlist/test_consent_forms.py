@@ -45,6 +45,7 @@ def test_birth_year_and_number_as_on_record_give_consent(client: Client, patient
     line = ConsentRecord.objects.get()
     assert (line.source, line.wording_version) == ("form", consent_forms.version("en"))
     assert line.recorded_by == f"patient {patient.pk}"
+    assert line.statement == f"Page behind printed form {ConsentLink.objects.get(patient=patient).pk}"
     thanks = client.get(page)
     assert (heading(thanks), "We have your answer." in text(thanks)) == ("Thank you", True)
     assert heading(client.get(f"{page}?lang=es")) == "Gracias"
@@ -169,7 +170,8 @@ def test_spoken_consent_needs_both_keys_of_one_person(patient: Patient) -> None:
     with acting_as(Actor.for_service("dana")):
         line = consent_forms.second_key(proof, patient)
     assert line is not None
-    assert line.wording_version == consent_forms.version("es")
+    assert (line.source, line.wording_version) == ("spoken", consent_forms.version("es"))
+    assert line.statement == "Read out during a call, confirmed by a second key"
     assert may_be_texted(patient) == ["+12015550199"]
 
 

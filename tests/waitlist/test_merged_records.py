@@ -13,7 +13,7 @@ from django.utils import timezone
 from scheduling import families, merging
 from scheduling.bulk_renewal import renew_patients
 from scheduling.merging import ToldBy
-from scheduling.models import Appointment, Opening, Patient
+from scheduling.models import Appointment, Opening, Patient, PatientMerge
 from scheduling.patients import apply_patient
 from scheduling.records import PatientRecord
 from tests import factories
@@ -158,14 +158,43 @@ def test_nobody_is_offered_the_time_they_gave_up_under_another_record(pair: Pair
     assert pair.reasons(opening) == {Reason.FREED_IT}
 
 
-def test_stop_under_the_retired_record_is_not_written_past(pair: Pair, opening: Opening) -> None:
-    number = factories.contact(pair.old, PHONE)
+def reached(pair: Pair, opening: Opening) -> set[str]:
+    """The channels an offer would take and the channels any other news would, which must be the same."""
+    offered: set[str] = {each.channel for each in pair.verdict(opening).channels}
+    assert {consent.channel_of(each) for each in consent.ways(pair.new, timezone.now().date())} == offered
+    return offered
+
+
+@pytest.mark.parametrize("replaced_twice", [False, True])
+def test_stop_under_the_retired_record_is_not_written_past_until_an_undo(
+    pair: Pair, opening: Opening, replaced_twice: bool
+) -> None:
+    first = factories.patient() if replaced_twice else pair.old
+    number = factories.contact(first, PHONE)
     consent.revoke_address(Channel.SMS, number.address_index, source=ConsentRecord.Source.REPLY)
-    assert Channel.SMS in {each.channel for each in pair.verdict(opening).channels}
+    if replaced_twice:
+        merging.merge(first, pair.old, told_by=ToldBy.STAFF)
+    assert reached(pair, opening) == {"sms", "email"}
     merge = pair.merged()
-    assert Channel.SMS not in {each.channel for each in pair.verdict(opening).channels}
+    assert reached(pair, opening) == {"email"}
     merging.undo(merge)
-    assert Channel.SMS in {each.channel for each in pair.verdict(opening).channels}
+    assert reached(pair, opening) == {"sms", "email"}
+
+
+def test_stop_at_a_number_that_the_retired_record_has_no_more_binds_nobody(pair: Pair, opening: Opening) -> None:
+    number = factories.contact(pair.old, PHONE, use="old")
+    consent.revoke_address(Channel.SMS, number.address_index, source=ConsentRecord.Source.REPLY)
+    pair.merged()
+    assert reached(pair, opening) == {"sms", "email"}
+
+
+def test_a_stop_binds_both_of_two_records_that_lead_back_to_one_another(pair: Pair) -> None:
+    number = factories.contact(pair.old, PHONE)
+    pair.merged()
+    PatientMerge.objects.create(retired=pair.new, kept=pair.old, told_by=ToldBy.LINK, at=timezone.now())
+    consent.revoke_address(Channel.SMS, number.address_index, source=ConsentRecord.Source.REPLY)
+    for each in (pair.old, pair.new):
+        assert [way.system for way in consent.ways(each, timezone.now().date())] == ["email"]
 
 
 @pytest.mark.parametrize("told_by_link", [True, False])

@@ -48,6 +48,7 @@ def test_an_age_changes_at_the_locations_midnight(scene: Scene) -> None:
     assert consent.day_at(scene.location, eve) == date(2026, 3, 3)
     assert consent.day_at(None, eve) == date(2026, 3, 3)
     assert consent.day_at(scene.location, eve + timedelta(hours=3)) == date(2026, 3, 4)
+    assert consent.day_at(factories.location(factories.LOS_ANGELES), eve + timedelta(hours=3)) == date(2026, 3, 3)
 
 
 def test_who_is_between_child_and_adult_is_told_by_a_call_how_it_ended(scene: Scene) -> None:

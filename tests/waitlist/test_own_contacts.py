@@ -120,6 +120,7 @@ def test_a_new_number_counts_once_its_code_came_back(entry: WaitlistEntry, path:
     line = ConsentRecord.objects.get(address_index=code.address_index)
     assert (line.action, line.source, line.patient) == ("granted", "form", person)
     assert line.wording_version == house_words.version_name("en", "consent", "sms")
+    assert line.statement == f"The patient's own page, contact change {ContactChange.objects.get().pk}"
     assert consent.allowed(person, contact(person, NEW), "sms")
 
 
