@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from audit.models import AccessRecord
 from scheduling import writebacks
-from scheduling.models import Appointment, WorkItem, Writeback
+from scheduling.models import Appointment, Patient, WorkItem, Writeback
 from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
@@ -39,7 +40,11 @@ def test_it_is_asked_first_and_looking_changes_nothing(offer: Offer, client: Cli
     page = client.get(link_of(offer))
     assert 'href="cancel/?lang=en"' in page.content.decode()
     before = pages.rows()
-    assert heading(client.get(f"{link_of(offer)}cancel/")) == "Cancel this appointment?"
+    asked = client.get(f"{link_of(offer)}cancel/")
+    assert (heading(asked), "There is a problem" in text(asked)) == ("Cancel this appointment?", False)
+    seen = AccessRecord.objects.filter(action="view").latest("pk")
+    assert (seen.subject_id, seen.location_id) == (str(offer.pk), offer.opening.location_id)
+    assert seen.detail == {"page": "cancel", "patient": offer.patient_id}
     assert client.head(f"{link_of(offer)}cancel/").status_code == 200
     assert "Choose one of the answers." in text(press(offer))
     assert pages.rows() == before
@@ -141,7 +146,30 @@ def test_who_was_moved_up_and_wants_another_time_waits_as_one_who_has_none(
     assert scene.look(scene.opening(hours=20)) == 1
 
 
-def test_from_an_e_mail_the_birth_year_is_asked(offer: Offer) -> None:
+def test_a_question_that_is_being_read_does_not_load_itself_again(scene: Scene, client: Client) -> None:
+    """The page it came from does, as the booking is pending; here it would take back what was just chosen."""
+    offer = pages.received(scene)
+    assert "Refresh" in client.get(link_of(offer)).headers
+    page = client.get(f"{link_of(offer)}cancel/")
+    assert (heading(page), "Refresh" in page.headers) == ("Cancel this appointment?", False)
+
+
+def test_where_no_birth_year_can_be_asked_an_e_mails_link_leads_to_the_phone(offer: Offer, client: Client) -> None:
+    Patient.objects.update(birth_date=None)
+    by_mail, by_text = (client.get(f"{link_of(offer, channel)}cancel/") for channel in ("email", "sms"))
+    assert "We cannot take your answer on this page. Nothing is booked or changed." in text(by_mail)
+    assert "<form" not in by_mail.content.decode()
+    assert press(offer, "nothing", "email", birth_year="1980").status_code == 200
+    assert cancels() == 0
+    assert "<form" in by_text.content.decode()
+    press(offer, "nothing")
+    assert cancels() == 1
+
+
+def test_from_an_e_mail_the_birth_year_is_asked(offer: Offer, client: Client) -> None:
+    for channel in ("email", "sms"):
+        asked = client.get(f"{link_of(offer, channel)}cancel/").content.decode()
+        assert ('name="birth_year"' in asked) == (channel == "email")
     assert "Write the year with four digits" in text(press(offer, "nothing", "email"))
     wrong = press(offer, "nothing", "email", birth_year="1899")
     assert "not the year of birth that we know" in text(wrong)
@@ -193,6 +221,9 @@ def test_what_has_begun_or_was_never_had_cannot_be_given_up(scene: Scene, client
     assert client.get(f"{link_of(other)}cancel/").status_code == 303
     scene.clock.move_to(offer.start)
     assert "cancel/" not in client.get(link_of(offer)).content.decode()
-    assert press(offer, "nothing").status_code == 303
+    for answer in (press(offer, "nothing"), client.get(f"{link_of(offer)}cancel/")):
+        assert (answer.status_code, answer.headers["Location"]) == (303, link_of(offer))
+    Appointment.objects.update(start=None, end=None)
+    assert client.get(f"{link_of(offer)}cancel/").headers["Location"] == link_of(offer), "nobody knows when it is"
     assert cancels() == 0
     assert client.get("/o/" + "a" * 22 + "/cancel/").status_code == 404

@@ -93,7 +93,8 @@ def test_a_proposal_nobody_was_sent_has_no_page(scene: Scene, client: Client) ->
     offer = pages.question(scene)
     path = link_of(offer)
     Offer.objects.filter(pk=offer.pk).update(status="proposed")
-    assert client.get(path).content == client.get("/o/" + "a" * 32 + "/").content
+    for below in ("", "cancel/", "calendar.ics", "request/", "request/contact/"):
+        assert client.get(path + below).content == client.get("/o/" + "a" * 32 + "/").content
     assert client.post(path, {"answer": "yes"}).status_code == 404
     assert Claim.objects.count() == 0
 
