@@ -91,10 +91,9 @@ def _answer(request: HttpRequest, found: Found) -> HttpResponse:
     answer = request.POST.get("answer", "")
     if answer in (YES, NO, NOT_THIS_DAY):
         checked = birth_year.check_offer(found, request.POST.get("birth_year", ""))
-        if checked in (Check.MISSING, Check.WRONG):
+        if checked != Check.RIGHT:
             return _show(request, found, problem=checked)
-        if checked == Check.RIGHT:
-            _act(found.offer, answer)
+        _act(found.offer, answer)
     return back_to(request, request.path)
 
 

@@ -124,11 +124,18 @@ def test_an_invented_forwarded_address_does_not_help_the_guesser(client: Client,
 
 def test_one_home_of_ipv6_addresses_is_one_guesser(scene: Scene) -> None:
     codes = [
-        Client(REMOTE_ADDR=f"2001:db8:1:2::{number:x}").get("/o/" + "a" * 32 + "/").status_code
+        Client(REMOTE_ADDR=f"2001:db8:1:2:{number * 0xC00:x}::1").get("/o/" + "a" * 32 + "/").status_code
         for number in range(1, limits.WRONG_LINKS + 2)
     ]
     assert codes[-1] == 429
     assert Client(REMOTE_ADDR="2001:db8:1:3::1").get("/o/" + "a" * 32 + "/").status_code == 404
+
+
+def test_who_comes_from_no_known_address_guesses_no_more_often(scene: Scene) -> None:
+    """As everybody does who comes by a Unix socket without a proxy."""
+    hidden = Client(REMOTE_ADDR="")
+    codes = [hidden.get("/o/" + "a" * 32 + "/").status_code for _ in range(limits.WRONG_LINKS + 1)]
+    assert (codes[-2], codes[-1]) == (404, 429)
 
 
 def test_a_scanner_that_follows_every_link_from_page_to_page_changes_nothing(scene: Scene, client: Client) -> None:
