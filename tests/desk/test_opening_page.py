@@ -13,7 +13,7 @@ from django.utils import timezone
 from config.desk.advice import what_next
 from config.desk.story import latest_steps
 from integrations.models import ApiCall, InboundEvent
-from scheduling import guards
+from scheduling import guards, merging
 from scheduling.admin import display
 from scheduling.models import Opening, TimelineEntry, Writeback
 from scheduling.models import Practice as PracticeRow
@@ -216,6 +216,25 @@ def test_why_says_of_who_holds_an_offer_that_they_do_and_not_that_it_does_not_su
     offer.status = "too_late"
     offer.save()
     assert "suits right now" in text_of(dana.get(page))
+
+
+def test_why_tells_this_persons_latest_offer_of_this_time_and_nobody_elses(dana: Client, practice: Practice) -> None:
+    opening, other_time = practice.opening(status="offering"), practice.opening(start=factories.in_days(9))
+    entry = practice.entry()
+    factories.offer(other_time, entry, status="no")
+    factories.offer(opening, factories.entry(factories.patient(), entry.appointment_type), status="yes")
+    page = f"/admin/openings/{opening.pk}/why-not/{entry.pk}/"
+    words = text_of(dana.get(page))
+    assert "suits right now" in words
+    assert not any(said in words for said in ("said no to it", "said yes to it"))
+    retired = factories.patient()
+    factories.offer(opening, factories.entry(retired, entry.appointment_type), status="no")
+    merging.merge(retired, entry.patient, told_by=merging.ToldBy.STAFF)
+    assert "said no to it" in text_of(dana.get(page)), "under their other record"
+    factories.offer(opening, entry, status="expired")
+    words = text_of(dana.get(page))
+    assert "did not answer" in words
+    assert "said no to it" not in words
 
 
 def test_times_stand_in_the_locations_zone(dana: Client, practice: Practice) -> None:
