@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
-from scheduling.models import WorkItem
+from config.desk.groups import FRONT_DESK
+from scheduling.models import ContactPoint, WorkItem
 from scheduling.worklist import ask_staff
+from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
 from tests.desk.test_replies import LIST, reply
@@ -110,3 +113,64 @@ def test_after_stop_the_page_says_to_call(dana: Client, practice: Practice) -> N
     words = text_of(dana.get(f"{LIST}{row.pk}/change/"))
     assert "They wrote STOP: nothing may be sent there. Call them instead." in words
     assert "Look at it first" not in words
+
+
+def test_who_may_only_read_replies_answers_none(dana: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    group = Group.objects.get(name=FRONT_DESK)
+    group.permissions.remove(Permission.objects.get(codename="change_reply"))
+    shown = dana.get(f"{LIST}{row.pk}/change/")
+    assert "what time was that?" in text_of(shown)
+    assert "/answer/" not in shown.content.decode()
+    posted = {"do": "send", "words": WORDS, "number": "0"}
+    assert dana.get(f"{LIST}{row.pk}/answer/").status_code == 403
+    assert dana.post(f"{LIST}{row.pk}/answer/", posted).status_code == 403
+    assert not Message.objects.exists()
+
+
+def test_the_answers_page_says_who_reads_it_and_leaves_a_record_of_the_look(dana: Client, practice: Practice) -> None:
+    shared = "Whoever holds the phone reads it"
+    row = reply(practice, "what time was that?")
+    page = dana.post(f"{LIST}{row.pk}/answer/", {"do": "look", "words": WORDS})
+    words = text_of(page)
+    assert shared not in words
+    assert "Answer" in page.content.decode().partition("</title>")[0]
+    assert "Answer by text" in words
+    assert "English" in words
+    assert records("view", reason="answer") == [("scheduling.patient", str(practice.patient.pk))]
+
+    sibling = factories.patient(locations=[practice.riverside])
+    ContactPoint.objects.filter(patient=sibling).update(value=row.address, address_index=row.address_index)
+    assert shared in text_of(dana.get(f"{LIST}{row.pk}/answer/"))
+    nobodys = reply(practice, "who is this?", address="+12125550188", address_index="f" * 64, patient=None)
+    assert "A number that no patient has" in text_of(dana.get(f"{LIST}{nobodys.pk}/answer/"))
+
+
+def test_an_answer_of_two_segments_shows_where_it_is_cut(dana: Client, practice: Practice) -> None:
+    row = reply(practice, "what time was that?")
+    words = text_of(dana.post(f"{LIST}{row.pk}/answer/", {"do": "look", "words": "We are open. " * 14}))
+    assert "2 segments" in words
+    assert "segment 2" in words
+
+
+def test_an_answer_to_another_reply_is_not_shown_on_this_ones_page(dana: Client, practice: Practice) -> None:
+    first, second = reply(practice, "what time was that?", 9), reply(practice, "and where?", 5)
+    dana.post(f"{LIST}{first.pk}/answer/", {"do": "send", "words": WORDS, "number": "0"})
+    assert WORDS in text_of(dana.get(f"{LIST}{first.pk}/answer/"))
+    assert WORDS not in text_of(dana.get(f"{LIST}{second.pk}/answer/"))
+
+
+def test_a_second_answer_to_the_same_words_may_follow_the_first(dana: Client, practice: Practice) -> None:
+    page = f"{LIST}{reply(practice, 'what time was that?').pk}/answer/"
+    dana.post(page, {"do": "send", "words": WORDS, "number": "0"})
+    looked = dana.post(page, {"do": "look", "words": "Bring your card."})
+    number = looked.context["draft"].number
+    for typed in ("٣", "x", "99999"):
+        dana.post(page, {"do": "send", "words": "Bring your card.", "number": typed})
+        assert Message.objects.count() == 1, "no number that the page gave"
+    said = text_of(dana.post(page, {"do": "send", "words": "Bring your card.", "number": str(number)}, follow=True))
+    assert "Your answer is on its way" in said
+    assert sorted(Message.objects.values_list("written_by", flat=True)) == ["dana", "dana"]
+    Message.objects.update(status="sent")
+    again = text_of(dana.post(page, {"do": "send", "words": "Bring your card.", "number": str(number)}, follow=True))
+    assert "Your answer was sent already." in again
