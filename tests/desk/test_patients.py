@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from unittest.mock import Mock
 
 import pytest
 import segno
+import time_machine
 from django.conf import settings
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
+from config.desk.groups import FRONT_DESK
 from integrations.models import InboundEvent
 from scheduling import own_details
 from scheduling.admin import search
@@ -266,3 +269,42 @@ def test_when_entries_were_taken_over_is_shown_as_words(admin_client: Client, pr
     page = admin_client.get(f"/admin/scheduling/patientmerge/{merge.pk}/change/")
     assert "1 entry, " in text_of(page)
     assert "&lt;span" not in page.content.decode()
+
+
+def test_spoken_consent_needs_a_number_and_both_keys_in_one_call(dana: Client, practice: Practice) -> None:
+    patient = factories.patient(consent=(), locations=[practice.riverside])
+    spoken = f"/admin/waitlist/consentrecord/spoken/{patient.pk}/"
+    wrong: tuple[dict[str, str], ...] = ({}, {"number": str(practice.patient.contact_points.get(system="phone").pk)})
+    for chosen in wrong:
+        answer = dana.post(spoken, chosen)
+        assert answer.headers["Location"] == f"/admin/waitlist/consentrecord/add/?patient={patient.pk}"
+        assert said(dana, answer) == "Nothing was recorded: choose the number they agreed to."
+    proof = dana.post(spoken, {"number": str(patient.contact_points.get(system="phone").pk)}).context["proof"]
+    with time_machine.travel(timezone.now() + timedelta(hours=1)):
+        late = dana.post(spoken, {"proof": proof})
+    assert late.headers["Location"] == f"/admin/waitlist/consentrecord/add/?patient={patient.pk}"
+    assert "Nothing was recorded: too much time has passed." in said(dana, late)
+    assert not ConsentRecord.objects.filter(patient=patient).exists()
+
+
+def test_consent_is_asked_for_usable_addresses_a_childs_guardian_first(dana: Client, practice: Practice) -> None:
+    path = "/admin/waitlist/consentrecord/add/?patient={}"
+    child = factories.patient(birth_date=date(2020, 1, 5), locations=[practice.riverside])
+    factories.contact(child, "+12125550166", guardian=True, rank=9)
+    factories.contact(child, "+12125550167", state="frozen")
+    shown = dana.get(path.format(child.pk))
+    labels = [label for _, label in shown.context["form"].fields["contact_point"].choices]
+    assert labels[0] == "phone (212) 555-0166 (guardian)"
+    assert not any("0167" in label or "guardian" in label for label in labels[1:])
+    grown = factories.patient(birth_date=date(1970, 1, 5), locations=[practice.riverside])
+    factories.contact(grown, "+12125550168", guardian=True, rank=0)
+    shown = dana.get(path.format(grown.pk))
+    assert "(guardian)" in [label for _, label in shown.context["form"].fields["contact_point"].choices][-1]
+
+
+def test_only_those_with_the_right_record_consent(dana: Client, practice: Practice) -> None:
+    Group.objects.get(name=FRONT_DESK).permissions.remove(Permission.objects.get(codename="add_consentrecord"))
+    for path in ("add/?patient={}", "spoken/{}/", "paper/{}/"):
+        assert dana.post(f"/admin/waitlist/consentrecord/{path.format(practice.patient.pk)}").status_code == 403
+    assert dana.get("/admin/waitlist/consentrecord/").status_code == 200
+    assert not ConsentLink.objects.exists()
