@@ -9,15 +9,18 @@ from datetime import timedelta
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 from icalendar import Calendar
 
 from audit.models import AccessRecord
-from scheduling.models import Location, Patient
+from scheduling import writebacks
+from scheduling.models import Appointment, Location, Opening, Patient, Writeback
 from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import STATES, heading, link_of, nobody_has_guessed, text  # noqa: F401
-from waitlist.models import Claim, Offer
+from waitlist.models import Claim, Offer, WaitlistEntry
+from waitlist.settlement import release
 
 pytestmark = pytest.mark.django_db
 NEWEST = "Please open the link in the newest message from us, or call us."
@@ -104,6 +107,67 @@ def test_visits_that_are_not_in_the_way_leave_the_question(scene: Scene, client:
     page = client.get(link_of(offer))
     assert heading(page) == "Do you want this appointment?"
     assert 'value="yes"' in page.content.decode()
+
+
+def test_who_has_another_appointment_then_in_the_ehr_is_told_so(scene: Scene, client: Client) -> None:
+    offer = pages.received(scene)
+    scene.answer(Claim.objects.get(), "refused", code="patient_busy")
+    assert heading(client.get(link_of(offer))) == "You already have an appointment at this time"
+
+
+def test_the_later_appointment_that_a_yes_would_move_is_not_in_its_way(scene: Scene, client: Client) -> None:
+    offer = pages.question(scene)
+    later = factories.appointment(
+        offer.patient, factories.provider(), scene.location, scene.type, start=offer.start + timedelta(minutes=15)
+    )
+    assert heading(client.get(link_of(offer))) == "You already have an appointment at this time"
+    Offer.objects.update(move_up=later)
+    assert heading(client.get(link_of(offer))) == "Do you want this appointment?"
+
+
+def test_a_cancellation_that_staff_started_is_not_said_to_be_the_patients(scene: Scene, client: Client) -> None:
+    offer = pages.booked(scene)
+    writebacks.request_cancel(Appointment.objects.get(claim__offer=offer))
+    assert heading(client.get(link_of(offer))) == "You have this appointment"
+
+
+def test_what_was_given_up_and_could_not_be_booked_is_not_canceled_for_ever(scene: Scene, client: Client) -> None:
+    offer = pages.received(scene)
+    Writeback.objects.update(status="unknown", sent_at=timezone.now())
+    client.post(f"{link_of(offer)}cancel/", {"then": "nothing"})
+    assert heading(client.get(link_of(offer))) == "You asked us to cancel. It is not canceled yet."
+    scene.answer(Claim.objects.get(), "refused")
+    assert heading(client.get(link_of(offer))) == "We could not book this time for you"
+
+
+@pytest.mark.parametrize(
+    ("states", "by_call", "head"),
+    [
+        (("refused", "confirmed"), 1, "You have this appointment"),
+        (("released", "pending"), 1, "We have your answer. It is not confirmed yet."),
+        (("released",), 0, "Do you want this appointment?"),
+    ],
+)
+def test_what_the_patient_has_counts_however_they_said_yes_and_not_what_they_had(
+    scene: Scene, client: Client, states: tuple[str, ...], by_call: int, head: str
+) -> None:
+    """Once by the offer's link and once on the phone, where the call is not the offer's."""
+    offer = scene.offered(1)[0]
+    for number, state in enumerate(states):
+        claim = scene.yes(offer).claim
+        assert claim is not None
+        if state == "confirmed":
+            scene.answer(claim)
+        elif state == "refused":
+            scene.answer(claim, "refused")
+        elif state == "released":
+            assert release(claim, "patient")
+        if number == by_call:
+            Claim.objects.filter(pk=claim.pk).update(offer=None)
+        Opening.objects.update(status="open")
+        Offer.objects.update(status="sent", answered_at=None)
+        WaitlistEntry.objects.update(status="waiting")
+    assert heading(client.get(link_of(offer))) == head
 
 
 def test_an_old_link_says_nothing_of_what_came_by_a_later_one(scene: Scene, client: Client) -> None:
