@@ -41,6 +41,7 @@ def eligible(found: list[ranking.Ranked]) -> list[int]:
 
 def test_the_order_as_it_is_explained_to_staff(scene) -> None:
     later = make.patient()
+    weekday = scene.opening.start.astimezone(scene.place.zone).weekday()
     moving = make.appointment(later, start=make.in_days(30))
     expected = [
         wait(scene, urgency=0, days=1),
@@ -49,10 +50,11 @@ def test_the_order_as_it_is_explained_to_staff(scene) -> None:
         wait(scene, lost_races=2),
         wait(scene, lost_races=1),
         wait(scene, days=3),
-        # Equal so far: who named the provider or the place fits more closely than who takes anything.
+        # Equal so far: who named the provider, the place or the day fits more closely than who takes anything.
         wait(scene, days=2, providers=[scene.provider], locations=[scene.place]),
         wait(scene, days=2, providers=[scene.provider]),
         wait(scene, days=2, locations=[scene.place]),
+        wait(scene, days=2, windows=[make.window(weekday)]),
         wait(scene, days=2),
         # A patient with an appointment comes after everybody without one of the same urgency.
         wait(scene, days=400, lost_races=9, patient=later, move_up=moving),
@@ -61,7 +63,7 @@ def test_the_order_as_it_is_explained_to_staff(scene) -> None:
     found = ranking.top(scene.opening, 20)
 
     assert [ranked.entry_id for ranked in found] == [entry.pk for entry in expected]
-    assert [ranked.rank for ranked in found] == list(range(1, 12))
+    assert [ranked.rank for ranked in found] == list(range(1, 13))
 
 
 def test_the_longer_visit_fits_a_long_time_more_closely(scene) -> None:
@@ -92,6 +94,27 @@ def test_an_entry_with_several_keys_for_the_time_stands_once_in_the_line(scene) 
         assert [place.entry_id for place in ranking.line(facts, page or 9)][:2] == [first.pk, second.pk][: page or 2]
     places = list(line_sql.walk(facts, None, page=1))
     assert [place.entry_id for place in places] == [first.pk, second.pk]
+
+
+@pytest.mark.parametrize("page", [1, 2, 9])
+def test_nobody_who_ties_with_the_last_of_a_page_is_left_out_of_the_next(scene, page: int) -> None:
+    loose, other_loose = wait(scene), wait(scene)
+    close, other_close = (wait(scene, providers=[scene.provider]) for _ in range(2))
+
+    places = line_sql.walk(candidates.facts_for(scene.opening), None, page)
+
+    assert [place.entry_id for place in places] == [close.pk, other_close.pk, loose.pk, other_loose.pk]
+
+
+def test_a_visit_that_runs_past_midnight_is_for_those_who_take_any_hour(scene) -> None:
+    late = make.in_days(3).astimezone(scene.place.zone).replace(hour=23, minute=45).astimezone(UTC)
+    opening = make.opening(scene.provider, scene.place, start=late)
+    wait(scene, days=1, windows=[make.window(day, _at(8), _at(18)) for day in range(7)])
+    wait(scene, days=1, windows=[make.window(day) for day in range(6)])
+    takes_any = wait(scene)
+
+    assert eligible(ranking.top(opening, 3)) == [takes_any.pk]
+    assert [place.entry_id for place in ranking.line(candidates.facts_for(opening))] == [takes_any.pk]
 
 
 @pytest.mark.parametrize(("month", "day"), [(3, 1), (3, 8), (10, 25), (11, 1)])
@@ -183,6 +206,8 @@ def test_only_so_many_of_those_around_are_kept(scene) -> None:
     assert [each.entry_id for each in found] == [entry.pk for entry in (*gone[:3], *waiting[:5])]
     assert [each.rank for each in found] == [1, 2, 3, 7, 8, 9, 10, 11]
     assert eligible(ranking.top(scene.opening, 2, following=0)) == [entry.pk for entry in waiting[:2]]
+    found = ranking.top(scene.opening, 2, following=1, passed=4)
+    assert [each.entry_id for each in found] == [entry.pk for entry in (*gone[:4], *waiting[:3])]
 
 
 def test_a_patient_is_offered_a_time_by_one_entry_only(scene) -> None:
@@ -200,7 +225,24 @@ def test_a_patient_is_offered_a_time_by_one_entry_only(scene) -> None:
     assert found[1].verdict.reasons == (Reason.SAME_PATIENT,)
 
 
-def test_a_long_run_of_unsuitable_patients_does_not_hide_who_suits(scene) -> None:
+def test_an_entry_that_does_not_suit_does_not_stand_in_the_way_of_the_patients_other_one(scene) -> None:
+    other = make.appointment_type()
+    make.bookable(scene.provider, scene.place, other)
+    patient = make.patient()
+    left_unanswered = wait(scene, days=3, patient=patient, silences=9)
+    second = wait(scene, days=2, patient=patient, kind=other)
+
+    found = ranking.top(scene.opening, 2)
+
+    assert [(each.entry_id, each.verdict.reasons) for each in found] == [
+        (left_unanswered.pk, (Reason.SILENT,)),
+        (second.pk, (Reason.SUITS,)),
+    ]
+
+
+def test_a_long_run_of_unsuitable_patients_neither_hides_who_suits_nor_costs_a_look_at_each(
+    scene, django_assert_max_num_queries
+) -> None:
     gone = make.patient(deceased=True)
     drafts = [
         entries.Draft(
@@ -212,7 +254,10 @@ def test_a_long_run_of_unsuitable_patients_does_not_hide_who_suits(scene) -> Non
     wait(scene, days=8, patient=gone)
     suits = wait(scene, days=1)
 
-    assert eligible(ranking.top(scene.opening, 2, following=5)) == [suits.pk]
+    facts = candidates.facts_for(scene.opening)
+
+    with django_assert_max_num_queries(50):
+        assert eligible(ranking.top(scene.opening, 2, following=5, facts=facts)) == [suits.pk]
 
 
 def test_the_walk_takes_ten_queries_a_batch(scene, django_assert_num_queries) -> None:
