@@ -308,3 +308,36 @@ def test_only_those_with_the_right_record_consent(dana: Client, practice: Practi
         assert dana.post(f"/admin/waitlist/consentrecord/{path.format(practice.patient.pk)}").status_code == 403
     assert dana.get("/admin/waitlist/consentrecord/").status_code == 200
     assert not ConsentLink.objects.exists()
+
+
+def test_who_asks_for_consent_has_the_words_of_each_way_and_leaves_a_record_of_the_look(
+    dana: Client, practice: Practice
+) -> None:
+    path = f"/admin/waitlist/consentrecord/{{}}?patient={practice.patient.pk}"
+    words = text_of(dana.get(path.format("add/")))
+    assert "may text you when an earlier appointment opens up" in words
+    assert "may e-mail you when an earlier appointment opens up" in words
+    seen = ("scheduling.patient", str(practice.patient.pk))
+    assert records("view") == [seen]
+    dana.post(f"/admin/waitlist/consentrecord/paper/{practice.patient.pk}/")
+    assert records("view") == [seen, seen]
+
+
+def test_the_ledger_says_when_whose_and_which_consent(dana: Client, practice: Practice) -> None:
+    ConsentRecord.objects.exclude(patient=practice.patient).delete()
+    words = text_of(dana.get("/admin/waitlist/consentrecord/"))
+    row = ConsentRecord.objects.latest("pk")
+    assert str(practice.patient.full_name) in words
+    assert row.get_action_display() in words
+    assert "ago" in words or "just now" in words
+
+
+@pytest.mark.parametrize(("source", "version"), [("spoken", "words"), ("form", "")])
+def test_only_spoken_consent_is_noted_with_the_words_that_were_read_out(
+    dana: Client, practice: Practice, source: str, version: str
+) -> None:
+    person = factories.patient(consent=(), email=None, locations=[practice.riverside])
+    form = {"contact_point": person.contact_points.get().pk, "action": "granted", "source": source}
+    dana.post(f"/admin/waitlist/consentrecord/add/?patient={person.pk}", form)
+    row = ConsentRecord.objects.get(patient=person)
+    assert bool(row.wording_version) == bool(version)
