@@ -54,6 +54,8 @@ def test_what_the_patient_told_us_is_said_in_words(entry: WaitlistEntry, path: s
     page = client.get(path)
     assert heading(page) == "You are on our waitlist"
     assert "any day at any time of day" in text(page)
+    assert "cualquier día a cualquier hora" in text(client.get(f"{path}?lang=es"))
+    assert "Now we have" not in text(client.get(f"{path}days/"))
     assert "I can come at once" in text(page)
     assert "We do not promise a number in line" in text(page)
     entries.change(entry, windows=[EntryWindow(weekday=d, start=time(0), end=time(12)) for d in (0, 3)])
@@ -114,10 +116,19 @@ def test_only_clinicians_the_place_names_can_be_chosen(
     assert "Nowhere" not in text(page)
     post(f"{path}who/", who=[str(other.pk), str(stranger.pk), "9" * 5000, "x", "²"])
     assert list(entry.providers.all()) == [other]
+    assert "Who you would like to see Dr. &lt;b&gt;Ada&lt;/b&gt; Lovelace Change" in text(client.get(path))
+    assert checked(client.get(f"{path}who/")) == [f"who_{other.pk}"]
     post(f"{path}who/", who=[str(chen.pk), str(other.pk)])
     assert set(entry.providers.all()) == {chen, other}
+    both = re.search("Who you would like to see (.*?) Change", text(client.get(path)))
+    assert both
+    assert set(both[1].split(", ")) == {chen.name, "Dr. &lt;b&gt;Ada&lt;/b&gt; Lovelace"}
+    # One who cannot be chosen there is not named either, though staff entered them.
+    entries.change(entry, providers=[chen, stranger])
+    assert f"Who you would like to see {chen.name} Change" in text(client.get(path))
     post(f"{path}who/")
-    assert list(entry.providers.all()) == []
+    assert "Who you would like to see anyone Change" in text(client.get(path))
+    assert "cualquier persona Cambiar" in text(client.get(f"{path}?lang=es"))
 
 
 def test_whoever_takes_no_such_visit_there_is_not_named_and_one_entered_by_staff_stays(
@@ -147,6 +158,7 @@ def test_notice_is_chosen_from_what_is_offered(entry: WaitlistEntry, path: str, 
     entry.refresh_from_db()
     assert entry.minimum_notice_minutes == 2880
     assert "2 days" in text(client.get(path))
+    assert checked(client.get(f"{path}notice/")) == ["notice_5"]
     assert "Choose one of the answers." in text(post(f"{path}notice/", notice="1"))
     assert post(f"{path}notice/", notice="0").status_code == 303
     assert "I can come at once" in text(client.get(path))
@@ -154,6 +166,28 @@ def test_notice_is_chosen_from_what_is_offered(entry: WaitlistEntry, path: str, 
     assert checked(client.get(f"{path}notice/")) == ["notice_2"], "the next longer one"
     entries.change(entry, minimum_notice_minutes=10 * 24 * 60)
     assert checked(client.get(f"{path}notice/")) == [], "none is as long, and a shorter one was not asked for"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "english", "spanish"),
+    [
+        (0, "I can come at once", "Puedo venir enseguida"),
+        (1, "1 minute", "1 minuto"),
+        (60, "1 hour", "1 hora"),
+        (90, "90 minutes", "90 minutos"),
+        (168, "168 minutes", "168 minutos"),
+        (240, "4 hours", "4 horas"),
+        (24 * 60, "1 day", "1 día"),
+        (25 * 60, "25 hours", "25 horas"),
+        (7 * 24 * 60, "7 days", "7 días"),
+    ],
+)
+def test_how_much_notice_is_said_in_words(
+    entry: WaitlistEntry, path: str, client: Client, minutes: int, english: str, spanish: str
+) -> None:
+    entries.change(entry, minimum_notice_minutes=minutes)
+    assert f"How much notice you need {english} Change" in text(client.get(path))
+    assert f" {spanish} Cambiar" in text(client.get(f"{path}?lang=es"))
 
 
 def test_texts_at_night_are_the_patients_own_choice_and_on_record_as_theirs(
@@ -165,7 +199,10 @@ def test_texts_at_night_are_the_patients_own_choice_and_on_record_as_theirs(
         page = post(f"{path}night/", **fields)
         assert (page.status_code, heading(page)) == (200, "May we text you at night?")
         assert "Choose one of the answers." in text(page)
-    assert checked(client.get(f"{path}night/")) == ["night_no"]
+    night = client.get(f"{path}night/")
+    assert checked(night) == ["night_no"]
+    assert "No, text me only by day Yes, text me at any hour if it cannot wait Save" in text(night)
+    assert "No, solo de día" in text(client.get(f"{path}night/?lang=es"))
     assert pages.rows() == before
 
     assert post(f"{path}night/", night="yes").headers["Location"] == path
@@ -185,11 +222,15 @@ def test_texts_at_night_are_the_patients_own_choice_and_on_record_as_theirs(
 
 
 def test_the_page_says_in_which_hours_texts_leave_and_asks_nothing_where_they_leave_at_any(
-    entry: WaitlistEntry, path: str, client: Client
+    scene: Scene, entry: WaitlistEntry, path: str, client: Client
 ) -> None:
     policy = factories.policy(quiet_from=time(21), quiet_until=time(7, 30))
     assert "in these hours: 7:30 in the morning to 9:00 at night." in text(client.get(f"{path}night/"))
     assert "a estas horas: de 7:30 de la mañana a 9:00 de la noche." in text(client.get(f"{path}night/?lang=es"))
+    factories.policy(location=scene.location, quiet_from=time(22), quiet_until=time(6))
+    entries.change(entry, locations=[scene.location])
+    assert "in these hours: 6:00 in the morning to 10:00 at night." in text(client.get(f"{path}night/"))
+    entries.change(entry, locations=[])
     policy.quiet_until = policy.quiet_from
     policy.save()
     assert "Texts at night" not in text(client.get(path))
@@ -249,7 +290,11 @@ def test_pausing_going_on_and_leaving(entry: WaitlistEntry, path: str, client: C
     assert heading(client.get(path)) == "Your place on our waitlist is paused", "only the button goes on"
     assert post(path, do="stay").headers["Location"] == path
     assert heading(client.get(path)) == "You are on our waitlist"
-    assert heading(client.get(f"{path}leave/")) == "Leave our waitlist?"
+    pause, leave = client.get(f"{path}pause/"), client.get(f"{path}leave/")
+    assert (heading(pause), heading(leave)) == ("Pause your place on our waitlist?", "Leave our waitlist?")
+    assert ("You keep your place." in text(pause), "Yes, pause" in text(pause)) == (True, True)
+    assert ("You give up your place" in text(leave), "Yes, leave the list" in text(leave)) == (True, True)
+    assert client.get(f"{path}nonsense/").headers["Location"] == path
     post(f"{path}leave/")
     entry.refresh_from_db()
     assert (entry.status, heading(client.get(path))) == (STATUSES.LEFT, "You are off our waitlist")
@@ -349,6 +394,16 @@ def test_an_appointment_that_was_canceled_is_not_said_to_be_had(scene: Scene, cl
     assert heading(gone) == "You are off our waitlist"
     assert text(gone).endswith("We offer you no more times. To come back to the list, please call us.")
     assert heading(client.get(path, {"lang": "es"})) == "Usted ya no está en nuestra lista de espera"
+
+
+def test_who_was_booked_by_other_ways_has_an_appointment_whatever_became_of_an_earlier_yes(
+    scene: Scene, client: Client
+) -> None:
+    offer = pages.released(scene)
+    path = f"/r/{links.make_request_link(offer.entry, timezone.now()).text}/"
+    assert heading(client.get(path)) == "You are on our waitlist"
+    WaitlistEntry.objects.update(status=STATUSES.BOOKED)
+    assert heading(client.get(path)) == "You have an appointment now"
 
 
 def test_never_on_this_weekday_says_no_and_leaves_the_day_out(scene: Scene, client: Client) -> None:
