@@ -396,6 +396,15 @@ def test_an_appointment_that_was_canceled_is_not_said_to_be_had(scene: Scene, cl
     assert heading(client.get(path, {"lang": "es"})) == "Usted ya no está en nuestra lista de espera"
 
 
+def test_who_gave_an_appointment_up_for_another_time_is_on_the_list_once_it_is_canceled(
+    scene: Scene, client: Client
+) -> None:
+    offer = pages.booked(scene)
+    client.post(f"{link_of(offer)}cancel/", {"then": "another"})
+    Appointment.objects.filter(claim__offer=offer).update(status="cancelled")
+    assert heading(client.get(f"{link_of(offer)}request/")) == "You are on our waitlist"
+
+
 def test_who_was_booked_by_other_ways_has_an_appointment_whatever_became_of_an_earlier_yes(
     scene: Scene, client: Client
 ) -> None:

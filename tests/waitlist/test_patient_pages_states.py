@@ -95,6 +95,13 @@ def test_the_question_says_what_when_and_where(scene: Scene, client: Client) -> 
     assert "Elm Street Clinic" in body
 
 
+def test_an_appointment_that_the_ehr_moved_is_told_by_its_new_time(scene: Scene, client: Client) -> None:
+    offer = pages.booked(scene)
+    later = offer.start + timedelta(hours=1)
+    Appointment.objects.filter(claim__offer=offer).update(start=later, end=later + timedelta(minutes=30))
+    assert "When Tuesday, March 3 at 9:00 in the evening (Eastern time)" in text(client.get(link_of(offer)))
+
+
 def test_visits_that_are_not_in_the_way_leave_the_question(scene: Scene, client: Client) -> None:
     offer = pages.question(scene)
     beside, other = factories.provider(), factories.patient()

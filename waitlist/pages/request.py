@@ -115,10 +115,10 @@ def say_notice(minutes: int) -> str:
     """Return a length of time in words: "2 hours", "3 days"."""
     if not minutes:
         return gettext("I can come at once")
-    if minutes >= 24 * 60 and minutes % (24 * 60) == 0:
+    if minutes % (24 * 60) == 0:
         days = minutes // (24 * 60)
         return ngettext("%(count)s day", "%(count)s days", days) % {"count": days}
-    if minutes >= 60 and minutes % 60 == 0:
+    if minutes % 60 == 0:
         hours = minutes // 60
         return ngettext("%(count)s hour", "%(count)s hours", hours) % {"count": hours}
     return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
