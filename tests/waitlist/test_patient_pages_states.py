@@ -99,7 +99,7 @@ def test_an_appointment_that_the_ehr_moved_is_told_by_its_new_time(scene: Scene,
     offer = pages.booked(scene)
     later = offer.start + timedelta(hours=1)
     Appointment.objects.filter(claim__offer=offer).update(start=later, end=later + timedelta(minutes=30))
-    assert "When Tuesday, March 3 at 9:00 in the evening (Eastern time)" in text(client.get(link_of(offer)))
+    assert "When Tuesday, March 3 at 9:00 at night (Eastern time)" in text(client.get(link_of(offer)))
 
 
 def test_visits_that_are_not_in_the_way_leave_the_question(scene: Scene, client: Client) -> None:
