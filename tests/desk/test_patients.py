@@ -328,7 +328,7 @@ def test_the_ledger_says_when_whose_and_which_consent(dana: Client, practice: Pr
     words = text_of(dana.get("/admin/waitlist/consentrecord/"))
     row = ConsentRecord.objects.latest("pk")
     assert str(practice.patient.full_name) in words
-    assert row.get_action_display() in words
+    assert words.count(row.get_action_display()) > 1, "in the list and in its filter"
     assert "ago" in words or "just now" in words
 
 
