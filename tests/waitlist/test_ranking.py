@@ -39,10 +39,18 @@ def eligible(found: list[ranking.Ranked]) -> list[int]:
     return [ranked.entry_id for ranked in found if ranked.verdict.eligible]
 
 
+def by_the_rule(opening, found: list[ranking.Ranked]) -> list[int]:
+    """Those found, put in order by the rule itself, which the long tests and the bench compare the line with."""
+    facts = candidates.facts_for(opening)
+    loaded = candidates.load(sorted(ranked.entry_id for ranked in found)[::-1], facts)
+    return [each.entry_id for each in sorted(loaded, key=lambda each: ranking.rank_key(each, facts))]
+
+
 def test_the_order_as_it_is_explained_to_staff(scene) -> None:
     later = make.patient()
     weekday = scene.opening.start.astimezone(scene.place.zone).weekday()
     moving = make.appointment(later, start=make.in_days(30))
+    takes_anything = wait(scene, days=2)
     expected = [
         wait(scene, urgency=0, days=1),
         wait(scene, urgency=1, days=9, lost_races=1),
@@ -55,7 +63,7 @@ def test_the_order_as_it_is_explained_to_staff(scene) -> None:
         wait(scene, days=2, providers=[scene.provider]),
         wait(scene, days=2, locations=[scene.place]),
         wait(scene, days=2, windows=[make.window(weekday)]),
-        wait(scene, days=2),
+        takes_anything,
         # A patient with an appointment comes after everybody without one of the same urgency.
         wait(scene, days=400, lost_races=9, patient=later, move_up=moving),
     ]
@@ -64,6 +72,7 @@ def test_the_order_as_it_is_explained_to_staff(scene) -> None:
 
     assert [ranked.entry_id for ranked in found] == [entry.pk for entry in expected]
     assert [ranked.rank for ranked in found] == list(range(1, 13))
+    assert by_the_rule(scene.opening, found) == [entry.pk for entry in expected]
 
 
 def test_the_longer_visit_fits_a_long_time_more_closely(scene) -> None:
@@ -72,7 +81,9 @@ def test_the_longer_visit_fits_a_long_time_more_closely(scene) -> None:
     short, long_visit = wait(scene), wait(scene, kind=long_kind)
     opening = make.opening(scene.provider, scene.place, minutes=60)
 
-    assert eligible(ranking.top(opening, 2)) == [long_visit.pk, short.pk]
+    found = ranking.top(opening, 2)
+    assert eligible(found) == [long_visit.pk, short.pk]
+    assert by_the_rule(opening, found) == [long_visit.pk, short.pk]
 
 
 def test_among_equals_the_entry_that_was_there_first_is_first(scene) -> None:
