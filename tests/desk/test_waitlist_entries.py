@@ -6,10 +6,12 @@ from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
+from config.desk.groups import FRONT_DESK
 from scheduling.models import Patient
 from tests import factories
 from tests.desk.conftest import Practice
@@ -246,3 +248,67 @@ def test_days_of_the_same_hours_in_a_row_are_written_as_one() -> None:
     windows = [EntryWindow(weekday=day, start=start, end=end) for day, (start, end) in week]
     assert write_week(windows) == "Mon–Wed 8am-12pm, Fri 8am-12pm, Sat all day"
     assert write_week([]) == ""
+
+
+def only_with(*permissions: str) -> None:
+    """Leave the front desk these rights about entries, and no other."""
+    kept = Permission.objects.filter(codename__in=[f"{each}_waitlistentry" for each in permissions])
+    group = Group.objects.get(name=FRONT_DESK)
+    group.permissions.remove(*group.permissions.filter(codename__endswith="_waitlistentry"))
+    group.permissions.add(*kept)
+
+
+def test_who_may_only_look_changes_and_adds_nothing(dana: Client, practice: Practice) -> None:
+    entry = practice.entry(urgency=1)
+    only_with("view")
+    page = f"{LIST}{entry.pk}/change/"
+    shown = dana.get(page)
+    assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+    assert "Waitlist entry" in text_of(shown)
+    for absent in ("Remove from the list", 'value="Save"', ">Save<"):
+        assert absent not in shown.content.decode()
+    assert dana.post(page, form(practice, urgency=0)).status_code == 403
+    for step in ("pause", "remove"):
+        assert dana.post(f"{LIST}{entry.pk}/step/{step}/").status_code == 403
+    other = factories.patient(locations=[practice.riverside])
+    for path in (LIST + "add/", f"{LIST}add/?patient={other.pk}"):
+        assert dana.get(path).status_code == 403
+        assert dana.post(path, form(practice)).status_code == 403
+    entry.refresh_from_db()
+    assert (entry.urgency, entry.status) == (1, "waiting")
+    assert WaitlistEntry.objects.get() == entry
+
+
+def test_who_may_not_look_sees_no_entry(dana: Client, practice: Practice) -> None:
+    entry = practice.entry()
+    only_with()
+    assert dana.get(f"{LIST}{entry.pk}/change/").status_code in (403, 404)
+    assert dana.get(LIST).status_code == 403
+
+
+def test_a_step_is_taken_by_its_button_only(dana: Client, practice: Practice) -> None:
+    entry = practice.entry()
+    answer = dana.get(f"{LIST}{entry.pk}/step/remove/")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert dana.post(f"{LIST}{entry.pk}/step/dance/", follow=True).status_code == 200
+    entry.refresh_from_db()
+    assert entry.status == "waiting"
+
+
+def test_the_list_says_whom_where_when_and_where_from(dana: Client, practice: Practice) -> None:
+    entry = practice.entry(urgency=0, lost_races=2, origin="ehr")
+    entry.providers.add(factories.provider(name="Dr. Ana One"), factories.provider(name="Dr. Ana Two"))
+    EntryWindow.objects.create(entry=entry, weekday=0, start=time(8), end=time(12))
+    words = text_of(dana.get(LIST))
+    assert "2 ×" in words
+    assert f"from {entry.get_origin_display()}" in words
+    assert "Dr. Ana One, Dr. Ana Two" in words
+    assert "Mon 8am-12pm" in words
+    WaitlistEntry.objects.filter(pk=entry.pk).update(lost_races=0, origin="staff")
+    entry.providers.clear()
+    entry.windows.all().delete()
+    Patient.objects.filter(pk=practice.patient.pk).update(given_name="", family_name="", preferred_name="")
+    words = text_of(dana.get(LIST))
+    assert "anybody, anywhere, any time" in words
+    assert f"patient {practice.patient.pk} (no name)" in words
+    assert "×" not in words
