@@ -254,6 +254,26 @@ def test_the_pending_page_looks_again_by_itself_until_it_is_settled(scene: Scene
     assert f"Reference {reference}" in text(settled)
 
 
+@pytest.mark.parametrize("state", [pages.confirmed, pages.refused, pages.canceled, pages.released])
+def test_a_page_that_tells_the_end_does_not_load_itself_again(
+    scene: Scene, client: Client, state: Callable[[Scene], Offer]
+) -> None:
+    assert "Refresh" not in client.get(link_of(state(scene))).headers
+
+
+def test_a_booking_that_takes_longer_than_we_said_is_a_reason_to_call_once_somebody_answers(
+    scene: Scene, client: Client
+) -> None:
+    offer = scene.offered(1, hours=30)[0]
+    scene.yes(offer)
+    Claim.objects.update(chase_at=None)
+    assert "It takes longer than we said. Please call us." in text(client.get(link_of(offer)))
+    scene.pass_time(hours=17)  # three at night
+    by_night = text(client.get(link_of(offer)))
+    assert "If you hear nothing by Wednesday, March 4 at " in by_night
+    assert "It takes longer than we said" not in by_night
+
+
 def test_a_confirmed_appointment_comes_as_a_calendar_file(scene: Scene, client: Client) -> None:
     Location.objects.update(address="12 Elm Street; Springfield")
     offer = pages.confirmed(scene)

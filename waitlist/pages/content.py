@@ -47,7 +47,6 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         "can_say_yes": standing.can_say_yes,
         **_weekday(offer, standing, language),
         "answer_by": say(offer.expires_at.astimezone(location.zone), language),
-        "is_pending": standing.state == PageState.RECEIVED,
         "can_give_up": standing.state in GIVES_UP and start > now,
         **_other_appointment(offer, claim, standing, language),
         **(_booking(claim, language, now) if claim else {}),
