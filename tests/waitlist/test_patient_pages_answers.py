@@ -295,6 +295,7 @@ def test_a_wrong_year_is_on_record(scene: Scene) -> None:
     record = AccessRecord.objects.get(action="denied")
     assert (record.subject_kind, record.subject_id, record.result) == ("waitlist.offer", str(offer.pk), "refused")
     assert record.detail == {"birth_year": "wrong"}
+    assert record.location_id == scene.location.pk
     assert "1999" not in str(vars(record))
 
 
