@@ -26,12 +26,10 @@ class Outcome(models.TextChoices):
     TOO_LATE = "too_late", "it has begun"
 
 
-def cancel_by_patient(
-    appointment: Appointment, *, wants_another: bool | None = None, now: datetime | None = None
-) -> Outcome:
+def cancel_by_patient(appointment: Appointment, *, wants_another: bool, now: datetime | None = None) -> Outcome:
     """Have an appointment cancelled at its patient's wish, and tell them how it stands.
 
-    ``wants_another``: whether they go on waiting for another time or leave the list; None leaves that as it is.
+    ``wants_another``: whether they go on waiting for another time or leave the list.
 
     Call it outside a transaction, acting as the patient, who was shown what they give up. A booking that was not
     written yet is given up at once. Otherwise a cancel goes out with the version we hold: the patient hears
@@ -60,9 +58,9 @@ def cancel_by_patient(
     return Outcome.STAFF if given_up.describe(row)["staff"] else Outcome.REQUESTED
 
 
-def _wait_or_leave(claim: Claim, wants_another: bool | None) -> None:
+def _wait_or_leave(claim: Claim, wants_another: bool) -> None:
     entry = claim.entry
-    if entry is None or wants_another is None:
+    if entry is None:
         return
     entry.refresh_from_db()
     if wants_another and entry.status == entry.Status.BOOKED:
@@ -71,7 +69,7 @@ def _wait_or_leave(claim: Claim, wants_another: bool | None) -> None:
         entries.leave(entry)
 
 
-def _give_up_booking(appointment: Appointment, wants_another: bool | None) -> Outcome:
+def _give_up_booking(appointment: Appointment, wants_another: bool) -> Outcome:
     """Give up a booking that the EHR has not confirmed: at once while nothing was written, else through staff."""
     rows = Claim.objects.select_related("opening__location", "appointment", "entry")
     claim = rows.filter(appointment=appointment).first()

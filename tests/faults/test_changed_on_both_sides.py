@@ -51,7 +51,7 @@ def test_moved_there_while_the_patient_gives_it_up_here(
     offering: Clinic, booked: Appointment, pump: Callable[[], None], poll_and_pump: Callable[[], None]
 ) -> None:
     move_there(offering, in_the_ehr(offering)["id"])
-    assert cancel_by_patient(booked) == Outcome.REQUESTED
+    assert cancel_by_patient(booked, wants_another=False) == Outcome.REQUESTED
     pump()
     assert answers_to_changes(offering) == [409], "sent at the version we held, which is the EHR's no longer"
     (there,) = offering.bookings_at(LATER)
@@ -70,7 +70,7 @@ def test_both_at_the_same_moment(
 ) -> None:
     """Whichever the EHR takes first: both sides end alike, and the patient hears which it was."""
     name = in_the_ehr(offering)["id"]
-    cancel_by_patient(booked)
+    cancel_by_patient(booked, wants_another=False)
     together(2, lambda index: move_there(offering, name) if index else tasks.drain_writebacks())
     pump()
     poll_and_pump()

@@ -52,7 +52,7 @@ def hear_the_echo(booking: Booking) -> None:
 
 
 def test_told_received_then_cancelled_and_its_echo_opens_nothing_more(booked: Booking) -> None:
-    assert cancel_by_patient(booked.appointment) == Outcome.REQUESTED
+    assert cancel_by_patient(booked.appointment, wants_another=False) == Outcome.REQUESTED
     assert told(booked) == ["cancelling"]
     assert booked.appointment.status == Appointment.Status.BOOKED
     assert freed(booked) == []
@@ -71,7 +71,7 @@ def test_told_received_then_cancelled_and_its_echo_opens_nothing_more(booked: Bo
 
 
 def test_an_echo_that_comes_before_the_answer_opens_once_too(booked: Booking) -> None:
-    cancel_by_patient(booked.appointment)
+    cancel_by_patient(booked.appointment, wants_another=False)
     booked.clinic.ehr.fail("cancel", OutcomeUnknown(), after=True)
     work()
     hear_the_echo(booked)
@@ -82,10 +82,13 @@ def test_an_echo_that_comes_before_the_answer_opens_once_too(booked: Booking) ->
 
 
 def test_pressed_twice_is_pressed_once(booked: Booking) -> None:
-    assert [cancel_by_patient(booked.appointment) for _ in range(2)] == [Outcome.REQUESTED, Outcome.UNDER_WAY]
+    assert [cancel_by_patient(booked.appointment, wants_another=False) for _ in range(2)] == [
+        Outcome.REQUESTED,
+        Outcome.UNDER_WAY,
+    ]
     assert told(booked) == ["cancelling"]
     work()
-    assert cancel_by_patient(booked.appointment) == Outcome.GONE
+    assert cancel_by_patient(booked.appointment, wants_another=False) == Outcome.GONE
     assert booked.clinic.ehr.calls.count("cancel") == 1
 
 
@@ -98,7 +101,7 @@ def test_the_version_we_hold_goes_out_so_that_a_change_in_the_ehr_is_noticed_and
     later = timedelta(hours=2)
     moved = {"start": held.start + later, "end": held.end + later}
     ehr.before("cancel", lambda: ehr.change(held.external_id, **moved))
-    cancel_by_patient(booked.appointment)
+    cancel_by_patient(booked.appointment, wants_another=False)
 
     row = work()
     assert (row.status, row.error_code) == (Writeback.Status.REFUSED, "changed_in_ehr")
@@ -112,7 +115,7 @@ def test_the_version_we_hold_goes_out_so_that_a_change_in_the_ehr_is_noticed_and
 
 def test_what_the_ehr_refuses_is_for_staff_and_the_patient_hears_when_they_did_it(booked: Booking) -> None:
     booked.clinic.ehr.fail("cancel", Rejected(status=422))
-    cancel_by_patient(booked.appointment)
+    cancel_by_patient(booked.appointment, wants_another=False)
     work()
     assert told(booked) == ["cancelling", "not_cancelled"]
     assert open_items() == ["writeback.refused"]
@@ -129,7 +132,9 @@ def test_where_the_ehr_cancels_nothing_staff_do_and_the_patient_is_told_so(booke
     ehr = booked.clinic.ehr
     ehr.capabilities = replace(ehr.capabilities, cancels=False)
     Source.objects.update(cancels=not known_before)
-    assert cancel_by_patient(booked.appointment) == (Outcome.STAFF if known_before else Outcome.REQUESTED)
+    assert cancel_by_patient(booked.appointment, wants_another=False) == (
+        Outcome.STAFF if known_before else Outcome.REQUESTED
+    )
     assert ("front desk" in Message.objects.get(kind="cancelling").body) is known_before
     row = work()
     assert row.status == Writeback.Status.BY_HAND
@@ -152,7 +157,7 @@ def test_where_the_ehr_cancels_nothing_staff_do_and_the_patient_is_told_so(booke
 
 
 def test_a_booking_that_was_not_written_yet_is_given_up_at_once(booking: Booking) -> None:
-    assert cancel_by_patient(booking.appointment) == Outcome.RELEASED
+    assert cancel_by_patient(booking.appointment, wants_another=False) == Outcome.RELEASED
     assert (booking.state, booking.status, told(booking)) == ("released", "refused", ["cancelled"])
     assert booking.clinic.ehr.calls == []
     booking.opening.refresh_from_db()
@@ -162,7 +167,7 @@ def test_a_booking_that_was_not_written_yet_is_given_up_at_once(booking: Booking
 def test_a_booking_whose_answer_is_lost_is_cancelled_by_staff_once_it_is_known(booking: Booking) -> None:
     booking.clinic.ehr.fail("create", OutcomeUnknown(), after=True)
     booking.process()
-    assert cancel_by_patient(booking.appointment) == Outcome.STAFF
+    assert cancel_by_patient(booking.appointment, wants_another=False) == Outcome.STAFF
     assert open_items() == ["appointment.cancel"]
     assert booking.state == "pending"
 
@@ -177,7 +182,7 @@ def test_a_booking_whose_answer_is_lost_is_cancelled_by_staff_once_it_is_known(b
 )
 def test_what_is_over_or_has_begun_changes_nothing(booked: Booking, changed: dict[str, object], outcome: str) -> None:
     Appointment.objects.filter(pk=booked.claim.appointment_id).update(**changed)
-    assert cancel_by_patient(booked.appointment) == outcome
+    assert cancel_by_patient(booked.appointment, wants_another=False) == outcome
     assert not Writeback.objects.filter(kind="cancel").exists()
     assert told(booked) == []
 
@@ -186,13 +191,13 @@ def test_nothing_is_half_done(booked: Booking, monkeypatch: pytest.MonkeyPatch) 
     """The write, the words and the story are one transaction."""
     monkeypatch.setattr("waitlist.cancellations.tell", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        cancel_by_patient(booked.appointment)
+        cancel_by_patient(booked.appointment, wants_another=False)
     assert not Writeback.objects.filter(kind="cancel").exists()
     assert told(booked) == []
 
 
 def test_deleted_in_the_ehr_meanwhile_is_cancelled_to_the_patient(booked: Booking) -> None:
-    cancel_by_patient(booked.appointment)
+    cancel_by_patient(booked.appointment, wants_another=False)
     booked.clinic.ehr.appointments.clear()
     work()
     assert told(booked) == ["cancelling", "cancelled"]
@@ -202,7 +207,7 @@ def test_deleted_in_the_ehr_meanwhile_is_cancelled_to_the_patient(booked: Bookin
 
 def test_deleted_after_a_refusal_is_heard_of(booked: Booking) -> None:
     """Staff removed it by hand: whoever was told that it still stands is told better."""
-    cancel_by_patient(booked.appointment)
+    cancel_by_patient(booked.appointment, wants_another=False)
     booked.clinic.ehr.fail("cancel", Rejected(status=422))
     work()
     [name] = booked.clinic.ehr.appointments

@@ -256,7 +256,7 @@ def test_what_an_event_or_a_write_still_decides_is_no_difference(calendar: Calen
         due_at=timezone.now(),
         received_at=timezone.now(),
     )
-    cancel_by_patient(calendar.ours(second))
+    cancel_by_patient(calendar.ours(second), wants_another=False)
     assert calendar.compare().differing == 0
     assert found() == []
 
@@ -613,7 +613,7 @@ def test_what_changed_here_since_it_was_shown_is_not_sent(booking: Booking) -> N
 def test_what_we_cancelled_and_the_ehr_still_holds_is_cancelled_with_its_version(booking: Booking) -> None:
     booking.process()
     Connection.objects.update(loaded_at=timezone.now())
-    cancel_by_patient(booking.appointment)
+    cancel_by_patient(booking.appointment, wants_another=False)
     outbox.process(Writeback.objects.get(kind="cancel").pk)
     [record] = booking.clinic.ehr.appointments.values()
     booking.clinic.ehr.change(record.external_id, status="booked")

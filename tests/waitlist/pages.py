@@ -115,7 +115,7 @@ def booked(scene: Scene) -> Offer:
 
 def canceling(scene: Scene) -> Offer:
     offer = booked(scene)
-    cancel_by_patient(Appointment.objects.get(claim__offer=offer))
+    cancel_by_patient(Appointment.objects.get(claim__offer=offer), wants_another=False)
     return offer
 
 

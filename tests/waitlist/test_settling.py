@@ -339,7 +339,7 @@ def test_an_earlier_time_given_up_on_its_way_to_the_ehr_does_not_cost_the_later_
     """They keep the later one unless the earlier is theirs, and the earlier is cancelled by staff."""
     claim, old = moved_up(scene, patient_established=False)
     Writeback.objects.update(status="unknown", sent_at=timezone.now())
-    assert cancellations.cancel_by_patient(claim.appointment) == cancellations.Outcome.STAFF
+    assert cancellations.cancel_by_patient(claim.appointment, wants_another=False) == cancellations.Outcome.STAFF
     scene.answer(claim)
     old.refresh_from_db()
     assert (claim.state, old.status) == ("confirmed", "booked")

@@ -318,7 +318,7 @@ def test_what_a_patient_gives_up_meanwhile_goes_to_staff(scene: Scene) -> None:
     person = factories.patient(names=scene.source)
     visit = scene.booked(person, hours=48, source=scene.source)
     shadow.begin(scene.source)
-    cancellations.cancel_by_patient(visit)
+    cancellations.cancel_by_patient(visit, wants_another=False)
     assert Writeback.objects.get().status == Writeback.Status.BY_HAND
 
 
