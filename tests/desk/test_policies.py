@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry as DeskEntry
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
@@ -101,6 +102,56 @@ def test_rows_are_added_changed_and_taken_out(maria: Client) -> None:
     maria.post(change, {**NUMBERS, **waves(("", "", ""), ("", "2", "30"), ("12", "6", "8"))})
     row.refresh_from_db()
     assert row.waves == [{"size": 2, "gap_minutes": 30}, {"lead_hours": 12, "size": 6, "gap_minutes": 8}]
+
+
+def test_each_cell_says_what_it_is_for(maria: Client) -> None:
+    page = maria.get(ADD).content.decode()
+    headings = ["Hours left, fewer than", "Offers at once", "Minutes until the next"]
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", page.partition('id="id_waves"')[2])[:4] == ["Row", *headings]
+    assert '<label for="id_waves-0-lead_hours"' in page
+    for number in range(6):
+        for key, heading in zip(("lead_hours", "size", "gap_minutes"), headings, strict=True):
+            assert f'for="id_waves-{number}-{key}">Row {number + 1}: {heading}</label>' in page
+            assert f'<td data-label="{heading}"><label class="visually-hidden" for="id_waves-{number}-{key}"' in page
+
+
+@pytest.mark.parametrize(
+    ("row", "stored"),
+    [
+        ((" 2,5 ", "100", "1440"), {"lead_hours": 2.5, "size": 100, "gap_minutes": 1440}),
+        (("8760", "1", "0.5"), {"lead_hours": 8760, "size": 1, "gap_minutes": 0.5}),
+        (("8761", "1", "1"), None),
+        (("2", "101", "1"), None),
+        (("2", "1", "1441"), None),
+    ],
+)
+def test_the_largest_numbers_are_the_last_that_are_taken(
+    maria: Client, row: tuple[str, str, str], stored: dict[str, float] | None
+) -> None:
+    maria.post(ADD, {**NUMBERS, **waves(row)})
+    assert [kept.waves for kept in OutreachPolicy.objects.all()] == ([[stored]] if stored else [])
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed"),
+    [
+        ((("2", "5", "3"), ("", "2", "30")), False),
+        ((("2", "5", "3"), ("", "", ""), ("", "2", "30")), False),
+        ((("2", "5", "3"), ("", "3", "30")), True),
+        ((("2", "5", "3"),), True),
+        ((), True),
+    ],
+)
+def test_the_record_names_the_waves_only_where_they_changed(
+    maria: Client, rows: tuple[Any, ...], changed: bool
+) -> None:
+    row = OutreachPolicy.objects.create(
+        waves=[{"lead_hours": 2, "size": 5, "gap_minutes": 3}, {"size": 2, "gap_minutes": 30}]
+    )
+    maria.post(f"/admin/waitlist/outreachpolicy/{row.pk}/change/", {**NUMBERS, **waves(*rows), "offers_per_day": 3})
+    message = DeskEntry.objects.get(object_id=str(row.pk)).get_change_message()
+    assert "Offers per day" in message
+    assert ("waves" in message) is changed
 
 
 @pytest.mark.parametrize("rows", [(), (("2", "5", "3"), ("24", "4", "5"), ("72", "3", "10"), ("", "2", "30"))])
