@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -225,5 +226,7 @@ def test_what_has_begun_or_was_never_had_cannot_be_given_up(scene: Scene, client
         assert (answer.status_code, answer.headers["Location"]) == (303, link_of(offer))
     Appointment.objects.update(start=None, end=None)
     assert client.get(f"{link_of(offer)}cancel/").headers["Location"] == link_of(offer), "nobody knows when it is"
+    scene.clock.move_to(offer.start - timedelta(hours=1))
+    assert "cancel/" not in client.get(link_of(offer)).content.decode()
     assert cancels() == 0
     assert client.get("/o/" + "a" * 22 + "/cancel/").status_code == 404

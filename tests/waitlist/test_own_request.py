@@ -126,6 +126,9 @@ def test_only_clinicians_the_place_names_can_be_chosen(
     # One who cannot be chosen there is not named either, though staff entered them.
     entries.change(entry, providers=[chen, stranger])
     assert f"Who you would like to see {chen.name} Change" in text(client.get(path))
+    entries.change(entry, providers=[stranger])
+    assert "Who you would like to see somebody our front desk entered Change" in text(client.get(path))
+    assert "alguien que anotó nuestra recepción Cambiar" in text(client.get(f"{path}?lang=es"))
     post(f"{path}who/")
     assert "Who you would like to see anyone Change" in text(client.get(path))
     assert "cualquier persona Cambiar" in text(client.get(f"{path}?lang=es"))

@@ -38,7 +38,8 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
     """Return the context of an offer's page."""
     offer, claim = found.offer, standing.claim
     location = offer.opening.location
-    start = (claim.appointment.start if claim else None) or offer.start
+    booked_at = claim.appointment.start if claim else None
+    start = booked_at or offer.start
     return frame(language, location) | {
         "when": say(start.astimezone(location.zone), language, zone=True),
         "when_there": _when_there(start, location, offer.patient.time_zone, language),
@@ -47,7 +48,7 @@ def describe(found: Found, standing: Standing, language: str, now: datetime) -> 
         "can_say_yes": standing.can_say_yes,
         **_weekday(offer, standing, language),
         "answer_by": say(offer.expires_at.astimezone(location.zone), language),
-        "can_give_up": standing.state in GIVES_UP and start > now,
+        "can_give_up": standing.state in GIVES_UP and booked_at is not None and booked_at > now,
         **_other_appointment(offer, claim, standing, language),
         **(_booking(claim, language, now) if claim else {}),
         **(_canceling(claim) if claim and standing.state == PageState.CANCELING else {}),

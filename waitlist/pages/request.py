@@ -138,8 +138,9 @@ def _say_days(entry: WaitlistEntry, language: str) -> list[str]:
 
 def _say_who(entry: WaitlistEntry) -> str:
     named = {each.pk for each in own_request.possible_providers(entry)}
-    chosen = [plain(each.name) for each in entry.providers.all() if each.pk in named]
-    return ", ".join(chosen) or gettext("anyone")
+    wanted = list(entry.providers.all())
+    chosen = [plain(each.name) for each in wanted if each.pk in named]
+    return ", ".join(chosen) or (gettext("somebody our front desk entered") if wanted else gettext("anyone"))
 
 
 def _days(entry: WaitlistEntry, language: str) -> dict[str, Any]:
