@@ -14,7 +14,7 @@ from integrations.models import CodeMapping, Connection
 from scheduling import openings
 from scheduling.models import Opening, WorkItem, Writeback
 from scheduling.standing import nothing_changed
-from scheduling.worklist import Action, register_action, register_counter
+from scheduling.worklist import Action, NotYet, register_action, register_counter
 from waitlist.models import Message
 from waitlist.resending import send_again
 
@@ -49,7 +49,10 @@ def _entered(item: WorkItem, user: AbstractBaseUser) -> str:
     if row.status == Writeback.Status.DONE:
         return "The EHR shows it. The patient is told."
     if row.status == Writeback.Status.BY_HAND:
-        return "The EHR does not show it yet; we keep looking, and tell the patient as soon as it does."
+        return NotYet(
+            "The EHR does not show it yet, so this stays open. We keep looking: once the EHR shows it, the patient is "
+            "told and this is finished by itself."
+        )
     return "It was settled before; nothing was changed."
 
 

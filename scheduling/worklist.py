@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Action:
     """A button on a work item. ``consequence`` says before the click what will happen and who is told.
 
-    ``run`` returns a sentence about what it did, shown to the person and kept as the resolution. ``consequence_of``
-    says it of one item where it is not the same for all of a kind.
+    ``run`` returns a sentence about what it did, shown to the person and kept as the resolution; :class:`NotYet` where
+    the item is not done with that. ``consequence_of`` says it of one item where it is not the same for all of a kind.
     """
 
     slug: str
@@ -41,6 +41,12 @@ class Script:
     language: str
     name: str
     text: str
+
+
+class NotYet(str):
+    """What a button says to the person while its item stays open."""
+
+    __slots__ = ()
 
 
 class NoSuchButton(LookupError):
@@ -207,12 +213,17 @@ def finish_each(dedupe_keys: Iterable[str], resolution: str, by: str = BY_ITSELF
 
 
 def run_action(item: WorkItem, slug: str, user: AbstractBaseUser) -> str:
-    """Do what the button says and close the item with what came of it; raises :class:`NoSuchButton`."""
+    """Do what the button says and close the item with what came of it, unless that is :class:`NotYet`.
+
+    Raises :class:`NoSuchButton`.
+    """
     action = next((known for known in actions_for(item) if known.slug == slug), None)
     if action is None:
         raise NoSuchButton(slug)
     pressed_at, by = timezone.now(), user.get_username()
     said = action.run(item, user)
+    if isinstance(said, NotYet):
+        return said
     if not finish(item, by, said):
         # What was done may have closed the item by itself; it is this person's doing all the same.
         closed = WorkItem.objects.filter(pk=item.pk, status=WorkItem.Status.DONE, done_by=BY_ITSELF)

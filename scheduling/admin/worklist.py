@@ -211,7 +211,8 @@ class WorkItemAdmin(ReadOnlyAdmin):
         except worklist.NoSuchButton:
             messages.error(request, "Nothing changed: this item has no such button any more.")
             return _back_to(item)
-        messages.success(request, said)
+        tell = messages.warning if isinstance(said, worklist.NotYet) else messages.success
+        tell(request, said)
         return _back_to(item)
 
     @admin.action(description="Take: these are mine now", permissions=["take"])

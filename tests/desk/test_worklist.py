@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -66,6 +68,18 @@ def test_a_fault_in_what_a_button_does_is_not_taken_for_a_missing_button(dana: C
         dana.post(page(item, "do/fail"))
     item.refresh_from_db()
     assert item.status == WorkItem.Status.OPEN
+
+
+@pytest.mark.parametrize(("answer", "tone", "status"), [(str, "success", "done"), (worklist.NotYet, "warning", "open")])
+def test_a_button_that_says_not_yet_leaves_the_item_open(
+    dana: Client, item: WorkItem, answer: type[str], tone: str, status: str
+) -> None:
+    worklist.register_action("test.tone", worklist.Action(tone, "Try", "Nothing.", lambda *_: answer("So it is.")))
+    WorkItem.objects.update(kind="test.tone")
+    page_after = dana.post(page(item, f"do/{tone}"), follow=True).content.decode()
+    assert re.search(rf'<li class="{tone}">\s*So it is.', page_after)
+    item.refresh_from_db()
+    assert (item.status, item.resolution) == (status, "So it is." if status == "done" else "")
 
 
 def test_taking_and_putting_back(dana: Client, maria: Client, item: WorkItem) -> None:

@@ -9,12 +9,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from audit.context import Actor, acting_as
+from integrations import by_hand
 from integrations.ehr import availability
 from integrations.ehr.gateway import Rejected
 from integrations.messaging import failures
 from scheduling import openings, writebacks
 from scheduling.models import Appointment, Opening, Source, WorkItem, Writeback
-from scheduling.worklist import actions_for, run_action
+from scheduling.worklist import BY_ITSELF, actions_for, run_action
 from tests import factories
 from tests.integrations.conftest import Booking, Clinic, say_yes
 from tests.integrations.messaging.test_delivery_once import message_to
@@ -102,8 +103,16 @@ def test_entered_by_hand_is_looked_at(clinic: Clinic, clerk: User, shown: bool) 
         assert said == "The EHR shows it. The patient is told."
         assert_booked_once(booking)
     else:
-        assert "does not show it yet" in said
+        assert "does not show it yet, so this stays open" in said
         assert booking.state == Claim.State.PENDING
+        item.refresh_from_db()
+        assert (item.status, item.done_by, item.resolution) == (WorkItem.Status.OPEN, "", "")
+        # What was said too early is said again once it holds, or found out without another word.
+        enter_in_ehr(booking)
+        assert by_hand.look(Writeback.objects.get(), timezone.now() + by_hand.LOOK_EVERY)
+        item.refresh_from_db()
+        assert (item.status, item.done_by) == (WorkItem.Status.DONE, BY_ITSELF)
+        assert_booked_once(booking)
 
 
 def test_entered_where_no_ehr_can_be_asked(clinic: Clinic, clerk: User) -> None:
