@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from scheduling.models import Location, WorkItem
 from scheduling.models import Practice as PracticeRow
+from tests import factories
 from tests.desk.conftest import Practice
-from tests.desk.pages import records, text_of
+from tests.desk.pages import plain, records, text_of
 from tests.desk.test_replies import reply
 from tests.desk.test_thread import write
-from waitlist.models import WrongPersonReport
+from waitlist.models import Message, WrongPersonReport
 from waitlist.times import say_phone
 
 REPORTS = "/admin/waitlist/wrongpersonreport/"
@@ -94,3 +97,98 @@ def test_another_locations_patient_or_contact_is_not_reached(dana: Client, ira: 
     assert ira.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": theirs.pk}).status_code == 403
     theirs.refresh_from_db()
     assert theirs.state == "usable"
+
+
+def test_the_page_that_asks_shows_how_each_contact_stands_and_is_a_look_at_the_patient(
+    dana: Client, practice: Practice
+) -> None:
+    phone, email = (practice.patient.contact_points.get(system=system) for system in ("phone", "email"))
+    twin = factories.patient(phone=phone.value, email=None, locations=[practice.riverside])
+    ask = f"{REPORTS}ask/{practice.patient.pk}/"
+
+    def lines() -> list[list[str]]:
+        rows = re.findall(r"<tr><td data-label.*?</tr>", dana.get(ask).content.decode(), re.DOTALL)
+        return [[plain(cell) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)] for row in rows]
+
+    number, address = say_phone(phone.value), email.value
+    free = [address, "the patient’s", "0", "usable", f"Freeze it : {address}"]
+    assert lines() == [[number, "the patient’s", "1", "usable", f"Freeze it : {number}"], free]
+    assert records("view") == [("scheduling.patient", str(practice.patient.pk))]
+    title = re.search("<title>(.*?)</title>", dana.get(ask).content.decode())
+    assert title is not None
+    assert title[1].startswith("Reached the wrong person |")
+    dana.post(ask, {"contact": phone.pk})
+    frozen, still = lines()
+    assert (frozen[0], frozen[2], frozen[4]) == (number, "1", f"What was disclosed at {number}")
+    assert frozen[3] != "usable"
+    assert still == free
+    # Each of the two has a report and an item of their own; whose page it was is led to theirs.
+    reports = dict(WrongPersonReport.objects.values_list("patient", "pk"))
+    assert set(reports) == {practice.patient.pk, twin.pk}
+    assert WorkItem.objects.filter(kind="contact.wrong_person").count() == 2
+    for person, pk in reports.items():
+        page = dana.get(f"{REPORTS}ask/{person}/").content.decode()
+        assert f"{REPORTS}{pk}/change/" in page
+    WrongPersonReport.objects.filter(patient=practice.patient).update(undone_at=timezone.now())
+    assert lines()[0][4] == f"Freeze it : {number}"
+
+
+def test_whose_page_it_was_is_led_to_their_own_report(dana: Client, practice: Practice) -> None:
+    phone = practice.patient.contact_points.get(system="phone")
+    twin = factories.patient(phone=phone.value, email=None, locations=[practice.riverside])
+    answer = dana.post(f"{REPORTS}ask/{twin.pk}/", {"contact": twin.contact_points.get().pk})
+    mine = WrongPersonReport.objects.get(patient=twin)
+    assert answer.headers["Location"] == f"{REPORTS}{mine.pk}/change/"
+
+
+@pytest.mark.parametrize("given", ["", "x", "-1", "²", "٣", "9" * 17, "9" * 18, "9" * 400])
+def test_what_is_no_contact_of_the_patient_freezes_nothing(dana: Client, practice: Practice, given: str) -> None:
+    assert dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": given}).status_code == 404
+    assert not WrongPersonReport.objects.exists()
+
+
+def test_paper_is_on_record_as_an_export_and_a_look_at_the_patient_for_the_disclosures(
+    dana: Client, ira: Client, practice: Practice
+) -> None:
+    phone = practice.patient.contact_points.get(system="phone")
+    dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": phone.pk})
+    report = WrongPersonReport.objects.get()
+    paper = f"{REPORTS}{report.pk}/print/"
+    assert ira.get(paper).status_code in (403, 404)
+    assert records("export") == []
+    assert "Harbor Family Practice" in text_of(dana.get(paper))
+    assert records("view", reason="disclosures") == [("scheduling.patient", str(practice.patient.pk))]
+    assert "The contact is frozen." in text_of(dana.get(paper))
+
+
+def test_only_who_may_free_a_contact_is_asked_to_and_can(
+    dana: Client, people: dict[str, User], practice: Practice
+) -> None:
+    phone = practice.patient.contact_points.get(system="phone")
+    dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": phone.pk})
+    page, undo = (f"{REPORTS}{WrongPersonReport.objects.get().pk}/{step}/" for step in ("change", "undo"))
+    shown = text_of(dana.get(page))
+    assert "It was the right person" in shown
+    assert "Freed" not in shown
+    assert dana.get(undo).status_code == 405
+    group = people["dana"].groups.get()
+    right = group.permissions.get(codename="change_wrongpersonreport")
+    group.permissions.remove(right)
+    assert dana.post(undo, {"because": "They called."}).status_code == 403
+    assert "It was the right person" not in text_of(dana.get(page))
+    # Without the right to see messages a report says only that there were some.
+    hidden = group.permissions.get(codename="view_message")
+    group.permissions.remove(hidden)
+    write(practice, "A time is free. YES 47?", timezone.now())
+    WrongPersonReport.objects.get().disclosed.add(Message.objects.get())
+    assert "A time is free" not in text_of(dana.get(page))
+    group.permissions.add(right, hidden)
+    assert "A time is free" in text_of(dana.get(page))
+    dana.post(undo, {"because": " They called. "})
+    report = WrongPersonReport.objects.get()
+    assert report.undone_because == "They called."
+    assert "freed already" in text_of(dana.post(undo, {"because": "Again."}, follow=True))
+    freed = text_of(dana.get(page))
+    assert "It was the right person" not in freed
+    assert "Freed" in freed
+    assert "They called." in text_of(dana.get(page.replace("change", "print")))
