@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
-from django.test import Client
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from scheduling.worklist import ask_staff
+from scheduling.models import WorkItem
+from scheduling.worklist import ask_staff, finish
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, text_of
+from tests.desk.test_thread import write
 from waitlist import replies
-from waitlist.models import Message, Reply
+from waitlist.admin.replies import thread_of
+from waitlist.models import Message, Reply, WrongPersonReport
 
 LIST = "/admin/waitlist/reply/"
 
@@ -87,3 +93,82 @@ def test_a_reply_about_no_offer_is_read_where_the_patient_waits(dana: Client, pr
     theirs = Reply.objects.get(carrier_id="theirs")
     assert (theirs.outcome, theirs.location) == ("staff", practice.lakeview)
     assert dana.get(f"{LIST}{theirs.pk}/change/").status_code == 404
+
+
+def asked(row: Reply) -> WorkItem:
+    return ask_staff("reply.unclear", "Unclear", dedupe_key=f"r{row.pk}", subject=row, location=row.location)
+
+
+def test_what_needs_a_person_comes_urgent_first_then_by_how_long_it_waits(dana: Client, practice: Practice) -> None:
+    short, urgent, long, done = (
+        reply(practice, "a", 5),
+        reply(practice, "chest pain", 1, outcome="urgent"),
+        reply(practice, "b", 50),
+        reply(practice, "c", 99),
+    )
+    inbox = f"{LIST}?waits=yes"
+    assert "No patient waits for an answer from a person." in text_of(dana.get(inbox))
+    assert "No patient waits for an answer" not in text_of(dana.get(f"{inbox}&outcome__exact=staff"))
+    for row in (short, urgent, long, done):
+        item = asked(row)
+    finish(item, "dana", "Called.")
+    # Of what else there may be to do this page says nothing.
+    ask_staff("reply.unclear", "Another table", dedupe_key="x", subject=practice.entry(), location=practice.riverside)
+    answer = dana.get(inbox)
+    assert list(answer.context["cl"].result_list) == [urgent, long, short]
+    assert "yes: urgent words first, then the longest waiting" in text_of(answer)
+    everything = dana.get(LIST)
+    assert list(everything.context["cl"].result_list) == [urgent, short, long, done]
+    assert re.search(r'class="state[^"]*danger[^"]*"[^>]*>(<[^>]*>)*\s*urgent', everything.content.decode())
+
+
+def test_the_page_leads_only_to_what_the_person_may_see(
+    dana: Client, people: dict[str, User], practice: Practice
+) -> None:
+    row = reply(practice, "wrong number", outcome="wrong_person")
+    entry = practice.entry()
+    there = factories.offer(practice.opening(practice.lakeview), entry, status="withdrawn")
+    here = factories.offer(practice.opening(), entry)
+    page = f"{LIST}{row.pk}/change/"
+    item = asked(row)
+    WorkItem.objects.filter(pk=item.pk).update(location=practice.lakeview)
+    Reply.objects.update(offer=there)
+    report = WrongPersonReport.objects.create(
+        patient=practice.patient, system="phone", address="555", reply=row, reported_at=timezone.now()
+    )
+    opened = dana.get(page)
+    assert "<title>Reply |" in opened.content.decode()
+    assert list(opened.context["work"]) == []
+    assert opened.context["offer"] is None
+    assert f"/wrongpersonreport/{report.pk}/" in opened.content.decode()
+    Reply.objects.update(offer=here)
+    WorkItem.objects.filter(pk=item.pk).update(location=practice.riverside)
+    opened = dana.get(page)
+    assert list(opened.context["work"]) == [item]
+    assert opened.context["offer"] == here
+    finish(item, "dana", "Called.")
+    assert list(dana.get(page).context["work"]) == []
+    group = people["dana"].groups.get()
+    group.permissions.remove(group.permissions.get(codename="view_wrongpersonreport"))
+    assert f"/wrongpersonreport/{report.pk}/" not in dana.get(page).content.decode()
+
+
+def test_a_thread_is_the_latest_of_both_sides_by_when_it_was_sent(
+    rf: RequestFactory, people: dict[str, User], practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waitlist.admin.replies.MOST_IN_THREAD", 2)
+    now = timezone.now()
+    row = reply(practice, "", 1)
+    reply(practice, "two", 3, media_count=1)
+    reply(practice, "three", 9)
+    other = factories.patient(locations=[practice.riverside]).contact_points.all()[0]
+    reply(practice, "another phone", 0, address=other.value, address_index=other.address_index)
+    for words, minutes in (("A", 4), ("B", 2), ("C", 8)):
+        ours = write(practice, words, now - timedelta(minutes=minutes))
+        # B had waited for the morning.
+        sent_at = now - timedelta(seconds=30) if words == "B" else ours.sent_at
+        Message.objects.filter(pk=ours.pk).update(created_at=ours.sent_at, sent_at=sent_at)
+    request = rf.get("/")
+    request.user = people["dana"]
+    said = [(each.by_patient, each.text) for each in thread_of(row, request)]
+    assert said == [(False, "A"), (True, "two [1 picture, not kept]"), (True, "[empty message]"), (False, "B")]
