@@ -108,12 +108,14 @@ def test_what_needs_a_person_comes_urgent_first_then_by_how_long_it_waits(dana: 
     )
     inbox = f"{LIST}?waits=yes"
     assert "No patient waits for an answer from a person." in text_of(dana.get(inbox))
-    assert "No patient waits for an answer" not in text_of(dana.get(f"{inbox}&outcome__exact=staff"))
+    for query in ("?waits=yes&outcome__exact=urgent", "?outcome__exact=yes"):
+        assert "No patient waits for an answer" not in text_of(dana.get(LIST + query))
     for row in (short, urgent, long, done):
         item = asked(row)
     finish(item, "dana", "Called.")
     # Of what else there may be to do this page says nothing.
-    ask_staff("reply.unclear", "Another table", dedupe_key="x", subject=practice.entry(), location=practice.riverside)
+    other = ask_staff("x", "Another table", dedupe_key="x", subject=practice.entry(), location=practice.riverside)
+    WorkItem.objects.filter(pk=other.pk).update(subject_id=done.pk)
     answer = dana.get(inbox)
     assert list(answer.context["cl"].result_list) == [urgent, long, short]
     assert "yes: urgent words first, then the longest waiting" in text_of(answer)
@@ -140,8 +142,17 @@ def test_the_page_leads_only_to_what_the_person_may_see(
     assert "<title>Reply |" in opened.content.decode()
     assert list(opened.context["work"]) == []
     assert opened.context["offer"] is None
-    assert f"/wrongpersonreport/{report.pk}/" in opened.content.decode()
-    Reply.objects.update(offer=here)
+    assert list(opened.context["wrong_person"]) == [report]
+    # What is about another reply, or about something else of the same number, is not of this one.
+    other = reply(practice, "another")
+    asked(other)
+    elsewhere = asked(reply(practice, "a third"))
+    WorkItem.objects.filter(pk=elsewhere.pk).update(subject_kind="waitlist.offer", subject_id=row.pk)
+    WrongPersonReport.objects.create(
+        patient=practice.patient, system="email", address="555", reply=other, reported_at=timezone.now()
+    )
+    assert list(opened.context["wrong_person"]) == [report]
+    Reply.objects.filter(pk=row.pk).update(offer=here)
     WorkItem.objects.filter(pk=item.pk).update(location=practice.riverside)
     opened = dana.get(page)
     assert list(opened.context["work"]) == [item]
