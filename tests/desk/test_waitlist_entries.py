@@ -6,16 +6,19 @@ from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
 from config.desk.groups import FRONT_DESK
-from scheduling.models import Patient
+from scheduling.admin.display import slot
+from scheduling.models import Appointment, LocationAccess, Patient, Plan
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import records, said, text_of
+from waitlist.admin.forms import NEEDS
 from waitlist.admin.hours import read_hours, write_hours, write_week
 from waitlist.models import EntryWindow, MatchKey, WaitlistEntry
 
@@ -312,3 +315,207 @@ def test_the_list_says_whom_where_when_and_where_from(dana: Client, practice: Pr
     assert "anybody, anywhere, any time" in words
     assert f"patient {practice.patient.pk} (no name)" in words
     assert "×" not in words
+
+
+def test_the_form_offers_only_what_can_be_chosen(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    path = f"{LIST}add/?patient={practice.patient.pk}"
+    stopped = factories.appointment_type(name="Old kind", active=False)
+    gone = factories.provider(name="Dr. Gone", active=False)
+    shut = factories.location(name="Shut", active=False)
+    LocationAccess.objects.create(user=User.objects.get(username="dana"), location=shut)
+    plan, former = (Plan.objects.create(code=name.lower(), name=f"Plan {name}", active=name == "A") for name in "AB")
+    practice.riverside.time_zone = "America/Phoenix"
+    practice.riverside.save()
+
+    def ahead(days: int, **fields: Any) -> Appointment:
+        row = {"start": now + timedelta(days=days), "provider": practice.chen, "location": practice.riverside}
+        return factories.appointment(practice.patient, **{**row, **fields})
+
+    second = ahead(9, type=practice.followup)
+    first = ahead(2, status="pending", type_display="Wound check")
+    nameless = ahead(20)
+    for fields in ({"days": -1}, {"days": 3, "status": "cancelled"}, {"days": 4, "location": practice.lakeview}):
+        ahead(**fields)
+    fields = dana.get(path).context["form"].fields
+    chosen = {
+        name: [str(label) for _, label in fields[name].choices] for name in ("appointment_type", "plan", "move_up")
+    }
+    assert "Old kind" not in chosen["appointment_type"]
+    assert chosen["appointment_type"][0] == "Choose a kind of visit"
+    assert chosen["plan"] == ["Not known", "Plan A"]
+    zone = practice.riverside.zone
+    assert chosen["move_up"] == [
+        "None: an extra visit",
+        f"Wound check, {slot(first.start, first.end, zone)}",  # type: ignore[arg-type]
+        f"Follow-up, {slot(second.start, second.end, zone)}",  # type: ignore[arg-type]
+        f"visit, {slot(nameless.start, nameless.end, zone)}",  # type: ignore[arg-type]
+    ]
+    assert [str(label) for _, label in fields["providers"].choices] == ["Dr. Mei Chen"]
+    assert [str(label) for _, label in fields["locations"].choices] == ["Riverside"]
+    for name, pk in (
+        ("appointment_type", stopped.pk),
+        ("providers", gone.pk),
+        ("locations", shut.pk),
+        ("plan", former.pk),
+    ):
+        value = [pk] if name in ("providers", "locations") else pk
+        assert "Select a valid choice." in text_of(dana.post(path, form(practice, **{name: value})))
+    assert not WaitlistEntry.objects.exists()
+    dana.post(path, form(practice, plan=plan.pk))
+    assert WaitlistEntry.objects.get().plan == plan
+
+
+def test_every_answer_is_kept_and_stands_in_the_form_again(dana: Client, practice: Practice) -> None:
+    answers = {
+        "urgency": "0",
+        "earliest_date": "2031-03-03",
+        "latest_date": "2031-03-03",
+        "minimum_notice_minutes": "43200",
+        "texts_by_night": "on",
+        "referral_required": "on",
+        "referral_valid_until": "2031-06-01",
+        "authorization_required": "on",
+        "authorization_valid_until": "2031-07-01",
+        "note": "Prefers mornings",
+        "hours_6": "1pm-2:30pm",
+        **{f"need_{need}": str(hours) for hours, need in enumerate(NEEDS)},
+    }
+    dana.post(f"{LIST}add/?patient={practice.patient.pk}", form(practice, **answers))
+    entry = WaitlistEntry.objects.get()
+    assert entry.needs == [{"need": need, "notice_minutes": hours * 60} for hours, need in enumerate(NEEDS)]
+    again = dana.get(f"{LIST}{entry.pk}/change/").context["form"]
+    shown = {name: str(again[name].value()) for name in again.fields}
+    for name, value in answers.items():
+        assert shown[name] == ("True" if value == "on" else value), name
+    assert shown["appointment_type"] == str(practice.followup.pk)
+    # What was noted elsewhere in minutes is rounded up: nobody is told later than they said.
+    entry.needs = [{"need": "escort", "notice_minutes": 61}, {"need": "fasting"}]
+    entry.save()
+    again = dana.get(f"{LIST}{entry.pk}/change/").context["form"]
+    assert (again["need_escort"].value(), again["need_fasting"].value(), again["need_transport"].value()) == (
+        2,
+        0,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"minimum_notice_minutes": "43201"}, "less than or equal to 43200."),
+        ({"need_escort": "1441"}, "less than or equal to 1440."),
+        ({"need_escort": "-1"}, "greater than or equal to 0."),
+        ({"hours_6": "x" * 81}, "at most 80 characters"),
+    ],
+)
+def test_what_is_out_of_bounds_is_named(
+    dana: Client, practice: Practice, fields: dict[str, str], complaint: str
+) -> None:
+    assert complaint in text_of(dana.post(f"{LIST}add/?patient={practice.patient.pk}", form(practice, **fields)))
+    assert not WaitlistEntry.objects.exists()
+
+
+def test_the_form_is_asked_in_parts_each_with_its_words(dana: Client, practice: Practice) -> None:
+    page = text_of(dana.get(f"{LIST}add/?patient={practice.patient.pk}"))
+    order = [
+        "What Waits for:",
+        "Urgency:",
+        "Appointment to move up:",
+        "With whom and where With:",
+        "None chosen: with anybody.",
+        "At:",
+        "None chosen: anywhere.",
+        "When Not before:",
+        "Not after:",
+        "Must know before (minutes):",
+        "Texts in quiet hours too",
+        "Hours For example 8-12, 1:30pm-5pm, or: all day. All empty: any day, any hour.",
+        "Monday:",
+        "Sunday:",
+        "Needs Write how many hours it takes to arrange; leave empty what is not needed.",
+        *(f"{need.capitalize()}, hours’ notice:" for need in NEEDS),
+        "Papers",
+        "Referral required",
+        "Referral valid until:",
+        "Authorization required",
+        "Authorization valid until:",
+        "Insurance plan:",
+        "Note:",
+        "For staff. No diagnosis.",
+    ]
+    places = [page.find(words) for words in order]
+    assert -1 not in places, order[places.index(-1)]
+    assert places == sorted(places)
+    both = dana.get(f"{LIST}add/?patient={practice.patient.pk}").context["form"]
+    assert sum(len(fields) for _, _, fields in both.sections) == len(both.fields), "none is left out of the page"
+
+
+def test_what_the_ehr_says_of_insurance_stands_beside_the_choice(dana: Client, practice: Practice) -> None:
+    path = f"{LIST}add/?patient={practice.patient.pk}"
+    assert "The EHR says:" not in text_of(dana.get(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scheduling.coverages.in_words", lambda patient: ["Plan A until Jan 1", "Plan B"])
+        page = text_of(dana.get(path))
+    assert "The EHR says: Plan A until Jan 1; Plan B. What is chosen here goes before it." in page
+    assert "As the EHR says" in page
+
+
+def test_who_changes_a_note_changes_nothing_else(dana: Client, practice: Practice) -> None:
+    """Neither what is elsewhere, which is not shown, nor what is out of use by now."""
+    now = timezone.now()
+    gone = factories.provider(name="Dr. Gone")
+    plan = Plan.objects.create(code="a", name="Plan A")
+    shut = factories.location(name="Shut")
+    LocationAccess.objects.create(user=User.objects.get(username="dana"), location=shut)
+    practice.patient.locations.add(practice.lakeview)
+    later = factories.appointment(practice.patient, practice.chen, practice.lakeview, practice.followup)
+    entry = practice.entry(
+        providers=[gone], locations=[practice.riverside, practice.lakeview, shut], plan=plan, move_up=later
+    )
+    for row in (gone, plan, shut, practice.followup):
+        type(row).objects.filter(pk=row.pk).update(active=False)
+    page = f"{LIST}{entry.pk}/change/"
+
+    def save(**fields: Any) -> None:
+        """Send the form as its page has it, but for what is named."""
+        shown = dana.get(page).context["form"]
+        values: dict[str, Any] = {}
+        for field in shown:
+            choices = [str(value) for value, _ in getattr(field.field, "choices", ())]
+            value = field.value() if field.value() != "" else None
+            if isinstance(value, QuerySet | list):
+                chosen = {str(getattr(row, "pk", row)) for row in value}
+                values[field.name] = sorted(chosen & {*choices})
+            elif value is not None and value is not False and (not choices or str(value) in choices):
+                values[field.name] = value
+        assert said(dana, dana.post(page, {**values, **fields})) == "Saved. The line is up to date."
+        entry.refresh_from_db()
+
+    def asked_for() -> tuple[Any, ...]:
+        return ({*entry.providers.all()}, {*entry.locations.all()}, entry.plan, entry.move_up, entry.appointment_type)
+
+    before = asked_for()
+    words = text_of(dana.get(page))
+    assert "A location that is not yours is chosen as well; that stays." in words
+    assert "The one at another location, as before" in words
+    assert "Lakeview" not in words
+    save(note="Prefers mornings")
+    assert (asked_for(), entry.note) == (before, "Prefers mornings")
+    save(locations=[], providers=[], plan="")
+    assert asked_for() == (set(), {practice.lakeview}, None, later, practice.followup)
+    # One of ours that no longer stands is shown as it is, and stays until another one is chosen or none.
+    for fields, says in (
+        ({"status": "cancelled"}, "(cancelled)"),
+        ({"status": "booked", "start": now - timedelta(days=1), "end": now}, ", yesterday "),
+        ({"start": None, "end": None}, "Follow-up, time not known"),
+    ):
+        Appointment.objects.filter(pk=later.pk).update(location=practice.riverside, **fields)
+        assert says in text_of(dana.get(page)).lower() or says in text_of(dana.get(page))
+        save(note=says)
+        assert entry.move_up == later
+    ours = factories.appointment(practice.patient, practice.chen, practice.riverside, practice.followup)
+    save(move_up=ours.pk)
+    assert entry.move_up == ours
+    save(move_up="")
+    assert entry.move_up is None

@@ -15,7 +15,7 @@ from tests.faults.people import asked_of_staff, offer_of, tap, told
 from tests.flows.clinic import Clinic
 from waitlist.models import Claim
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 
 def says_yes_while_it_is_down(clinic: Clinic, pump: Callable[[], None]) -> None:

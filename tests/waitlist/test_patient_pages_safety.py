@@ -138,6 +138,7 @@ def test_who_comes_from_no_known_address_guesses_no_more_often(scene: Scene) -> 
     assert (codes[-2], codes[-1]) == (404, 429)
 
 
+@pytest.mark.long
 def test_a_scanner_that_follows_every_link_from_page_to_page_changes_nothing(scene: Scene, client: Client) -> None:
     asked, booked = scene.offered(1, hours=30)[0], pages.booked(scene)
     own = links.make_request_link(asked.entry, timezone.now())

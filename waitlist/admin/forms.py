@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AdminDateWidget
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from scheduling import coverages
@@ -26,20 +27,25 @@ class MoveUpField(forms.ModelChoiceField):
     def label_from_instance(self, obj: Any) -> str:
         kind = obj.appointment_type.name if obj.appointment_type else obj.type_display or "visit"
         zone = obj.location.zone if obj.location else None
-        return f"{kind}, {slot(obj.start, obj.end, zone)}"
+        time = slot(obj.start, obj.end, zone) if obj.start and obj.end else "time not known"
+        return f"{kind}, {time}" if obj.status in MOVABLE else f"{kind}, {time} ({obj.get_status_display()})"
 
 
 class EntryForm(forms.Form):
-    """What a patient waits for. ``values`` are the arguments of the verbs in :mod:`waitlist.entries`."""
+    """What a patient waits for. ``values`` are the arguments of the verbs in :mod:`waitlist.entries`.
+
+    What ``entry`` asks for already can be chosen again, even if it no longer could be anew. What the person may not see
+    of it stays: whoever changes a note must not undo it unasked.
+    """
 
     appointment_type = forms.ModelChoiceField(
-        AppointmentType.objects.filter(active=True), label="Waits for", empty_label="Choose a kind of visit"
+        AppointmentType.objects.none(), label="Waits for", empty_label="Choose a kind of visit"
     )
     urgency = forms.TypedChoiceField(
         choices=WaitlistEntry.Urgency.choices, coerce=int, initial=WaitlistEntry.Urgency.ROUTINE
     )
     providers = forms.ModelMultipleChoiceField(
-        Provider.objects.filter(active=True),
+        Provider.objects.none(),
         required=False,
         widget=forms.CheckboxSelectMultiple,
         label="With",
@@ -78,7 +84,7 @@ class EntryForm(forms.Form):
     authorization_required = forms.BooleanField(required=False)
     authorization_valid_until = forms.DateField(required=False, widget=AdminDateWidget)
     plan = forms.ModelChoiceField(
-        Plan.objects.filter(active=True),
+        Plan.objects.none(),
         required=False,
         label="Insurance plan",
         empty_label="Not known",
@@ -103,9 +109,7 @@ class EntryForm(forms.Form):
         if told := coverages.in_words(patient):
             self.fields["plan"].empty_label = "As the EHR says"  # type: ignore[attr-defined]
             self.fields["plan"].help_text = f"The EHR says: {'; '.join(told)}. What is chosen here goes before it."
-        self.fields["locations"].queryset = Location.objects.for_user(user).filter(active=True)  # type: ignore[attr-defined]
-        ahead = Appointment.objects.for_user(user).filter(patient=patient, status__in=MOVABLE, start__gt=timezone.now())
-        self.fields["move_up"].queryset = ahead.select_related("location", "appointment_type").order_by("start")  # type: ignore[attr-defined]
+        self._choose_from(user, patient, entry)
         for day in DAYS:
             self.fields[f"hours_{day.value}"] = forms.CharField(
                 required=False, label=str(day.label), max_length=80, widget=forms.TextInput(attrs={"size": 24})
@@ -114,6 +118,34 @@ class EntryForm(forms.Form):
             self.fields[f"need_{need}"] = forms.IntegerField(
                 required=False, min_value=0, max_value=24 * 60, label=f"{need.capitalize()}, hours’ notice"
             )
+
+    def _choose_from(
+        self, user: AbstractBaseUser | AnonymousUser, patient: Patient, entry: WaitlistEntry | None
+    ) -> None:
+        """Offer what is in use at the person's locations, and what the entry has; note what it has elsewhere."""
+        has_places, has_providers, has_move_up = (
+            (entry.locations.values("pk"), entry.providers.values("pk"), entry.move_up_id) if entry else ((), (), None)
+        )
+        places, ahead = Location.objects.for_user(user), Appointment.objects.for_user(user)
+        is_ahead = Q(patient=patient, status__in=MOVABLE, start__gt=timezone.now())
+        choices: dict[str, QuerySet[Any]] = {
+            "appointment_type": AppointmentType.objects.filter(_used(entry.appointment_type_id if entry else None)),
+            "providers": Provider.objects.filter(Q(active=True) | Q(pk__in=has_providers)),
+            "locations": places.filter(Q(active=True) | Q(pk__in=has_places)),
+            "move_up": ahead.filter(is_ahead | Q(pk=has_move_up))
+            .select_related("location", "appointment_type")
+            .order_by("start"),
+            "plan": Plan.objects.filter(_used(entry.plan_id if entry else None)),
+        }
+        for name, rows in choices.items():
+            self.fields[name].queryset = rows  # type: ignore[attr-defined]
+        self.places_elsewhere = list(entry.locations.exclude(pk__in=places.values("pk"))) if entry else []
+        if self.places_elsewhere:
+            self.fields["locations"].help_text = "A location that is not yours is chosen as well; that stays."
+        is_elsewhere = has_move_up is not None and not ahead.filter(pk=has_move_up).exists()
+        self.move_up_elsewhere = entry.move_up if entry and is_elsewhere else None
+        if self.move_up_elsewhere is not None:
+            self.fields["move_up"].empty_label = "The one at another location, as before"  # type: ignore[attr-defined]
 
     @property
     def sections(self) -> list[tuple[str, str, list[forms.BoundField]]]:
@@ -186,7 +218,18 @@ class EntryForm(forms.Form):
             if data.get(f"need_{need}") is not None
         ]
         kept = [need for need in (self.entry.needs if self.entry else []) if need.get("need") not in NEEDS]
-        return {**plain, "needs": [*needs, *kept], "windows": self.windows}
+        return {
+            **plain,
+            "locations": [*data["locations"], *self.places_elsewhere],
+            "move_up": data["move_up"] or self.move_up_elsewhere,
+            "needs": [*needs, *kept],
+            "windows": self.windows,
+        }
+
+
+def _used(chosen: int | None) -> Q:
+    """What is in use, and what was chosen while it was."""
+    return Q(active=True) | Q(pk=chosen)
 
 
 def _initial(entry: WaitlistEntry) -> dict[str, Any]:
