@@ -20,6 +20,7 @@ from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import text_of
 from waitlist import attention
+from waitlist.models import WaitlistEntry
 
 
 @pytest.fixture
@@ -237,3 +238,67 @@ def test_somebody_described_elsewhere_is_compared_and_linked_without_a_merge(dan
     assert "M77" in page
     assert "What waited for this answer goes on" in answer(dana, review, "same")
     assert (review.state, PatientMerge.objects.exists()) == ("same", False)
+
+
+def test_the_page_says_what_each_of_the_two_waits_for_and_where_both_still_stand(
+    dana: Client, practice: Practice, review: PatientReview
+) -> None:
+    page = dana.get(page_of(review))
+    assert "<title>Are these the same person? |" in page.content.decode()
+    assert "Waits for" not in text_of(page)
+    assert "The EHR keeps both: merge them there as well." in text_of(page)
+    practice.entry(review.other)
+    assert "Waits for nothing Follow-up on one side only" in text_of(dana.get(page_of(review)))
+    practice.entry()
+    assert "Waits for Follow-up Follow-up same" in text_of(dana.get(page_of(review)))
+    WaitlistEntry.objects.filter(patient=review.other).update(status="left")
+    assert "Waits for Follow-up nothing on one side only" in text_of(dana.get(page_of(review)))
+    ExternalId.objects.filter(kind="patient", object_id=review.other_id).delete()
+    assert "merge them there as well" not in text_of(dana.get(page_of(review)))
+    said = answer(dana, review, "same")
+    assert "Noted: the same person. The waitlist goes on with the record you kept" in said
+    assert "Merge the two in the EHR as well" not in said
+
+
+def test_who_decided_is_named_and_what_a_worker_passes_on_is_the_ehrs(dana: Client, review: PatientReview) -> None:
+    answer(dana, review, "different")
+    assert "two people dana, just now" in text_of(dana.get(page_of(review)))
+    PatientReview.objects.update(decided_by="worker:apply")
+    assert "two people the EHR, " in text_of(dana.get(page_of(review)))
+
+
+def test_each_answer_leads_on_and_no_other_step_is_taken(dana: Client, people: Any, review: PatientReview) -> None:
+    def press(step: str) -> str:
+        response = dana.post(reverse("admin:scheduling_patientreview_do", args=[review.pk, step]))
+        return str(response.headers["Location"])
+
+    queue = "/admin/scheduling/patientreview/?state__exact=open"
+    address = reverse("admin:scheduling_patientreview_do", args=[review.pk, "later"])
+    assert dana.get(address).status_code == 405
+    assert press("vanish") == page_of(review)
+    review.refresh_from_db()
+    assert review.state == "open"
+    assert press("later") == queue
+    assert press("later") == page_of(review), "it was put off already"
+    assert press("different") == queue
+    assert press("again") == page_of(review)
+    assert press("same") == page_of(review)
+    assert press("undo") == page_of(review)
+    group = people["dana"].groups.get()
+    group.permissions.remove(group.permissions.get(codename="change_patientreview"))
+    PatientReview.objects.update(state="open")
+    assert dana.post(address).status_code == 403
+    page = text_of(dana.get(page_of(review)))
+    assert "Are they the same person?" not in page
+
+
+def test_later_says_when_it_is_asked_again(dana: Client, review: PatientReview) -> None:
+    assert "You are asked again in 7 days." in answer(dana, review, "later")
+
+
+def test_what_the_ehr_merged_is_not_undone_here(dana: Client, practice: Practice, review: PatientReview) -> None:
+    assert review.other is not None
+    reviews.merging.merge(practice.patient, review.other, told_by=PatientMerge.ToldBy.LINK)
+    review.refresh_from_db()
+    assert "What was merged in the EHR is separated there." in answer(dana, review, "undo")
+    assert PatientMerge.objects.filter(undone_at=None).count() == 1

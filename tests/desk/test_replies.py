@@ -151,12 +151,12 @@ def test_the_page_leads_only_to_what_the_person_may_see(
     WrongPersonReport.objects.create(
         patient=practice.patient, system="email", address="555", reply=other, reported_at=timezone.now()
     )
-    assert list(opened.context["wrong_person"]) == [report]
     Reply.objects.filter(pk=row.pk).update(offer=here)
     WorkItem.objects.filter(pk=item.pk).update(location=practice.riverside)
     opened = dana.get(page)
     assert list(opened.context["work"]) == [item]
     assert opened.context["offer"] == here
+    assert list(opened.context["wrong_person"]) == [report]
     finish(item, "dana", "Called.")
     assert list(dana.get(page).context["work"]) == []
     group = people["dana"].groups.get()

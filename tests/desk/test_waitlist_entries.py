@@ -233,6 +233,19 @@ def test_nobody_deletes_an_entry(maria: Client, practice: Practice) -> None:
         ("All Day", [(time(0), time(23, 59))]),
         ("8-12,13-17", [(time(8), time(12)), (time(13), time(17))]),
         ("8-12, 11-13", None),
+        ("8-12, 12-5", [(time(8), time(12)), (time(12), time(17))]),
+        (" 8-12 ,, 1-2 ,", [(time(8), time(12)), (time(13), time(14))]),
+        (" any ", [(time(0), time(23, 59))]),
+        ("ANY TIME", [(time(0), time(23, 59))]),
+        ("  ", []),
+        ("7-8", [(time(7), time(8))]),
+        ("6-7pm", [(time(18), time(19))]),
+        ("1PM-2P", [(time(13), time(14))]),
+        ("12am-1a", [(time(0), time(1))]),
+        ("0-9", [(time(0), time(9))]),
+        ("9 to 10", [(time(9), time(10))]),
+        ("9-9", None),
+        ("9:60-10", None),
         ("25-26", None),
     ],
 )
@@ -251,6 +264,12 @@ def test_days_of_the_same_hours_in_a_row_are_written_as_one() -> None:
     windows = [EntryWindow(weekday=day, start=start, end=end) for day, (start, end) in week]
     assert write_week(windows) == "Mon–Wed 8am-12pm, Fri 8am-12pm, Sat all day"
     assert write_week([]) == ""
+    # A day has as many spans as there are, in order, whatever order they were stored in.
+    split = [
+        EntryWindow(weekday=3, start=time(13, 5), end=time(14)),
+        EntryWindow(weekday=3, start=time(0), end=time(1)),
+    ]
+    assert write_week(split) == "Thu 12am-1am, 1:05pm-2pm"
 
 
 def only_with(*permissions: str) -> None:

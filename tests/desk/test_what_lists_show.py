@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from os.path import normpath
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from scheduling.admin.display import exact, slot
-from scheduling.models import Location
+from scheduling.matching import Reason
+from scheduling.models import Location, PatientMerge, PatientReview
 from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import plain, text_of
@@ -30,13 +32,14 @@ from waitlist.models import (
 )
 
 BASE = "/admin/waitlist"
+REVIEWS, MERGES = "../scheduling/patientreview", "../scheduling/patientmerge"
 #: The clock of the practice in these tests.
 NEW_YORK = ZoneInfo("America/New_York")
 
 
 def columns(client: Client, name: str, query: str = "") -> list[dict[str, str]]:
     """Return the rows of a list as what stands under each heading."""
-    page = client.get(f"{BASE}/{name}/{query}").content.decode()
+    page = client.get(normpath(f"{BASE}/{name}") + f"/{query}").content.decode()
     head, _, body = page.partition("<tbody>")
     headings = [
         plain(each.rpartition('<div class="text">')[2])
@@ -356,3 +359,65 @@ def test_contacts_that_reached_somebody_else(dana: Client, practice: Practice) -
     )
     assert columns(dana, "wrongpersonreport") == [{**shown, "State": "freed again"}]
     assert f"Freed: {ago(now - timedelta(hours=2), '2 h ago')} by dana" in text_of(dana.get(page))
+
+
+def test_pairs_of_records_and_what_became_of_them(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    double = factories.patient(given_name="Robyn", family_name="Alvares", locations=[practice.riverside])
+    pair = PatientReview.objects.create(
+        patient=practice.patient, other=double, reasons=[Reason.NUMBER], dedupe_key="pair"
+    )
+    listed, described = (
+        PatientReview.objects.create(
+            patient=practice.patient, described={"given_name": "R"}, origin=origin, reasons=[], dedupe_key=origin or "-"
+        )
+        for origin in ("Row 12 of a list", "")
+    )
+    PatientReview.objects.update(created_at=now - timedelta(hours=3))
+    PatientReview.objects.filter(pk=listed.pk).update(state="later", remind_at=now)
+    assert columns(dana, REVIEWS) == [
+        {
+            "Asked": ago(now - timedelta(hours=3), "3 h ago"),
+            "State": row.get_state_display(),
+            "One record": "Robin Alvarez",
+            "The other": other,
+            "Why asked": why,
+        }
+        for row, other, why in sorted(
+            (
+                (pair, "Robyn Alvares", "The same medical record number."),
+                (PatientReview.objects.get(pk=listed.pk), "Row 12 of a list", "–"),
+                (described, "somebody described elsewhere", "–"),
+            ),
+            key=lambda each: (each[0].state, -each[0].pk),
+        )
+    ]
+    answer = dana.get("/admin/scheduling/patientreview/")
+    assert all("described" in row.get_deferred_fields() for row in answer.context["cl"].result_list)
+
+
+def test_merges(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    double = factories.patient(given_name="Robyn", family_name="Alvares", locations=[practice.riverside])
+    row = PatientMerge.objects.create(
+        retired=double, kept=practice.patient, told_by="staff", by="dana", at=now - timedelta(hours=3)
+    )
+    shown = {
+        "Merged": ago(row.at, "3 h ago"),
+        "State": "one record",
+        "Replaced": "Robyn Alvares",
+        "Kept": "Robin Alvarez",
+        "Told by": row.get_told_by_display(),
+    }
+    assert columns(dana, MERGES) == [shown]
+    page = f"/admin/scheduling/patientmerge/{row.pk}/change/"
+    words = text_of(dana.get(page))
+    assert "State: one record Replaced: Robyn Alvares Kept: Robin Alvarez" in words
+    assert "Entries taken over: none Undone: no" in words
+    moved = {"taken_over_at": now - timedelta(hours=2), "undone_at": now - timedelta(hours=1)}
+    for entries, says in (([{"entry": 1}, {"other": 2}], "1 entry"), ([{"entry": 1}, {"entry": 2}], "2 entries")):
+        PatientMerge.objects.update(moved=entries, **moved)
+        words = text_of(dana.get(page))
+        assert f"Entries taken over: {says}, {ago(moved['taken_over_at'], '2 h ago')}" in words
+        assert f"Undone: {ago(moved['undone_at'], '1 h ago')}" in words
+    assert columns(dana, MERGES) == [{**shown, "State": "undone"}]
