@@ -105,7 +105,7 @@ def _read_body(request: HttpRequest) -> bytes:
     """Return the body, never more of it than we take, whatever its announced length says."""
     limit = settings.WEBHOOK_MAX_BYTES
     announced = request.META.get("CONTENT_LENGTH") or "0"
-    if announced.isdigit() and int(announced) <= limit:
+    if announced.isascii() and announced.isdigit() and int(announced) <= limit:
         body: bytes = request.read(limit + 1)
         if len(body) <= limit:
             return body

@@ -18,7 +18,7 @@ from integrations.ehr import differences
 from integrations.models import Difference, Reconciliation
 from scheduling.admin import viewing
 from scheduling.admin.display import exact, slot
-from scheduling.admin.scope import refuse_elsewhere
+from scheduling.admin.scope import key_of, refuse_elsewhere
 from scheduling.models import Appointment, ExternalId, Location, Patient, Provider
 
 VIEW, DECIDE = "integrations.view_difference", "integrations.change_difference"
@@ -73,7 +73,8 @@ def decide_view(request: HttpRequest) -> HttpResponse:
     choice, _, single = request.POST.get("choice", "").partition(":")
     wanted = [single] if single else request.POST.getlist("pick")
     refuse_elsewhere(Difference.objects.all(), request.user, list(wanted))
-    picked = list(_waiting(request).filter(pk__in=[pk for pk in wanted if pk.isdigit()], state=Difference.State.OPEN))
+    keys = [key for key in (key_of(Difference, pk) for pk in wanted) if key is not None]
+    picked = list(_waiting(request).filter(pk__in=keys, state=Difference.State.OPEN))
     if choice not in _CHOICES or not wanted:
         messages.error(request, "Nothing changed: tick at least one row, then press a button.")
     elif not picked:

@@ -39,9 +39,10 @@ def fetch_or_404(queryset: QuerySet[Any], user: AbstractBaseUser | AnonymousUser
 def key_of(model: type[models.Model], text: Any) -> Any:
     """Return the primary key that ``text`` from a URL or form stands for, or None when it cannot be one."""
     try:
-        return model._meta.pk.to_python(unquote(str(text)))
+        key = model._meta.pk.to_python(unquote(str(text)))
     except (ValidationError, ValueError):
         return None
+    return None if isinstance(key, int) and not 0 <= key < 2**63 else key
 
 
 def deny(model: type[models.Model], keys: list[Any]) -> NoReturn:

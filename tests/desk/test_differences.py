@@ -106,6 +106,14 @@ def test_many_are_left_at_once_and_a_second_choice_comes_too_late(
     assert "Nothing changed: tick at least one row" in said(dana, dana.post(DECIDE, {"choice": "leave"}))
 
 
+@pytest.mark.parametrize("key", ["²", "x", "", "-1", "9" * 18, "9" * 30])
+def test_what_is_no_row_of_the_page_is_none_that_is_waiting(dana: Client, mine: Difference, key: str) -> None:
+    for answer in ({"choice": "leave", "pick": [key]}, {"choice": f"leave:{key}"}):
+        assert said(dana, dana.post(DECIDE, answer)).startswith("Nothing changed: ")
+    mine.refresh_from_db()
+    assert mine.state == "open"
+
+
 def ours_is_missing_there(practice: Practice) -> Difference:
     """A booking of the waitlist's that the EHR deleted, as the comparison finds it."""
     row = difference(practice, practice.patient, practice.riverside, kind="missing_there", fields=[], ehr_says={})

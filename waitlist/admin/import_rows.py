@@ -180,16 +180,21 @@ def corrections(posted: Mapping[str, Any]) -> dict[int, dict[str, str]]:
     """Return what was written in the page's fields, by row number and field."""
     found: dict[int, dict[str, str]] = {}
     for name, text in posted.items():
-        number, _, field = name.removeprefix(_FROM).partition("-")
-        if name.startswith(_FROM) and number.isdigit() and field in columns.FIELDS:
-            found.setdefault(int(number), {})[field] = " ".join(str(text).split())[:300]
+        text_of_number, _, field = name.removeprefix(_FROM).partition("-")
+        number = whole(text_of_number)
+        if name.startswith(_FROM) and number is not None and field in columns.FIELDS:
+            found.setdefault(number, {})[field] = " ".join(str(text).split())[:300]
     return found
+
+
+def whole(text: str) -> int | None:
+    """Return a number of rows or of one row as the page sends it; None for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def number_of(posted: Mapping[str, Any]) -> int | None:
     """Return the row a button was pressed in."""
-    text = str(posted.get("row", ""))
-    return int(text) if text.isdigit() else None
+    return whole(str(posted.get("row", "")))
 
 
 def choice(posted: Mapping[str, Any], user: AbstractBaseUser | AnonymousUser) -> tuple[int | None, Patient | None]:

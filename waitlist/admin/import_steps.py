@@ -96,9 +96,9 @@ def _check(request: HttpRequest, batch: ImportBatch) -> None:
 
 
 def _add(request: HttpRequest, batch: ImportBatch) -> None:
-    text = request.POST.get("expected", "")
+    expected = import_rows.whole(request.POST.get("expected", "")) or 0
     before = batch.added_count
-    problem = batches.start_adding(batch, request.user.get_username(), int(text) if text.isdigit() else 0)
+    problem = batches.start_adding(batch, request.user.get_username(), expected)
     if problem:
         messages.warning(request, problem)
     elif batch.status == _S.ADDED:

@@ -90,6 +90,15 @@ def test_more_than_was_announced_is_not_read(connection: Connection) -> None:
     assert request._stream.tell() == MEGABYTE + 1
 
 
+@pytest.mark.parametrize("announced", ["²", "x", "-1", "1e3"])
+def test_a_length_that_is_no_number_is_refused(connection: Connection, announced: str) -> None:
+    request = RequestFactory().generic("POST", f"/webhooks/ehr/{connection.slug}/", b"{}")
+    request.META["CONTENT_LENGTH"] = announced
+    with pytest.raises(webhooks.Refused) as refused:
+        webhooks.take(request, connection.slug, "")
+    assert refused.value.status == 413
+
+
 def test_the_largest_body_that_is_taken(connection: Connection) -> None:
     head, tail = b'{"resourceType": "Appointment", "id": "a", "comment": "', b'"}'
     body = head + b"x" * (MEGABYTE - len(head) - len(tail)) + tail
