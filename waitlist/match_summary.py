@@ -9,11 +9,8 @@ a look at each patient tells (consent, another appointment, …) is counted as *
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
-from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, Exists, Max, OuterRef, Q, QuerySet, Value, When
 
 from scheduling.models import Opening
@@ -67,22 +64,10 @@ def compute(opening: Opening, now: datetime) -> MatchSummary:
     counts: Counter[str] = Counter()
     last = WaitlistEntry.objects.aggregate(last=Max("pk"))["last"] or 0
     reason = _reason(facts)
-    with _without_compilation():
-        for begin in range(0, last + 1, RANGE):
-            counts.update(_count(opening.pk, reason, begin))
+    for begin in range(0, last + 1, RANGE):
+        counts.update(_count(opening.pk, reason, begin))
     values = {"counts": dict(counts), "computed_at": now}
     return MatchSummary.objects.update_or_create(opening=opening, defaults=values)[0]
-
-
-@contextmanager
-def _without_compilation() -> Iterator[None]:
-    """PostgreSQL thinks the many conditions worth compiling, which takes ten times as long as running them."""
-    if connection.vendor != "postgresql":
-        yield  # on SQLite a transaction would keep everybody else from writing
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL jit = off")
-        yield
 
 
 def _count(opening_id: int, reason: Case, begin: int) -> dict[str, int]:

@@ -168,6 +168,7 @@ def test_postgresql_gets_limits_and_keeps_the_options_of_its_address(tmp_path: P
     assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (60, True)
     assert database["OPTIONS"]["sslmode"] == "require"
     assert "-c statement_timeout=30000" in database["OPTIONS"]["options"]
+    assert "-c jit=off" in database["OPTIONS"]["options"]
 
 
 def test_a_unix_socket_is_a_directory_as_the_host(tmp_path: Path) -> None:

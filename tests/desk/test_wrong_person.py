@@ -53,6 +53,7 @@ def test_a_report_tells_all_times_on_one_clock_named_once(dana: Client, maria: C
     # The patient's own place is not where the messages came from.
     Location.objects.filter(pk=practice.riverside.pk).update(time_zone="America/Chicago")
     Location.objects.filter(pk=practice.lakeview.pk).update(time_zone="America/New_York")
+    PracticeRow.objects.update(time_zone="America/Denver")
     practice.patient.locations.add(practice.lakeview)
     noon = datetime(2026, 1, 12, 17, tzinfo=UTC)
     write(practice, "A time is free. YES 47?", noon, practice.lakeview)
@@ -69,8 +70,11 @@ def test_a_report_tells_all_times_on_one_clock_named_once(dana: Client, maria: C
     assert "on top. All times are Eastern time." in page
     assert "Jan 12, 12:00 PM" in page
     # With messages of two places the practice's clock counts, and for whoever sees none of them.
-    PracticeRow.objects.update(time_zone="America/Denver")
     assert "11:00 AM by" in text_of(dana.get(f"{REPORTS}{report.pk}/print/"))
+    nowhere = write(practice, "Nowhere", noon)
+    Message.objects.filter(pk=nowhere.pk).update(location=None)
+    report.disclosed.add(nowhere)
+    assert "All times are Eastern time." in text_of(maria.get(f"{REPORTS}{report.pk}/print/"))
     report.disclosed.add(write(practice, "Another one", noon))
     assert "All times are Mountain time." in text_of(maria.get(f"{REPORTS}{report.pk}/print/"))
 
@@ -148,7 +152,7 @@ def test_what_is_no_contact_of_the_patient_freezes_nothing(dana: Client, practic
 
 
 def test_paper_is_on_record_as_an_export_and_a_look_at_the_patient_for_the_disclosures(
-    dana: Client, ira: Client, practice: Practice
+    dana: Client, ira: Client, people: dict[str, User], practice: Practice
 ) -> None:
     phone = practice.patient.contact_points.get(system="phone")
     dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": phone.pk})
@@ -159,6 +163,23 @@ def test_paper_is_on_record_as_an_export_and_a_look_at_the_patient_for_the_discl
     assert "Harbor Family Practice" in text_of(dana.get(paper))
     assert records("view", reason="disclosures") == [("scheduling.patient", str(practice.patient.pk))]
     assert "The contact is frozen." in text_of(dana.get(paper))
+    group = people["dana"].groups.get()
+    group.permissions.remove(*group.permissions.filter(codename__endswith="_wrongpersonreport"))
+    assert dana.get(paper).status_code == 403
+    assert len(records("export")) == 2
+
+
+def test_only_what_had_gone_there_is_listed_in_the_order_it_was_written(dana: Client, practice: Practice) -> None:
+    now = timezone.now()
+    for words, minutes in (("Second", 4), ("First", 9)):
+        row = write(practice, words, now)
+        Message.objects.filter(pk=row.pk).update(created_at=now - timedelta(minutes=minutes))
+    phone = practice.patient.contact_points.get(system="phone")
+    dana.post(f"{REPORTS}ask/{practice.patient.pk}/", {"contact": phone.pk})
+    write(practice, "Never went there", now)
+    answer = dana.get(f"{REPORTS}{WrongPersonReport.objects.get().pk}/change/")
+    assert [row.body for row in answer.context["disclosed"]] == ["First", "Second"]
+    assert "<title>Reached the wrong person |" in answer.content.decode()
 
 
 def test_only_who_may_free_a_contact_is_asked_to_and_can(
