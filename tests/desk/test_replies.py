@@ -169,17 +169,19 @@ def test_a_thread_is_the_latest_of_both_sides_by_when_it_was_sent(
 ) -> None:
     monkeypatch.setattr("waitlist.admin.replies.MOST_IN_THREAD", 2)
     now = timezone.now()
-    row = reply(practice, "", 1)
-    reply(practice, "two", 3, media_count=1)
     reply(practice, "three", 9)
+    row = reply(practice, "", 1)
+    reply(practice, " two ", 3, media_count=1)
     other = factories.patient(locations=[practice.riverside]).contact_points.all()[0]
     reply(practice, "another phone", 0, address=other.value, address_index=other.address_index)
-    for words, minutes in (("A", 4), ("B", 2), ("C", 8)):
+    elsewhere = write(practice, "By mail", now)
+    Message.objects.filter(pk=elsewhere.pk).update(address_index=other.address_index, created_at=now)
+    for words, minutes in (("C", 8), ("A", 4), ("B", 2)):
         ours = write(practice, words, now - timedelta(minutes=minutes))
         # B had waited for the morning.
-        sent_at = now - timedelta(seconds=30) if words == "B" else ours.sent_at
+        sent_at = now - timedelta(seconds=30) if words == "B" else None
         Message.objects.filter(pk=ours.pk).update(created_at=ours.sent_at, sent_at=sent_at)
     request = rf.get("/")
     request.user = people["dana"]
     said = [(each.by_patient, each.text) for each in thread_of(row, request)]
-    assert said == [(False, "A"), (True, "two [1 picture, not kept]"), (True, "[empty message]"), (False, "B")]
+    assert said == [(False, "A"), (True, "two  [1 picture, not kept]"), (True, "[empty message]"), (False, "B")]

@@ -170,6 +170,11 @@ def test_a_booking_whose_answer_is_lost_is_cancelled_by_staff_once_it_is_known(b
     assert cancel_by_patient(booking.appointment, wants_another=False) == Outcome.STAFF
     assert open_items() == ["appointment.cancel"]
     assert booking.state == "pending"
+    item = WorkItem.objects.get(kind="appointment.cancel")
+    assert (item.urgency, item.opening, item.patient) == (WorkItem.Urgency.RED, booking.opening, booking.patient)
+    assert (item.subject_kind, item.subject_id) == ("scheduling.appointment", booking.appointment.pk)
+    assert item.due_at == booking.appointment.start
+    assert "Once it has, cancel it there" in item.advice
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from django.utils import timezone
 
 from audit.models import AccessRecord
 from scheduling import writebacks
-from scheduling.models import Appointment, Patient, WorkItem, Writeback
+from scheduling.models import Appointment, Patient, TimelineEntry, WorkItem, Writeback
 from tests import factories
 from tests.waitlist import pages
 from tests.waitlist.conftest import Scene
 from tests.waitlist.pages import heading, link_of, nobody_has_guessed, text  # noqa: F401
 from waitlist import from_calendar, given_up, messages
+from waitlist.cancellations import Outcome, cancel_by_patient
 from waitlist.models import Claim, Message, Offer, WaitlistEntry
 
 pytestmark = pytest.mark.django_db
@@ -230,3 +231,40 @@ def test_what_has_begun_or_was_never_had_cannot_be_given_up(scene: Scene, client
     assert "cancel/" not in client.get(link_of(offer)).content.decode()
     assert cancels() == 0
     assert client.get("/o/" + "a" * 22 + "/cancel/").status_code == 404
+
+
+def test_what_it_came_to_is_decided_by_what_is_true_now(scene: Scene, offer: Offer) -> None:
+    appointment = Appointment.objects.get(claim__offer=offer)
+    stale = Appointment.objects.get(pk=appointment.pk)
+    Appointment.objects.update(status="cancelled")
+    assert cancel_by_patient(stale, wants_another=False) == Outcome.GONE
+    Appointment.objects.update(status="fulfilled")
+    assert cancel_by_patient(appointment, wants_another=False) == Outcome.TOO_LATE
+    Appointment.objects.update(status="booked")
+    assert cancel_by_patient(appointment, wants_another=False, now=offer.start) == Outcome.TOO_LATE
+    Appointment.objects.update(start=None, end=None)
+    assert cancel_by_patient(appointment, wants_another=False) == Outcome.TOO_LATE
+    Appointment.objects.update(start=offer.start, end=offer.end, status="pending")
+    Claim.objects.all().delete()
+    assert cancel_by_patient(appointment, wants_another=False) == Outcome.GONE
+    assert cancels() == 0
+
+
+def test_an_appointment_of_the_ehrs_own_is_given_up_and_nobody_elses_place_is_touched(
+    scene: Scene, offer: Offer
+) -> None:
+    """The claims that there are belong to others."""
+    entry = WaitlistEntry.objects.get(offers=offer)
+    theirs = scene.booked(factories.patient(), hours=90)
+    assert cancel_by_patient(theirs, wants_another=True) == Outcome.REQUESTED
+    entry.refresh_from_db()
+    assert entry.status == "booked"
+    assert not TimelineEntry.objects.filter(kind="cancel.requested").exists()
+    ours = Appointment.objects.get(claim__offer=offer)
+    cancel_by_patient(ours, wants_another=True)
+    entry.refresh_from_db()
+    assert entry.status == "waiting"
+    step = TimelineEntry.objects.get(kind="cancel.requested")
+    assert (step.opening, step.data) == (offer.opening, {"writeback_id": ours.writebacks.get(kind="cancel").pk})
+    assert cancel_by_patient(ours, wants_another=True) == Outcome.UNDER_WAY
+    assert cancels() == 2

@@ -840,3 +840,29 @@ def test_text_email_and_page_call_the_code_the_same_in_spanish(entry: WaitlistEn
     said = [each.body for each in Message.objects.filter(kind="contact_code")]
     assert len(said) == 2
     assert all("clave" in each and "código" not in each for each in (*said, page))
+
+
+def test_the_latest_of_today_is_the_patients_own_and_the_newest(entry: WaitlistEntry) -> None:
+    now = timezone.now()
+    other = factories.patient()
+
+    def asked(patient: Patient, hours: float) -> ContactChange:
+        return ContactChange.objects.create(
+            patient=patient,
+            system="phone",
+            address=NEW,
+            address_index=f"{hours}",
+            code_hash="-",
+            state="dropped",
+            created_at=now - timedelta(hours=hours),
+            expires_at=now,
+        )
+
+    change = Change(entry.patient, None, now)
+    assert contact_codes.last_asked(change) is None
+    asked(entry.patient, 24)
+    asked(other, 1)
+    assert contact_codes.last_asked(change) is None
+    newest = asked(entry.patient, 2)
+    asked(entry.patient, 5)
+    assert contact_codes.last_asked(change) == newest
