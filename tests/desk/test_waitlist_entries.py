@@ -136,6 +136,10 @@ def test_a_record_that_is_offered_nothing_says_so_before_and_after_it_is_put_on_
         ({"minimum_notice_minutes": "-5"}, "Ensure this value is greater than or equal to 0."),
         ({"need_fasting": "much"}, "Enter a whole number."),
         ({"note": "x" * 301}, "Ensure this value has at most 300 characters"),
+        ({"minimum_notice_minutes": "43201"}, "less than or equal to 43200."),
+        ({"need_escort": "1441"}, "less than or equal to 1440."),
+        ({"need_escort": "-1"}, "greater than or equal to 0."),
+        ({"hours_6": "x" * 81}, "at most 80 characters"),
     ],
 )
 def test_each_mistake_is_named_and_nothing_is_saved(
@@ -417,22 +421,6 @@ def test_every_answer_is_kept_and_stands_in_the_form_again(dana: Client, practic
         0,
         None,
     )
-
-
-@pytest.mark.parametrize(
-    ("fields", "complaint"),
-    [
-        ({"minimum_notice_minutes": "43201"}, "less than or equal to 43200."),
-        ({"need_escort": "1441"}, "less than or equal to 1440."),
-        ({"need_escort": "-1"}, "greater than or equal to 0."),
-        ({"hours_6": "x" * 81}, "at most 80 characters"),
-    ],
-)
-def test_what_is_out_of_bounds_is_named(
-    dana: Client, practice: Practice, fields: dict[str, str], complaint: str
-) -> None:
-    assert complaint in text_of(dana.post(f"{LIST}add/?patient={practice.patient.pk}", form(practice, **fields)))
-    assert not WaitlistEntry.objects.exists()
 
 
 def test_the_form_is_asked_in_parts_each_with_its_words(dana: Client, practice: Practice) -> None:

@@ -866,3 +866,9 @@ def test_the_latest_of_today_is_the_patients_own_and_the_newest(entry: WaitlistE
     newest = asked(entry.patient, 2)
     asked(entry.patient, 5)
     assert contact_codes.last_asked(change) == newest
+
+
+def test_a_change_belongs_to_the_place_whose_link_it_came_by(scene: Scene, entry: WaitlistEntry) -> None:
+    assert contact_codes.ask(Change(entry.patient, scene.location, timezone.now()), Written("phone", NEW, None, ""))
+    assert ContactChange.objects.get().location == scene.location
+    assert Message.objects.get(kind="contact_code").location == scene.location
