@@ -868,7 +868,69 @@ def test_the_latest_of_today_is_the_patients_own_and_the_newest(entry: WaitlistE
     assert contact_codes.last_asked(change) == newest
 
 
-def test_a_change_belongs_to_the_place_whose_link_it_came_by(scene: Scene, entry: WaitlistEntry) -> None:
-    assert contact_codes.ask(Change(entry.patient, scene.location, timezone.now()), Written("phone", NEW, None, ""))
-    assert ContactChange.objects.get().location == scene.location
-    assert Message.objects.get(kind="contact_code").location == scene.location
+@pytest.fixture
+def change(scene: Scene, entry: WaitlistEntry) -> Change:
+    return Change(entry.patient, scene.location, timezone.now())
+
+
+@pytest.fixture
+def row(change: Change) -> ContactChange:
+    """A new number that waits for its code."""
+    assert contact_codes.ask(change, Written("phone", NEW, None, ""))
+    return ContactChange.objects.get()
+
+
+def test_a_code_is_of_the_place_whose_link_was_opened_and_as_long_as_it_counts(
+    change: Change, row: ContactChange
+) -> None:
+    code = Message.objects.get(kind="contact_code")
+    assert row.location == code.location == change.location
+    assert (code.due_at, code.expires_at) == (change.now, change.now + timedelta(hours=1))
+    assert row.expires_at == code.expires_at
+
+
+def test_a_try_is_on_record_and_counts_only_while_the_code_does(change: Change, row: ContactChange) -> None:
+    assert contact_codes.confirm(change, row, another(code_sent())) == Answer.WRONG
+    entries_of_it = LogEntry.objects.get_for_object(row).filter(changes__has_key="tries")
+    assert entries_of_it.latest("pk").changes["tries"] == ["0", "1"]
+    for fields in ({"expires_at": change.now}, {"expires_at": row.expires_at, "state": "dropped"}):
+        ContactChange.objects.update(**fields)
+        assert contact_codes.confirm(change, row, code_sent()) == Answer.WRONG
+    row.refresh_from_db()
+    assert (row.tries, row.state) == (1, "dropped")
+    assert NEW not in in_use(change.patient)
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"), [("confirmed", Answer.TAKEN), ("staff", Answer.WRONG), ("dropped", Answer.WRONG)]
+)
+def test_a_code_that_was_quicker_elsewhere_says_what_that_came_to(
+    change: Change, row: ContactChange, state: str, answer: Answer
+) -> None:
+    quicker = race.right_before(
+        "waitlist.contact_codes.record_change", lambda: ContactChange.objects.update(state=state)
+    )
+    refresh = row.refresh_from_db
+
+    def refreshed(*args: Any, **kwargs: Any) -> None:
+        ContactChange.objects.update(state=state)
+        refresh(*args, **kwargs)
+
+    with quicker, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row, "refresh_from_db", refreshed)
+        assert contact_codes.confirm(change, row, code_sent()) == answer
+    assert NEW not in in_use(change.patient)
+    assert not WorkItem.objects.exists()
+
+
+def test_a_record_restricted_since_is_for_staff_who_read_what_to_do(change: Change, row: ContactChange) -> None:
+    Patient.objects.update(restricted=True)
+    change.patient.refresh_from_db()
+    assert contact_codes.confirm(change, row, code_sent()) == Answer.FOR_STAFF
+    row.refresh_from_db()
+    assert row.state == "staff"
+    item = WorkItem.objects.get(kind="contact.check")
+    assert (item.patient, item.location) == (change.patient, change.location)
+    assert (item.subject_kind, item.subject_id) == ("scheduling.patient", change.patient.pk)
+    assert item.dedupe_key == f"contact.check:{change.patient.pk}"
+    assert item.advice.startswith("Nothing was changed.")
