@@ -153,14 +153,19 @@ def test_words_for_visits_that_are_not_ours_are_asked_about_with_how_often_they_
     dana.post(at(batch, "columns"), told)
     batch.refresh_from_db()
     assert list(batch.type_words.values()) == [practice.followup.pk]
-    # Asked again, what was said before stands there and stays.
+    # Asked again, what was said before stands there, and can be said otherwise or taken back.
     again = dana.get(at(batch, "columns")).context["form"]
-    assert [line.value() for line in again.type_lines if line.label == "“F/U”"] in ([], [practice.followup.pk])
-    told = {**guessed(dana, batch), "consent": "none"}
-    told |= dict.fromkeys(again.type_words, practice.followup.pk)
-    dana.post(at(batch, "columns"), told)
+    assert [(line.label, line.value()) for line in again.type_lines] == [
+        ("“F/U”", practice.followup.pk),
+        ("“Wound”", None),
+    ]
+    other = factories.appointment_type(name="Wound check")
+    dana.post(at(batch, "columns"), {**told, "type_word_0": other.pk, "type_word_1": other.pk})
     batch.refresh_from_db()
-    assert len(batch.type_words) == 2
+    assert list(batch.type_words.values()) == [other.pk, other.pk]
+    dana.post(at(batch, "columns"), {**told, "type_word_0": "", "type_word_1": other.pk})
+    batch.refresh_from_db()
+    assert list(batch.type_words.values()) == [other.pk]
 
 
 def test_what_was_answered_is_kept_and_stands_there_again(dana: Client, batch: ImportBatch) -> None:

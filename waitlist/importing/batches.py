@@ -280,10 +280,13 @@ def counts(batch: ImportBatch) -> dict[str, int]:
 
 
 def unknown_types(batch: ImportBatch, fields: Iterable[str], words: Words) -> dict[str, int]:
-    """Return the file's own words for kinds of visit that we have no such name for, with how often they stand there."""
+    """Return the file's own words for kinds of visit that we have no such name for, with how often they stand there.
+
+    What staff said that one means is asked again with that answer, so that a wrong one can be changed.
+    """
     places = [place for place, name in enumerate(fields) if name == "appointment_type"]
     found: dict[str, int] = {}
     for text in column(cells(batch), places[0]) if places else ():
-        if text and words.type_of(text) is None:
+        if text and words.type_named(text) is None:
             found[text] = found.get(text, 0) + 1
     return dict(sorted(found.items(), key=lambda each: -each[1])[:20])

@@ -51,16 +51,14 @@ class Words:
 
     def type_of(self, text: str) -> AppointmentType | None:
         """Return the kind of visit that ``text`` is called, by name, code or what staff said it means."""
+        chosen = self._type_words.get(values.words(text))
+        return self.type_named(text) or next((each for each in self.types if each.pk == chosen), None)
+
+    def type_named(self, text: str) -> AppointmentType | None:
+        """Return the kind of visit that ``text`` is called by ourselves."""
         wanted = values.words(text)
-        chosen = self._type_words.get(wanted)
-        return next(
-            (
-                each
-                for each in self.types
-                if each.pk == chosen or wanted in (values.words(each.name), values.words(each.code))
-            ),
-            None,
-        )
+        ours = (each for each in self.types if wanted in (values.words(each.name), values.words(each.code)))
+        return next(ours, None)
 
     def read_type(self, text: str) -> AppointmentType:
         found = self.type_of(text)
