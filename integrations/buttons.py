@@ -50,8 +50,8 @@ def _entered(item: WorkItem, user: AbstractBaseUser) -> str:
         return "The EHR shows it. The patient is told."
     if row.status == Writeback.Status.BY_HAND:
         return NotYet(
-            "The EHR does not show it yet, so this stays open. We keep looking: once the EHR shows it, the patient is "
-            "told and this is finished by itself."
+            "The EHR does not show it yet, so this stays open. We keep looking; once the EHR shows it, this is "
+            "finished by itself."
         )
     return "It was settled before; nothing was changed."
 

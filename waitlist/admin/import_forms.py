@@ -216,12 +216,12 @@ class ColumnsForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """Return the columns of ImportBatch that were decided."""
         data = self.cleaned_data
-        asked = {values.words(text): data.get(name) for name, text in self.type_words.items()}
-        kept = {word: pk for word, pk in self.batch.type_words.items() if word not in asked}
+        meant = {values.words(text): data.get(name) for name, text in self.type_words.items()}
+        kept = {word: pk for word, pk in self.batch.type_words.items() if word not in meant}
         return {
             "fields": [data[f"column_{place}"] for place in self._places],
             "day_first": [place for place in self._places if data.get(f"order_{place}") == DAY_FIRST],
-            "type_words": kept | {word: kind.pk for word, kind in asked.items() if kind is not None},
+            "type_words": kept | {word: kind.pk for word, kind in meant.items() if kind is not None},
             "consent": data["consent"],
             "consent_form": data["consent_form"],
             "consent_on": data["consent_on"],

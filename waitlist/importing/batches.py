@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -22,6 +23,8 @@ from waitlist.importing.reading import Table
 from waitlist.models import ImportBatch, ImportRow
 
 _S, _V = ImportBatch.Status, ImportRow.Verdict
+#: Words for kinds of visit that are asked about at once.
+MOST_ASKED = 20
 #: Days after which the file and its rows are deleted.
 KEPT_DAYS = 14
 EDITABLE = (_S.PREVIEW, _S.ADDED)
@@ -282,11 +285,15 @@ def counts(batch: ImportBatch) -> dict[str, int]:
 def unknown_types(batch: ImportBatch, fields: Iterable[str], words: Words) -> dict[str, int]:
     """Return the file's own words for kinds of visit that we have no such name for, with how often they stand there.
 
-    What staff said that one means is asked again with that answer, so that a wrong one can be changed.
+    Spellings that are read alike are one, as first written. What staff said that one means is asked again with that
+    answer, so that a wrong one can be changed; of those without an answer the most frequent are asked first.
     """
     places = [place for place, name in enumerate(fields) if name == "appointment_type"]
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
+    written: dict[str, str] = {}
     for text in column(cells(batch), places[0]) if places else ():
         if text and words.type_named(text) is None:
-            found[text] = found.get(text, 0) + 1
-    return dict(sorted(found.items(), key=lambda each: -each[1])[:20])
+            found[written.setdefault(values.words(text), text)] += 1
+    most = found.most_common()
+    still_open = [text for text, _ in most if words.type_of(text) is None][MOST_ASKED:]
+    return {text: count for text, count in most if text not in still_open}
