@@ -13,8 +13,9 @@ from openpyxl import Workbook
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
 from tests.desk.test_import_pages import ADD, GOOD, HEAD, NONE, at, brought, guessed
+from waitlist.importing import error_file
 from waitlist.importing.returned import is_rewritten
-from waitlist.models import ImportBatch, WaitlistEntry
+from waitlist.models import ImportBatch, ImportRow, WaitlistEntry
 
 BAD = ("Yu,Mei,13/45/1980,2125550103,Follow-up,,", "Roe,Jo,3/17/1980,555,Follow-up,,Acme")
 Sheet = list[list[str]]
@@ -169,3 +170,27 @@ def test_rows_of_a_list_of_another_location_or_a_deleted_one_are_not_taken(
 )
 def test_what_a_spreadsheet_program_writes_by_itself_is_no_correction(old: str, new: str, by_itself: bool) -> None:
     assert is_rewritten(old, new) is by_itself
+
+
+def test_the_file_says_of_each_row_what_stands_there_by_now_and_what_is_wrong_with_it(
+    dana: Client, practice: Practice
+) -> None:
+    head = HEAD + ",Remark"
+    batch = brought(dana, "Roe,Jo,3/17/1980,555,Follow-up", *BAD, "Poe,Al,3/18/1980,,Follow-up,,", head=head)
+    # A row that is short of cells has empty ones; one corrected, though not well, has what was written last.
+    dana.post(at(batch, "step", "correct"), {"fix-3-birth_date": "14/14/1980"})
+    ImportRow.objects.filter(batch=batch, number=5).update(problems=[["", "Nobody can be reached."]], verdict="error")
+    first, *rows = downloaded(dana, batch)
+    assert first == [*head.split(","), f"Row of list {batch.pk}", "What is wrong"]
+    assert [row[-2] for row in rows] == ["2", "3", "4", "5"]
+    assert {len(row) for row in rows} == {len(first)}
+    assert rows[0][:-1] == ["Roe", "Jo", "3/17/1980", "555", "Follow-up", "", "", "", "2"]
+    assert rows[1][2] == "14/14/1980"
+    assert rows[1][-1] == "Birth date: This is no date. Write for example 3/14/1980."
+    assert rows[3][-1] == "Nobody can be reached."
+
+
+def test_a_heading_that_a_program_put_spaces_around_is_known_again() -> None:
+    headings = ["Name", " Row of list 7 ", "What is wrong"]
+    assert (error_file.list_of(headings), error_file.place_of_numbers(headings)) == (7, 1)
+    assert error_file.list_of(["Name", "Row of list seven"]) is None

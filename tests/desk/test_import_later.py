@@ -15,7 +15,7 @@ from tests import factories
 from tests.desk.conftest import Practice
 from tests.desk.pages import said, text_of
 from tests.desk.test_import_pages import GOOD, at, brought
-from waitlist.importing import adding, working
+from waitlist.importing import adding, reviewing, working
 from waitlist.models import ImportBatch, WaitlistEntry
 
 
@@ -172,3 +172,33 @@ def test_an_answer_about_a_row_that_is_gone_says_so_and_adds_nobody(dana: Client
     batch.rows.all().delete()
     assert answered(dana, "different") == "The list it stood in is deleted by now, so nobody was added."
     assert (PatientReview.objects.get().state, WaitlistEntry.objects.count()) == ("different", 0)
+
+
+def test_each_answer_is_of_its_own_row_and_says_what_was_noted(dana: Client, practice: Practice) -> None:
+    known = practice.patient
+    other = factories.patient(given_name="Sam", family_name="Ortiz", locations=[practice.riverside])
+    batch = brought(
+        dana,
+        *(
+            f"{each.family_name},{each.given_name},{each.birth_date},212555017{number},Follow-up,,"
+            for number, each in enumerate((known, other))
+        ),
+    )
+    for number in ("2", "3"):
+        dana.post(at(batch, "step", "later"), {"row": number})
+    first, second = (PatientReview.objects.get(origin__startswith=f"Row {number} ") for number in (2, 3))
+
+    def answer(review: PatientReview, step: str) -> str:
+        return said(dana, dana.post(reverse("admin:scheduling_patientreview_do", args=[review.pk, step])))
+
+    assert answer(second, "different").startswith("Noted: two people. Row 3 of list ")
+    assert verdicts(batch)[0] == "look"
+    assert answer(first, "same").startswith("Noted: the same person. Row 2 of list ")
+    assert batch.rows.get(number=2).patient == known
+    assert batch.rows.get(number=3).patient is None
+
+
+def test_what_is_not_to_be_looked_at_or_not_there_is_not_put_off(dana: Client, batch: ImportBatch) -> None:
+    assert [reviewing.put_off(batch, number) for number in (3, 99)] == [False, False]
+    ImportBatch.objects.update(status="adding")
+    assert reviewing.put_off(ImportBatch.objects.get(), 2) is False

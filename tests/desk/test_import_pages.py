@@ -171,7 +171,7 @@ def test_staff_say_who_somebody_is_with_both_side_by_side(dana: Client, practice
     assert "may be this person: the same birth date, family name and first initial" in words
     assert "Robin Alvarez , born Jan 1, 1980" in words
     assert records("list", user_id__isnull=False) == [("scheduling.patient", str(known.pk))]
-    assert said(dana, dana.post(at(batch, "step", "alike"))) == "1 row is the patients proposed. Nothing was merged."
+    assert said(dana, dana.post(at(batch, "step", "alike"))) == "1 row is the patient proposed. Nothing was merged."
     dana.post(at(batch, "step", "add"), {"expected": "1"})
     assert WaitlistEntry.objects.get().patient == known
     assert Patient.objects.count() == 2

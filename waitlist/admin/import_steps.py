@@ -76,7 +76,8 @@ def _decide(request: HttpRequest, batch: ImportBatch) -> None:
 
 def _accept_alike(request: HttpRequest, batch: ImportBatch) -> None:
     done = batches.accept_alike(batch, import_rows.alike(batch, request.user))
-    messages.success(request, f"{done} row{' is' if done == 1 else 's are'} the patients proposed. Nothing was merged.")
+    are = " is the patient" if done == 1 else "s are the patients"
+    messages.success(request, f"{done} row{are} proposed. Nothing was merged.")
 
 
 def _each(verb: Callable[[ImportBatch, int], bool], said: str) -> Callable[[HttpRequest, ImportBatch], None]:
