@@ -76,6 +76,9 @@ def _decide(request: HttpRequest, batch: ImportBatch) -> None:
 
 def _accept_alike(request: HttpRequest, batch: ImportBatch) -> None:
     done = batches.accept_alike(batch, import_rows.alike(batch, request.user))
+    if not done:
+        messages.warning(request, BUSY)
+        return
     are = " is the patient" if done == 1 else "s are the patients"
     messages.success(request, f"{done} row{are} proposed. Nothing was merged.")
 
